@@ -1,0 +1,69 @@
+# The one list of commands. `make help` prints it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+UI := services/web/ui
+BROWSER := tests/browser
+# Arguments for `make run`, such as ARGS="--provider simulated --watchlist AAPL,BTC/USDT".
+ARGS ?=
+KAFKA_PORT ?= 9092
+export KAFKA_PORT
+
+.PHONY: help run build ui test lint fmt test-servers test-browser servers-start servers-stop bench licences clean
+
+help: ## Print this list.
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: ui ## Build and start everything in one process: http://localhost:5000
+	cargo build --release --locked --bin tapedeck
+	@# exec, so that Ctrl-C reaches tapedeck and nobody else
+	exec target/release/tapedeck run $(ARGS)
+
+build: ui ## Build all binaries, optimised.
+	cargo build --release --locked --bins
+
+ui: $(UI)/dist/.vite/manifest.json ## Build the pages' scripts and styles.
+
+$(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.json
+	npm --prefix $(UI) ci --no-audit --no-fund
+	@touch $@
+
+$(UI)/dist/.vite/manifest.json: $(UI)/node_modules/.package-lock.json $(shell find $(UI)/src -type f 2>/dev/null) $(wildcard $(UI)/*.ts $(UI)/*.json)
+	npm --prefix $(UI) run build
+	@touch $@
+
+test: ui ## Everything that needs no server.
+	cargo test --workspace --locked
+
+lint: ui ## Formatting, clippy, TypeScript, licences.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	npm --prefix $(UI) run check
+	$(MAKE) --no-print-directory licences
+
+licences: ## Licences and sources of all dependencies.
+	command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
+	cargo deny --offline --log-level error check licenses bans sources
+
+fmt: ## Format the Rust code.
+	cargo fmt --all
+
+test-servers: ui ## Contract and end-to-end suites against real servers, which it starts and stops.
+	tests/servers/with-servers.sh cargo test --workspace --locked --test it -- server
+
+test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## The pages in a real Chromium.
+	cargo build --locked --bin tapedeck
+	npm --prefix $(BROWSER) test
+
+$(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package.json $(BROWSER)/package-lock.json
+	npm --prefix $(BROWSER) ci --no-audit --no-fund
+	@touch $@
+
+bench: ## The benchmarks; see benches/README.md for single ones.
+	benches/run.sh
+
+clean: ## Remove what was built.
+	cargo clean
+	rm -rf $(UI)/dist $(UI)/node_modules $(BROWSER)/node_modules

@@ -1,0 +1,71 @@
+//! What the benchmarks share: the messages they send, and how a comparison is printed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use event_log::NewRecord;
+use market::{Source, Symbol, Tick, TickFields, parse_decimal};
+
+/// How many symbols the messages are spread over.
+pub const SYMBOLS: usize = 50;
+
+/// The `n`-th tick of a made-up day: 50 stocks in turn, prices that wander, a millisecond apart.
+///
+/// # Errors
+/// Never in practice; the values are made to be valid.
+pub fn tick(n: u64, start: DateTime<Utc>) -> anyhow::Result<Tick> {
+    let symbol = Symbol::parse(&format!("S{:03}", n % SYMBOLS as u64))?;
+    let cents = 10_000 + (n * 7_919) % 2_000;
+    let decimal = |cents: u64| parse_decimal(&format!("{}.{:02}", cents / 100, cents % 100));
+    let time = start + TimeDelta::milliseconds(n as i64 / SYMBOLS as i64);
+    Ok(Tick::new(TickFields {
+        symbol,
+        timestamp: time,
+        price: decimal(cents)?,
+        volume: decimal(n * 100)?,
+        open: decimal(11_000)?,
+        high: decimal(12_000)?,
+        low: decimal(10_000)?,
+        change_percent: (cents as f64 - 11_000.0) / 110.0,
+        source: Source::parse("simulated")?,
+        received_at: time,
+        seq: n + 1,
+    })?)
+}
+
+/// The same ticks as records, in batches, as a producer sends them.
+///
+/// # Errors
+/// As [`tick`].
+pub fn batches(messages: u64, batch: u64) -> anyhow::Result<Vec<Vec<NewRecord>>> {
+    let start = Utc::now() - TimeDelta::hours(1);
+    let mut all = Vec::new();
+    let mut buffer = Vec::new();
+    for first in (0..messages).step_by(batch as usize) {
+        let mut records = Vec::new();
+        for n in first..(first + batch).min(messages) {
+            let tick = tick(n, start)?;
+            buffer.clear();
+            topics::tick::encode(&tick, &mut buffer);
+            records.push(NewRecord {
+                key: Some(Bytes::copy_from_slice(tick.symbol.as_str().as_bytes())),
+                payload: Bytes::copy_from_slice(&buffer),
+                headers: Vec::new(),
+                timestamp: tick.received_at,
+            });
+        }
+        all.push(records);
+    }
+    Ok(all)
+}
+
+/// Events a second.
+pub fn rate(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}
+
+/// One line: ours, the limit or peer of the same run, and the ratio.
+pub fn print_ratio(what: &str, ours: f64, limit_name: &str, limit: f64) {
+    println!("{what:<34} {ours:>12.0} /s   {limit_name:<40} {limit:>12.0} /s   {:>6.2}", ours / limit);
+}

@@ -1,0 +1,207 @@
+//! Questions about topics, offsets and groups. All calls here block: they run on threads that may.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::KafkaError,
+};
+
+use super::{context::Quiet, settings::Settings};
+use crate::{EventLogError, Result, TopicPartition};
+
+/// How long an answer may take.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// Groups whose committed offsets are asked again and again keep their client; beyond that many it is made anew.
+const KEPT_GROUP_CLIENTS: usize = 16;
+
+/// A poisoned lock is used on: the maps behind these locks are whole after each step.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Knows whom to ask, and remembers what does not change.
+pub(crate) struct Asking {
+    pub(crate) settings: Settings,
+    client: BaseConsumer<Quiet>,
+    groups: Mutex<HashMap<String, Arc<BaseConsumer<Quiet>>>>,
+    /// Topics that are there, with their names as shared text.
+    known: Mutex<HashMap<String, Arc<str>>>,
+}
+
+/// Bounds of partitions: the first offset kept, and the offset the next record gets.
+pub(crate) type Bounds = HashMap<TopicPartition, (u64, u64)>;
+
+impl Asking {
+    /// Connects to nobody yet.
+    pub(crate) fn new(settings: Settings) -> Result<Self> {
+        let client = settings
+            .client()
+            .create_with_context(Quiet)
+            .map_err(|error| settings.failure(&error))?;
+        Ok(Self {
+            settings,
+            client,
+            groups: Mutex::default(),
+            known: Mutex::default(),
+        })
+    }
+
+    /// The name as shared text if the topic is known to be there.
+    pub(crate) fn known(&self, topic: &str) -> Option<Arc<str>> {
+        locked(&self.known).get(topic).cloned()
+    }
+
+    /// The broker said the topic is not there.
+    pub(crate) fn forget(&self, topic: &str) {
+        locked(&self.known).remove(topic);
+    }
+
+    /// Every topic and how many partitions it has, without the broker's own.
+    pub(crate) fn topics(&self) -> Result<BTreeMap<Arc<str>, i32>> {
+        // Events of the client wait in its queue until somebody looks.
+        self.client.poll(Duration::ZERO);
+        let metadata = self
+            .client
+            .fetch_metadata(None, ANSWER_LIMIT)
+            .map_err(|error| self.settings.failure(&error))?;
+        let mut topics = BTreeMap::new();
+        let mut known = locked(&self.known);
+        for topic in metadata
+            .topics()
+            .iter()
+            .filter(|topic| !topic.name().starts_with("__"))
+        {
+            let count = topic.partitions().len() as i32;
+            if topic.error().is_none() && count > 0 {
+                let name = known
+                    .entry(topic.name().to_owned())
+                    .or_insert_with(|| Arc::from(topic.name()));
+                topics.insert(Arc::clone(name), count);
+            }
+        }
+        Ok(topics)
+    }
+
+    /// All partitions of these topics.
+    pub(crate) fn partitions_of(&self, wanted: &[String]) -> Result<Vec<TopicPartition>> {
+        let topics = self.topics()?;
+        let mut partitions = Vec::new();
+        for name in wanted {
+            let (topic, count) = topics
+                .get_key_value(name.as_str())
+                .ok_or_else(|| EventLogError::UnknownTopic(name.clone()))?;
+            partitions.extend((0..*count).map(|partition| TopicPartition {
+                topic: Arc::clone(topic),
+                partition,
+            }));
+        }
+        Ok(partitions)
+    }
+
+    /// First and next offset of each partition, asked for all of them at once.
+    pub(crate) fn bounds(&self, partitions: &[TopicPartition]) -> Result<Bounds> {
+        if partitions.is_empty() {
+            return Ok(Bounds::new());
+        }
+        let starts = self.logical(partitions, Offset::Beginning)?;
+        let ends = self.logical(partitions, Offset::End)?;
+        let bounds = |partition: &TopicPartition| {
+            let start = starts.get(partition).copied().unwrap_or(0);
+            let end = ends.get(partition).copied().unwrap_or(start);
+            (partition.clone(), (start, end.max(start)))
+        };
+        Ok(partitions.iter().map(bounds).collect())
+    }
+
+    /// What the beginning or the end of each partition is at the moment. A query by time with the number that stands
+    /// for the beginning or the end is what the protocol has for it.
+    fn logical(&self, partitions: &[TopicPartition], which: Offset) -> Result<HashMap<TopicPartition, u64>> {
+        let list = list_of(partitions, |_| which).map_err(|error| self.settings.failure(&error))?;
+        let answer = self
+            .client
+            .offsets_for_times(list, ANSWER_LIMIT)
+            .map_err(|error| self.settings.failure(&error))?;
+        self.offsets_in(&answer, partitions)
+    }
+
+    /// Offset behind the last committed record of a group, where there is one.
+    pub(crate) fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<HashMap<TopicPartition, u64>> {
+        if partitions.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let client = self.group_client(group)?;
+        client.poll(Duration::ZERO);
+        self.committed_by(&client, partitions)
+    }
+
+    /// The same, asked by a client that belongs to the group.
+    pub(crate) fn committed_by<C: ConsumerContext>(
+        &self,
+        client: &BaseConsumer<C>,
+        partitions: &[TopicPartition],
+    ) -> Result<HashMap<TopicPartition, u64>> {
+        let list = list_of(partitions, |_| Offset::Invalid).map_err(|error| self.settings.failure(&error))?;
+        let answer = client
+            .committed_offsets(list, ANSWER_LIMIT)
+            .map_err(|error| self.settings.failure(&error))?;
+        self.offsets_in(&answer, partitions)
+    }
+
+    fn offsets_in(
+        &self,
+        answer: &TopicPartitionList,
+        asked: &[TopicPartition],
+    ) -> Result<HashMap<TopicPartition, u64>> {
+        let mut offsets = HashMap::new();
+        for partition in asked {
+            let Some(element) = answer.find_partition(&partition.topic, partition.partition) else {
+                continue;
+            };
+            element.error().map_err(|error| self.settings.failure(&error))?;
+            if let Offset::Offset(offset) = element.offset() {
+                offsets.insert(partition.clone(), offset.unsigned_abs());
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn group_client(&self, group: &str) -> Result<Arc<BaseConsumer<Quiet>>> {
+        if let Some(client) = locked(&self.groups).get(group) {
+            return Ok(Arc::clone(client));
+        }
+        let made = self.settings.reader(group).create_with_context(Quiet);
+        let client: Arc<BaseConsumer<Quiet>> = Arc::new(made.map_err(|error| self.settings.failure(&error))?);
+        let mut groups = locked(&self.groups);
+        if groups.len() < KEPT_GROUP_CLIENTS {
+            groups.insert(group.to_owned(), Arc::clone(&client));
+        }
+        Ok(client)
+    }
+}
+
+/// The client's form of a list of partitions with an offset each.
+pub(crate) fn list_of(
+    partitions: &[TopicPartition],
+    offset: impl Fn(&TopicPartition) -> Offset,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition_offset(&partition.topic, partition.partition, offset(partition))?;
+    }
+    Ok(list)
+}
+
+/// A broker's offset in the client's form.
+pub(crate) fn at(offset: u64) -> Offset {
+    Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,115 @@
+//! The log on Kafka, through librdkafka.
+//!
+//! - `settings`: the URL and what librdkafka is told; `context`: its log lines; `failure`: its errors.
+//! - `asking`: topics, offsets, groups; `creating`: topics; `reading`: partitions without a group.
+//! - `publisher`: the way in.
+//! - `membership`, `subscription`, `arena`: the way out.
+
+mod arena;
+mod asking;
+mod context;
+mod creating;
+mod failure;
+mod membership;
+mod publisher;
+mod reading;
+mod settings;
+mod subscription;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::{asking::Asking, publisher::KafkaPublisher, subscription::KafkaSubscription};
+use crate::{
+    EventLog, EventLogError, Message, PartitionLag, Publisher, Result, Subscription, TopicInfo,
+    TopicPartition, TopicSpec, check::check_spec,
+};
+
+/// The log on Kafka.
+struct KafkaLog(Arc<Asking>);
+
+/// The log that `rest` names, the part of the URL behind `kafka:`. Connects to nobody yet.
+pub(crate) fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
+    Ok(Arc::new(KafkaLog(Arc::new(Asking::new(settings::parse(rest)?)?))))
+}
+
+/// Runs a call that blocks where it may.
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(call)
+        .await
+        .map_err(|_| EventLogError::Closed)?
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[async_trait]
+impl EventLog for KafkaLog {
+    async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
+        specs.iter().try_for_each(check_spec)?;
+        creating::ensure(&self.0, specs).await
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicInfo>> {
+        let asking = Arc::clone(&self.0);
+        blocking(move || {
+            let topics = asking.topics()?;
+            let names: Vec<_> = topics.keys().map(ToString::to_string).collect();
+            let partitions = asking.partitions_of(&names)?;
+            let bounds = asking.bounds(&partitions)?;
+            let bounds_of = |topic: &Arc<str>, partition| {
+                let wanted = TopicPartition {
+                    topic: Arc::clone(topic),
+                    partition,
+                };
+                bounds.get(&wanted).copied().unwrap_or_default()
+            };
+            let info = |(topic, count): (&Arc<str>, &i32)| TopicInfo {
+                name: topic.to_string(),
+                partitions: (0..*count).map(|partition| bounds_of(topic, partition)).collect(),
+            };
+            Ok(topics.iter().map(info).collect())
+        })
+        .await
+    }
+
+    fn publisher(&self) -> Result<Arc<dyn Publisher>> {
+        Ok(Arc::new(KafkaPublisher::new(Arc::clone(&self.0))?))
+    }
+
+    async fn subscribe(&self, group: &str, topics: &[&str]) -> Result<Box<dyn Subscription>> {
+        let (asking, group, topics) = (Arc::clone(&self.0), group.to_owned(), owned(topics));
+        let join =
+            move || Ok(Box::new(KafkaSubscription::join(asking, &group, &topics)?) as Box<dyn Subscription>);
+        blocking(join).await
+    }
+
+    async fn read(&self, partition: &TopicPartition, offset: u64, max: usize) -> Result<Vec<Message>> {
+        let (asking, partition) = (Arc::clone(&self.0), partition.clone());
+        blocking(move || reading::read(&asking, &partition, offset, max)).await
+    }
+
+    async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>> {
+        let (asking, group, topics) = (Arc::clone(&self.0), group.to_owned(), owned(topics));
+        blocking(move || {
+            let partitions = asking.partitions_of(&topics)?;
+            let bounds = asking.bounds(&partitions)?;
+            let committed = asking.committed(&group, &partitions)?;
+            let lag_of = |topic_partition: TopicPartition| {
+                let (start, end) = bounds.get(&topic_partition).copied().unwrap_or_default();
+                let committed = committed.get(&topic_partition).copied();
+                let lag = end.saturating_sub(committed.unwrap_or(0).max(start));
+                PartitionLag {
+                    topic_partition,
+                    committed,
+                    end,
+                    lag,
+                }
+            };
+            Ok(partitions.into_iter().map(lag_of).collect())
+        })
+        .await
+    }
+}

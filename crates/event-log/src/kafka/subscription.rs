@@ -1,0 +1,353 @@
+//! The way out.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rdkafka::{
+    consumer::{CommitMode, Consumer, base_consumer::PartitionQueue},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use tokio::{task::JoinHandle, time::Instant};
+
+use super::{
+    arena::Arena,
+    asking::{ANSWER_LIMIT, Asking, at, list_of},
+    blocking, failure,
+    membership::{Context, Member, Membership, News},
+};
+use crate::{CommitHandle, Event, EventLogError, Message, Result, StartAt, Subscription, TopicPartition};
+
+/// Longest wait of one call, so that a careless `Duration::MAX` does not overflow the clock.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// How long a commit is tried while the broker is away or the group is being rebalanced.
+const COMMIT_LIMIT: Duration = Duration::from_secs(30);
+/// How long a new assignment may take until it can be told where to begin.
+const SEEK_LIMIT: Duration = Duration::from_secs(10);
+/// Between two tries of either.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// A member of a Kafka group.
+pub(crate) struct KafkaSubscription {
+    asking: Arc<Asking>,
+    membership: Arc<Membership>,
+    member: Option<Arc<Member>>,
+    partitions: Vec<Assigned>,
+    /// The partition that is asked first; moves on so that a full one does not starve the others.
+    turn: usize,
+    /// A commit whose caller did not wait for its end; the next one follows it.
+    commit_under_way: Option<JoinHandle<Result<(), KafkaError>>>,
+}
+
+struct Assigned {
+    topic_partition: TopicPartition,
+    generation: u64,
+    /// Its messages, from the first seek on.
+    queue: Option<PartitionQueue<Context>>,
+    paused: bool,
+    /// Where commits have come to since the last seek; earlier handles change nothing.
+    committed_to: u64,
+}
+
+impl KafkaSubscription {
+    /// Joins the group; the partitions come as events. Blocks.
+    pub(crate) fn join(asking: Arc<Asking>, group: &str, topics: &[String]) -> Result<Self> {
+        asking.partitions_of(topics)?;
+        let (membership, member) = Membership::join(&asking.settings, group, topics)?;
+        Ok(Self {
+            asking,
+            membership,
+            member: Some(member),
+            partitions: Vec::new(),
+            turn: 0,
+            commit_under_way: None,
+        })
+    }
+
+    fn member(&self) -> Result<Arc<Member>> {
+        self.member.clone().ok_or(EventLogError::Closed)
+    }
+
+    fn find(&mut self, wanted: &TopicPartition) -> Result<&mut Assigned> {
+        let found = self
+            .partitions
+            .iter_mut()
+            .find(|assigned| assigned.topic_partition == *wanted);
+        found.ok_or_else(|| EventLogError::UnknownPartition {
+            topic: wanted.topic.to_string(),
+            partition: wanted.partition,
+        })
+    }
+
+    fn tell(&mut self, news: News) -> Event {
+        match news {
+            News::Assigned(partitions) => {
+                self.partitions
+                    .retain(|old| !partitions.iter().any(|(new, _)| *new == old.topic_partition));
+                for (topic_partition, generation) in &partitions {
+                    self.partitions.push(Assigned {
+                        topic_partition: topic_partition.clone(),
+                        generation: *generation,
+                        queue: None,
+                        paused: false,
+                        committed_to: 0,
+                    });
+                }
+                Event::Assigned(partitions.into_iter().map(|(partition, _)| partition).collect())
+            }
+            News::Revoked(partitions) => {
+                // Their numbers stay with the membership until they are given up, so that handles still count.
+                self.partitions
+                    .retain(|assigned| !partitions.contains(&assigned.topic_partition));
+                Event::Revoked(partitions)
+            }
+        }
+    }
+
+    fn messages(&mut self, max: usize) -> Vec<Message> {
+        let mut arena = Arena::default();
+        let count = self.partitions.len();
+        self.turn = self.turn.wrapping_add(1);
+        for place in 0..count {
+            let assigned = &self.partitions[self.turn.wrapping_add(place) % count];
+            let Some(queue) = assigned.queue.as_ref().filter(|_| !assigned.paused) else {
+                continue;
+            };
+            while arena.len() < max {
+                match queue.poll(Duration::ZERO) {
+                    Some(Ok(message)) => {
+                        arena.push(&assigned.topic_partition, Some(assigned.generation), &message);
+                    }
+                    Some(Err(error)) => self.membership.report(&error),
+                    None => break,
+                }
+            }
+        }
+        arena.finish()
+    }
+
+    /// The offset that `start` means at the moment.
+    async fn resolve(&self, partition: &TopicPartition, start: StartAt) -> Result<u64> {
+        let (asking, member, wanted) = (Arc::clone(&self.asking), self.member()?, partition.clone());
+        blocking(move || {
+            let one = std::slice::from_ref(&wanted);
+            let (first, end) = asking.bounds(one)?.get(&wanted).copied().unwrap_or_default();
+            let committed = match start {
+                StartAt::CommittedOrBeginning | StartAt::CommittedOrEnd => {
+                    asking.committed_by(&member, one)?.remove(&wanted)
+                }
+                _ => None,
+            };
+            let offset = match start {
+                StartAt::Beginning => first,
+                StartAt::End => end,
+                StartAt::CommittedOrBeginning => committed.unwrap_or(first),
+                StartAt::CommittedOrEnd => committed.unwrap_or(end),
+                StartAt::Offset(offset) => offset,
+            };
+            Ok(offset.clamp(first, end))
+        })
+        .await
+    }
+
+    /// Sorts out what of the handles counts: where each partition moves to, and how many handles came too late.
+    fn accept(&self, handles: &[CommitHandle]) -> (BTreeMap<TopicPartition, u64>, usize) {
+        let (mut furthest, mut stale) = (BTreeMap::<TopicPartition, u64>::new(), 0);
+        for CommitHandle { position, generation } in handles {
+            if self.membership.generation(&position.topic_partition) == Some(*generation) {
+                let next = furthest.entry(position.topic_partition.clone()).or_default();
+                *next = (*next).max(position.offset + 1);
+            } else {
+                stale += 1;
+            }
+        }
+        let committed_to = |partition: &TopicPartition| {
+            let assigned = self
+                .partitions
+                .iter()
+                .find(|assigned| assigned.topic_partition == *partition);
+            assigned.map_or(0, |assigned| assigned.committed_to)
+        };
+        furthest.retain(|partition, next| *next > committed_to(partition));
+        (furthest, stale)
+    }
+
+    fn has_committed(&mut self, offsets: &BTreeMap<TopicPartition, u64>) {
+        for assigned in &mut self.partitions {
+            if let Some(next) = offsets.get(&assigned.topic_partition) {
+                assigned.committed_to = *next;
+            }
+        }
+    }
+
+    async fn commit_once(&mut self, offsets: &BTreeMap<TopicPartition, u64>) -> Result<(), KafkaError> {
+        if let Some(earlier) = &mut self.commit_under_way {
+            let _ = earlier.await;
+            self.commit_under_way = None;
+        }
+        let Some(member) = self.member.clone() else {
+            return Err(KafkaError::Canceled);
+        };
+        let partitions: Vec<_> = offsets.keys().cloned().collect();
+        let list = list_of(&partitions, |partition| {
+            at(offsets.get(partition).copied().unwrap_or(0))
+        })?;
+        let commit = tokio::task::spawn_blocking(move || member.commit(&list, CommitMode::Sync));
+        let result = self.commit_under_way.insert(commit).await;
+        self.commit_under_way = None;
+        result.map_err(|_| KafkaError::Canceled)?
+    }
+}
+
+#[async_trait]
+impl Subscription for KafkaSubscription {
+    async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event> {
+        let deadline = Instant::now() + max_wait.min(LONGEST_WAIT);
+        self.membership.owner_asks();
+        loop {
+            if let Some(news) = self.membership.news()? {
+                return Ok(self.tell(news));
+            }
+            let messages = self.messages(max_messages);
+            if !messages.is_empty() || Instant::now() >= deadline {
+                return Ok(Event::Messages(messages));
+            }
+            // Keeps a notice that came while we looked.
+            let something = self.membership.something.notified();
+            let _ = tokio::time::timeout_at(deadline, something).await;
+        }
+    }
+
+    async fn seek(&mut self, partition: &TopicPartition, at_which: StartAt) -> Result<()> {
+        let generation = self.find(partition)?.generation;
+        let offset = self.resolve(partition, at_which).await?;
+        let deadline = Instant::now() + SEEK_LIMIT;
+        let member = self.member()?;
+        // A partition given up meanwhile needs no place to begin; the news of it is on its way.
+        while self.membership.generation(partition) == Some(generation) {
+            match seek_to(&self.asking, &member, partition, offset).await? {
+                Ok(()) => break,
+                Err(error) if !may_seek_later(&error) => return Err(self.asking.settings.failure(&error)),
+                Err(_) if Instant::now() >= deadline => {
+                    return Err(self
+                        .asking
+                        .settings
+                        .no_answer("waiting for an assigned partition"));
+                }
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+        }
+        let membership = Arc::clone(&self.membership);
+        let settings = self.asking.settings.clone();
+        let assigned = self.find(partition)?;
+        assigned.committed_to = 0;
+        if assigned.queue.is_none()
+            && let Some(mut queue) = member.split_partition_queue(&partition.topic, partition.partition)
+        {
+            queue.set_nonempty_callback(move || membership.something.notify_one());
+            assigned.queue = Some(queue);
+            let list = list_of(std::slice::from_ref(partition), |_| at(offset));
+            list.and_then(|list| member.resume(&list))
+                .map_err(|error| settings.failure(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        // Not the client's pause: that throws away what was fetched. Its queue is bounded, so fetching stops by itself.
+        for assigned in self
+            .partitions
+            .iter_mut()
+            .filter(|known| partitions.contains(&known.topic_partition))
+        {
+            assigned.paused = true;
+        }
+        Ok(())
+    }
+
+    async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        for assigned in self
+            .partitions
+            .iter_mut()
+            .filter(|known| partitions.contains(&known.topic_partition))
+        {
+            assigned.paused = false;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize> {
+        let deadline = Instant::now() + COMMIT_LIMIT;
+        loop {
+            // Looked at again for each try: the partitions may have gone meanwhile.
+            let (offsets, stale) = self.accept(&handles);
+            if offsets.is_empty() {
+                return Ok(stale);
+            }
+            let tried = tokio::time::timeout_at(deadline, self.commit_once(&offsets)).await;
+            let error = match tried {
+                Err(_) => return Err(self.asking.settings.no_answer("committing")),
+                Ok(Ok(())) => {
+                    self.has_committed(&offsets);
+                    return Ok(stale);
+                }
+                Ok(Err(error)) => error,
+            };
+            // A rebalance changes the group's generation; partitions that stay can be committed under the new one.
+            let passing = |code| failure::is_transient(code) || failure::is_of_another_generation(code);
+            if !error.rdkafka_error_code().is_some_and(passing) || Instant::now() >= deadline {
+                return Err(self.asking.settings.failure(&error));
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+impl Drop for KafkaSubscription {
+    fn drop(&mut self) {
+        // The thread shall be the last to hold the client, as closing it blocks.
+        self.partitions.clear();
+        self.member = None;
+        self.membership.close();
+    }
+}
+
+async fn seek_to(
+    asking: &Arc<Asking>,
+    member: &Arc<Member>,
+    partition: &TopicPartition,
+    offset: u64,
+) -> Result<Result<(), KafkaError>> {
+    let (asking, member, partition) = (Arc::clone(asking), Arc::clone(member), partition.clone());
+    blocking(move || {
+        let list = list_of(std::slice::from_ref(&partition), |_| at(offset));
+        let sought = list.and_then(|list| member.seek_partitions(list, ANSWER_LIMIT));
+        let element = |list: rdkafka::TopicPartitionList| match list
+            .find_partition(&partition.topic, partition.partition)
+        {
+            Some(element) => element.error(),
+            None => Ok(()),
+        };
+        match sought.and_then(element) {
+            // This one comes without its code.
+            Err(KafkaError::Seek(reason)) => Err(EventLogError::Unavailable {
+                brokers: asking.settings.brokers.clone(),
+                reason,
+            }),
+            result => Ok(result),
+        }
+    })
+    .await
+}
+
+/// The client has not begun with the partition yet, or is still busy with the seek before.
+fn may_seek_later(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::State
+                | RDKafkaErrorCode::PreviousInProgress
+                | RDKafkaErrorCode::InProgress
+                | RDKafkaErrorCode::OperationTimedOut
+        )
+    )
+}

@@ -1,0 +1,164 @@
+//! The nouns of the port.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// Largest record: key, payload and headers together, in bytes. 1 MB, as brokers refuse more by default.
+pub const MAX_RECORD_BYTES: usize = 1_000_000;
+
+/// Added to a topic's name for what could not be decoded from it.
+pub const DEAD_LETTER_SUFFIX: &str = ".dlq";
+
+/// A topic as it shall be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// How many partitions, at least 1. An existing topic keeps the number it has.
+    pub partitions: i32,
+    /// How long records are kept.
+    pub retention: Duration,
+}
+
+/// A topic as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Its name.
+    pub name: String,
+    /// Per partition, in order: the first offset still kept and the offset the next record gets.
+    pub partitions: Vec<(u64, u64)>,
+}
+
+/// One partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition, from 0.
+    pub partition: i32,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.topic, self.partition)
+    }
+}
+
+/// Where a record lies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The topic and partition.
+    pub topic_partition: TopicPartition,
+    /// The offset, from 0, without holes in one partition of the embedded log; Kafka may leave holes.
+    pub offset: u64,
+}
+
+/// A record to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRecord {
+    /// Chooses the partition; records without key are spread.
+    pub key: Option<Bytes>,
+    /// The value.
+    pub payload: Bytes,
+    /// Names and values.
+    pub headers: Vec<(String, Bytes)>,
+    /// When it was made; milliseconds are kept.
+    pub timestamp: DateTime<Utc>,
+}
+
+/// A consumed record.
+#[derive(Debug)]
+pub struct Message {
+    /// Where it lay.
+    pub position: Position,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its value.
+    pub payload: Bytes,
+    /// Names and values.
+    pub headers: Vec<(String, Bytes)>,
+    /// When it was made; milliseconds.
+    pub timestamp: DateTime<Utc>,
+    /// Spent in [`crate::Subscription::commit`] once the message is dealt with; `None` for records that were only
+    /// peeked at.
+    pub handle: Option<CommitHandle>,
+}
+
+/// The right to commit one message: made by an adapter for each delivery, spent once. Committing a message commits
+/// all before it in its partition.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a message whose handle is not spent is delivered again"]
+pub struct CommitHandle {
+    pub(crate) position: Position,
+    /// Which assignment of the partition delivered it; a handle of an earlier one no longer counts.
+    pub(crate) generation: u64,
+}
+
+impl CommitHandle {
+    /// The message it stands for.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+}
+
+/// Where reading begins on an assigned partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    /// The first record kept.
+    Beginning,
+    /// The next record published.
+    End,
+    /// Behind the last committed message of the group; the beginning where there is none.
+    CommittedOrBeginning,
+    /// Behind the last committed message of the group; the end where there is none.
+    CommittedOrEnd,
+    /// This offset; the beginning where it is no longer kept, the end where it is not there yet.
+    Offset(u64),
+}
+
+/// What a subscription has to say.
+#[derive(Debug)]
+pub enum Event {
+    /// These partitions are ours from now on. Nothing is delivered from one until the caller says where to begin
+    /// with [`crate::Subscription::seek`].
+    Assigned(Vec<TopicPartition>),
+    /// These partitions go to another member. Until the next call of [`crate::Subscription::next`] (bounded by the
+    /// adapter) their handles may still be spent.
+    Revoked(Vec<TopicPartition>),
+    /// Messages in order per partition; empty when the wait ran out.
+    Messages(Vec<Message>),
+}
+
+/// How far a group is behind on one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionLag {
+    /// The partition.
+    pub topic_partition: TopicPartition,
+    /// Offset behind the last committed message; `None` before the first commit.
+    pub committed: Option<u64>,
+    /// Offset the next record gets.
+    pub end: u64,
+    /// Records not committed yet.
+    pub lag: u64,
+}
+
+/// The dead letter for a message that could not be understood: bytes and key as received, headers telling origin
+/// topic, partition, offset, reason and time. Goes to `<topic>` + [`DEAD_LETTER_SUFFIX`].
+pub fn dead_letter(message: &Message, reason: &str, now: DateTime<Utc>) -> NewRecord {
+    let TopicPartition { topic, partition } = &message.position.topic_partition;
+    let header = |name: &str, value: String| (name.to_owned(), Bytes::from(value));
+    NewRecord {
+        key: message.key.clone(),
+        payload: message.payload.clone(),
+        headers: vec![
+            header("topic", topic.to_string()),
+            header("partition", partition.to_string()),
+            header("offset", message.position.offset.to_string()),
+            header("reason", reason.to_owned()),
+            header("when", now.to_rfc3339_opts(SecondsFormat::Millis, true)),
+        ],
+        timestamp: now,
+    }
+}

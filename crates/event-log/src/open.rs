@@ -1,0 +1,54 @@
+//! The one place that knows which URL means which adapter.
+
+use std::sync::Arc;
+
+use crate::{EventLog, EventLogError, Result, kafka, sqlite};
+
+/// Opens the log behind a URL.
+///
+/// - `sqlite:path/to/log.db`: embedded, durable, for one process; made where it is missing. `?max_bytes=N` bounds the
+///   file.
+/// - `kafka://host:9092[,host2:9092][?setting=value&...]`: Kafka; the settings are librdkafka's. Nothing is connected
+///   yet: a broker that is away shows at the first call.
+///
+/// Must be called within a Tokio runtime.
+///
+/// # Errors
+/// [`EventLogError::BadUrl`], and what opening the file can meet: [`EventLogError::Locked`],
+/// [`EventLogError::NewerFormat`], [`EventLogError::DiskFull`], [`EventLogError::Storage`].
+pub async fn open(url: &str) -> Result<Arc<dyn EventLog>> {
+    match url.split_once(':') {
+        Some(("sqlite", rest)) => sqlite::open(rest).await,
+        Some(("kafka", rest)) => kafka::open(rest),
+        _ => Err(EventLogError::BadUrl {
+            url: without_credentials(url),
+            reason: "no adapter of that name".to_owned(),
+        }),
+    }
+}
+
+/// Opens the log behind a URL for [`EventLog::topics`], [`EventLog::read`] and [`EventLog::lag`] only. An embedded log may
+/// be in use by another process meanwhile.
+///
+/// # Errors
+/// As [`open`], and a file that is not there.
+pub async fn open_for_reading(url: &str) -> Result<Arc<dyn EventLog>> {
+    match url.split_once(':') {
+        Some(("sqlite", rest)) => sqlite::read_only::open(rest).await,
+        _ => open(url).await,
+    }
+}
+
+/// What of a URL may be shown: scheme and hosts or path. Users, passwords and settings stay out, however garbled the
+/// URL is: all before the last `@` goes, and all behind the first `?` that follows.
+pub(crate) fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+    let (slashes, rest) = rest.strip_prefix("//").map_or(("", rest), |rest| ("//", rest));
+    let shown = rest.rsplit_once('@').map_or(rest, |(_, behind)| behind);
+    let shown = shown.split(['?', '#']).next().unwrap_or_default();
+    if scheme.is_empty() {
+        shown.to_owned()
+    } else {
+        format!("{scheme}:{slashes}{shown}")
+    }
+}

@@ -1,0 +1,83 @@
+//! The verbs of the port.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use crate::{
+    CommitHandle, Event, EventLogError, Message, NewRecord, PartitionLag, Position, Result, StartAt,
+    TopicInfo, TopicPartition, TopicSpec,
+};
+
+/// A log, open. Cheap to share; closes when the last clone and all publishers and subscriptions are gone.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Creates what is missing, leaves what is there.
+    async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()>;
+
+    /// Every topic, by name.
+    async fn topics(&self) -> Result<Vec<TopicInfo>>;
+
+    /// A publisher with its own bounded buffer.
+    fn publisher(&self) -> Result<Arc<dyn Publisher>>;
+
+    /// Joins `group`, whose members share the partitions of `topics`.
+    async fn subscribe(&self, group: &str, topics: &[&str]) -> Result<Box<dyn Subscription>>;
+
+    /// Reads up to `max` records of one partition from `offset` without joining a group; fewer, or none, at the end.
+    async fn read(&self, partition: &TopicPartition, offset: u64, max: usize) -> Result<Vec<Message>>;
+
+    /// How far `group` is behind, for every partition of `topics`.
+    async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>>;
+}
+
+/// Publishes.
+#[async_trait]
+pub trait Publisher: Send + Sync {
+    /// Accepts the records, in order, into the bounded buffer; waits while it is full. The receipt resolves when all
+    /// are durable.
+    ///
+    /// # Errors
+    /// [`EventLogError::RecordTooLarge`] and [`EventLogError::UnknownTopic`], with nothing accepted.
+    async fn send(&self, topic: &str, records: Vec<NewRecord>) -> Result<Receipt>;
+
+    /// Waits until everything accepted is durable or has failed.
+    async fn flush(&self) -> Result<()>;
+}
+
+/// The promise of a [`Publisher::send`]. Dropping it cancels nothing.
+#[derive(Debug)]
+#[must_use = "until the receipt is durable nothing is promised"]
+pub struct Receipt(pub(crate) oneshot::Receiver<Result<Vec<Position>>>);
+
+impl Receipt {
+    /// Waits until all records are durable; their positions, in the order sent.
+    ///
+    /// # Errors
+    /// The first failure; the records of the batch may then be stored in part.
+    pub async fn durable(self) -> Result<Vec<Position>> {
+        self.0.await.map_err(|_| EventLogError::Closed)?
+    }
+}
+
+/// A member of a consumer group. Owned by one task. Dropping it leaves the group.
+#[async_trait]
+pub trait Subscription: Send {
+    /// The next event, after at most `max_wait`; at most `max_messages` messages. Safe to cancel.
+    async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event>;
+
+    /// Sets where the next message of an assigned partition comes from, and starts its delivery.
+    async fn seek(&mut self, partition: &TopicPartition, at: StartAt) -> Result<()>;
+
+    /// Delivers nothing from these until [`Subscription::resume`]. Calling [`Subscription::next`] goes on, so that
+    /// the group does not take us for dead.
+    async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()>;
+
+    /// Ends a pause; nothing was lost.
+    async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()>;
+
+    /// Spends handles: moves the group's position behind the furthest of each partition, durably. Handles of an
+    /// assignment that has ended are left out; the answer says how many.
+    async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize>;
+}

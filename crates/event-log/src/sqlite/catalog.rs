@@ -1,0 +1,240 @@
+//! What is known without asking the file: the topics, the bounds of each partition and its most recent batches.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::locked;
+use crate::{EventLogError, PartitionLag, Result, TopicInfo, TopicPartition};
+
+/// Recent batches kept in memory per partition, so that readers who keep up never wait for the file.
+const TAIL_BYTES: usize = 1 << 20;
+/// A batch has its own cost besides its bytes; many tiny ones are bounded by number.
+const TAIL_BATCHES: usize = 1024;
+
+/// Records of one partition that lie one behind the other.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredBatch {
+    /// Offset of the first record.
+    pub(crate) base_offset: u64,
+    /// How many records.
+    pub(crate) count: u64,
+    /// The records, see [`crate::batch`].
+    pub(crate) blob: Bytes,
+}
+
+impl StoredBatch {
+    /// Offset behind the last record.
+    pub(crate) fn end(&self) -> u64 {
+        self.base_offset + self.count
+    }
+}
+
+/// A topic and its partitions.
+pub(crate) struct Topic {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// How long records are kept.
+    pub(crate) retention: Duration,
+    /// By number.
+    pub(crate) partitions: Vec<Arc<Partition>>,
+    next_keyless: AtomicUsize,
+}
+
+impl Topic {
+    /// A topic with partitions of these bounds (first offset kept, next offset).
+    pub(crate) fn new(id: i64, name: &str, retention: Duration, bounds: Vec<(u64, u64)>) -> Self {
+        let name: Arc<str> = Arc::from(name);
+        let partition = |(number, (start, end))| {
+            let own = TopicPartition {
+                topic: Arc::clone(&name),
+                partition: number,
+            };
+            let state = State {
+                start,
+                end,
+                tail: VecDeque::new(),
+                tail_bytes: 0,
+            };
+            Arc::new(Partition {
+                topic_id: id,
+                id: own,
+                state: Mutex::new(state),
+            })
+        };
+        let partitions = (0..).zip(bounds).map(partition).collect();
+        Self {
+            name,
+            retention,
+            partitions,
+            next_keyless: AtomicUsize::new(0),
+        }
+    }
+
+    /// The partition for the records without key of one batch; the next batch gets the next.
+    pub(crate) fn next_keyless_partition(&self) -> usize {
+        self.next_keyless.fetch_add(1, Ordering::Relaxed) % self.partitions.len().max(1)
+    }
+}
+
+/// One partition.
+pub(crate) struct Partition {
+    /// The topic's key in the file.
+    pub(crate) topic_id: i64,
+    /// Topic and number.
+    pub(crate) id: TopicPartition,
+    state: Mutex<State>,
+}
+
+struct State {
+    start: u64,
+    end: u64,
+    /// The last batches before `end`, without a hole.
+    tail: VecDeque<StoredBatch>,
+    tail_bytes: usize,
+}
+
+/// Where the record of an offset is.
+pub(crate) enum Place {
+    /// In this batch.
+    Recent(StoredBatch),
+    /// In the file.
+    InFile,
+    /// No longer kept; the first offset that is.
+    Expired(u64),
+    /// Not there yet.
+    AtEnd,
+}
+
+impl Partition {
+    /// First offset still kept, and the offset the next record gets.
+    pub(crate) fn bounds(&self) -> (u64, u64) {
+        let state = locked(&self.state);
+        (state.start, state.end)
+    }
+
+    /// How far a group that has committed so far is behind.
+    pub(crate) fn lag(&self, committed: Option<u64>) -> PartitionLag {
+        let (start, end) = self.bounds();
+        let lag = end.saturating_sub(committed.unwrap_or(0).max(start));
+        PartitionLag { topic_partition: self.id.clone(), committed, end, lag }
+    }
+
+    /// Adds a batch that has become durable. Batches come in order.
+    pub(crate) fn append(&self, batch: StoredBatch) {
+        let mut state = locked(&self.state);
+        state.end = batch.end();
+        state.tail_bytes += batch.blob.len();
+        state.tail.push_back(batch);
+        while state.tail_bytes > TAIL_BYTES || state.tail.len() > TAIL_BATCHES {
+            let Some(oldest) = state.tail.pop_front() else {
+                break;
+            };
+            state.tail_bytes -= oldest.blob.len();
+        }
+    }
+
+    /// Everything before `start` is gone.
+    pub(crate) fn expire(&self, start: u64) {
+        let mut state = locked(&self.state);
+        state.start = state.start.max(start);
+        while state.tail.front().is_some_and(|batch| batch.end() <= start) {
+            let Some(oldest) = state.tail.pop_front() else {
+                break;
+            };
+            state.tail_bytes -= oldest.blob.len();
+        }
+    }
+
+    /// Where to find `offset`.
+    pub(crate) fn find(&self, offset: u64) -> Place {
+        let state = locked(&self.state);
+        if offset >= state.end {
+            return Place::AtEnd;
+        }
+        if offset < state.start {
+            return Place::Expired(state.start);
+        }
+        let behind = state.tail.partition_point(|batch| batch.end() <= offset);
+        match state.tail.get(behind) {
+            Some(batch) if batch.base_offset <= offset => Place::Recent(batch.clone()),
+            _ => Place::InFile,
+        }
+    }
+}
+
+/// All topics, by name.
+#[derive(Default)]
+pub(crate) struct Catalog(RwLock<BTreeMap<Arc<str>, Arc<Topic>>>);
+
+impl Catalog {
+    /// Adds a topic, or replaces the one of its name.
+    pub(crate) fn insert(&self, topic: Topic) {
+        let mut topics = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        topics.insert(Arc::clone(&topic.name), Arc::new(topic));
+    }
+
+    /// Whether the topic is there.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(name)
+    }
+
+    /// The topic of that name.
+    pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>> {
+        let topics = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        topics
+            .get(name)
+            .cloned()
+            .ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
+    }
+
+    /// Every topic as the port shows it.
+    pub(crate) fn infos(&self) -> Vec<TopicInfo> {
+        let info = |topic: Arc<Topic>| TopicInfo {
+            name: topic.name.to_string(),
+            partitions: topic.partitions.iter().map(|partition| partition.bounds()).collect(),
+        };
+        self.all().into_iter().map(info).collect()
+    }
+
+    /// All partitions of some topics.
+    pub(crate) fn partitions_of(&self, topics: &[&str]) -> Result<Vec<Arc<Partition>>> {
+        let mut partitions = Vec::new();
+        for name in topics {
+            partitions.extend(self.topic(name)?.partitions.iter().cloned());
+        }
+        Ok(partitions)
+    }
+
+    /// Every topic, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// One partition.
+    pub(crate) fn partition(&self, wanted: &TopicPartition) -> Result<Arc<Partition>> {
+        let topic = self.topic(&wanted.topic)?;
+        let found = usize::try_from(wanted.partition)
+            .ok()
+            .and_then(|number| topic.partitions.get(number));
+        found.cloned().ok_or_else(|| EventLogError::UnknownPartition {
+            topic: wanted.topic.to_string(),
+            partition: wanted.partition,
+        })
+    }
+}

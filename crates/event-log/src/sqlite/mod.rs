@@ -1,0 +1,152 @@
+//! The embedded log: durable and partitioned, for one process, in one SQLite file.
+//!
+//! - `store`: the file: lock, format, statements, errors.
+//! - `writer`: the one task that writes; what waits together is stored in one transaction (group commit).
+//! - `catalog`: what is known without asking the file: topics, ends, the recent batches of each partition.
+//! - `groups`, `balance`: who owns which partition.
+//! - `reader`, `subscription`, `publisher`: the ways out and in.
+//! - `read_only`: a look from another process.
+//! - `retention`: takes away what is too old.
+
+mod balance;
+mod catalog;
+mod groups;
+mod publisher;
+pub(crate) mod read_only;
+mod reader;
+mod retention;
+mod settings;
+mod store;
+mod subscription;
+mod writer;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::{
+    catalog::Catalog,
+    groups::Groups,
+    publisher::SqlitePublisher,
+    store::Files,
+    subscription::SqliteSubscription,
+    writer::{Op, Writer},
+};
+use crate::{
+    EventLog, EventLogError, Message, PartitionLag, Publisher, Result, Subscription, TopicInfo,
+    TopicPartition, TopicSpec, check::check_spec,
+};
+
+/// Operations that may wait for the writer.
+const MAX_WAITING_OPS: usize = 4096;
+
+/// A poisoned lock is used on: every critical section here leaves its data whole at each step.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What all handles of one open log share.
+struct Shared {
+    files: Files,
+    catalog: Arc<Catalog>,
+    groups: Groups,
+    ops: mpsc::Sender<Op>,
+    /// Counts up whenever a reader may find something new: records, or partitions to take or to give.
+    changed: Arc<watch::Sender<u64>>,
+    /// Ends the retention task.
+    _closing: DropGuard,
+}
+
+impl Shared {
+    /// Hands an operation to the writer and waits for its answer.
+    async fn ask<T>(&self, op: impl FnOnce(oneshot::Sender<Result<T>>) -> Op) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.ops
+            .send(op(reply))
+            .await
+            .map_err(|_| EventLogError::Closed)?;
+        answer.await.map_err(|_| EventLogError::Closed)?
+    }
+
+    /// Has every subscription look whether something is new for it.
+    fn wake(&self) {
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// The embedded log, open.
+struct SqliteLog(Arc<Shared>);
+
+/// Opens the log that `rest` names, the part of the URL behind `sqlite:`, and creates it where it is missing.
+pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
+    let settings = settings::parse(rest)?;
+    let (files, mut connection, lock) = store::open(&settings).await?;
+    let catalog = Arc::new(store::load_topics(&files, &mut connection).await?);
+    let groups = Groups::new(store::load_offsets(&files, &mut connection, &catalog).await?);
+    let (ops, waiting) = mpsc::channel(MAX_WAITING_OPS);
+    let changed = Arc::new(watch::Sender::new(0));
+    let closing = CancellationToken::new();
+    let writer = Writer {
+        files: files.clone(),
+        connection,
+        catalog: Arc::clone(&catalog),
+        changed: Arc::clone(&changed),
+        _lock: lock,
+    };
+    tokio::spawn(writer.run(waiting));
+    retention::expire_all(&ops, &files).await?;
+    tokio::spawn(retention::run(
+        ops.downgrade(),
+        files.clone(),
+        Arc::clone(&catalog),
+        closing.clone(),
+    ));
+    let shared = Shared {
+        files,
+        catalog,
+        groups,
+        ops,
+        changed,
+        _closing: closing.drop_guard(),
+    };
+    Ok(Arc::new(SqliteLog(Arc::new(shared))))
+}
+
+#[async_trait]
+impl EventLog for SqliteLog {
+    async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
+        specs.iter().try_for_each(check_spec)?;
+        let specs = specs.to_vec();
+        self.0.ask(|reply| Op::CreateTopics { specs, reply }).await
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicInfo>> {
+        Ok(self.0.catalog.infos())
+    }
+
+    fn publisher(&self) -> Result<Arc<dyn Publisher>> {
+        Ok(Arc::new(SqlitePublisher::new(Arc::clone(&self.0))))
+    }
+
+    async fn subscribe(&self, group: &str, topics: &[&str]) -> Result<Box<dyn Subscription>> {
+        let partitions = self.0.catalog.partitions_of(topics)?;
+        Ok(Box::new(SqliteSubscription::join(
+            Arc::clone(&self.0),
+            group,
+            &partitions,
+        )))
+    }
+
+    async fn read(&self, partition: &TopicPartition, offset: u64, max: usize) -> Result<Vec<Message>> {
+        reader::read_from(self.0.catalog.partition(partition)?, &self.0.files, offset, max).await
+    }
+
+    async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>> {
+        let group = self.0.groups.find(group);
+        let committed = |partition: &TopicPartition| group.as_ref().and_then(|group| group.committed(partition));
+        let partitions = self.0.catalog.partitions_of(topics)?;
+        Ok(partitions.iter().map(|partition| partition.lag(committed(&partition.id))).collect())
+    }
+}

@@ -1,0 +1,68 @@
+//! A look into the file from another process, while its owner writes or when nobody does. No lock, no change.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+use tokio::sync::Mutex;
+
+use super::{catalog::Catalog, reader, settings, store, store::Files};
+use crate::{
+    EventLog, EventLogError, Message, PartitionLag, Publisher, Result, Subscription, TopicInfo, TopicPartition, TopicSpec,
+};
+
+/// The file, open for reading. Topics and bounds are read anew at each call: the owner goes on writing.
+struct ReadOnlyLog {
+    files: Files,
+    connection: Mutex<SqliteConnection>,
+}
+
+/// Opens the file that `rest` names, the part of the URL behind `sqlite:`; it must be there.
+pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
+    let (files, connection) = store::open_for_reading(&settings::parse(rest)?).await?;
+    Ok(Arc::new(ReadOnlyLog { files, connection: Mutex::new(connection) }))
+}
+
+impl ReadOnlyLog {
+    async fn catalog(&self) -> Result<Catalog> {
+        store::load_topics(&self.files, &mut *self.connection.lock().await).await
+    }
+
+    fn refused<T>(&self) -> Result<T> {
+        let reason = "the log was opened for reading only".to_owned();
+        Err(EventLogError::Storage { path: self.files.shown(), reason })
+    }
+}
+
+#[async_trait]
+impl EventLog for ReadOnlyLog {
+    async fn ensure_topics(&self, _specs: &[TopicSpec]) -> Result<()> {
+        self.refused()
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicInfo>> {
+        Ok(self.catalog().await?.infos())
+    }
+
+    fn publisher(&self) -> Result<Arc<dyn Publisher>> {
+        self.refused()
+    }
+
+    async fn subscribe(&self, _group: &str, _topics: &[&str]) -> Result<Box<dyn Subscription>> {
+        self.refused()
+    }
+
+    async fn read(&self, partition: &TopicPartition, offset: u64, max: usize) -> Result<Vec<Message>> {
+        reader::read_from(self.catalog().await?.partition(partition)?, &self.files, offset, max).await
+    }
+
+    async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>> {
+        let mut connection = self.connection.lock().await;
+        let catalog = store::load_topics(&self.files, &mut connection).await?;
+        let offsets = store::load_offsets(&self.files, &mut connection, &catalog).await?.remove(group);
+        drop(connection);
+        let committed = |partition: &TopicPartition| offsets.as_ref().and_then(|known| known.get(partition).copied());
+        let partitions = catalog.partitions_of(topics)?;
+        Ok(partitions.iter().map(|partition| partition.lag(committed(&partition.id))).collect())
+    }
+}

@@ -1,0 +1,345 @@
+//! The file: its lock, its format, its statements, and what its errors mean.
+
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fs4::{FileExt, TryLockError};
+use sqlx::{
+    ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{
+    catalog::{Catalog, Partition, StoredBatch, Topic},
+    settings::Settings,
+};
+use crate::{EventLogError, Result, TopicPartition};
+
+/// `PRAGMA user_version` of the files written here.
+const FORMAT: i64 = 1;
+/// Bytes of a page of the database; larger than the default because most rows are large.
+const PAGE_BYTES: u32 = 8192;
+/// Pages that the write-ahead log may hold before they are moved into the database.
+const CHECKPOINT_PAGES: u32 = 2000;
+/// Readers at the same time.
+const MAX_READERS: u32 = 4;
+/// How long another connection of this process may hold the file.
+const BUSY_TIMEOUT_MS: u64 = 10_000;
+/// How long an instance that is just closing may hold the lock.
+const LOCK_WAIT_MS: u64 = 1_500;
+/// How often the lock is tried within that time.
+const LOCK_RETRY_MS: u64 = 30;
+/// Batches fetched at once by a reader.
+const BATCHES_PER_READ: u32 = 8;
+
+const SCHEMA: &str = "
+CREATE TABLE topics (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    partitions INTEGER NOT NULL,
+    retention_ms INTEGER NOT NULL
+) STRICT;
+-- One row is many records of one partition: `records` of them from `base_offset` on, in `blob`.
+CREATE TABLE batches (
+    topic INTEGER NOT NULL REFERENCES topics (id),
+    partition INTEGER NOT NULL,
+    base_offset INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    max_timestamp_ms INTEGER NOT NULL,
+    stored_ms INTEGER NOT NULL,
+    blob BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX batches_by_offset ON batches (topic, partition, base_offset);
+CREATE TABLE group_offsets (
+    group_name TEXT NOT NULL,
+    topic INTEGER NOT NULL REFERENCES topics (id),
+    partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    PRIMARY KEY (group_name, topic, partition)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 1;
+";
+
+/// The way to the file for readers, and its name for errors.
+#[derive(Clone)]
+pub(crate) struct Files {
+    path: Arc<Path>,
+    readers: SqlitePool,
+}
+
+/// Held while the log is open; the operating system gives it up when the process dies.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// Locks, opens and where necessary creates the file. The connection is the writer's.
+pub(crate) async fn open(settings: &Settings) -> Result<(Files, SqliteConnection, Lock)> {
+    let path: Arc<Path> = Arc::from(settings.path.as_path());
+    let lock = lock(&path).await?;
+    let options = SqliteConnectOptions::new()
+        .filename(&*path)
+        .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
+        .disable_statement_logging();
+    let mut connection = connect(&path, &options, settings)
+        .await
+        .map_err(|error| failure(&path, &error))?;
+    let found = format_of(&mut connection)
+        .await
+        .map_err(|error| failure(&path, &error))?;
+    if found > FORMAT {
+        return Err(EventLogError::NewerFormat {
+            path: path.display().to_string(),
+            found,
+            known: FORMAT,
+        });
+    }
+    prepare(&mut connection, found)
+        .await
+        .map_err(|error| failure(&path, &error))?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(MAX_READERS)
+        .connect_lazy_with(options.pragma("query_only", "ON"));
+    Ok((Files { path, readers }, connection, lock))
+}
+
+/// Opens the file for a look: nothing is locked, made or changed. The connection is for what the readers do not ask.
+pub(crate) async fn open_for_reading(settings: &Settings) -> Result<(Files, SqliteConnection)> {
+    let path: Arc<Path> = Arc::from(settings.path.as_path());
+    let options = SqliteConnectOptions::new()
+        .filename(&*path)
+        .read_only(true)
+        .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
+        .disable_statement_logging();
+    let look = async {
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        let found = format_of(&mut connection).await?;
+        Ok((connection, found))
+    };
+    let (connection, found) = look.await.map_err(|error| failure(&path, &error))?;
+    if found > FORMAT {
+        return Err(EventLogError::NewerFormat { path: path.display().to_string(), found, known: FORMAT });
+    }
+    let readers = SqlitePoolOptions::new().max_connections(MAX_READERS).connect_lazy_with(options);
+    Ok((Files { path, readers }, connection))
+}
+
+async fn lock(path: &Path) -> Result<Lock> {
+    let shown = path.display().to_string();
+    let storage = |error: std::io::Error| EventLogError::Storage {
+        path: shown.clone(),
+        reason: error.to_string(),
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        tokio::fs::create_dir_all(folder).await.map_err(storage)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(PathBuf::from(name))
+        .map_err(storage)?;
+    for _ in 0..=LOCK_WAIT_MS / LOCK_RETRY_MS {
+        match FileExt::try_lock(&file) {
+            Ok(()) => return Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(LOCK_RETRY_MS)).await,
+            Err(TryLockError::Error(error)) => return Err(storage(error)),
+        }
+    }
+    Err(EventLogError::Locked { path: shown })
+}
+
+async fn connect(
+    path: &Path,
+    options: &SqliteConnectOptions,
+    settings: &Settings,
+) -> Result<SqliteConnection, sqlx::Error> {
+    // The format is looked at before anything is changed, so an existing file is not switched to WAL here.
+    let mut options = options.clone().create_if_missing(true).page_size(PAGE_BYTES);
+    if tokio::fs::metadata(path)
+        .await
+        .map_or(true, |file| file.len() == 0)
+    {
+        options = options.journal_mode(SqliteJournalMode::Wal);
+    }
+    options = options
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
+    if let Some(bytes) = settings.max_bytes {
+        options = options.pragma(
+            "max_page_count",
+            (bytes / u64::from(PAGE_BYTES)).max(1).to_string(),
+        );
+    }
+    SqliteConnection::connect_with(&options).await
+}
+
+async fn format_of(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query("PRAGMA user_version")
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
+}
+
+async fn prepare(connection: &mut SqliteConnection, found: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("PRAGMA journal_mode = WAL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if found == 0 {
+        let mut transaction = connection.begin().await?;
+        sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}
+
+/// What an error of the engine means to the caller.
+fn failure(path: &Path, error: &sqlx::Error) -> EventLogError {
+    /// Extended code: the shared memory beside the file cannot grow, which it cannot for want of space.
+    const IOERR_SHMSIZE: i32 = 4874;
+    const FULL: i32 = 13;
+    let shown = path.display().to_string();
+    if let sqlx::Error::Database(error) = error {
+        let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(0);
+        if code & 0xff == FULL || code == IOERR_SHMSIZE {
+            return EventLogError::DiskFull { path: shown };
+        }
+    }
+    EventLogError::Storage {
+        path: shown,
+        reason: error.to_string(),
+    }
+}
+
+/// Every topic with the bounds of its partitions.
+pub(crate) async fn load_topics(files: &Files, connection: &mut SqliteConnection) -> Result<Catalog> {
+    let catalog = Catalog::default();
+    let load = async {
+        let rows = sqlx::query("SELECT id, name, partitions, retention_ms FROM topics")
+            .fetch_all(&mut *connection)
+            .await?;
+        for row in rows {
+            let (id, name, partitions): (i64, String, i32) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let mut bounds = Vec::new();
+            for partition in 0..partitions {
+                bounds.push(bounds_of(connection, id, partition).await?);
+            }
+            let retention = Duration::from_millis(row.try_get::<i64, _>(3)?.unsigned_abs());
+            catalog.insert(Topic::new(id, &name, retention, bounds));
+        }
+        Ok(())
+    };
+    load.await.map_err(|error| files.failure(&error))?;
+    Ok(catalog)
+}
+
+async fn bounds_of(
+    connection: &mut SqliteConnection,
+    topic: i64,
+    partition: i32,
+) -> Result<(u64, u64), sqlx::Error> {
+    const FIRST: &str = "SELECT base_offset FROM batches WHERE topic = ?1 AND partition = ?2
+        ORDER BY base_offset LIMIT 1";
+    const LAST: &str = "SELECT base_offset + records FROM batches WHERE topic = ?1 AND partition = ?2
+        ORDER BY base_offset DESC LIMIT 1";
+    let first = sqlx::query_scalar::<_, i64>(FIRST)
+        .bind(topic)
+        .bind(partition)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let last = sqlx::query_scalar::<_, i64>(LAST)
+        .bind(topic)
+        .bind(partition)
+        .fetch_optional(&mut *connection)
+        .await?;
+    Ok((
+        first.unwrap_or(0).unsigned_abs(),
+        last.unwrap_or(0).unsigned_abs(),
+    ))
+}
+
+/// Offset behind the last committed record, per partition.
+pub(crate) type Offsets = HashMap<TopicPartition, u64>;
+
+/// The committed offsets of every group.
+pub(crate) async fn load_offsets(
+    files: &Files,
+    connection: &mut SqliteConnection,
+    catalog: &Catalog,
+) -> Result<HashMap<String, Offsets>> {
+    const ALL: &str =
+        "SELECT group_name, name, partition, next_offset FROM group_offsets JOIN topics ON id = topic";
+    let rows = sqlx::query_as::<_, (String, String, i32, i64)>(ALL)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| files.failure(&error))?;
+    let mut groups: HashMap<String, Offsets> = HashMap::new();
+    for (group, topic, partition, next) in rows {
+        let topic_partition = TopicPartition {
+            topic: Arc::clone(&catalog.topic(&topic)?.name),
+            partition,
+        };
+        groups
+            .entry(group)
+            .or_default()
+            .insert(topic_partition, next.unsigned_abs());
+    }
+    Ok(groups)
+}
+
+impl Files {
+    /// What an error of the engine means to the caller.
+    pub(crate) fn failure(&self, error: &sqlx::Error) -> EventLogError {
+        failure(&self.path, error)
+    }
+
+    /// The database file, for people.
+    pub(crate) fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// A stored batch that cannot be understood.
+    pub(crate) fn damage(
+        &self,
+        at: &TopicPartition,
+        offset: u64,
+        reason: &crate::batch::DecodeError,
+    ) -> EventLogError {
+        let reason = format!("{at} at offset {offset}: {reason}; the file is damaged");
+        EventLogError::Storage {
+            path: self.path.display().to_string(),
+            reason,
+        }
+    }
+
+    /// Batches from the one that holds `offset` on, a few at a time.
+    pub(crate) async fn batches_from(&self, partition: &Partition, offset: u64) -> Result<Vec<StoredBatch>> {
+        const FROM: &str = "SELECT base_offset, records, blob FROM batches
+            WHERE topic = ?1 AND partition = ?2 AND base_offset >= (
+                SELECT coalesce(max(base_offset), 0) FROM batches
+                WHERE topic = ?1 AND partition = ?2 AND base_offset <= ?3)
+            ORDER BY base_offset LIMIT ?4";
+        let rows = sqlx::query_as::<_, (i64, i64, Vec<u8>)>(FROM)
+            .bind(partition.topic_id)
+            .bind(partition.id.partition)
+            .bind(offset as i64)
+            .bind(BATCHES_PER_READ)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.failure(&error))?;
+        let batch = |(base, count, blob): (i64, i64, Vec<u8>)| StoredBatch {
+            base_offset: base.unsigned_abs(),
+            count: count.unsigned_abs(),
+            blob: Bytes::from(blob),
+        };
+        Ok(rows.into_iter().map(batch).collect())
+    }
+}

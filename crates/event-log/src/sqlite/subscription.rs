@@ -1,0 +1,201 @@
+//! The way out.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
+
+use super::{
+    Shared,
+    balance::Member,
+    catalog::Partition,
+    groups::{Accepted, Group, Turn},
+    reader::PartitionReader,
+    writer::{Commit, Op},
+};
+use crate::{CommitHandle, Event, EventLogError, Message, Result, StartAt, Subscription, TopicPartition};
+
+/// Longest wait of one call, so that a careless `Duration::MAX` does not overflow the clock.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// A member of a group of the embedded log.
+pub(crate) struct SqliteSubscription {
+    shared: Arc<Shared>,
+    group: Arc<Group>,
+    member: Member,
+    readers: Vec<PartitionReader>,
+    /// The reader that is asked first; moves on so that a full partition does not starve the others.
+    turn: usize,
+    changed: watch::Receiver<u64>,
+}
+
+impl SqliteSubscription {
+    /// Joins the group; the partitions come as events.
+    pub(crate) fn join(shared: Arc<Shared>, group: &str, partitions: &[Arc<Partition>]) -> Self {
+        let group = shared.groups.enter(group);
+        let changed = shared.changed.subscribe();
+        let member = group.join(partitions);
+        shared.wake();
+        Self {
+            shared,
+            group,
+            member,
+            readers: Vec::new(),
+            turn: 0,
+            changed,
+        }
+    }
+
+    fn reader(&mut self, wanted: &TopicPartition) -> Result<&mut PartitionReader> {
+        let known = self
+            .readers
+            .iter_mut()
+            .find(|reader| reader.partition.id == *wanted);
+        known.ok_or_else(|| EventLogError::UnknownPartition {
+            topic: wanted.topic.to_string(),
+            partition: wanted.partition,
+        })
+    }
+
+    async fn read(&mut self, max: usize) -> Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        let count = self.readers.len();
+        self.turn = self.turn.wrapping_add(1);
+        for place in 0..count {
+            let reader = &mut self.readers[(self.turn.wrapping_add(place)) % count];
+            match reader
+                .read(&self.shared.files, max - messages.len(), &mut messages)
+                .await
+            {
+                Err(error) if messages.is_empty() => return Err(error),
+                // The messages of other partitions come first; the failure shows again when its turn comes.
+                Err(_) => break,
+                Ok(()) if messages.len() >= max => break,
+                Ok(()) => {}
+            }
+        }
+        Ok(messages)
+    }
+
+    fn assign(&mut self, partitions: Vec<(TopicPartition, u64)>) -> Result<Event> {
+        let mut assigned = Vec::with_capacity(partitions.len());
+        for (topic_partition, generation) in partitions {
+            let partition = self.shared.catalog.partition(&topic_partition)?;
+            self.readers
+                .retain(|reader| reader.partition.id != topic_partition);
+            self.readers
+                .push(PartitionReader::new(partition, Some(generation)));
+            assigned.push(topic_partition);
+        }
+        Ok(Event::Assigned(assigned))
+    }
+
+    fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) {
+        for reader in &mut self.readers {
+            if partitions.contains(&reader.partition.id) {
+                reader.paused = paused;
+            }
+        }
+    }
+}
+
+impl Drop for SqliteSubscription {
+    fn drop(&mut self) {
+        self.group.leave(self.member);
+        self.shared.wake();
+    }
+}
+
+#[async_trait]
+impl Subscription for SqliteSubscription {
+    async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event> {
+        let deadline = Instant::now() + max_wait.min(LONGEST_WAIT);
+        loop {
+            // Before looking: what comes while we look wakes us again.
+            self.changed.mark_unchanged();
+            let (turn, freed) = self.group.turn(self.member);
+            if freed {
+                self.shared.wake();
+            }
+            let ask_again = match turn {
+                Turn::Revoked(partitions) => {
+                    self.readers
+                        .retain(|reader| !partitions.contains(&reader.partition.id));
+                    return Ok(Event::Revoked(partitions));
+                }
+                Turn::Assigned(partitions) => return self.assign(partitions),
+                Turn::Unchanged(ask_again) => ask_again,
+            };
+            let messages = self.read(max_messages).await?;
+            if !messages.is_empty() || Instant::now() >= deadline {
+                return Ok(Event::Messages(messages));
+            }
+            let until = ask_again.map_or(deadline, |at| at.min(deadline));
+            tokio::select! {
+                changed = self.changed.changed() => changed.map_err(|_| EventLogError::Closed)?,
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
+    async fn seek(&mut self, partition: &TopicPartition, at: StartAt) -> Result<()> {
+        let committed = self.group.committed(partition);
+        let group = Arc::clone(&self.group);
+        let reader = self.reader(partition)?;
+        let (start, end) = reader.partition.bounds();
+        reader.begin_at(match at {
+            StartAt::Beginning => start,
+            StartAt::End => end,
+            StartAt::CommittedOrBeginning => committed.unwrap_or(start),
+            StartAt::CommittedOrEnd => committed.unwrap_or(end),
+            StartAt::Offset(offset) => offset,
+        });
+        if let Some(generation) = reader.generation {
+            group.sought(partition, generation);
+        }
+        Ok(())
+    }
+
+    async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.set_paused(partitions, true);
+        Ok(())
+    }
+
+    async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.set_paused(partitions, false);
+        Ok(())
+    }
+
+    async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize> {
+        let Accepted {
+            offsets,
+            stale,
+            permit,
+        } = self.group.accept(self.member, handles, &self.shared.changed);
+        if offsets.is_empty() {
+            return Ok(stale);
+        }
+        let located: Result<Vec<_>> = offsets
+            .into_iter()
+            .map(|(partition, next)| Ok((self.shared.catalog.partition(&partition)?, next)))
+            .collect();
+        let (offsets, group) = (located?, Arc::clone(&self.group));
+        let (reply, answer) = oneshot::channel();
+        let commit = Op::Commit(Commit {
+            group,
+            offsets,
+            permit,
+            reply,
+        });
+        self.shared
+            .ops
+            .send(commit)
+            .await
+            .map_err(|_| EventLogError::Closed)?;
+        answer.await.map_err(|_| EventLogError::Closed)??;
+        Ok(stale)
+    }
+}

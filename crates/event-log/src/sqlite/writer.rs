@@ -1,0 +1,419 @@
+//! The one task that writes. What waits together is stored in one transaction, so that many senders share one sync of
+//! the disk; receipts resolve and readers wake as soon as it is done.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::BytesMut;
+use chrono::Utc;
+use sqlx::SqliteConnection;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+
+use super::{
+    catalog::{Catalog, Partition, StoredBatch, Topic},
+    groups::{CommitPermit, Group},
+    store::{Files, Lock},
+};
+use crate::{Position, Result, TopicSpec, batch};
+
+/// Bytes of records in one transaction, after which the rest waits for the next.
+const TRANSACTION_BYTES: usize = 8 << 20;
+/// Operations in one transaction.
+const TRANSACTION_OPS: usize = 2048;
+/// Chunks of one partition are put together up to this size, in bytes. A message keeps its whole batch in memory, so
+/// it is not larger.
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
+/// Expired batches deleted in one transaction; records wait while they are.
+const EXPIRE_BATCHES: i64 = 64;
+
+/// Records of one partition on their way into the file.
+pub(crate) struct Chunk {
+    /// Where they go.
+    pub(crate) partition: Arc<Partition>,
+    /// How many.
+    pub(crate) count: u64,
+    /// The latest time of a record, in milliseconds.
+    pub(crate) max_timestamp_ms: i64,
+    /// The records, see [`crate::batch`].
+    pub(crate) blob: BytesMut,
+}
+
+/// One call of `send`.
+pub(crate) struct Append {
+    /// Its records, by partition.
+    pub(crate) chunks: Vec<Chunk>,
+    /// For each record in the order sent, its chunk.
+    pub(crate) chunk_of: Vec<u32>,
+    /// The receipt.
+    pub(crate) reply: oneshot::Sender<Result<Vec<Position>>>,
+    /// The room it takes in the publisher's buffer.
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+/// One call of `commit`.
+pub(crate) struct Commit {
+    /// Whose position moves.
+    pub(crate) group: Arc<Group>,
+    /// To where.
+    pub(crate) offsets: Vec<(Arc<Partition>, u64)>,
+    /// Keeps the partitions where they are until the commit is through.
+    pub(crate) permit: CommitPermit,
+    /// The answer.
+    pub(crate) reply: oneshot::Sender<Result<()>>,
+}
+
+/// What the writer is asked to do.
+pub(crate) enum Op {
+    /// Store records.
+    Append(Append),
+    /// Move a group's position.
+    Commit(Commit),
+    /// Answer when everything before is done.
+    Flush {
+        /// The answer.
+        reply: oneshot::Sender<Result<()>>,
+    },
+    /// Create what is missing.
+    CreateTopics {
+        /// The topics, checked.
+        specs: Vec<TopicSpec>,
+        /// The answer.
+        reply: oneshot::Sender<Result<()>>,
+    },
+    /// Delete some of what is older than its topic keeps it.
+    Expire {
+        /// Whether there may be more.
+        reply: oneshot::Sender<Result<bool>>,
+    },
+}
+
+impl Op {
+    fn bytes(&self) -> usize {
+        match self {
+            Op::Append(append) => append.chunks.iter().map(|chunk| chunk.blob.len()).sum(),
+            _ => 0,
+        }
+    }
+}
+
+/// A row to be.
+struct Row {
+    partition: Arc<Partition>,
+    base_offset: u64,
+    count: u64,
+    max_timestamp_ms: i64,
+    blob: BytesMut,
+}
+
+/// The task's belongings.
+pub(crate) struct Writer {
+    /// For naming errors.
+    pub(crate) files: Files,
+    /// The only connection that writes.
+    pub(crate) connection: SqliteConnection,
+    /// Learns what became durable.
+    pub(crate) catalog: Arc<Catalog>,
+    /// Wakes the readers.
+    pub(crate) changed: Arc<watch::Sender<u64>>,
+    /// Held until the last write is done.
+    pub(crate) _lock: Lock,
+}
+
+impl Writer {
+    /// Works until every handle of the log is gone and all that was accepted is stored.
+    pub(crate) async fn run(mut self, mut ops: mpsc::Receiver<Op>) {
+        while let Some(first) = ops.recv().await {
+            let mut bytes = first.bytes();
+            let mut together = vec![first];
+            while bytes < TRANSACTION_BYTES && together.len() < TRANSACTION_OPS {
+                let Ok(op) = ops.try_recv() else { break };
+                bytes += op.bytes();
+                together.push(op);
+            }
+            self.work(together).await;
+        }
+    }
+
+    async fn work(&mut self, ops: Vec<Op>) {
+        let (mut appends, mut commits) = (Vec::new(), Vec::new());
+        for op in ops {
+            match op {
+                Op::Append(append) => appends.push(append),
+                Op::Commit(commit) => commits.push(commit),
+                Op::Flush { reply } => {
+                    self.store(std::mem::take(&mut appends), std::mem::take(&mut commits))
+                        .await;
+                    let _ = reply.send(Ok(()));
+                }
+                Op::CreateTopics { specs, reply } => {
+                    let done = self.create_topics(&specs).await;
+                    let _ = reply.send(done.map_err(|error| self.files.failure(&error)));
+                }
+                Op::Expire { reply } => {
+                    let done = self.expire().await;
+                    let _ = reply.send(done.map_err(|error| self.files.failure(&error)));
+                }
+            }
+        }
+        self.store(appends, commits).await;
+    }
+
+    /// One transaction. Either all of it is stored or nothing, and everybody is told.
+    async fn store(&mut self, mut appends: Vec<Append>, commits: Vec<Commit>) {
+        if appends.is_empty() && commits.is_empty() {
+            return;
+        }
+        let (rows, bases) = lay_out(&mut appends);
+        match self.transact(rows, &commits).await {
+            Ok(batches) => {
+                for (partition, batch) in batches {
+                    partition.append(batch);
+                }
+                self.changed.send_modify(|count| *count = count.wrapping_add(1));
+                for (append, bases) in appends.into_iter().zip(bases) {
+                    append.acknowledge(&bases);
+                }
+                for Commit {
+                    group,
+                    offsets,
+                    permit,
+                    reply,
+                } in commits
+                {
+                    group.set_committed(&offsets);
+                    drop(permit);
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            Err(error) => {
+                for append in appends {
+                    let _ = append.reply.send(Err(self.files.failure(&error)));
+                }
+                for commit in commits {
+                    let _ = commit.reply.send(Err(self.files.failure(&error)));
+                }
+            }
+        }
+    }
+
+    async fn transact(
+        &mut self,
+        rows: Vec<Row>,
+        commits: &[Commit],
+    ) -> Result<Vec<(Arc<Partition>, StoredBatch)>, sqlx::Error> {
+        begin(&mut self.connection).await?;
+        match write(&mut self.connection, rows, commits).await {
+            Ok(batches) => Ok(batches),
+            Err(error) => {
+                roll_back(&mut self.connection).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn create_topics(&mut self, specs: &[TopicSpec]) -> Result<(), sqlx::Error> {
+        const INSERT: &str = "INSERT INTO topics (name, partitions, retention_ms) VALUES (?1, ?2, ?3)";
+        for spec in specs {
+            if self.catalog.contains(&spec.name) {
+                continue;
+            }
+            let retention_ms = i64::try_from(spec.retention.as_millis()).unwrap_or(i64::MAX);
+            let id = sqlx::query(INSERT)
+                .bind(spec.name.clone())
+                .bind(spec.partitions)
+                .bind(retention_ms)
+                .execute(&mut self.connection)
+                .await?
+                .last_insert_rowid();
+            let bounds = vec![(0, 0); spec.partitions.unsigned_abs() as usize];
+            self.catalog
+                .insert(Topic::new(id, &spec.name, spec.retention, bounds));
+        }
+        Ok(())
+    }
+
+    /// Deletes some expired batches of each partition, never the newest; true where there may be more.
+    async fn expire(&mut self) -> Result<bool, sqlx::Error> {
+        let now_ms = Utc::now().timestamp_millis();
+        let mut more = false;
+        for topic in self.catalog.all() {
+            let kept_ms = i64::try_from(topic.retention.as_millis()).unwrap_or(i64::MAX);
+            let before_ms = now_ms.saturating_sub(kept_ms);
+            for partition in &topic.partitions {
+                more |= expire_partition(&mut self.connection, partition, before_ms).await?;
+            }
+        }
+        Ok(more)
+    }
+}
+
+impl Append {
+    fn acknowledge(self, bases: &[u64]) {
+        let Self {
+            chunks,
+            chunk_of,
+            reply,
+            room,
+        } = self;
+        drop(room);
+        if reply.is_closed() {
+            return;
+        }
+        let mut next = bases.to_vec();
+        let position = |chunk: u32| {
+            let chunk = chunk as usize;
+            let offset = next[chunk];
+            next[chunk] += 1;
+            Position {
+                topic_partition: chunks[chunk].partition.id.clone(),
+                offset,
+            }
+        };
+        let positions = chunk_of.into_iter().map(position).collect();
+        let _ = reply.send(Ok(positions));
+    }
+}
+
+/// Gives out the offsets and puts chunks of one partition together. For each append, the base offsets of its chunks.
+fn lay_out(appends: &mut [Append]) -> (Vec<Row>, Vec<Vec<u64>>) {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut last_row: HashMap<(i64, i32), usize> = HashMap::new();
+    let mut bases = Vec::with_capacity(appends.len());
+    for append in appends {
+        let mut chunk_bases = Vec::with_capacity(append.chunks.len());
+        for chunk in &mut append.chunks {
+            let key = (chunk.partition.topic_id, chunk.partition.id.partition);
+            let blob = std::mem::take(&mut chunk.blob);
+            let last = last_row.get(&key).and_then(|place| rows.get_mut(*place));
+            let base_offset = last
+                .as_ref()
+                .map_or_else(|| chunk.partition.bounds().1, |row| row.base_offset + row.count);
+            chunk_bases.push(base_offset);
+            match last {
+                Some(row) if row.blob.len() + blob.len() <= BATCH_BYTES => {
+                    row.blob.extend_from_slice(batch::records_of(&blob));
+                    row.count += chunk.count;
+                    row.max_timestamp_ms = row.max_timestamp_ms.max(chunk.max_timestamp_ms);
+                }
+                _ => {
+                    last_row.insert(key, rows.len());
+                    let partition = Arc::clone(&chunk.partition);
+                    let (count, max_timestamp_ms) = (chunk.count, chunk.max_timestamp_ms);
+                    rows.push(Row {
+                        partition,
+                        base_offset,
+                        count,
+                        max_timestamp_ms,
+                        blob,
+                    });
+                }
+            }
+        }
+        bases.push(chunk_bases);
+    }
+    (rows, bases)
+}
+
+async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+async fn roll_back(connection: &mut SqliteConnection) {
+    // Fails where the engine has rolled back by itself, as it does on a full disk.
+    if let Err(error) = sqlx::query("ROLLBACK").execute(connection).await {
+        tracing::debug!("nothing to roll back: {error}");
+    }
+}
+
+async fn write(
+    connection: &mut SqliteConnection,
+    rows: Vec<Row>,
+    commits: &[Commit],
+) -> Result<Vec<(Arc<Partition>, StoredBatch)>, sqlx::Error> {
+    const BATCH: &str = "INSERT INTO batches
+        (topic, partition, base_offset, records, max_timestamp_ms, stored_ms, blob) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    const OFFSET: &str =
+        "INSERT INTO group_offsets (group_name, topic, partition, next_offset) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (group_name, topic, partition) DO UPDATE SET next_offset = excluded.next_offset";
+    let stored_ms = Utc::now().timestamp_millis();
+    let mut batches = Vec::with_capacity(rows.len());
+    for Row {
+        partition,
+        base_offset,
+        count,
+        max_timestamp_ms,
+        blob,
+    } in rows
+    {
+        let blob = blob.freeze();
+        sqlx::query(BATCH)
+            .bind(partition.topic_id)
+            .bind(partition.id.partition)
+            .bind(base_offset as i64)
+            .bind(count as i64)
+            .bind(max_timestamp_ms)
+            .bind(stored_ms)
+            .bind(blob.to_vec())
+            .execute(&mut *connection)
+            .await?;
+        batches.push((
+            partition,
+            StoredBatch {
+                base_offset,
+                count,
+                blob,
+            },
+        ));
+    }
+    for commit in commits {
+        for (partition, next) in &commit.offsets {
+            sqlx::query(OFFSET)
+                .bind(commit.group.name.clone())
+                .bind(partition.topic_id)
+                .bind(partition.id.partition)
+                .bind(*next as i64)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    sqlx::query("COMMIT").execute(connection).await?;
+    Ok(batches)
+}
+
+async fn expire_partition(
+    connection: &mut SqliteConnection,
+    partition: &Partition,
+    before_ms: i64,
+) -> Result<bool, sqlx::Error> {
+    // Only a whole beginning goes: a batch younger than the limit keeps all behind it, whatever the clock did.
+    const OLD: &str = "SELECT base_offset, records, stored_ms FROM batches
+        WHERE topic = ?1 AND partition = ?2
+          AND base_offset < (SELECT max(base_offset) FROM batches WHERE topic = ?1 AND partition = ?2)
+        ORDER BY base_offset LIMIT ?3";
+    const DELETE: &str = "DELETE FROM batches WHERE topic = ?1 AND partition = ?2 AND base_offset < ?3";
+    let number = partition.id.partition;
+    let oldest = sqlx::query_as::<_, (i64, i64, i64)>(OLD)
+        .bind(partition.topic_id)
+        .bind(number)
+        .bind(EXPIRE_BATCHES)
+        .fetch_all(&mut *connection)
+        .await?;
+    let expired: Vec<_> = oldest
+        .iter()
+        .take_while(|(_, _, stored_ms)| *stored_ms < before_ms)
+        .collect();
+    let Some((base, records, _)) = expired.last() else {
+        return Ok(false);
+    };
+    let start = base + records;
+    sqlx::query(DELETE)
+        .bind(partition.topic_id)
+        .bind(number)
+        .bind(start)
+        .execute(connection)
+        .await?;
+    partition.expire(start.unsigned_abs());
+    Ok(expired.len() as i64 == EXPIRE_BATCHES)
+}

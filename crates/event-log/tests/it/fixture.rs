@@ -1,0 +1,80 @@
+//! A log to test against.
+
+use std::{
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use event_log::{EventLog, open};
+use tempfile::TempDir;
+
+/// A log of one kind, and names that nobody else uses.
+pub(crate) struct Fixture {
+    pub(crate) url: String,
+    tag: String,
+    _folder: Option<TempDir>,
+}
+
+impl Fixture {
+    /// An embedded log in a folder of its own.
+    pub(crate) fn sqlite() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let url = format!("sqlite:{}", folder.path().join("log.db").display());
+        Ok(Self {
+            url,
+            tag: tag(),
+            _folder: Some(folder),
+        })
+    }
+
+    /// The broker that the environment names; `None` where there need not be one.
+    pub(crate) fn kafka() -> anyhow::Result<Option<Self>> {
+        Ok(kafka_url()?.map(Self::at))
+    }
+
+    /// The log behind a URL.
+    pub(crate) fn at(url: String) -> Self {
+        Self {
+            url,
+            tag: tag(),
+            _folder: None,
+        }
+    }
+
+    pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn EventLog>> {
+        open(&self.url)
+            .await
+            .with_context(|| format!("opening {}", self.url))
+    }
+
+    /// A name for a topic or group.
+    pub(crate) fn name(&self, base: &str) -> String {
+        format!("{base}-{}", self.tag)
+    }
+}
+
+/// `KAFKA_URL`; its absence is an error where `REQUIRE_SERVERS` says that the servers are meant to be there.
+pub(crate) fn kafka_url() -> anyhow::Result<Option<String>> {
+    match std::env::var("KAFKA_URL") {
+        Ok(url) => Ok(Some(url)),
+        Err(_) if std::env::var_os("REQUIRE_SERVERS").is_some() => {
+            bail!("REQUIRE_SERVERS is set, KAFKA_URL is not")
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn tag() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "{}-{}-{}",
+        Utc::now().timestamp_millis(),
+        process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
+}

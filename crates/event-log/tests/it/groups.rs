@@ -1,0 +1,288 @@
+//! The contract of groups: positions, pauses, seeks, redelivery.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use event_log::{Event, StartAt};
+
+use crate::{
+    child,
+    fixture::Fixture,
+    steps::{
+        DEADLINE, assigned, handles, nothing_comes, number, numbered, numbers, publish, record, step, take, topic,
+    },
+};
+
+pub(crate) async fn what_was_not_committed_is_delivered_again(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
+    publish(&*log, &topic, numbered(0..100)).await?;
+    let mut first = log.subscribe(&group, &[&topic]).await?;
+    let mut messages = take(&mut *first, StartAt::CommittedOrBeginning, 100).await?;
+    // The handles of the first 40 are spent, the commit of the rest is lost.
+    messages.truncate(40);
+    assert_eq!(first.commit(handles(&mut messages)).await?, 0);
+    drop(first);
+    let mut second = log.subscribe(&group, &[&topic]).await?;
+    let again = take(&mut *second, StartAt::CommittedOrBeginning, 60).await?;
+    assert_eq!(
+        again.iter().map(number).collect::<Vec<_>>(),
+        (40..100).collect::<Vec<_>>()
+    );
+    Ok(())
+}
+
+pub(crate) async fn two_groups_each_get_everything(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 3).await?;
+    publish(&*log, &topic, numbered(0..500)).await?;
+    for group in ["one", "two"] {
+        let mut subscription = log.subscribe(&fixture.name(group), &[&topic]).await?;
+        let mut messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 500).await?;
+        assert_eq!(messages.len(), 500, "something came twice");
+        assert_eq!(numbers(&messages), (0..500).collect());
+        subscription.commit(handles(&mut messages)).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn reading_begins_where_the_caller_says(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
+    publish(&*log, &topic, numbered(0..10)).await?;
+    let mut subscription = log.subscribe(&group, &[&topic]).await?;
+    let partition = assigned(&mut *subscription, 1).await?.remove(0);
+    let expected = [
+        (StartAt::Beginning, 0),
+        (StartAt::Offset(7), 7),
+        (StartAt::Offset(3), 3),
+        (StartAt::CommittedOrBeginning, 0),
+    ];
+    for (start, first) in expected {
+        subscription.seek(&partition, start).await?;
+        let messages = take(&mut *subscription, start, 10 - first).await?;
+        assert_eq!(
+            messages.iter().map(number).collect::<Vec<_>>(),
+            (first..10).collect::<Vec<_>>(),
+            "{start:?}"
+        );
+    }
+    for (start, next) in [
+        (StartAt::End, 10),
+        (StartAt::CommittedOrEnd, 11),
+        (StartAt::Offset(9999), 12),
+    ] {
+        subscription.seek(&partition, start).await?;
+        nothing_comes(&mut *subscription).await?;
+        publish(&*log, &topic, numbered(next..next + 1)).await?;
+        assert_eq!(
+            number(&take(&mut *subscription, start, 1).await?[0]),
+            next,
+            "{start:?}"
+        );
+    }
+    subscription.seek(&partition, StartAt::Offset(4)).await?;
+    let mut messages = take(&mut *subscription, StartAt::Beginning, 9).await?;
+    messages.truncate(2);
+    subscription.commit(handles(&mut messages)).await?;
+    for start in [StartAt::CommittedOrBeginning, StartAt::CommittedOrEnd] {
+        subscription.seek(&partition, start).await?;
+        assert_eq!(
+            number(&take(&mut *subscription, start, 7).await?[0]),
+            6,
+            "{start:?}"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_paused_partition_is_silent_and_loses_nothing(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 2).await?;
+    let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
+    let partitions = assigned(&mut *subscription, 2).await?;
+    for partition in &partitions {
+        subscription.seek(partition, StartAt::Beginning).await?;
+    }
+    let positions = publish(&*log, &topic, numbered(0..200)).await?;
+    let in_first: BTreeSet<_> = (0..200)
+        .filter(|number| positions[*number].topic_partition == partitions[0])
+        .collect();
+    assert!(!in_first.is_empty() && in_first.len() < 200);
+    subscription.pause(&partitions[..1]).await?;
+    let messages = take(&mut *subscription, StartAt::Beginning, 200 - in_first.len()).await?;
+    assert!(
+        messages
+            .iter()
+            .all(|message| message.position.topic_partition == partitions[1])
+    );
+    nothing_comes(&mut *subscription).await?;
+    subscription.resume(&partitions[..1]).await?;
+    let messages = take(&mut *subscription, StartAt::Beginning, in_first.len()).await?;
+    assert_eq!(numbers(&messages), in_first);
+    Ok(())
+}
+
+pub(crate) async fn seeking_back_delivers_again(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
+    publish(&*log, &topic, numbered(0..1000)).await?;
+    let mut subscription = log.subscribe(&group, &[&topic]).await?;
+    let mut messages = take(&mut *subscription, StartAt::Beginning, 1000).await?;
+    subscription.commit(handles(&mut messages)).await?;
+    let partition = messages[0].position.topic_partition.clone();
+    subscription.seek(&partition, StartAt::Offset(100)).await?;
+    let mut messages = take(&mut *subscription, StartAt::Beginning, 900).await?;
+    assert_eq!(
+        messages.iter().map(number).collect::<Vec<_>>(),
+        (100..1000).collect::<Vec<_>>()
+    );
+    // Whoever went back on purpose may also commit there.
+    messages.truncate(100);
+    assert_eq!(subscription.commit(handles(&mut messages)).await?, 0);
+    assert_eq!(log.lag(&group, &[&topic]).await?[0].committed, Some(200));
+    Ok(())
+}
+
+pub(crate) async fn an_earlier_handle_does_not_move_the_position_back(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
+    publish(&*log, &topic, numbered(0..10)).await?;
+    let mut subscription = log.subscribe(&group, &[&topic]).await?;
+    let mut messages = take(&mut *subscription, StartAt::Beginning, 10).await?;
+    let mut later = messages.split_off(5);
+    assert_eq!(subscription.commit(handles(&mut later)).await?, 0);
+    assert_eq!(subscription.commit(handles(&mut messages)).await?, 0);
+    assert_eq!(subscription.commit(Vec::new()).await?, 0);
+    assert_eq!(log.lag(&group, &[&topic]).await?[0].committed, Some(10));
+    Ok(())
+}
+
+pub(crate) async fn lag_counts_what_was_not_committed(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let (topic, group) = (topic(fixture, &*log, 2).await?, fixture.name("group"));
+    let positions = publish(&*log, &topic, numbered(0..100)).await?;
+    let in_first = positions
+        .iter()
+        .filter(|position| position.topic_partition.partition == 0)
+        .count() as u64;
+    let ends = [in_first, 100 - in_first];
+    let lag = log.lag(&group, &[&topic]).await?;
+    assert_eq!(
+        lag.iter()
+            .map(|lag| lag.topic_partition.partition)
+            .collect::<Vec<_>>(),
+        [0, 1]
+    );
+    for (lag, end) in lag.iter().zip(ends) {
+        assert_eq!((lag.committed, lag.end, lag.lag), (None, end, end));
+    }
+    let mut subscription = log.subscribe(&group, &[&topic]).await?;
+    let mut messages = take(&mut *subscription, StartAt::Beginning, 100).await?;
+    messages.retain(|message| message.position.topic_partition.partition == 0);
+    messages.truncate(3);
+    subscription.commit(handles(&mut messages)).await?;
+    let lag = log.lag(&group, &[&topic]).await?;
+    assert_eq!((lag[0].committed, lag[0].lag), (Some(3), in_first - 3));
+    assert_eq!((lag[1].committed, lag[1].lag), (None, ends[1]));
+    Ok(())
+}
+
+pub(crate) async fn a_cancelled_call_loses_nothing(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 3).await?;
+    let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
+    for partition in assigned(&mut *subscription, 3).await? {
+        subscription.seek(&partition, StartAt::Beginning).await?;
+    }
+    let (log, name) = (std::sync::Arc::clone(&log), topic.clone());
+    let publishing = tokio::spawn(async move {
+        let publisher = log.publisher()?;
+        for first in (0..5000).step_by(50) {
+            publisher
+                .send(&name, numbered(first..first + 50))
+                .await?
+                .durable()
+                .await?;
+        }
+        anyhow::Ok(())
+    });
+    let mut seen = Vec::new();
+    while seen.len() < 5000 {
+        // Given up after a moment that is as likely as not within the call.
+        let limit = Duration::from_micros(200 * (1 + seen.len() as u64 % 7));
+        let next = tokio::time::timeout(limit, subscription.next(17, Duration::from_secs(10))).await;
+        if let Ok(event) = next {
+            let Event::Messages(messages) = event? else {
+                anyhow::bail!("partitions moved")
+            };
+            seen.extend(messages.iter().map(number));
+        }
+    }
+    publishing.await??;
+    assert_eq!(seen.len(), 5000, "something came twice");
+    assert_eq!(seen.iter().copied().collect::<BTreeSet<_>>(), (0..5000).collect());
+    Ok(())
+}
+
+/// In a process of its own, whose memory is its own: a subscription that takes a message now and then while far more
+/// is published than the process may hold.
+pub(crate) async fn a_slow_reader_costs_bounded_memory(fixture: &Fixture) -> anyhow::Result<()> {
+    let report = child::run("slow-reader", &[("EVENT_LOG_URL", &fixture.url)])?;
+    assert!(report.contains("memory stayed bounded"), "{report}");
+    Ok(())
+}
+
+/// The child's part.
+pub(crate) async fn read_slowly() -> anyhow::Result<()> {
+    const BATCHES: usize = 200;
+    const BATCH_RECORDS: usize = 100;
+    const PAYLOAD_BYTES: usize = 10_000;
+    const LIMIT_BYTES: u64 = 160 << 20;
+    let fixture = Fixture::at(std::env::var("EVENT_LOG_URL")?);
+    let log = fixture.open().await?;
+    let topic = topic(&fixture, &*log, 1).await?;
+    let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
+    let partition = assigned(&mut *subscription, 1).await?.remove(0);
+    subscription.seek(&partition, StartAt::Beginning).await?;
+    let publisher = log.publisher()?;
+    let padding = "x".repeat(PAYLOAD_BYTES);
+    let mut taken = 0;
+    for batch in 0..BATCHES {
+        let one = |n| record("key", &format!("{}{padding}", batch * BATCH_RECORDS + n));
+        publisher
+            .send(&topic, (0..BATCH_RECORDS).map(one).collect())
+            .await?
+            .durable()
+            .await?;
+        if let Event::Messages(messages) = subscription.next(5, Duration::from_millis(10)).await? {
+            taken += messages.len();
+        }
+    }
+    let highest = child::highest_memory_bytes()?;
+    assert!(
+        highest < LIMIT_BYTES,
+        "{highest} bytes in memory after 200 MB were published"
+    );
+    // And nothing was dropped for it.
+    let begun = Instant::now();
+    while taken < BATCHES * BATCH_RECORDS {
+        if let Event::Messages(messages) = step(&mut *subscription, StartAt::Beginning).await? {
+            anyhow::ensure!(begun.elapsed() < DEADLINE, "only {taken} came");
+            for message in messages {
+                anyhow::ensure!(
+                    message.position.offset == taken as u64,
+                    "a hole before {:?}",
+                    message.position
+                );
+                taken += 1;
+            }
+        }
+    }
+    println!("memory stayed bounded");
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! What only the Kafka adapter can be asked: the broker goes away and comes back. These tests have a broker of their
+//! own, so that nobody else misses it.
+
+use std::{
+    collections::BTreeSet,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use event_log::{Event, EventLogError, StartAt, Subscription, open};
+use tempfile::TempDir;
+
+use crate::{
+    fixture::{Fixture, kafka_url},
+    steps::{DEADLINE, assigned, handles, number, numbered, publish, spec, step, take, topic},
+};
+
+/// How long a broker may take to stop or start, besides the deadline for what is tested.
+const AWAY: Duration = Duration::from_secs(3);
+
+/// A broker that may be stopped.
+struct Broker {
+    folder: TempDir,
+    port: u16,
+}
+
+impl Broker {
+    /// `None` where there need be no servers at all.
+    fn start() -> anyhow::Result<Option<Self>> {
+        if kafka_url()?.is_none() {
+            return Ok(None);
+        }
+        let broker = Self {
+            folder: tempfile::tempdir()?,
+            port: two_free_ports()?,
+        };
+        // The programs that were fetched for the shared broker serve for this one.
+        let fetched = servers_folder().join("kafka/bin");
+        if fetched.is_dir() {
+            let own = broker.folder.path().join("kafka");
+            std::fs::create_dir_all(&own)?;
+            std::os::unix::fs::symlink(fetched.canonicalize()?, own.join("bin"))?;
+        }
+        broker.script("start")?;
+        Ok(Some(broker))
+    }
+
+    fn script(&self, verb: &str) -> anyhow::Result<()> {
+        let script = repository().join("tests/servers/kafka.sh");
+        let output = Command::new("bash")
+            .arg(script)
+            .arg(verb)
+            .env("KAFKA_PORT", self.port.to_string())
+            .env("KAFKA_HEAP", "256m")
+            .env("TEST_SERVERS_DIR", self.folder.path())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "kafka.sh {verb}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let pid = std::fs::read_to_string(self.folder.path().join("kafka/server.pid"))?;
+        let status = Command::new("kill").arg(signal).arg(pid.trim()).status()?;
+        ensure!(status.success(), "kill {signal} failed");
+        Ok(())
+    }
+
+    fn fixture(&self) -> Fixture {
+        Fixture::at(format!("kafka://127.0.0.1:{}", self.port))
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.signal("-CONT");
+        let _ = self.script("wipe");
+    }
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn servers_folder() -> PathBuf {
+    std::env::var_os("TEST_SERVERS_DIR").map_or_else(|| repository().join(".servers"), PathBuf::from)
+}
+
+/// A port whose thousandth successor is free as well: the controller listens there.
+fn two_free_ports() -> anyhow::Result<u16> {
+    for _ in 0..100 {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let second = port
+            .checked_add(1000)
+            .context("no room for the controller's port");
+        if second.is_ok_and(|second| TcpListener::bind(("127.0.0.1", second)).is_ok()) {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no two ports are free")
+}
+
+/// A member that has read and committed a hundred records.
+async fn settled(fixture: &Fixture, topic: &str) -> anyhow::Result<Box<dyn Subscription>> {
+    let log = fixture.open().await?;
+    publish(&*log, topic, numbered(0..100)).await?;
+    let mut subscription = log.subscribe(&fixture.name("group"), &[topic]).await?;
+    let mut messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 100).await?;
+    assert_eq!(subscription.commit(handles(&mut messages)).await?, 0);
+    Ok(subscription)
+}
+
+/// While the broker is away: records are accepted, the member hears nothing and fails at nothing; then it comes back.
+async fn away(
+    broker: &Broker,
+    go: impl Fn() -> anyhow::Result<()>,
+    come: impl Fn() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let fixture = broker.fixture();
+    let log = fixture.open().await?;
+    let topic = topic(&fixture, &*log, 3).await?;
+    let mut subscription = settled(&fixture, &topic).await?;
+    let publisher = log.publisher()?;
+    let _ = publisher
+        .send(&topic, numbered(100..101))
+        .await?
+        .durable()
+        .await?;
+    go()?;
+    let mut receipts = Vec::new();
+    for first in (101..2001).step_by(100) {
+        receipts.push(publisher.send(&topic, numbered(first..first + 100)).await?);
+    }
+    let gone = Instant::now();
+    let mut seen: Vec<usize> = Vec::new();
+    while gone.elapsed() < AWAY {
+        if let Event::Messages(messages) = step(&mut *subscription, StartAt::CommittedOrBeginning).await? {
+            seen.extend(messages.iter().map(number));
+        }
+    }
+    come()?;
+    for receipt in receipts {
+        let positions = tokio::time::timeout(DEADLINE, receipt.durable()).await??;
+        assert_eq!(positions.len(), 100);
+    }
+    let begun = Instant::now();
+    let mut all: BTreeSet<usize> = seen.into_iter().collect();
+    while all.len() < 1901 {
+        ensure!(begun.elapsed() < DEADLINE, "only {} came", all.len());
+        if let Event::Messages(mut messages) = step(&mut *subscription, StartAt::CommittedOrBeginning).await?
+        {
+            all.extend(messages.iter().map(number));
+            subscription.commit(handles(&mut messages)).await?;
+        }
+    }
+    assert_eq!(all, (100..2001).collect());
+    let stored: u64 = log
+        .topics()
+        .await?
+        .iter()
+        .find(|info| info.name == topic)
+        .unwrap()
+        .partitions
+        .iter()
+        .map(|(_, end)| end)
+        .sum();
+    assert_eq!(stored, 2001, "something was stored twice");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_server_that_was_stopped_and_started_has_lost_nothing() -> anyhow::Result<()> {
+    let Some(broker) = Broker::start()? else {
+        return Ok(());
+    };
+    away(&broker, || broker.script("stop"), || broker.script("start")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_server_that_hung_has_lost_nothing() -> anyhow::Result<()> {
+    let Some(broker) = Broker::start()? else {
+        return Ok(());
+    };
+    away(&broker, || broker.signal("-STOP"), || broker.signal("-CONT")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_server_that_is_not_there_is_a_transient_failure() -> anyhow::Result<()> {
+    // Bound and not listened to by a broker: nobody else gets the port meanwhile.
+    let nobody = TcpListener::bind("127.0.0.1:0")?;
+    let log = open(&format!(
+        "kafka://{}?socket.connection.setup.timeout.ms=1000",
+        nobody.local_addr()?
+    ))
+    .await?;
+    let error = log.ensure_topics(&[spec("topic", 1)]).await.unwrap_err();
+    assert!(matches!(error, EventLogError::Unavailable { .. }), "{error}");
+    assert!(error.is_transient());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_server_keeps_a_member_that_is_busy_past_its_poll_interval() -> anyhow::Result<()> {
+    let Some(url) = kafka_url()? else { return Ok(()) };
+    let joint = if url.contains('?') { '&' } else { '?' };
+    let fixture = Fixture::at(format!(
+        "{url}{joint}max.poll.interval.ms=6000&session.timeout.ms=6000"
+    ));
+    let log = fixture.open().await?;
+    let topic = topic(&fixture, &*log, 2).await?;
+    let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
+    for partition in assigned(&mut *subscription, 2).await? {
+        subscription.seek(&partition, StartAt::Beginning).await?;
+    }
+    publish(&*log, &topic, numbered(0..50)).await?;
+    let mut messages = take(&mut *subscription, StartAt::Beginning, 50).await?;
+    // The work itself: nobody calls `next` for longer than the interval.
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(
+        subscription.commit(handles(&mut messages)).await?,
+        0,
+        "the group took it for dead"
+    );
+    publish(&*log, &topic, numbered(50..60)).await?;
+    assert_eq!(take(&mut *subscription, StartAt::Beginning, 10).await?.len(), 10);
+    Ok(())
+}

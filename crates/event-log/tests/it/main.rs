@@ -1,0 +1,13 @@
+//! One contract, run by every adapter, and what only one of them promises.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is what a panic is for")]
+
+mod child;
+mod contract;
+mod fixture;
+mod groups;
+mod kafka;
+mod moving;
+mod records;
+mod sqlite;
+mod steps;

@@ -1,0 +1,360 @@
+//! The contract of records: order, placement, refusals, durability.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+use bytes::Bytes;
+use event_log::{
+    EventLogError, MAX_RECORD_BYTES, NewRecord, StartAt, TopicPartition, TopicSpec, dead_letter,
+};
+
+use crate::{
+    fixture::Fixture,
+    steps::{DEADLINE, handles, now, number, numbered, numbers, publish, record, spec, take, text, topic},
+};
+
+pub(crate) async fn records_of_one_key_keep_their_order(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 3).await?;
+    let publisher = log.publisher()?;
+    let mut receipts = Vec::new();
+    for first in (0..3000).step_by(75) {
+        receipts.push(publisher.send(&topic, numbered(first..first + 75)).await?);
+    }
+    for receipt in receipts {
+        receipt.durable().await?;
+    }
+    let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
+    let messages = take(&mut *subscription, StartAt::Beginning, 3000).await?;
+    let mut by_key: BTreeMap<Bytes, Vec<(TopicPartition, usize)>> = BTreeMap::new();
+    for message in &messages {
+        let key = message.key.clone().unwrap();
+        by_key
+            .entry(key)
+            .or_default()
+            .push((message.position.topic_partition.clone(), number(message)));
+    }
+    assert_eq!(by_key.len(), 20);
+    for seen in by_key.values() {
+        assert_eq!(seen.len(), 150);
+        assert!(seen.windows(2).all(|two| two[0].1 < two[1].1), "out of order");
+        assert!(
+            seen.iter().all(|(partition, _)| *partition == seen[0].0),
+            "a key in two partitions"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_key_goes_where_the_java_client_puts_it(fixture: &Fixture) -> anyhow::Result<()> {
+    const PARTITIONS: i32 = 7;
+    // Hashes as the Java client's own test lists them.
+    let hashes = [
+        ("21", -973_932_308),
+        ("foobar", -790_332_482),
+        ("a-little-bit-long-string", -985_981_536),
+        ("a-little-bit-longer-string", -1_486_304_829),
+        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+        ("abc", 479_470_107),
+    ];
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, PARTITIONS).await?;
+    let records = hashes.iter().map(|(key, _)| record(key, "x")).collect();
+    let positions = publish(&*log, &topic, records).await?;
+    for ((key, hash), position) in hashes.iter().zip(&positions) {
+        assert_eq!(
+            position.topic_partition.partition,
+            (hash & 0x7fff_ffff_i32) % PARTITIONS,
+            "{key}"
+        );
+    }
+    let again = publish(
+        &*log,
+        &topic,
+        hashes.iter().map(|(key, _)| record(key, "y")).collect(),
+    )
+    .await?;
+    for (first, second) in positions.iter().zip(&again) {
+        assert_eq!(first.topic_partition, second.topic_partition);
+        assert!(first.offset < second.offset);
+    }
+    Ok(())
+}
+
+pub(crate) async fn records_without_a_key_are_spread(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 3).await?;
+    let publisher = log.publisher()?;
+    let (begun, mut used) = (Instant::now(), BTreeSet::new());
+    while used.len() < 3 {
+        ensure!(begun.elapsed() < DEADLINE, "only {used:?} were used");
+        let keyless = NewRecord {
+            key: None,
+            ..record("", "x")
+        };
+        let positions = publisher.send(&topic, vec![keyless]).await?.durable().await?;
+        used.insert(positions[0].topic_partition.partition);
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_record_over_the_limit_is_refused_with_its_whole_batch(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 1).await?;
+    let publisher = log.publisher()?;
+    let of_size = |size: usize| NewRecord {
+        payload: Bytes::from(vec![b'x'; size - 3]),
+        ..record("key", "")
+    };
+    let refused = publisher
+        .send(&topic, vec![record("a", "1"), of_size(MAX_RECORD_BYTES + 1)])
+        .await;
+    let Err(EventLogError::RecordTooLarge {
+        topic: named,
+        index,
+        size,
+        limit,
+    }) = refused
+    else {
+        anyhow::bail!("not refused: {refused:?}");
+    };
+    assert_eq!(
+        (named, index, size, limit),
+        (topic.clone(), 1, MAX_RECORD_BYTES + 1, MAX_RECORD_BYTES)
+    );
+    let headers = vec![("name".to_owned(), Bytes::from(vec![0; 10]))];
+    let refused = publisher
+        .send(
+            &topic,
+            vec![NewRecord {
+                headers,
+                ..of_size(MAX_RECORD_BYTES - 13)
+            }],
+        )
+        .await;
+    assert!(
+        matches!(refused, Err(EventLogError::RecordTooLarge { .. })),
+        "headers count: {refused:?}"
+    );
+    let positions = publisher
+        .send(&topic, vec![of_size(MAX_RECORD_BYTES)])
+        .await?
+        .durable()
+        .await?;
+    assert_eq!(positions[0].offset, 0, "something of a refused batch was stored");
+    let stored = log.read(&positions[0].topic_partition, 0, 10).await?;
+    assert_eq!(stored.len(), 1);
+    assert_eq!(stored[0].payload.len(), MAX_RECORD_BYTES - 3);
+    Ok(())
+}
+
+pub(crate) async fn a_record_comes_back_as_it_was_sent(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 1).await?;
+    let headers = vec![
+        ("one".to_owned(), Bytes::from_static(b"1")),
+        ("one".to_owned(), Bytes::from_static(b"again")),
+        ("empty".to_owned(), Bytes::new()),
+    ];
+    let sent = [
+        NewRecord {
+            key: None,
+            payload: Bytes::from_static(&[0, 255, 10]),
+            headers,
+            timestamp: now(),
+        },
+        NewRecord {
+            key: Some(Bytes::new()),
+            ..record("", "empty key")
+        },
+        NewRecord {
+            payload: Bytes::new(),
+            ..record("no payload", "")
+        },
+    ];
+    let positions = publish(&*log, &topic, sent.to_vec()).await?;
+    let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
+    let messages = take(&mut *subscription, StartAt::Beginning, 3).await?;
+    for ((sent, position), message) in sent.iter().zip(&positions).zip(&messages) {
+        assert_eq!(message.position, *position);
+        assert_eq!(message.key, sent.key);
+        assert_eq!(message.payload, sent.payload);
+        assert_eq!(message.headers, sent.headers);
+        assert_eq!(message.timestamp, sent.timestamp);
+        assert_eq!(
+            message
+                .handle
+                .as_ref()
+                .map(|handle| handle.position().clone())
+                .as_ref(),
+            Some(position)
+        );
+    }
+    Ok(())
+}
+
+pub(crate) async fn an_unknown_topic_or_partition_is_named(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let unknown = fixture.name("unknown");
+    let named = |error: EventLogError| matches!(error, EventLogError::UnknownTopic(name) if name == unknown);
+    assert!(named(
+        log.publisher()?
+            .send(&unknown, vec![record("a", "1")])
+            .await
+            .unwrap_err()
+    ));
+    assert!(named(
+        log.subscribe("group", &[&unknown]).await.map(|_| ()).unwrap_err()
+    ));
+    assert!(named(log.lag("group", &[&unknown]).await.unwrap_err()));
+    let topic = topic(fixture, &*log, 2).await?;
+    let third = TopicPartition {
+        topic: topic.as_str().into(),
+        partition: 2,
+    };
+    let error = log.read(&third, 0, 1).await.unwrap_err();
+    assert!(
+        matches!(error, EventLogError::UnknownPartition { partition: 2, .. }),
+        "{error}"
+    );
+    Ok(())
+}
+
+pub(crate) async fn a_topic_that_cannot_be_is_refused(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    for bad in ["", "..", "with space", "slash/", &"x".repeat(250)] {
+        let error = log.ensure_topics(&[spec(bad, 1)]).await.unwrap_err();
+        assert!(matches!(error, EventLogError::BadTopic { .. }), "{bad}: {error}");
+    }
+    let error = log.ensure_topics(&[spec("none", 0)]).await.unwrap_err();
+    assert!(matches!(error, EventLogError::BadTopic { .. }), "{error}");
+    Ok(())
+}
+
+pub(crate) async fn creating_a_topic_again_leaves_it_as_it_is(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 2).await?;
+    publish(&*log, &topic, numbered(0..50)).await?;
+    let other = fixture.name("other");
+    let larger = TopicSpec {
+        retention: Duration::from_secs(1),
+        ..spec(&topic, 5)
+    };
+    log.ensure_topics(&[larger, spec(&other, 1)]).await?;
+    let topics = log.topics().await?;
+    let found = topics.iter().find(|info| info.name == topic).unwrap();
+    assert_eq!(found.partitions.len(), 2);
+    assert_eq!(
+        found
+            .partitions
+            .iter()
+            .map(|(start, end)| end - start)
+            .sum::<u64>(),
+        50
+    );
+    let found = topics.iter().find(|info| info.name == other).unwrap();
+    assert_eq!(found.partitions, [(0, 0)]);
+    assert!(topics.is_sorted_by_key(|info| &info.name));
+    Ok(())
+}
+
+pub(crate) async fn a_partition_can_be_read_without_a_group(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 1).await?;
+    let positions = publish(&*log, &topic, numbered(0..500)).await?;
+    let partition = &positions[0].topic_partition;
+    let some = log.read(partition, 490, 5).await?;
+    assert_eq!(
+        some.iter().map(number).collect::<Vec<_>>(),
+        [490, 491, 492, 493, 494]
+    );
+    assert!(some.iter().all(|message| message.handle.is_none()));
+    assert_eq!(log.read(partition, 0, 1000).await?.len(), 500);
+    assert_eq!(log.read(partition, 500, 5).await?.len(), 0);
+    assert_eq!(log.read(partition, 9999, 5).await?.len(), 0);
+    assert_eq!(log.read(partition, 0, 0).await?.len(), 0);
+    Ok(())
+}
+
+pub(crate) async fn a_dead_letter_tells_where_it_came_from(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 1).await?;
+    let letters = format!("{topic}{}", event_log::DEAD_LETTER_SUFFIX);
+    log.ensure_topics(&[spec(&letters, 1)]).await?;
+    let poison = NewRecord {
+        payload: Bytes::from_static(b"\xff{"),
+        ..record("key", "")
+    };
+    let positions = publish(&*log, &topic, vec![record("key", "fine"), poison]).await?;
+    let message = log.read(&positions[1].topic_partition, 1, 1).await?.remove(0);
+    let when = now();
+    let stored = publish(&*log, &letters, vec![dead_letter(&message, "not UTF-8", when)]).await?;
+    let letter = log.read(&stored[0].topic_partition, 0, 1).await?.remove(0);
+    assert_eq!(
+        (letter.key.as_deref(), &letter.payload[..]),
+        (Some(&b"key"[..]), &b"\xff{"[..])
+    );
+    let headers: BTreeMap<&str, &str> = letter
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), text(value)))
+        .collect();
+    let when = when.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let expected = BTreeMap::from([
+        ("topic", topic.as_str()),
+        ("partition", "0"),
+        ("offset", "1"),
+        ("reason", "not UTF-8"),
+        ("when", when.as_str()),
+    ]);
+    assert_eq!(headers, expected);
+    Ok(())
+}
+
+pub(crate) async fn flush_waits_for_all_that_was_accepted(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 3).await?;
+    let publisher = log.publisher()?;
+    publisher.flush().await?;
+    for first in (0..2000).step_by(100) {
+        // Without its receipt a batch is stored all the same.
+        drop(publisher.send(&topic, numbered(first..first + 100)).await?);
+    }
+    publisher.flush().await?;
+    let topics = log.topics().await?;
+    let found = topics.iter().find(|info| info.name == topic).unwrap();
+    assert_eq!(found.partitions.iter().map(|(_, end)| end).sum::<u64>(), 2000);
+    assert_eq!(publisher.send(&topic, Vec::new()).await?.durable().await?, []);
+    Ok(())
+}
+
+pub(crate) async fn records_and_positions_are_there_after_opening_again(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
+    let (topic, group) = {
+        let log = fixture.open().await?;
+        let topic = topic(fixture, &*log, 3).await?;
+        publish(&*log, &topic, numbered(0..300)).await?;
+        let group = fixture.name("group");
+        let mut subscription = log.subscribe(&group, &[&topic]).await?;
+        let mut messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 300).await?;
+        assert_eq!(subscription.commit(handles(&mut messages)).await?, 0);
+        (topic, group)
+    };
+    let log = fixture.open().await?;
+    publish(&*log, &topic, numbered(300..400)).await?;
+    let mut subscription = log.subscribe(&group, &[&topic]).await?;
+    let messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 100).await?;
+    assert_eq!(numbers(&messages), (300..400).collect());
+    let mut all = log.subscribe(&fixture.name("all"), &[&topic]).await?;
+    assert_eq!(
+        numbers(&take(&mut *all, StartAt::Beginning, 400).await?),
+        (0..400).collect()
+    );
+    Ok(())
+}

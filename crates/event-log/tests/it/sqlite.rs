@@ -1,0 +1,388 @@
+//! What the embedded log promises besides the contract.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use event_log::{Event, EventLogError, NewRecord, StartAt, TopicPartition, TopicSpec, open};
+use sqlx::{Connection, SqliteConnection};
+
+use crate::{
+    child,
+    fixture::Fixture,
+    steps::{DEADLINE, numbered, numbers, publish, record, spec, take, text, topic},
+};
+
+fn url_of(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+async fn failure_of(url: &str) -> EventLogError {
+    open(url).await.map(|_| ()).unwrap_err()
+}
+
+#[tokio::test]
+async fn a_url_that_names_no_log_is_refused_with_a_reason() {
+    for (url, reason) in [
+        ("sqlite::memory:", "not be durable"),
+        ("sqlite:", "no path"),
+        ("sqlite:x.db?speed=11", "speed"),
+        ("sqlite:x.db?max_bytes=much", "max_bytes"),
+        ("postgres://me:secret@host/db?password=secret", "no adapter"),
+        ("nonsense", "no adapter"),
+        ("kafka:me:secret@host", "//"),
+        ("kafka://me:sec?ret/secret@host:9092", "no host:port"),
+        ("secret@host", "no adapter"),
+    ] {
+        let error = failure_of(url).await;
+        assert!(matches!(error, EventLogError::BadUrl { .. }), "{error}");
+        let message = error.to_string();
+        assert!(message.contains(reason), "{message}");
+        assert!(!message.contains("secret"), "{message}");
+        assert!(!error.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_created() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("a/b/log.db");
+    let fixture = Fixture::at(url_of(&path));
+    let log = fixture.open().await?;
+    publish(&*log, &topic(&fixture, &*log, 1).await?, numbered(0..1)).await?;
+    assert!(path.exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_instance_is_told_that_the_log_is_in_use() -> anyhow::Result<()> {
+    let fixture = Fixture::sqlite()?;
+    let log = fixture.open().await?;
+    let error = failure_of(&fixture.url).await;
+    assert!(matches!(error, EventLogError::Locked { .. }), "{error}");
+    // Another process is no different.
+    let report = child::run("open", &[("EVENT_LOG_URL", &fixture.url)])?;
+    assert!(report.contains("in use by another instance"), "{report}");
+    drop(log);
+    fixture.open().await?;
+    Ok(())
+}
+
+/// The child's part: opens the log and says how it went.
+pub(crate) async fn open_and_tell() -> anyhow::Result<()> {
+    match open(&std::env::var("EVENT_LOG_URL")?).await {
+        Ok(_) => println!("opened"),
+        Err(error) => println!("refused: {error:?}: {error}"),
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_left_alone() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("log.db");
+    let mut connection = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", path.display())).await?;
+    sqlx::raw_sql("CREATE TABLE later (x); PRAGMA user_version = 7")
+        .execute(&mut connection)
+        .await?;
+    connection.close().await?;
+    let before = std::fs::read(&path)?;
+    let error = failure_of(&url_of(&path)).await;
+    assert!(
+        matches!(
+            error,
+            EventLogError::NewerFormat {
+                found: 7,
+                known: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&path)?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("log.db");
+    std::fs::write(&path, "a diary, not a database. ".repeat(100))?;
+    let before = std::fs::read(&path)?;
+    let error = failure_of(&url_of(&path)).await;
+    assert!(matches!(error, EventLogError::Storage { .. }), "{error}");
+    assert!(error.to_string().contains("log.db"), "{error}");
+    assert_eq!(std::fs::read(&path)?, before);
+    Ok(())
+}
+
+/// In a child that is nobody in particular, as root may write everywhere.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_read_only_folder_is_named() -> anyhow::Result<()> {
+    use std::os::unix::{fs::MetadataExt, fs::PermissionsExt, process::CommandExt};
+    const NOBODY: u32 = 65_534;
+    let folder = tempfile::tempdir()?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+    let read_only = folder.path().join("read-only");
+    std::fs::create_dir(&read_only)?;
+    let path = read_only.join("log.db");
+    let mut command = child::command("open")?;
+    if std::fs::metadata(folder.path())?.uid() == 0 {
+        // Nobody may not be let into the folder of this binary.
+        let copy = folder.path().join("it");
+        std::fs::copy(std::env::current_exe()?, &copy)?;
+        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        let environment: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        command = std::process::Command::new(copy);
+        command
+            .args(arguments)
+            .envs(environment)
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .current_dir("/");
+    }
+    std::fs::set_permissions(&read_only, std::fs::Permissions::from_mode(0o555))?;
+    let output = command.env("EVENT_LOG_URL", url_of(&path)).output()?;
+    std::fs::set_permissions(&read_only, std::fs::Permissions::from_mode(0o755))?;
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        report.contains("refused: Storage"),
+        "{report}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(report.contains("log.db: Permission denied"), "{report}");
+    Ok(())
+}
+
+fn large(number: usize) -> NewRecord {
+    record("key", &format!("{number:06}{}", "x".repeat(20_000)))
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_whole_batches_and_room_ends_that() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    // As if the disk ended after a megabyte and a half.
+    let fixture = Fixture::at(format!(
+        "{}?max_bytes=1500000",
+        url_of(&folder.path().join("log.db"))
+    ));
+    let log = fixture.open().await?;
+    let name = fixture.name("topic");
+    let spec = TopicSpec {
+        retention: Duration::from_secs(2),
+        ..spec(&name, 1)
+    };
+    log.ensure_topics(&[spec]).await?;
+    let publisher = log.publisher()?;
+    let (begun, mut stored) = (Instant::now(), BTreeSet::new());
+    let mut next = 0;
+    let error = loop {
+        ensure!(begun.elapsed() < DEADLINE, "the disk never became full");
+        let numbers = next..next + 10;
+        next += 10;
+        match publisher
+            .send(&name, numbers.clone().map(large).collect())
+            .await?
+            .durable()
+            .await
+        {
+            Ok(_) => stored.extend(numbers),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, EventLogError::DiskFull { .. }), "{error}");
+    assert!(!error.is_transient());
+    let partition = TopicPartition {
+        topic: name.as_str().into(),
+        partition: 0,
+    };
+    let start = log.topics().await?[0].partitions[0].0;
+    let kept = log.read(&partition, 0, 10_000).await?;
+    let kept: BTreeSet<usize> = kept
+        .iter()
+        .map(|message| text(&message.payload)[..6].parse().unwrap())
+        .collect();
+    assert_eq!(
+        kept,
+        stored
+            .into_iter()
+            .filter(|number| *number as u64 >= start)
+            .collect(),
+        "half a batch is there"
+    );
+    // Retention makes room, and the same publisher goes on.
+    let positions = loop {
+        ensure!(begun.elapsed() < DEADLINE, "no room in the end");
+        match publisher.send(&name, vec![large(999_999)]).await?.durable().await {
+            Ok(positions) => break positions,
+            Err(EventLogError::DiskFull { .. }) => tokio::task::yield_now().await,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let read = log.read(&partition, positions[0].offset, 1).await?;
+    assert!(text(&read[0].payload).starts_with("999999"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn expired_records_go_but_never_the_newest() -> anyhow::Result<()> {
+    let fixture = Fixture::sqlite()?;
+    let name = fixture.name("topic");
+    {
+        let log = fixture.open().await?;
+        let spec = TopicSpec {
+            retention: Duration::from_millis(300),
+            ..spec(&name, 1)
+        };
+        log.ensure_topics(&[spec]).await?;
+        for number in 0..100 {
+            // Each in a batch of its own.
+            publish(&*log, &name, vec![large(number)]).await?;
+        }
+        let mut subscription = log.subscribe("slow", &[&name]).await?;
+        let begun = Instant::now();
+        while log.topics().await?[0].partitions[0] != (99, 100) {
+            ensure!(
+                begun.elapsed() < DEADLINE,
+                "nothing expired: {:?}",
+                log.topics().await?
+            );
+            tokio::task::yield_now().await;
+        }
+        let messages = take(&mut *subscription, StartAt::Offset(5), 1).await?;
+        assert_eq!(messages[0].position.offset, 99, "what expired is passed over");
+    }
+    let log = fixture.open().await?;
+    assert_eq!(log.topics().await?[0].partitions[0], (99, 100));
+    assert_eq!(publish(&*log, &name, vec![large(100)]).await?[0].offset, 100);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_far_behind_reads_the_file_in_order() -> anyhow::Result<()> {
+    let fixture = Fixture::sqlite()?;
+    let log = fixture.open().await?;
+    let name = topic(&fixture, &*log, 1).await?;
+    let publisher = log.publisher()?;
+    // Far more than is kept in memory.
+    for first in (0..2000).step_by(20) {
+        let _ = publisher
+            .send(&name, (first..first + 20).map(large).collect())
+            .await?;
+    }
+    publisher.flush().await?;
+    let mut subscription = log.subscribe("group", &[&name]).await?;
+    let messages = take(&mut *subscription, StartAt::Beginning, 2000).await?;
+    let partition = &messages[0].position.topic_partition;
+    assert_eq!(log.read(partition, 3, 5000).await?.len(), 1997);
+    assert_eq!(log.read(partition, 0, 1500).await?.len(), 1500);
+    let offsets: Vec<_> = messages.iter().map(|message| message.position.offset).collect();
+    assert_eq!(offsets, (0..2000).collect::<Vec<_>>());
+    assert!(
+        messages
+            .iter()
+            .enumerate()
+            .all(|(n, message)| text(&message.payload)[..6].parse() == Ok(n))
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiting_reader_wakes_when_something_is_published() -> anyhow::Result<()> {
+    let fixture = Fixture::sqlite()?;
+    let log = fixture.open().await?;
+    let name = topic(&fixture, &*log, 1).await?;
+    let mut subscription = log.subscribe("group", &[&name]).await?;
+    let partition = crate::steps::assigned(&mut *subscription, 1).await?.remove(0);
+    subscription.seek(&partition, StartAt::End).await?;
+    // It would wait for ten minutes by itself, longer than the deadline.
+    let reading = tokio::spawn(async move { subscription.next(10, Duration::from_mins(10)).await });
+    publish(&*log, &name, numbered(0..1)).await?;
+    let Event::Messages(messages) = tokio::time::timeout(DEADLINE, reading).await??? else {
+        anyhow::bail!("no messages");
+    };
+    assert_eq!(numbers(&messages), BTreeSet::from([0]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_kill_9() -> anyhow::Result<()> {
+    let fixture = Fixture::sqlite()?;
+    let mut acknowledged: BTreeSet<usize> = BTreeSet::new();
+    for round in 0..4_usize {
+        let mut child = child::command("publish-until-killed")?
+            .env("EVENT_LOG_URL", &fixture.url)
+            .env("EVENT_LOG_FIRST", (round * 1_000_000).to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let output = BufReader::new(child.stdout.take().context("no output")?);
+        let mut lines = 0;
+        for line in output.lines() {
+            let Some(number) = line?
+                .strip_prefix("durable ")
+                .and_then(|number| number.parse().ok())
+            else {
+                continue;
+            };
+            acknowledged.insert(number);
+            lines += 1;
+            // Somewhere in the middle of its work; what it says until it is dead counts as well.
+            if lines == 300 + 170 * round {
+                child.kill()?;
+            }
+        }
+        child.wait()?;
+        ensure!(lines > 0, "round {round}: the child did nothing");
+    }
+    let log = fixture.open().await?;
+    let topics = log.topics().await?;
+    let stored: u64 = topics[0].partitions.iter().map(|(start, end)| end - start).sum();
+    let names = [topics[0].name.as_str()];
+    let mut subscription = log.subscribe("checker", &names).await?;
+    let messages = take(&mut *subscription, StartAt::Beginning, stored as usize).await?;
+    let found = numbers(&messages);
+    assert_eq!(found.len(), messages.len(), "something is there twice");
+    let lost: Vec<_> = acknowledged.difference(&found).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    Ok(())
+}
+
+/// The child's part: publishes batches and says of each number that is durable, until it is killed.
+pub(crate) async fn publish_until_killed() -> anyhow::Result<()> {
+    let first: usize = std::env::var("EVENT_LOG_FIRST")?.parse()?;
+    let log = open(&std::env::var("EVENT_LOG_URL")?).await?;
+    log.ensure_topics(&[spec("crash", 3)]).await?;
+    let publisher = log.publisher()?;
+    let begun = Instant::now();
+    let mut number = first;
+    while begun.elapsed() < DEADLINE {
+        let numbers = number..number + 7;
+        number += 7;
+        let records = numbers.clone().map(|number| NewRecord {
+            key: Some(Bytes::from((number % 11).to_string())),
+            ..record("", &number.to_string())
+        });
+        publisher
+            .send("crash", records.collect())
+            .await?
+            .durable()
+            .await?;
+        let mut out = std::io::stdout().lock();
+        for number in numbers {
+            writeln!(out, "durable {number}")?;
+        }
+        out.flush()?;
+    }
+    anyhow::bail!("nobody killed this process")
+}

@@ -1,0 +1,148 @@
+//! What the tests do again and again.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use event_log::{
+    CommitHandle, Event, EventLog, Message, NewRecord, Position, StartAt, Subscription, TopicPartition,
+    TopicSpec,
+};
+
+use crate::fixture::Fixture;
+
+/// When a test gives up; no test takes this long unless something is wrong.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+/// How long one call of `next` may wait.
+pub(crate) const WAIT: Duration = Duration::from_millis(500);
+
+/// A fresh topic.
+pub(crate) async fn topic(fixture: &Fixture, log: &dyn EventLog, partitions: i32) -> anyhow::Result<String> {
+    let name = fixture.name("topic");
+    log.ensure_topics(&[spec(&name, partitions)]).await?;
+    Ok(name)
+}
+
+pub(crate) fn spec(name: &str, partitions: i32) -> TopicSpec {
+    TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        retention: Duration::from_hours(1),
+    }
+}
+
+pub(crate) fn record(key: &str, payload: &str) -> NewRecord {
+    NewRecord {
+        key: Some(Bytes::from(key.to_owned())),
+        payload: Bytes::from(payload.to_owned()),
+        headers: Vec::new(),
+        timestamp: now(),
+    }
+}
+
+/// The time as the log keeps it: to the millisecond.
+pub(crate) fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(Utc::now().timestamp_millis()).unwrap()
+}
+
+/// `count` records with payloads "0", "1", ... over 20 keys.
+pub(crate) fn numbered(numbers: std::ops::Range<usize>) -> Vec<NewRecord> {
+    numbers
+        .map(|number| record(&format!("key-{}", number % 20), &number.to_string()))
+        .collect()
+}
+
+pub(crate) async fn publish(
+    log: &dyn EventLog,
+    topic: &str,
+    records: Vec<NewRecord>,
+) -> anyhow::Result<Vec<Position>> {
+    Ok(log.publisher()?.send(topic, records).await?.durable().await?)
+}
+
+pub(crate) fn text(bytes: &Bytes) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+pub(crate) fn number(message: &Message) -> usize {
+    text(&message.payload).parse().unwrap()
+}
+
+pub(crate) fn numbers(messages: &[Message]) -> BTreeSet<usize> {
+    messages.iter().map(number).collect()
+}
+
+pub(crate) fn handles(messages: &mut [Message]) -> Vec<CommitHandle> {
+    messages
+        .iter_mut()
+        .filter_map(|message| message.handle.take())
+        .collect()
+}
+
+/// The next event; partitions that come are begun at `start`.
+pub(crate) async fn step(subscription: &mut dyn Subscription, start: StartAt) -> anyhow::Result<Event> {
+    let event = subscription.next(100, WAIT).await?;
+    if let Event::Assigned(partitions) = &event {
+        for partition in partitions {
+            subscription.seek(partition, start).await?;
+        }
+    }
+    Ok(event)
+}
+
+/// Takes messages until there are `count`.
+pub(crate) async fn take(
+    subscription: &mut dyn Subscription,
+    start: StartAt,
+    count: usize,
+) -> anyhow::Result<Vec<Message>> {
+    let begun = Instant::now();
+    let mut messages = Vec::new();
+    while messages.len() < count {
+        ensure!(
+            begun.elapsed() < DEADLINE,
+            "only {} of {count} messages came",
+            messages.len()
+        );
+        if let Event::Messages(more) = step(subscription, start).await? {
+            messages.extend(more);
+        }
+    }
+    Ok(messages)
+}
+
+/// Waits until the member has been given `count` partitions; they are not begun.
+pub(crate) async fn assigned(
+    subscription: &mut dyn Subscription,
+    count: usize,
+) -> anyhow::Result<Vec<TopicPartition>> {
+    let begun = Instant::now();
+    let mut partitions = Vec::new();
+    while partitions.len() < count {
+        ensure!(
+            begun.elapsed() < DEADLINE,
+            "only {} of {count} partitions came",
+            partitions.len()
+        );
+        match subscription.next(100, WAIT).await? {
+            Event::Assigned(more) => partitions.extend(more),
+            Event::Revoked(gone) => partitions.retain(|partition| !gone.contains(partition)),
+            Event::Messages(messages) => ensure!(messages.is_empty(), "messages before a seek"),
+        }
+    }
+    partitions.sort();
+    Ok(partitions)
+}
+
+/// Sees that nothing comes for a moment.
+pub(crate) async fn nothing_comes(subscription: &mut dyn Subscription) -> anyhow::Result<()> {
+    match subscription.next(100, WAIT).await? {
+        Event::Messages(messages) => ensure!(messages.is_empty(), "{} messages too many", messages.len()),
+        other => anyhow::bail!("{other:?} came"),
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What can go wrong with the store, in words that say what to do next.
+
+/// A failure of the live store.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveStoreError {
+    /// The URL names no adapter or lacks a part.
+    #[error("store URL `{url}`: {reason}; use sqlite:path")]
+    BadUrl {
+        /// The URL without credentials.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The cursor was not handed out by a page of ticks.
+    #[error("`{cursor}` is no cursor of a page of ticks; start again without one")]
+    BadCursor {
+        /// What was given, shortened.
+        cursor: String,
+    },
+    /// The database was written by a newer version.
+    #[error(
+        "{place} was written by a newer version (format {found}, this one knows {known}); upgrade, or use another --data folder"
+    )]
+    NewerFormat {
+        /// The database.
+        place: String,
+        /// Its format.
+        found: i64,
+        /// The newest format known here.
+        known: i64,
+    },
+    /// The disk is full; nothing of the call was stored.
+    #[error("no space left on the disk of {place}; nothing of this batch was stored")]
+    DiskFull {
+        /// The database.
+        place: String,
+    },
+    /// The store is away or busy; the same call may succeed later.
+    #[error("{place} is unavailable: {reason}")]
+    Unavailable {
+        /// The database.
+        place: String,
+        /// The reason, as the engine gives it.
+        reason: String,
+    },
+    /// The store refused, or holds what it should not; trying again does not help.
+    #[error("{place}: {reason}")]
+    Refused {
+        /// The database.
+        place: String,
+        /// The reason.
+        reason: String,
+    },
+}
+
+impl LiveStoreError {
+    /// The same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::DiskFull { .. })
+    }
+}

@@ -1,0 +1,23 @@
+//! The live store: ticks, candles, and how far a stream processor has come. One port; adapters behind [`open`].
+//!
+//! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`.
+
+mod best;
+mod cursor;
+mod error;
+mod model;
+mod open;
+mod port;
+mod sqlite;
+
+pub use best::{MAX_BEST_CANDLES, best_candles};
+pub use error::LiveStoreError;
+pub use model::{
+    CandleQuery, Checkpoint, MAX_CANDLES, MAX_PAGE_TICKS, Pruned, StoredTick, TickOutcome, TickPage,
+    TickQuery,
+};
+pub use open::open;
+pub use port::LiveStore;
+
+/// Result of this crate.
+pub type Result<T, E = LiveStoreError> = std::result::Result<T, E>;

@@ -1,0 +1,97 @@
+//! The nouns of the port.
+
+use chrono::{DateTime, Utc};
+use market::{Interval, Symbol, Tick};
+
+/// The most ticks of one page, whatever its query asks for.
+pub const MAX_PAGE_TICKS: usize = 10_000;
+/// The most bars of one answer, whatever its query asks for.
+pub const MAX_CANDLES: usize = 50_000;
+
+/// A tick with where it came from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StoredTick {
+    /// The tick.
+    pub tick: Tick,
+    /// When the consumer handled it.
+    pub processed_at: DateTime<Utc>,
+    /// The partition of its delivery.
+    pub partition: i32,
+    /// The offset of its delivery.
+    pub offset: u64,
+}
+
+/// What became of one tick of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TickOutcome {
+    /// Stored now.
+    New,
+    /// Was stored by an earlier try of this very delivery (same partition and offset).
+    Redelivered,
+    /// Its identity was stored from another delivery: the producer said it twice.
+    Duplicate,
+}
+
+/// The state of a stream processor for one partition: with it, and the messages from `next_offset` on, it goes on as
+/// if it had never stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which processor: `consumer`.
+    pub processor: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset to read next.
+    pub next_offset: u64,
+    /// The processor's own state, opaque here: JSON.
+    pub state: String,
+}
+
+/// Which ticks, oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TickQuery {
+    /// Of this symbol.
+    pub symbol: Symbol,
+    /// From this time of the tick, inclusive.
+    pub from: DateTime<Utc>,
+    /// To this time, exclusive.
+    pub to: DateTime<Utc>,
+    /// At most so many, from 1 to [`MAX_PAGE_TICKS`]; what is outside counts as the nearer end.
+    pub limit: usize,
+    /// Goes on behind an earlier page.
+    pub cursor: Option<String>,
+}
+
+/// A page of ticks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TickPage {
+    /// Ordered by (timestamp, source, seq); of seqs from 2^63 on no order is promised.
+    pub ticks: Vec<StoredTick>,
+    /// For the next page; `None` at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// Which bars.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandleQuery {
+    /// Of this symbol.
+    pub symbol: Symbol,
+    /// Of this width, as stored; nothing is derived.
+    pub interval: Interval,
+    /// From this open time, inclusive.
+    pub from: DateTime<Utc>,
+    /// To this open time, exclusive.
+    pub to: DateTime<Utc>,
+    /// At most so many of the newest, from 1 to [`MAX_CANDLES`]; what is outside counts as the nearer end.
+    pub limit: usize,
+}
+
+/// What a pruning removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Ticks.
+    pub ticks: u64,
+    /// One-minute bars.
+    pub candles: u64,
+}

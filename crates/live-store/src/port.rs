@@ -1,0 +1,41 @@
+//! The verbs of the port.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use market::Candle;
+
+use crate::{CandleQuery, Checkpoint, Pruned, Result, StoredTick, TickOutcome, TickPage, TickQuery};
+
+/// The store of what is live.
+///
+/// # Contract
+/// - Writes are repeatable: every row has an identity derived from what it says. There are no transactions across
+///   calls; a batch that failed may be sent again whole.
+/// - When a write has returned, its rows are there after `kill -9`.
+/// - Prices come back exactly as they went in (up to 15 significant digits).
+#[async_trait]
+pub trait LiveStore: Send + Sync {
+    /// Stores ticks under `source:symbol:seq`; those already there stay as they are. One outcome for each, in order;
+    /// a repeat within the batch is a [`TickOutcome::Duplicate`].
+    async fn write_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>>;
+
+    /// Stores bars, replacing those of the same identity, then the checkpoints; a checkpoint never goes back to a
+    /// smaller offset. Bars first, so that no checkpoint stands for a bar that is missing.
+    async fn write_progress(&self, candles: &[Candle], checkpoints: &[Checkpoint]) -> Result<()>;
+
+    /// All checkpoints of a processor.
+    async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>>;
+
+    /// A page of ticks.
+    async fn ticks(&self, query: &TickQuery) -> Result<TickPage>;
+
+    /// The newest tick of every symbol, by symbol.
+    async fn latest_ticks(&self) -> Result<Vec<StoredTick>>;
+
+    /// Bars as stored, of all sources, by (time, source); the newest `limit` of the range.
+    async fn candles(&self, query: &CandleQuery) -> Result<Vec<Candle>>;
+
+    /// Removes ticks and one-minute bars that both happened and were stored before `before`, in bounded steps: a
+    /// recording of years ago that was played today is kept.
+    async fn prune(&self, before: DateTime<Utc>) -> Result<Pruned>;
+}

@@ -1,0 +1,83 @@
+//! The embedded adapter: one SQLite file, one writing connection, a few that read.
+
+mod connect;
+mod failure;
+mod progress;
+mod prune;
+mod read;
+mod rows;
+mod schema;
+mod time_text;
+mod transaction;
+mod write_ticks;
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use market::Candle;
+use sqlx::SqlitePool;
+
+use crate::{
+    CandleQuery, Checkpoint, LiveStore, LiveStoreError, Pruned, Result, StoredTick, TickOutcome, TickPage,
+    TickQuery,
+};
+
+/// The store in one file.
+pub(crate) struct SqliteStore {
+    /// The file, as given.
+    path: PathBuf,
+    /// One connection: SQLite has one writer at a time, and waiting in this queue is fair and costs nothing.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    wal: connect::WalBound,
+}
+
+impl SqliteStore {
+    /// How messages name this store.
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn refused(&self, reason: impl Into<String>) -> LiveStoreError {
+        LiveStoreError::Refused {
+            place: self.place(),
+            reason: reason.into(),
+        }
+    }
+
+    fn failure(&self, error: &sqlx::Error) -> LiveStoreError {
+        failure::translate(&self.path, error)
+    }
+}
+
+#[async_trait]
+impl LiveStore for SqliteStore {
+    async fn write_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
+        self.insert_ticks(ticks).await
+    }
+
+    async fn write_progress(&self, candles: &[Candle], checkpoints: &[Checkpoint]) -> Result<()> {
+        self.upsert_progress(candles, checkpoints).await
+    }
+
+    async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
+        self.read_checkpoints(processor).await
+    }
+
+    async fn ticks(&self, query: &TickQuery) -> Result<TickPage> {
+        self.read_ticks(query).await
+    }
+
+    async fn latest_ticks(&self) -> Result<Vec<StoredTick>> {
+        self.read_latest_ticks().await
+    }
+
+    async fn candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {
+        self.read_candles(query).await
+    }
+
+    async fn prune(&self, before: DateTime<Utc>) -> Result<Pruned> {
+        self.remove_older(before).await
+    }
+}

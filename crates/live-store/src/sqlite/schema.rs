@@ -1,0 +1,53 @@
+//! The file's format: whose it is, which version, and the steps that bring an older one up.
+
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use super::SqliteStore;
+use crate::{LiveStoreError, Result};
+
+/// `TDLS` in the file's header: a live store of ours, not the event log, not somebody else's database.
+const APPLICATION_ID: i64 = 0x5444_4c53;
+
+/// Step `n` (from 0) makes format `n + 1`. Steps are only ever appended.
+const STEPS: [&str; 1] = [include_str!(
+    "../../../../schema/sqlite/live-store/0001_ticks_candles_checkpoints.sql"
+)];
+
+/// Brings the file to the newest format, or refuses it.
+pub(super) async fn prepare(store: &SqliteStore) -> Result<()> {
+    // Also where the format is up to date: whether the file can be written shows now, not with the first tick.
+    let mut writing = store.begin().await?;
+    let format = check(store, writing.connection()).await?;
+    for (step, format) in STEPS.iter().zip(1..).skip(format) {
+        let script =
+            format!("{step};\nPRAGMA user_version = {format};\nPRAGMA application_id = {APPLICATION_ID};");
+        sqlx::raw_sql(AssertSqlSafe(script))
+            .execute(writing.connection())
+            .await
+            .map_err(|error| store.failure(&error))?;
+    }
+    writing.commit().await
+}
+
+/// The format found, at most the newest known.
+async fn check(store: &SqliteStore, connection: &mut SqliteConnection) -> Result<usize> {
+    let sql = "SELECT (SELECT user_version FROM pragma_user_version), \
+               (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
+    let (found, application, tables): (i64, i64, i64) = sqlx::query_as(sql)
+        .fetch_one(connection)
+        .await
+        .map_err(|error| store.failure(&error))?;
+    let known = STEPS.len() as i64;
+    match (application, found) {
+        (0, 0) if tables == 0 => Ok(0),
+        (APPLICATION_ID, found) if found > known => Err(LiveStoreError::NewerFormat {
+            place: store.place(),
+            found,
+            known,
+        }),
+        (APPLICATION_ID, found) if found >= 0 => Ok(found as usize),
+        _ => {
+            Err(store.refused("is a database, but no live store; move it away, or use another --data folder"))
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The contract of the live store, run against every adapter, and what is particular to one.
+
+mod best;
+mod contract;
+mod place;
+mod samples;
+mod sqlite_damage;
+mod sqlite_kill;
+mod sqlite_log;
+mod sqlite_refusals;
+
+/// Runs the whole contract against a kind of place.
+macro_rules! contract {
+    ($adapter:ident, $place:ty, [$($module:ident :: $name:ident),* $(,)?]) => {
+        mod $adapter {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::contract::$module::$name(<$place>::new()).await;
+                }
+            )*
+        }
+    };
+}
+
+/// Every adapter's line; the list of tests is written once.
+macro_rules! adapters {
+    ($($adapter:ident: $place:ty),* $(,)?) => {
+        $(contract!($adapter, $place, [
+            writing::every_tick_is_stored_once_and_its_outcome_told,
+            writing::a_batch_sent_again_changes_nothing,
+            writing::outcomes_agree_with_a_simple_model,
+            writing::prices_times_and_numbers_come_back_exactly,
+            writing::a_large_batch_is_stored_whole,
+            writing::an_empty_batch_is_nothing,
+            writing::a_time_that_cannot_be_stored_is_refused_and_nothing_of_its_batch_is_stored,
+            writing::a_cancelled_write_can_be_sent_again,
+            writing::several_writers_and_readers_at_once_agree_in_the_end,
+            writing::reopening_finds_everything,
+            reading::pages_show_every_tick_once_in_order,
+            reading::a_page_keeps_to_its_range_and_symbol,
+            reading::a_cursor_of_nobody_is_an_error,
+            reading::a_cursor_from_before_the_range_starts_at_the_range,
+            reading::the_latest_tick_of_every_symbol_is_found,
+            reading::an_empty_store_answers_with_nothing,
+            progress::a_bar_replaces_that_of_its_identity_and_no_other,
+            progress::the_newest_bars_of_a_range_come_oldest_first,
+            progress::checkpoints_only_go_forward,
+            progress::pruning_removes_what_is_older_and_nothing_else,
+        ]);)*
+    };
+}
+
+adapters! { sqlite: crate::place::SqlitePlace }

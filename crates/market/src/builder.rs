@@ -1,0 +1,318 @@
+//! Ticks to candles, as they come.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AssetClass, Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick,
+    day::{DayBounds, day_bounds},
+};
+
+/// Ticks may be at most so late, in seconds.
+pub const MAX_LATENESS_SECONDS: u32 = 60;
+
+/// Orders the ticks of one series: by their time, then by their number.
+type Order = (DateTime<Utc>, u64);
+
+/// Builds the candles of every (symbol, feed) it is given ticks of, at several intervals at once.
+///
+/// - A bar's open is the price of its first tick by (timestamp, seq), its close that of its last.
+/// - Its volume is a difference of cumulative figures: the bar's last less the last before the bar, not below zero (a
+///   rolling figure can fall). On a stock's new trading day the figure before is zero; for the first bar of all it
+///   is the bar's own first.
+/// - A bar closes when the newest timestamp of its series has passed its end by the allowed lateness, or when the series
+///   has been quiet for so long ([`CandleBuilder::advance`]). A tick that comes after that is late: it is not applied.
+///
+/// Its whole state can be taken out ([`CandleBuilder::state`]) and put back: the rest of the ticks then gives the same
+/// candles as without the interruption.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandleBuilder {
+    intervals: Vec<Interval>,
+    lateness: TimeDelta,
+    series: HashMap<(Symbol, Source), Series>,
+}
+
+/// The state of a [`CandleBuilder`], for a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuilderState {
+    intervals: Vec<Interval>,
+    lateness_seconds: i64,
+    series: Vec<Series>,
+}
+
+/// What became of a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is in all its bars.
+    Counted,
+    /// At least one of its bars was closed already.
+    Late,
+}
+
+/// One symbol of one feed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Series {
+    symbol: Symbol,
+    source: Source,
+    /// The newest tick: its place in the order, its trading day, its cumulative volume.
+    newest: Newest,
+    /// When the newest tick was applied, by our clock.
+    seen_at: DateTime<Utc>,
+    /// Bars in progress, at most a few of each interval.
+    open: Vec<Bucket>,
+    /// For each interval, the end of the last bar that was closed.
+    closed_until: Vec<DateTime<Utc>>,
+    day: DayBounds,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Newest {
+    order: Order,
+    day: NaiveDate,
+    volume: Decimal,
+}
+
+/// A bar in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Bucket {
+    interval: Interval,
+    time: DateTime<Utc>,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    day: NaiveDate,
+    first: Order,
+    last: Order,
+    open: Decimal,
+    high: Decimal,
+    low: Decimal,
+    close: Decimal,
+    /// Cumulative volume at the first and at the last tick.
+    first_volume: Decimal,
+    last_volume: Decimal,
+    /// Cumulative volume before the bar, and the tick that told it.
+    before: Option<(Order, Decimal)>,
+    ticks: u64,
+}
+
+impl CandleBuilder {
+    /// For these intervals; ticks may be `lateness_seconds` late, at most [`MAX_LATENESS_SECONDS`].
+    pub fn new(intervals: &[Interval], lateness_seconds: u32) -> Self {
+        Self {
+            intervals: intervals.to_vec(),
+            lateness: TimeDelta::seconds(i64::from(lateness_seconds.min(MAX_LATENESS_SECONDS))),
+            series: HashMap::new(),
+        }
+    }
+
+    /// Goes on where a state was taken.
+    pub fn restore(state: BuilderState) -> Self {
+        let lateness = state.lateness_seconds.clamp(0, i64::from(MAX_LATENESS_SECONDS));
+        // A state written for other intervals: bars of those no longer wanted are given up, new ones begin afresh.
+        let fits = |series: &Series| series.closed_until.len() == state.intervals.len();
+        Self {
+            lateness: TimeDelta::seconds(lateness),
+            series: state
+                .series
+                .into_iter()
+                .filter(fits)
+                .map(|series| ((series.symbol, series.source), series))
+                .collect(),
+            intervals: state.intervals,
+        }
+    }
+
+    /// Everything it knows.
+    pub fn state(&self) -> BuilderState {
+        let mut series: Vec<Series> = self.series.values().cloned().collect();
+        series.sort_by_key(|series| (series.symbol, series.source));
+        BuilderState { intervals: self.intervals.clone(), lateness_seconds: self.lateness.num_seconds(), series }
+    }
+
+    /// Counts a tick in its bars; bars that its time closes are appended to `closed`, oldest first. `now` is when the
+    /// tick is handled: from it a quiet series is told.
+    pub fn apply(&mut self, tick: &Tick, now: DateTime<Utc>, closed: &mut Vec<Candle>) -> Applied {
+        let key = (tick.symbol, tick.source);
+        let series = self.series.entry(key).or_insert_with(|| Series::new(tick, now, self.intervals.len()));
+        let applied = series.apply(tick, now, &self.intervals, self.lateness);
+        series.close_until(series.newest.order.0 - self.lateness, &self.intervals, closed);
+        applied
+    }
+
+    /// Closes the bars of series that have gone quiet: the time of a series goes on from its newest tick as our clock
+    /// does, so that recordings are closed in their own time.
+    pub fn advance(&mut self, now: DateTime<Utc>, closed: &mut Vec<Candle>) {
+        for series in self.series.values_mut() {
+            let quiet = (now - series.seen_at).max(TimeDelta::zero());
+            series.close_until(series.newest.order.0 + quiet - self.lateness, &self.intervals, closed);
+        }
+    }
+
+    /// The bars in progress, not final, by symbol, feed, interval and time.
+    pub fn open_candles(&self) -> Vec<Candle> {
+        let mut candles: Vec<Candle> = self.series.values().flat_map(Series::open_candles).collect();
+        candles.sort_by_key(|candle| (candle.symbol, candle.source, candle.interval, candle.time));
+        candles
+    }
+
+    /// The bars in progress of one symbol, of all feeds.
+    pub fn open_candles_of(&self, symbol: Symbol) -> Vec<Candle> {
+        let mut candles: Vec<Candle> =
+            self.series.values().filter(|series| series.symbol == symbol).flat_map(Series::open_candles).collect();
+        candles.sort_by_key(|candle| (candle.source, candle.interval, candle.time));
+        candles
+    }
+}
+
+impl Series {
+    fn new(tick: &Tick, now: DateTime<Utc>, intervals: usize) -> Self {
+        let day = day_bounds(tick.asset_class(), tick.timestamp);
+        Self {
+            symbol: tick.symbol,
+            source: tick.source,
+            newest: Newest { order: (tick.timestamp, tick.seq), day: day.date, volume: tick.volume },
+            seen_at: now,
+            open: Vec::new(),
+            closed_until: vec![DateTime::<Utc>::MIN_UTC; intervals],
+            day,
+        }
+    }
+
+    fn apply(&mut self, tick: &Tick, now: DateTime<Utc>, intervals: &[Interval], lateness: TimeDelta) -> Applied {
+        let order = (tick.timestamp, tick.seq);
+        if !self.day.holds(tick.timestamp) {
+            self.day = day_bounds(tick.asset_class(), tick.timestamp);
+        }
+        let day = self.day;
+        let mut applied = Applied::Counted;
+        for (interval, closed_until) in intervals.iter().zip(&self.closed_until) {
+            let (time, start, end) = bounds(*interval, tick.timestamp, &day);
+            if start < *closed_until || end + lateness <= self.newest.order.0 {
+                applied = Applied::Late;
+                continue;
+            }
+            for later in self.open.iter_mut().filter(|bucket| bucket.interval == *interval && bucket.start > order.0) {
+                later.learn_before(order, day.date, tick);
+            }
+            match self.open.iter_mut().find(|bucket| bucket.interval == *interval && bucket.start == start) {
+                Some(bucket) => bucket.add(tick, order),
+                None => {
+                    let before = self.volume_before(start, day.date, tick.asset_class());
+                    self.open.push(Bucket::new(*interval, (time, start, end), day.date, tick, before));
+                }
+            }
+        }
+        if order >= self.newest.order {
+            self.newest = Newest { order, day: day.date, volume: tick.volume };
+            self.seen_at = now;
+        }
+        applied
+    }
+
+    /// The cumulative volume that the newest tick told, where it lies before `start`.
+    fn volume_before(&self, start: DateTime<Utc>, day: NaiveDate, class: AssetClass) -> Option<(Order, Decimal)> {
+        let Newest { order, day: told_on, volume } = self.newest;
+        let begins_anew = class == AssetClass::Stock && told_on != day;
+        (order.0 < start).then_some((order, if begins_anew { Decimal::ZERO } else { volume }))
+    }
+
+    fn close_until(&mut self, time: DateTime<Utc>, intervals: &[Interval], closed: &mut Vec<Candle>) {
+        if !self.open.iter().any(|bucket| bucket.end <= time) {
+            return;
+        }
+        self.open.sort_by_key(|bucket| (bucket.start, bucket.interval));
+        for bucket in self.open.extract_if(.., |bucket| bucket.end <= time) {
+            if let Some(place) = intervals.iter().position(|interval| *interval == bucket.interval)
+                && let Some(until) = self.closed_until.get_mut(place)
+            {
+                *until = (*until).max(bucket.end);
+            }
+            closed.push(bucket.candle(self.symbol, self.source, true));
+        }
+    }
+
+    fn open_candles(&self) -> impl Iterator<Item = Candle> {
+        self.open.iter().map(|bucket| bucket.candle(self.symbol, self.source, false))
+    }
+}
+
+/// A bar's label, first moment and end (exclusive).
+fn bounds(
+    interval: Interval,
+    time: DateTime<Utc>,
+    day: &DayBounds,
+) -> (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>) {
+    if interval == Interval::Day {
+        return (day.label(), day.start, day.end);
+    }
+    let start = interval.floor(time);
+    (start, start, start + interval.duration())
+}
+
+impl Bucket {
+    fn new(
+        interval: Interval,
+        (time, start, end): (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>),
+        day: NaiveDate,
+        tick: &Tick,
+        before: Option<(Order, Decimal)>,
+    ) -> Self {
+        let order = (tick.timestamp, tick.seq);
+        Self {
+            interval,
+            time,
+            start,
+            end,
+            day,
+            first: order,
+            last: order,
+            open: tick.price,
+            high: tick.price,
+            low: tick.price,
+            close: tick.price,
+            first_volume: tick.volume,
+            last_volume: tick.volume,
+            before,
+            ticks: 1,
+        }
+    }
+
+    fn add(&mut self, tick: &Tick, order: Order) {
+        self.ticks += 1;
+        self.high = self.high.max(tick.price);
+        self.low = self.low.min(tick.price);
+        if order < self.first {
+            (self.first, self.open, self.first_volume) = (order, tick.price, tick.volume);
+        }
+        if order >= self.last {
+            (self.last, self.close, self.last_volume) = (order, tick.price, tick.volume);
+        }
+    }
+
+    /// A tick of an earlier bar came after this bar had begun: it may tell the volume before this bar better.
+    fn learn_before(&mut self, order: Order, day: NaiveDate, tick: &Tick) {
+        if self.before.is_none_or(|(known, _)| known < order) {
+            let begins_anew = tick.asset_class() == AssetClass::Stock && day != self.day;
+            self.before = Some((order, if begins_anew { Decimal::ZERO } else { tick.volume }));
+        }
+    }
+
+    fn candle(&self, symbol: Symbol, feed: Source, is_final: bool) -> Candle {
+        let before = self.before.map_or(self.first_volume, |(_, volume)| volume);
+        Candle {
+            symbol,
+            interval: self.interval,
+            time: self.time,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.close,
+            volume: (self.last_volume - before).max(Decimal::ZERO),
+            ticks: self.ticks,
+            source: CandleSource { feed, origin: CandleOrigin::Ticks },
+            is_final,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! When markets trade: US equities by the New York Stock Exchange's rules (its Rule 7.2, "Holidays"), crypto always.
+
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeZone, Utc, Weekday};
+use chrono_tz::America::New_York;
+
+use crate::{AssetClass, day_bounds};
+
+/// Closures that no rule foretells: `(year, month, day)`.
+const SPECIAL_CLOSURES: [(i32, u32, u32); 1] = [
+    (2025, 1, 9), // the day of mourning for President Carter
+];
+
+/// Days without a session never come in longer rows; a search gives up after so many.
+const LONGEST_BREAK_DAYS: u64 = 14;
+
+/// One day's regular trading hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The trading date: New York's for stocks, UTC's for crypto.
+    pub date: NaiveDate,
+    /// First moment, inclusive.
+    pub open: DateTime<Utc>,
+    /// End, exclusive.
+    pub close: DateTime<Utc>,
+    /// It ends early, at 13:00 New York time.
+    pub is_half_day: bool,
+}
+
+impl Session {
+    /// Trading goes on at this moment.
+    pub fn holds(&self, time: DateTime<Utc>) -> bool {
+        self.open <= time && time < self.close
+    }
+}
+
+/// The session of a date; `None` on weekends and holidays.
+pub fn session(class: AssetClass, date: NaiveDate) -> Option<Session> {
+    if class == AssetClass::Crypto {
+        let open = date.and_time(NaiveTime::MIN).and_utc();
+        return Some(Session { date, open, close: open + Days::new(1), is_half_day: false });
+    }
+    if is_weekend(date) || is_holiday(date) {
+        return None;
+    }
+    let is_half_day = is_half_day(date);
+    let at = |hour, minute| {
+        let local = date.and_time(NaiveTime::from_hms_opt(hour, minute, 0)?);
+        // Trading hours are far from the hour at which New York changes its clocks.
+        New_York.from_local_datetime(&local).earliest().map(|local| local.to_utc())
+    };
+    Some(Session { date, open: at(9, 30)?, close: at(if is_half_day { 13 } else { 16 }, 0)?, is_half_day })
+}
+
+/// The session that holds this moment.
+pub fn current_session(class: AssetClass, time: DateTime<Utc>) -> Option<Session> {
+    session(class, day_bounds(class, time).date).filter(|session| session.holds(time))
+}
+
+/// Regular trading goes on at this moment.
+pub fn is_open(class: AssetClass, time: DateTime<Utc>) -> bool {
+    current_session(class, time).is_some()
+}
+
+/// The first session that opens after this moment; `None` only at the end of the calendar.
+pub fn next_session(class: AssetClass, time: DateTime<Utc>) -> Option<Session> {
+    let today = day_bounds(class, time).date;
+    let days = (0..LONGEST_BREAK_DAYS).filter_map(|days| today.checked_add_days(Days::new(days)));
+    days.filter_map(|date| session(class, date)).find(|session| session.open > time)
+}
+
+/// The last session that had closed by this moment; `None` only at the beginning of the calendar.
+pub fn previous_session(class: AssetClass, time: DateTime<Utc>) -> Option<Session> {
+    let today = day_bounds(class, time).date;
+    let days = (0..LONGEST_BREAK_DAYS).filter_map(|days| today.checked_sub_days(Days::new(days)));
+    days.filter_map(|date| session(class, date)).find(|session| session.close <= time)
+}
+
+fn is_weekend(date: NaiveDate) -> bool {
+    matches!(date.weekday(), Weekday::Sat | Weekday::Sun)
+}
+
+/// A weekday on which the exchange is closed.
+fn is_holiday(date: NaiveDate) -> bool {
+    let year = date.year();
+    let special = SPECIAL_CLOSURES.iter().any(|&(y, m, d)| NaiveDate::from_ymd_opt(y, m, d) == Some(date));
+    special || holidays(year).into_iter().flatten().any(|holiday| holiday == date)
+}
+
+/// The holidays of a year on the days they are observed.
+fn holidays(year: i32) -> [Option<NaiveDate>; 10] {
+    let fixed = |month, day| NaiveDate::from_ymd_opt(year, month, day);
+    let nth = |month, weekday, n| NaiveDate::from_weekday_of_month_opt(year, month, weekday, n);
+    // A New Year's Day on Saturday is not made good on Friday: that is the last trading day of the old year.
+    let new_year = fixed(1, 1).filter(|date| date.weekday() != Weekday::Sat);
+    [
+        new_year.map(observed),
+        nth(1, Weekday::Mon, 3), // Martin Luther King, Jr. Day
+        nth(2, Weekday::Mon, 3), // Washington's Birthday
+        easter(year).and_then(|sunday| sunday.checked_sub_days(Days::new(2))), // Good Friday
+        nth(5, Weekday::Mon, 5).or_else(|| nth(5, Weekday::Mon, 4)), // Memorial Day: the last Monday of May
+        fixed(6, 19).filter(|_| year >= 2022).map(observed), // Juneteenth
+        fixed(7, 4).map(observed),
+        nth(9, Weekday::Mon, 1), // Labor Day
+        nth(11, Weekday::Thu, 4), // Thanksgiving Day
+        fixed(12, 25).map(observed),
+    ]
+}
+
+/// Holidays on Saturday are kept on Friday, on Sunday on Monday.
+fn observed(date: NaiveDate) -> NaiveDate {
+    let kept = match date.weekday() {
+        Weekday::Sat => date.pred_opt(),
+        Weekday::Sun => date.succ_opt(),
+        _ => None,
+    };
+    kept.unwrap_or(date)
+}
+
+/// A trading day that ends at 13:00: the day after Thanksgiving, Christmas Eve, and the third of July before a holiday
+/// on the fourth.
+fn is_half_day(date: NaiveDate) -> bool {
+    let (month, day) = (date.month(), date.day());
+    let after_thanksgiving = NaiveDate::from_weekday_of_month_opt(date.year(), 11, Weekday::Thu, 4)
+        .and_then(|thursday| thursday.succ_opt());
+    Some(date) == after_thanksgiving
+        || (month, day) == (12, 24)
+        || ((month, day) == (7, 3) && date.succ_opt().is_some_and(|fourth| !is_weekend(fourth)))
+}
+
+/// Easter Sunday of the Gregorian calendar (the anonymous algorithm of Nature, 1876, as in Meeus, Astronomical
+/// Algorithms, chapter 8).
+fn easter(year: i32) -> Option<NaiveDate> {
+    let (golden, century, rest) = (year.rem_euclid(19), year.div_euclid(100), year.rem_euclid(100));
+    let leap_correction = (century + 8) / 25;
+    let moon_correction = (century - leap_correction + 1) / 3;
+    let epact = (19 * golden + century - century / 4 - moon_correction + 15).rem_euclid(30);
+    let weekday = (32 + 2 * (century % 4) + 2 * (rest / 4) - epact - rest % 4).rem_euclid(7);
+    let shift = (golden + 11 * epact + 22 * weekday) / 451;
+    let days = epact + weekday - 7 * shift + 114;
+    let march = NaiveDate::from_ymd_opt(year, 1, 1)?.checked_add_months(Months::new((days / 31 - 1).unsigned_abs()))?;
+    march.checked_add_days(Days::new((days % 31).unsigned_abs().into()))
+}

@@ -1,0 +1,48 @@
+//! Which trading day a moment belongs to.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::America::New_York;
+use serde::{Deserialize, Serialize};
+
+use crate::AssetClass;
+
+/// A trading day's date and its first moment and end (exclusive) in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayBounds {
+    /// The exchange's local date.
+    pub date: NaiveDate,
+    /// Local midnight.
+    pub start: DateTime<Utc>,
+    /// The next local midnight.
+    pub end: DateTime<Utc>,
+}
+
+impl DayBounds {
+    /// The moment belongs to this day.
+    pub fn holds(&self, time: DateTime<Utc>) -> bool {
+        self.start <= time && time < self.end
+    }
+
+    /// What a daily candle is labelled with: the date at 00:00 UTC.
+    pub fn label(&self) -> DateTime<Utc> {
+        self.date.and_time(NaiveTime::MIN).and_utc()
+    }
+}
+
+/// The trading day that holds a moment: the New York date for stocks, the UTC date for crypto.
+pub fn day_bounds(class: AssetClass, time: DateTime<Utc>) -> DayBounds {
+    let midnight = |date: NaiveDate| match class {
+        AssetClass::Crypto => date.and_time(NaiveTime::MIN).and_utc(),
+        // New York changes its clocks at two in the morning: its midnights exist and come once.
+        AssetClass::Stock => New_York
+            .from_local_datetime(&date.and_time(NaiveTime::MIN))
+            .earliest()
+            .map_or_else(|| date.and_time(NaiveTime::MIN).and_utc(), |local| local.to_utc()),
+    };
+    let date = match class {
+        AssetClass::Crypto => time.date_naive(),
+        AssetClass::Stock => time.with_timezone(&New_York).date_naive(),
+    };
+    let next = date.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
+    DayBounds { date, start: midnight(date), end: midnight(next) }
+}

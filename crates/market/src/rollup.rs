@@ -1,0 +1,65 @@
+//! Narrow bars to wider ones, and the choice among bars of the same time.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::{Candle, CandleOrigin, Interval, day::day_bounds};
+
+/// One bar for each (symbol, interval, time), ordered by it: a provider's bar before one built from ticks, then a final
+/// one before one in progress, then the one with more ticks, then the feed first in the alphabet.
+pub fn prefer(candles: &[Candle]) -> Vec<Candle> {
+    let rank = |candle: &Candle| {
+        (candle.source.origin, !candle.is_final, std::cmp::Reverse(candle.ticks), candle.source.feed)
+    };
+    let mut best: BTreeMap<_, Candle> = BTreeMap::new();
+    for candle in candles {
+        let held = best.entry((candle.symbol, candle.interval, candle.time)).or_insert(*candle);
+        if rank(candle) < rank(held) {
+            *held = *candle;
+        }
+    }
+    best.into_values().collect()
+}
+
+/// The open time of the `interval` bar that holds a moment of this candle's symbol.
+fn bucket(candle: &Candle, interval: Interval) -> DateTime<Utc> {
+    match interval {
+        Interval::Day => day_bounds(candle.symbol.asset_class(), candle.time).label(),
+        _ => interval.floor(candle.time),
+    }
+}
+
+/// Puts one-minute bars (one for each time, ordered, as [`prefer`] returns them) together to wider ones of `to`: first
+/// open, highest high, lowest low, last close, volumes and ticks added up. The result is a provider's where all parts
+/// are, and final where all parts are and `now` is past its end.
+pub fn rollup(minutes: &[Candle], to: Interval, now: DateTime<Utc>) -> Vec<Candle> {
+    let mut wide: Vec<Candle> = Vec::new();
+    for minute in minutes {
+        let time = bucket(minute, to);
+        match wide.last_mut().filter(|last| last.symbol == minute.symbol && last.time == time) {
+            Some(last) => {
+                last.high = last.high.max(minute.high);
+                last.low = last.low.min(minute.low);
+                last.close = minute.close;
+                last.volume += minute.volume;
+                last.ticks += minute.ticks;
+                last.is_final &= minute.is_final;
+                if minute.source.origin == CandleOrigin::Ticks {
+                    last.source = minute.source;
+                }
+            }
+            None => wide.push(Candle { interval: to, time, ..*minute }),
+        }
+    }
+    if to != Interval::Minute {
+        for candle in &mut wide {
+            let end = match to {
+                Interval::Day => day_bounds(candle.symbol.asset_class(), candle.time + to.duration() / 2).end,
+                _ => candle.time + to.duration(),
+            };
+            candle.is_final &= end <= now;
+        }
+    }
+    wide
+}

@@ -1,0 +1,43 @@
+//! What every service does around its own work: settings, logs, health, figures, supervision, shutdown.
+//!
+//! A service is a function `run(config, runtime)`. Its `main` and the all-in-one binary both make a [`Runtime`] and
+//! call it, so that it is started the same way everywhere.
+
+mod admin;
+mod figures;
+mod heartbeat;
+mod settings;
+mod shutdown;
+mod start;
+mod status;
+mod tasks;
+mod telemetry;
+
+use std::sync::Arc;
+
+use event_log::EventLog;
+use live_store::LiveStore;
+use tokio_util::sync::CancellationToken;
+
+pub use admin::{admin_routes, health_response, metrics_response, ready_response, serve_admin};
+pub use figures::{Figures, Latency, Meter};
+pub use heartbeat::heartbeat;
+pub use settings::{LogSettings, StoreSettings, Watchlist};
+pub use shutdown::cancel_on_signals;
+pub use start::{open, start};
+pub use status::{Component, Status};
+pub use tasks::Tasks;
+pub use telemetry::{LogFormat, init_logs, install_metrics};
+
+/// What a service is given besides its own settings.
+#[derive(Clone)]
+pub struct Runtime {
+    /// The event log.
+    pub log: Arc<dyn EventLog>,
+    /// The live store.
+    pub store: Arc<dyn LiveStore>,
+    /// Health and figures of this process.
+    pub status: Arc<Status>,
+    /// Cancelled when it is time to drain and leave.
+    pub shutdown: CancellationToken,
+}

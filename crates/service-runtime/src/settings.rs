@@ -1,0 +1,54 @@
+//! Settings that several services share; each is flag, environment variable, default and manual at once.
+
+use std::str::FromStr;
+
+use market::Symbol;
+
+/// Where the event log is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LogSettings {
+    /// Event log: kafka://host:9092[,host:9092][?librdkafka.setting=value] or sqlite:PATH (one process only).
+    #[arg(long = "log", env = "LOG_URL", value_name = "URL", hide_env_values = true)]
+    pub log_url: String,
+}
+
+/// Where the live store is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StoreSettings {
+    /// Live store: sqlite:PATH.
+    #[arg(long = "store", env = "STORE_URL", value_name = "URL", hide_env_values = true)]
+    pub store_url: String,
+}
+
+/// Symbols to watch, without repeats, in the order given: `AAPL,BTC/USDT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watchlist(Vec<Symbol>);
+
+/// Most symbols a watch list may hold.
+const MAX_SYMBOLS: usize = 1_000;
+
+impl Watchlist {
+    /// The symbols; at least one.
+    pub fn symbols(&self) -> &[Symbol] {
+        &self.0
+    }
+}
+
+impl FromStr for Watchlist {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut symbols = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let symbol = Symbol::parse(part).map_err(|error| error.to_string())?;
+            if !symbols.contains(&symbol) {
+                symbols.push(symbol);
+            }
+        }
+        match symbols.len() {
+            0 => Err("the watch list is empty; name at least one symbol, such as AAPL,BTC/USDT".into()),
+            1..=MAX_SYMBOLS => Ok(Self(symbols)),
+            n => Err(format!("the watch list has {n} symbols, at most {MAX_SYMBOLS} can be watched")),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Topic `candles`: a closed bar as JSON, usually of one minute. Key: the symbol.
+
+use chrono::{DateTime, Utc};
+use market::{Candle, CandleSource, Interval, Symbol, parse_decimal};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::value::RawValue;
+
+use crate::tick::decimal_as_number;
+
+/// The topic.
+pub const TOPIC: &str = "candles";
+/// Largest value accepted, in bytes.
+pub const MAX_BYTES: usize = 64 * 1024;
+
+/// Why a record is no bar.
+#[derive(Debug, thiserror::Error)]
+pub enum CandleDecodeError {
+    /// Over [`MAX_BYTES`].
+    #[error("the record has {0} bytes, at most {MAX_BYTES} are accepted")]
+    TooLarge(usize),
+    /// Not JSON, or a field is missing or of another type; the parser's reason names it.
+    #[error("the record is no bar: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// A price of zero or less.
+    #[error("{0} must be above zero")]
+    NotPositive(&'static str),
+    /// The range does not hold open and close.
+    #[error("low and high do not enclose open and close")]
+    RangeBroken,
+    /// Below zero.
+    #[error("volume must not be negative")]
+    NegativeVolume,
+}
+
+/// The record, fields in the order of the format.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    symbol: Symbol,
+    interval: Interval,
+    time: DateTime<Utc>,
+    #[serde(serialize_with = "decimal_as_number", deserialize_with = "decimal_from_number")]
+    open: Decimal,
+    #[serde(serialize_with = "decimal_as_number", deserialize_with = "decimal_from_number")]
+    high: Decimal,
+    #[serde(serialize_with = "decimal_as_number", deserialize_with = "decimal_from_number")]
+    low: Decimal,
+    #[serde(serialize_with = "decimal_as_number", deserialize_with = "decimal_from_number")]
+    close: Decimal,
+    #[serde(serialize_with = "decimal_as_number", deserialize_with = "decimal_from_number")]
+    volume: Decimal,
+    ticks: u64,
+    source: CandleSource,
+    #[serde(rename = "final")]
+    is_final: bool,
+}
+
+fn decimal_from_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    parse_decimal(raw).map_err(|error| de::Error::custom(format!("{raw:.40} {error}")))
+}
+
+/// The record of a bar.
+pub fn encode(candle: &Candle) -> Vec<u8> {
+    let Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } = *candle;
+    let wire = Wire { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final };
+    // No map with odd keys, no failing writer: this cannot fail, and an empty record would be refused by every reader.
+    serde_json::to_vec(&wire).unwrap_or_default()
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// [`CandleDecodeError`]: the reason that goes with the record to the dead letters.
+pub fn decode(payload: &[u8]) -> Result<Candle, CandleDecodeError> {
+    if payload.len() > MAX_BYTES {
+        return Err(CandleDecodeError::TooLarge(payload.len()));
+    }
+    let wire: Wire = serde_json::from_slice(payload)?;
+    let Wire { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } = wire;
+    for (field, price) in [("open", open), ("high", high), ("low", low), ("close", close)] {
+        if price <= Decimal::ZERO {
+            return Err(CandleDecodeError::NotPositive(field));
+        }
+    }
+    if low > open.min(close) || high < open.max(close) {
+        return Err(CandleDecodeError::RangeBroken);
+    }
+    if volume < Decimal::ZERO {
+        return Err(CandleDecodeError::NegativeVolume);
+    }
+    Ok(Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final })
+}

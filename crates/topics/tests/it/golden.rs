@@ -1,0 +1,90 @@
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use topics::{candle, status, tick};
+
+/// Half an hour after the samples.
+fn now() -> DateTime<Utc> {
+    "2026-01-13T16:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn the_golden_ticks_are_read_and_written_back_byte_for_byte() {
+    for sample in [include_str!("../../../../schema/kafka/tick.json"), include_str!("../../../../schema/kafka/tick-crypto.json")] {
+        let tick = tick::decode(sample.trim().as_bytes(), now()).unwrap();
+        let mut written = Vec::new();
+        tick::encode(&tick, &mut written);
+        assert_eq!(String::from_utf8(written).unwrap(), sample.trim());
+    }
+}
+
+#[test]
+fn the_golden_candle_is_read_and_written_back_byte_for_byte() {
+    let sample = include_str!("../../../../schema/kafka/candle.json").trim();
+    let candle = candle::decode(sample.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8(candle::encode(&candle)).unwrap(), sample);
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    reason: String,
+    payload: String,
+}
+
+#[test]
+fn every_refusal_names_the_field_and_the_reason() {
+    for line in include_str!("../../../../schema/kafka/refused.jsonl").lines() {
+        let Refused { reason, payload } = serde_json::from_str(line).unwrap();
+        let error = tick::decode(payload.as_bytes(), now()).expect_err(&payload).to_string();
+        assert!(error.contains(&reason), "`{error}` does not say `{reason}` of {payload}");
+    }
+}
+
+#[test]
+fn what_is_no_text_or_too_long_is_refused() {
+    assert_eq!(tick::decode(&[b'{', 0xff], now()), Err(tick::TickDecodeError::NotUtf8(1)));
+    let long = vec![b' '; tick::MAX_BYTES + 1];
+    assert_eq!(tick::decode(&long, now()), Err(tick::TickDecodeError::TooLarge(65_537)));
+}
+
+#[test]
+fn a_time_without_zone_is_utc_and_one_with_an_offset_is_converted() {
+    let sample = include_str!("../../../../schema/kafka/tick.json");
+    let expected: DateTime<Utc> = "2026-01-13T15:30:00Z".parse().unwrap();
+    for text in ["2026-01-13T15:30:00", "2026-01-13 15:30:00", "2026-01-13T10:30:00-05:00"] {
+        let changed = sample.replace("2026-01-13T15:30:00Z", text);
+        assert_eq!(tick::decode(changed.as_bytes(), now()).unwrap().timestamp, expected, "{text}");
+    }
+}
+
+#[test]
+fn fields_that_are_not_known_are_passed_over_and_long_doubles_rounded() {
+    let sample = include_str!("../../../../schema/kafka/tick.json");
+    let changed = sample.replace("261.05", "261.04999999999995").replace("\"seq\"", "\"venue\":{\"a\":[1]},\"seq\"");
+    assert_eq!(tick::decode(changed.as_bytes(), now()).unwrap().price.to_string(), "261.05");
+}
+
+#[test]
+fn bars_that_contradict_themselves_are_refused() {
+    let sample = include_str!("../../../../schema/kafka/candle.json");
+    for (from, to, reason) in [
+        ("\"low\":91244.02", "\"low\":91300", "do not enclose"),
+        ("\"open\":91250.17", "\"open\":0", "open must be above zero"),
+        ("\"volume\":12.48031", "\"volume\":-1", "volume must not be negative"),
+        ("\"interval\":\"1m\"", "\"interval\":\"2m\"", "2m"),
+        ("\"close\":91288.0,", "", "missing field `close`"),
+        ("\"open\":91250.17", "\"open\":1e999", "finite"),
+    ] {
+        let changed = sample.replace(from, to);
+        assert_ne!(changed, sample);
+        let error = candle::decode(changed.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(reason), "`{error}` does not say `{reason}`");
+    }
+}
+
+#[test]
+fn a_status_reads_back() {
+    let text = r#"{"service":"web","instance":"web-1","version":"0.1.0","started_at":"2026-01-13T15:30:00Z","at":"2026-01-13T15:30:02Z","components":[{"name":"live store","state":"up","detail":"answers","since":"2026-01-13T15:30:00Z"}],"figures":{"tapedeck_ticks_stored_total":12.0}}"#;
+    let status = status::decode(text.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8(status::encode(&status).unwrap()).unwrap(), text);
+    assert!(status::decode(b"{}").is_err());
+}

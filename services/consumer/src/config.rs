@@ -1,0 +1,46 @@
+//! The consumer's settings.
+
+use std::net::SocketAddr;
+
+use service_runtime::{LogFormat, LogSettings, StoreSettings};
+
+/// Reads ticks from the event log into the live store, and closes candles from them.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "consumer", version)]
+pub struct ConsumerArgs {
+    /// The event log.
+    #[command(flatten)]
+    pub log: LogSettings,
+    /// The live store.
+    #[command(flatten)]
+    pub store: StoreSettings,
+    /// Where /healthz, /readyz and /metrics answer.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5002")]
+    pub listen: SocketAddr,
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// The consumer's own settings.
+    #[command(flatten)]
+    pub consumer: ConsumerConfig,
+}
+
+/// How ticks are gathered into batches, and how long they are kept.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConsumerConfig {
+    /// Consumer group; its members share the partitions.
+    #[arg(long, env = "CONSUMER_GROUP", default_value = "stock-consumer-group")]
+    pub group: String,
+    /// A batch is written when it holds so many messages.
+    #[arg(long, env = "BATCH_MAX_MESSAGES", default_value_t = 5_000,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub batch_max_messages: u32,
+    /// A batch is written when its first message has waited so long, in milliseconds.
+    #[arg(long, env = "BATCH_MAX_AGE_MS", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub batch_max_age_ms: u64,
+    /// Ticks and one-minute candles are kept so many days.
+    #[arg(long, env = "RETENTION_DAYS", default_value_t = 90,
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub retention_days: u32,
+}

@@ -1,0 +1,149 @@
+//! A log, a store and a consumer in a folder of their own.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Parser;
+use consumer::ConsumerConfig;
+use event_log::{EventLog, NewRecord};
+use live_store::{LiveStore, StoredTick, TickQuery};
+use market::{Source, Symbol, Tick, TickFields, parse_decimal};
+use service_runtime::{Runtime, Status};
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for what must come.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    config: ConsumerConfig,
+}
+
+pub(crate) struct Pipeline {
+    folder: TempDir,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) store: Arc<dyn LiveStore>,
+    running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
+}
+
+impl Pipeline {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = event_log::open(&url(&folder, "log.db")).await.unwrap();
+        let specs = topics::ALL.map(|topic| event_log::TopicSpec {
+            name: topic.name.to_owned(),
+            partitions: topic.partitions,
+            retention: topic.retention,
+        });
+        log.ensure_topics(&specs).await.unwrap();
+        let store = live_store::open(&url(&folder, "store.db")).await.unwrap();
+        Self { folder, log, store, running: None }
+    }
+
+    /// A second store that knows nothing yet.
+    pub(crate) async fn empty_store(&self) -> Arc<dyn LiveStore> {
+        live_store::open(&url(&self.folder, "other.db")).await.unwrap()
+    }
+
+    pub(crate) fn start(&mut self) {
+        let shutdown = CancellationToken::new();
+        let runtime = Runtime {
+            log: Arc::clone(&self.log),
+            store: Arc::clone(&self.store),
+            status: Status::new("consumer", "test", Utc::now()),
+            shutdown: shutdown.clone(),
+        };
+        let config = Args::parse_from(["consumer"]).config;
+        self.running = Some((shutdown, tokio::spawn(consumer::run(config, runtime))));
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) async fn stop(&mut self) {
+        let (shutdown, running) = self.running.take().unwrap();
+        shutdown.cancel();
+        running.await.unwrap().unwrap();
+    }
+
+    /// As `kill -9` does, as far as one process can: everything under way is dropped where it stands.
+    pub(crate) async fn kill(&mut self) {
+        let (_, running) = self.running.take().unwrap();
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+    }
+
+    pub(crate) async fn publish(&self, topic: &str, key: &str, payloads: Vec<Vec<u8>>) {
+        let record = |payload| NewRecord {
+            key: Some(Bytes::copy_from_slice(key.as_bytes())),
+            payload: Bytes::from(payload),
+            headers: Vec::new(),
+            timestamp: Utc::now(),
+        };
+        let records = payloads.into_iter().map(record).collect();
+        self.log.publisher().unwrap().send(topic, records).await.unwrap().durable().await.unwrap();
+    }
+
+    pub(crate) async fn publish_ticks(&self, ticks: &[Tick]) {
+        for tick in ticks {
+            let mut payload = Vec::new();
+            topics::tick::encode(tick, &mut payload);
+            self.publish(topics::tick::topic_for(tick.asset_class()), tick.symbol.as_str(), vec![payload]).await;
+        }
+    }
+
+    /// Waits until the group has committed everything.
+    pub(crate) async fn drained(&self) {
+        wait_until("the consumer has committed everything", async || {
+            let lags = self.log.lag("stock-consumer-group", &consumer::TOPICS).await.unwrap();
+            lags.iter().map(|lag| lag.lag).sum::<u64>() == 0
+        })
+        .await;
+    }
+
+    pub(crate) async fn stored(&self, symbol: &str) -> Vec<StoredTick> {
+        let query = TickQuery {
+            symbol: Symbol::parse(symbol).unwrap(),
+            from: DateTime::UNIX_EPOCH,
+            to: Utc::now() + TimeDelta::days(1),
+            limit: 10_000,
+            cursor: None,
+        };
+        self.store.ticks(&query).await.unwrap().ticks
+    }
+}
+
+fn url(folder: &TempDir, file: &str) -> String {
+    format!("sqlite:{}", folder.path().join(file).display())
+}
+
+pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await; // up to the deadline
+    }
+}
+
+/// The `n`-th tick of AAPL, one a second from 2026-01-13 15:30:00 UTC, at 100.00 + n cents, volume 1000 + 10 n.
+pub(crate) fn tick(n: u64) -> Tick {
+    let start: DateTime<Utc> = "2026-01-13T15:30:00Z".parse().unwrap();
+    let time = start + TimeDelta::seconds(n as i64);
+    let decimal = |text: &str| parse_decimal(text).unwrap();
+    Tick::new(TickFields {
+        symbol: Symbol::parse("AAPL").unwrap(),
+        timestamp: time,
+        price: decimal(&format!("{}.{:02}", 100 + n / 100, n % 100)),
+        volume: decimal(&(1_000 + 10 * n).to_string()),
+        open: decimal("100"),
+        high: decimal("200"),
+        low: decimal("100"),
+        change_percent: 0.5,
+        source: Source::parse("yahoo").unwrap(),
+        received_at: time,
+        seq: n + 1,
+    })
+    .unwrap()
+}

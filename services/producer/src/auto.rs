@@ -1,0 +1,120 @@
+//! Which provider serves which symbols.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use market::{AssetClass, Symbol};
+
+use crate::config::{Provider, ProviderChoice, ProducerConfig};
+
+/// A provider that has not answered by then is taken as absent.
+const ANSWER_TIMEOUT_MS: u64 = 3_000;
+
+/// What will run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Each provider with its symbols.
+    pub feeds: Vec<FeedPlan>,
+    /// For people: what was tried, and which symbols nobody serves.
+    pub notes: Vec<String>,
+    automatic: bool,
+}
+
+/// A provider and the symbols it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedPlan {
+    /// The provider.
+    pub provider: Provider,
+    /// The symbols; empty for a replay, whose files tell.
+    pub symbols: Vec<Symbol>,
+}
+
+impl Choice {
+    /// Its prices are invented.
+    pub fn is_simulated(&self) -> bool {
+        self.feeds.iter().any(|feed| feed.provider == Provider::Simulated)
+    }
+
+    /// Nobody named the provider.
+    pub fn was_automatic(&self) -> bool {
+        self.automatic
+    }
+}
+
+/// Decides which provider serves which symbols; `auto` asks those without a key whether they answer.
+///
+/// # Errors
+/// A provider that serves none of the symbols, or a replay without files.
+pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
+    let symbols = config.watchlist.symbols();
+    match config.provider {
+        ProviderChoice::Simulated => Ok(only(Provider::Simulated, symbols.to_vec(), Vec::new())),
+        ProviderChoice::Replay if config.files.is_empty() => bail!("--provider replay needs a recording: --file PATH"),
+        ProviderChoice::Replay => Ok(only(Provider::Replay, Vec::new(), Vec::new())),
+        ProviderChoice::Binance => served(Provider::Binance, AssetClass::Crypto, symbols),
+        ProviderChoice::Yahoo => served(Provider::Yahoo, AssetClass::Stock, symbols),
+        ProviderChoice::Auto => Ok(automatic(config).await),
+    }
+}
+
+fn only(provider: Provider, symbols: Vec<Symbol>, notes: Vec<String>) -> Choice {
+    Choice { feeds: vec![FeedPlan { provider, symbols }], notes, automatic: false }
+}
+
+fn of_class(symbols: &[Symbol], class: AssetClass) -> Vec<Symbol> {
+    symbols.iter().copied().filter(|symbol| symbol.asset_class() == class).collect()
+}
+
+fn listed(symbols: &[Symbol]) -> String {
+    symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn served(provider: Provider, class: AssetClass, symbols: &[Symbol]) -> anyhow::Result<Choice> {
+    let (mine, others): (Vec<Symbol>, Vec<Symbol>) =
+        symbols.iter().partition(|symbol| symbol.asset_class() == class);
+    if mine.is_empty() {
+        bail!("{provider} serves none of the watched symbols ({}); change --watchlist or --provider", listed(symbols));
+    }
+    let note = (!others.is_empty()).then(|| format!("{provider} does not serve {}", listed(&others)));
+    Ok(only(provider, mine, note.into_iter().collect()))
+}
+
+async fn automatic(config: &ProducerConfig) -> Choice {
+    let symbols = config.watchlist.symbols();
+    let (crypto, stocks) = (of_class(symbols, AssetClass::Crypto), of_class(symbols, AssetClass::Stock));
+    let (binance, yahoo) = tokio::join!(
+        asked(Provider::Binance, !crypto.is_empty(), crate::feed::binance::answers(config)),
+        asked(Provider::Yahoo, !stocks.is_empty(), crate::feed::yahoo::answers(config)),
+    );
+    let (mut feeds, mut notes) = (Vec::new(), Vec::new());
+    for (provider, symbols, answer) in [(Provider::Binance, crypto, binance), (Provider::Yahoo, stocks, yahoo)] {
+        match answer {
+            Some(Ok(())) => feeds.push(FeedPlan { provider, symbols }),
+            Some(Err(reason)) => notes.push(format!("{provider} does not answer ({reason}): {}", listed(&symbols))),
+            None => {}
+        }
+    }
+    if feeds.is_empty() {
+        feeds.push(FeedPlan { provider: Provider::Simulated, symbols: symbols.to_vec() });
+    }
+    Choice { feeds, notes, automatic: true }
+}
+
+/// `None` where nobody needs to be asked.
+async fn asked(
+    provider: Provider,
+    is_needed: bool,
+    question: impl Future<Output = anyhow::Result<()>>,
+) -> Option<Result<(), String>> {
+    if !is_needed {
+        return None;
+    }
+    Some(match tokio::time::timeout(Duration::from_millis(ANSWER_TIMEOUT_MS), question).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::debug!(%provider, "{error:#}");
+            Err(format!("{error:#}"))
+        }
+        Err(_) => Err(format!("nothing within {} s", ANSWER_TIMEOUT_MS / 1_000)),
+    })
+}

@@ -1,0 +1,196 @@
+//! Binance: trades over the combined web socket stream, history over REST. No key.
+
+pub(crate) mod parse;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{TimeDelta, Utc};
+use futures_util::StreamExt;
+use market::{Source, Symbol};
+use reqwest::Client;
+use serde_json::Value;
+use service_runtime::Component;
+use tokio::time::timeout;
+use tokio_tungstenite::{connect_async_with_config, tungstenite::{Message, protocol::WebSocketConfig}};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use self::parse::{Frame, KlineRow, Session, Ticker24h};
+use super::rest;
+use crate::{
+    config::ProducerConfig,
+    publish::Outlet,
+    supervise::{FeedError, keep_alive},
+};
+
+/// Streams that one connection may carry, by the venue's rules; we ask for three of each symbol.
+const MAX_STREAMS: usize = 1_024;
+const STREAMS_PER_SYMBOL: usize = 3;
+/// The venue ends a connection after 24 hours; we end it before, at a moment of our own.
+const MAX_CONNECTION_SECONDS: u64 = 23 * 3_600;
+/// Larger frames are refused.
+const MAX_FRAME_BYTES: usize = 1 << 20;
+const CONNECT_TIMEOUT_MS: u64 = 5_000;
+/// Bars of history asked for, in two questions: the venue gives at most 1,000 at a time.
+const HISTORY_MINUTES: i64 = 24 * 60;
+const USER_AGENT: &str = concat!("tapedeck/", env!("CARGO_PKG_VERSION"));
+
+/// The venue answers.
+pub(crate) async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
+    let client = rest::client(USER_AGENT)?;
+    let _: Value = rest::get(&client, endpoint(&config.binance_rest_url, "api/v3/ping", &[])?).await?;
+    Ok(())
+}
+
+/// Fills in the history, then passes trades on until the shutdown.
+pub(crate) async fn run(
+    config: ProducerConfig,
+    symbols: Vec<Symbol>,
+    outlet: Outlet,
+    health: Component,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let source = Source::parse("binance").context("the name of the source")?;
+    let client = rest::client(USER_AGENT)?;
+    if symbols.len() * STREAMS_PER_SYMBOL > MAX_STREAMS {
+        anyhow::bail!("binance: {} symbols are more than one connection carries ({})", symbols.len(),
+            MAX_STREAMS / STREAMS_PER_SYMBOL);
+    }
+    let feed = Binance { config, symbols, source, client, outlet, health };
+    let history = feed.fill_history();
+    tokio::select! {
+        filled = history => filled?,
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    keep_alive(&feed.health, feed.outlet.metrics(), &shutdown, || feed.connection()).await
+}
+
+struct Binance {
+    config: ProducerConfig,
+    symbols: Vec<Symbol>,
+    source: Source,
+    client: Client,
+    outlet: Outlet,
+    health: Component,
+}
+
+/// `BTC/USDT` is `BTCUSDT` there.
+fn venue_name(symbol: Symbol) -> String {
+    symbol.as_str().replace('/', "")
+}
+
+fn endpoint(base: &Url, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Url> {
+    let mut url = base.join(path).with_context(|| format!("{base} is no base for {path}"))?;
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    Ok(url)
+}
+
+impl Binance {
+    /// A chart without history is better than no chart: a failure is said, and the feed goes on.
+    async fn fill_history(&self) -> anyhow::Result<()> {
+        for symbol in &self.symbols {
+            match self.history_of(*symbol).await {
+                Ok(()) => {}
+                Err(FeedError::Provider { reason, .. }) => {
+                    self.outlet.metrics().errors.add(1);
+                    tracing::warn!(%symbol, reason, "no history");
+                }
+                Err(FeedError::Fatal(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn history_of(&self, symbol: Symbol) -> Result<(), FeedError> {
+        let now = Utc::now();
+        let half = TimeDelta::minutes(HISTORY_MINUTES / 2);
+        for start in [now - half * 2, now - half] {
+            let (from, to) = (start.timestamp_millis().to_string(), (start + half).timestamp_millis().to_string());
+            let name = venue_name(symbol);
+            let query =
+                [("symbol", name.as_str()), ("interval", "1m"), ("startTime", &from), ("endTime", &to), ("limit", "1000")];
+            let url = endpoint(&self.config.binance_rest_url, "api/v3/klines", &query)?;
+            let rows: Vec<KlineRow> = rest::get(&self.client, url).await?;
+            let bars = parse::klines(&rows, self.source, symbol, now)
+                .map_err(|error| FeedError::provider(format!("klines of {symbol}: {error}")))?;
+            self.outlet.send_candles(&bars).await?;
+        }
+        Ok(())
+    }
+
+    /// The day's figures, so that the first trade already carries them.
+    async fn seeded_session(&self) -> Result<Session, FeedError> {
+        let mut session = Session::new(self.source);
+        let names: Vec<String> = self.symbols.iter().map(|symbol| venue_name(*symbol)).collect();
+        let list = serde_json::to_string(&names).context("a list of names")?;
+        let url = endpoint(&self.config.binance_rest_url, "api/v3/ticker/24hr", &[("symbols", &list)])?;
+        let tickers: Vec<Ticker24h> = rest::get(&self.client, url).await?;
+        for ticker in &tickers {
+            session.seed(ticker).map_err(|error| FeedError::provider(format!("ticker/24hr: {error}")))?;
+        }
+        Ok(session)
+    }
+
+    fn stream_url(&self) -> anyhow::Result<Url> {
+        let streams: Vec<String> = self
+            .symbols
+            .iter()
+            .map(|symbol| venue_name(*symbol).to_lowercase())
+            .flat_map(|name| ["trade", "miniTicker", "kline_1m"].map(|kind| format!("{name}@{kind}")))
+            .collect();
+        let mut url = endpoint(&self.config.binance_ws_url, "stream", &[])?;
+        // Slashes and at-signs stay as they are: the venue reads the query as it stands.
+        url.set_query(Some(&format!("streams={}", streams.join("/"))));
+        Ok(url)
+    }
+
+    /// One connection, from its start to its end.
+    async fn connection(&self) -> Result<(), FeedError> {
+        rest::install_tls();
+        let mut session = self.seeded_session().await?;
+        let url = self.stream_url()?;
+        let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME_BYTES)).max_frame_size(Some(MAX_FRAME_BYTES));
+        let connecting = connect_async_with_config(url.as_str(), Some(limits), true);
+        let (mut socket, _) = timeout(Duration::from_millis(CONNECT_TIMEOUT_MS), connecting)
+            .await
+            .map_err(|_| FeedError::provider("the web socket does not answer"))?
+            .map_err(|error| FeedError::provider(format!("the web socket: {error}")))?;
+        let silence = Duration::from_millis(self.config.silence_ms);
+        let end = tokio::time::Instant::now() + Duration::from_secs(MAX_CONNECTION_SECONDS);
+        while tokio::time::Instant::now() < end {
+            let message = timeout(silence, socket.next())
+                .await
+                .map_err(|_| FeedError::provider(format!("silent for {:.1} s", silence.as_secs_f64())))?;
+            match message {
+                // Reading on answers pings by itself.
+                Some(Ok(Message::Text(text))) => self.frame(&mut session, text.as_bytes()).await?,
+                Some(Ok(Message::Close(_))) | None => return Ok(()),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(FeedError::provider(format!("the web socket: {error}"))),
+            }
+        }
+        Ok(())
+    }
+
+    async fn frame(&self, session: &mut Session, bytes: &[u8]) -> Result<(), FeedError> {
+        match session.parse(bytes, Utc::now()) {
+            Ok(Frame::Tick(tick)) => {
+                self.health.up(&format!("{} symbols, live", self.symbols.len()));
+                self.outlet.offer(&[tick]).await?;
+            }
+            Ok(Frame::Candle(candle)) => self.outlet.send_candles(&[candle]).await?,
+            Ok(Frame::Nothing) => {}
+            Err(error) => {
+                self.outlet.metrics().errors.add(1);
+                tracing::warn!(%error, "a frame of binance was passed over");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Real frames and answers, the same a little broken, and anything at all.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use market::{CandleOrigin, Interval, Source, Symbol, Tick, parse_decimal};
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use super::{
+    parse::{Frame, KlineRow, ParseError, Session, Ticker24h, klines},
+    venue_name,
+};
+
+const RECORDING: &str = include_str!("../../../tests/fixtures/binance_stream.jsonl");
+const KLINES: &str = include_str!("../../../tests/fixtures/binance_klines_response.json");
+const TICKER: &str = include_str!("../../../tests/fixtures/binance_ticker_24hr_response.json");
+
+fn decimal(text: &str) -> Decimal {
+    parse_decimal(text).unwrap()
+}
+
+fn symbol(text: &str) -> Symbol {
+    Symbol::parse(text).unwrap()
+}
+
+fn session() -> Session {
+    Session::new(Source::parse("binance").unwrap())
+}
+
+fn received_at() -> DateTime<Utc> {
+    "2021-10-12T00:28:43.957215Z".parse().unwrap()
+}
+
+/// The frames of the recording, without the envelope that says when they came.
+fn frames() -> Vec<String> {
+    let frame = |line: &str| serde_json::from_str::<Value>(line).unwrap()["message"].to_string();
+    RECORDING.lines().map(frame).collect()
+}
+
+fn frame_with(text: &str) -> String {
+    frames().into_iter().find(|frame| frame.contains(text)).unwrap()
+}
+
+fn tick(session: &mut Session, frame: &str) -> Tick {
+    match session.parse(frame.as_bytes(), received_at()).unwrap() {
+        Frame::Tick(tick) => tick,
+        other => panic!("no tick but {other:?}"),
+    }
+}
+
+#[test]
+fn an_aggregate_trade_is_a_tick_under_the_id_of_its_last_trade() {
+    let tick = tick(&mut session(), &frame_with("nknusdt@aggTrade"));
+    assert_eq!(tick.symbol, symbol("NKN/USDT"));
+    assert_eq!(tick.price, decimal("0.3528"));
+    assert_eq!(tick.seq, 19_862_790);
+    assert_eq!(tick.timestamp.timestamp_millis(), 1_633_998_523_963);
+    assert_eq!(tick.received_at, received_at());
+    assert_eq!(tick.source.as_str(), "binance");
+    assert_eq!((tick.open, tick.high, tick.low), (tick.price, tick.price, tick.price));
+    assert_eq!(tick.volume, decimal("58"));
+}
+
+#[test]
+fn a_single_trade_is_a_tick_under_its_own_id() {
+    let frame = r#"{"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.00100000","q":"100.00000000",
+                    "T":1672515782136,"m":true,"M":true}"#;
+    let tick = tick(&mut session(), frame);
+    assert_eq!((tick.symbol, tick.price, tick.seq), (symbol("BNB/BTC"), decimal("0.001"), 12_345));
+}
+
+#[test]
+fn the_whole_recording_holds_two_trades_and_nothing_else() {
+    let mut session = session();
+    let parsed = frames().iter().map(|frame| session.parse(frame.as_bytes(), received_at()).unwrap()).collect::<Vec<_>>();
+    let ticks = parsed.iter().filter(|frame| matches!(frame, Frame::Tick(_))).count();
+    let nothing = parsed.iter().filter(|frame| **frame == Frame::Nothing).count();
+    assert_eq!((parsed.len(), ticks, nothing), (88, 2, 86));
+}
+
+#[test]
+fn a_quote_of_the_book_is_no_price_that_was_paid() {
+    let frame = frame_with("nknusdt@bookTicker");
+    assert_eq!(session().parse(frame.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+}
+
+#[test]
+fn a_minute_is_a_bar_once_it_is_closed() {
+    let in_progress = frame_with("nknusdt@kline_1m");
+    assert_eq!(session().parse(in_progress.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+
+    let closed = in_progress.replace("\"x\":false", "\"x\":true");
+    assert_ne!(closed, in_progress);
+    let Frame::Candle(bar) = session().parse(closed.as_bytes(), received_at()).unwrap() else { panic!("no bar") };
+    assert_eq!((bar.symbol, bar.interval, bar.is_final), (symbol("NKN/USDT"), Interval::Minute, true));
+    assert_eq!(bar.time.timestamp_millis(), 1_633_998_480_000);
+    assert_eq!([bar.open, bar.high, bar.low, bar.close], ["0.3527", "0.3528", "0.3522", "0.3528"].map(decimal));
+    assert_eq!((bar.volume, bar.ticks), (decimal("25877"), 30));
+    assert_eq!((bar.source.feed.as_str(), bar.source.origin), ("binance", CandleOrigin::Provider));
+}
+
+#[test]
+fn a_closed_bar_of_another_width_is_passed_over() {
+    let hour = frame_with("nknusdt@kline_1m").replace("\"x\":false", "\"x\":true").replace("\"i\":\"1m\"", "\"i\":\"1h\"");
+    assert_eq!(session().parse(hour.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+}
+
+#[test]
+fn the_days_figures_are_carried_by_the_next_trade() {
+    let mut session = session();
+    session.seed(&serde_json::from_str::<Ticker24h>(TICKER).unwrap()).unwrap();
+    let trade = r#"{"e":"trade","s":"BNBBTC","t":28461,"p":"4.00000200","q":"1.50000000","T":1499869899041}"#;
+    let tick = tick(&mut session, trade);
+    assert_eq!([tick.open, tick.high, tick.low], ["99", "100", "0.1"].map(decimal));
+    assert_eq!(tick.volume, decimal("8914.8"), "the day's volume and this trade");
+    assert!((tick.change_percent - -95.9596).abs() < 1e-9, "{}", tick.change_percent);
+}
+
+#[test]
+fn a_mini_ticker_replaces_the_days_figures() {
+    let mut session = session();
+    session.seed(&serde_json::from_str::<Ticker24h>(TICKER).unwrap()).unwrap();
+    let mini = r#"{"stream":"bnbbtc@miniTicker","data":{"e":"24hrMiniTicker","E":1672515782136,"s":"BNBBTC","c":"0.0025",
+                   "o":"0.0010","h":"0.0030","l":"0.0009","v":"10000","q":"18"}}"#;
+    assert_eq!(session.parse(mini.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    let trade = r#"{"e":"trade","s":"BNBBTC","t":1,"p":"0.002","q":"5","T":1672515782136}"#;
+    let tick = tick(&mut session, trade);
+    assert_eq!([tick.open, tick.high, tick.low], ["0.001", "0.003", "0.0009"].map(decimal));
+    assert_eq!(tick.volume, decimal("10005"));
+    assert!((tick.change_percent - 100.0).abs() < 1e-9);
+}
+
+#[test]
+fn the_answer_with_bars_holds_those_that_were_over() {
+    let rows: Vec<KlineRow> = serde_json::from_str(KLINES).unwrap();
+    let feed = Source::parse("binance").unwrap();
+    let end = DateTime::from_timestamp_millis(1_499_644_799_999).unwrap();
+    assert_eq!(klines(&rows, feed, symbol("BNB/BTC"), end).unwrap(), [], "its last millisecond is still running");
+
+    let bars = klines(&rows, feed, symbol("BNB/BTC"), end + TimeDelta::milliseconds(1)).unwrap();
+    let [bar] = bars.as_slice() else { panic!("{} bars", bars.len()) };
+    assert_eq!(bar.time.timestamp_millis(), 1_499_040_000_000);
+    assert_eq!([bar.open, bar.high, bar.low, bar.close], ["0.0163479", "0.8", "0.015758", "0.015771"].map(decimal));
+    assert_eq!((bar.volume, bar.ticks), (decimal("148976.11427815"), 308));
+}
+
+#[test]
+fn a_broken_frame_is_refused_with_the_field() {
+    let trade = frame_with("nknusdt@aggTrade");
+    let refused = |frame: &str| session().parse(frame.as_bytes(), received_at()).unwrap_err();
+    let not_finite = refused(&trade.replace("0.35280000", "NaN"));
+    assert!(matches!(not_finite, ParseError::Number("p", _)), "{not_finite}");
+    let negative = refused(&trade.replace("0.35280000", "-1"));
+    assert!(negative.to_string().contains("price must be above zero"), "{negative}");
+    let cut = refused(&trade[..trade.len() / 2]);
+    assert!(matches!(cut, ParseError::Json(_)), "{cut}");
+    let late = refused(&trade.replace("\"T\":1633998523963", "\"T\":9223372036854775807"));
+    assert_eq!(late.to_string(), "T is out of range");
+}
+
+#[test]
+fn quantities_beyond_all_bounds_are_refused_and_do_not_panic() {
+    let mut session = session();
+    let trade = r#"{"e":"trade","s":"BNBBTC","t":1,"p":"4","q":"70000000000000000000000000000","T":1499869899041}"#;
+    for _ in 0..3 {
+        let _ = session.parse(trade.as_bytes(), received_at());
+    }
+    let sane = trade.replace("70000000000000000000000000000", "1");
+    assert_eq!(tick(&mut session, &sane).price, decimal("4"));
+}
+
+#[test]
+fn the_venue_writes_pairs_without_a_slash() {
+    assert_eq!(venue_name(symbol("BTC/USDT")), "BTCUSDT");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_panic(frame in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = session().parse(&frame, received_at());
+    }
+
+    #[test]
+    fn real_frames_with_bytes_changed_never_panic(
+        place in any::<prop::sample::Index>(),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let interesting: Vec<String> = frames().into_iter().filter(|frame| frame.contains("\"e\":")).collect();
+        let mut frame = interesting[place.index(interesting.len())].clone().into_bytes();
+        for (at, byte) in edits {
+            let at = at.index(frame.len());
+            frame[at] = byte;
+        }
+        let mut session = session();
+        let _ = session.parse(&frame, received_at());
+        let _ = session.parse(&frame[..cut.index(frame.len())], received_at());
+    }
+
+    #[test]
+    fn any_numbers_in_a_frame_never_panic(price in "[0-9]{0,32}\\.?[0-9]{0,32}(e-?[0-9]{1,3})?", time in any::<i64>(), id in any::<u64>()) {
+        let mut session = session();
+        for kind in ["trade", "aggTrade"] {
+            let frame = format!(r#"{{"e":"{kind}","s":"BTCUSDT","t":{id},"p":"{price}","q":"{price}","T":{time}}}"#);
+            let _ = session.parse(frame.as_bytes(), received_at());
+        }
+        let mini = format!(r#"{{"e":"24hrMiniTicker","s":"BTCUSDT","c":"{price}","o":"{price}","h":"{price}","l":"{price}","v":"{price}"}}"#);
+        let _ = session.parse(mini.as_bytes(), received_at());
+    }
+}

@@ -1,0 +1,204 @@
+//! Coinbase's frames, as recorded from the Exchange feed and from Advanced Trade. Pure; there is no live connection yet.
+//!
+//! Fields as in "WebSocket Channels" of Coinbase's documentation: `ticker`, `match`, `last_match`; Advanced Trade wraps
+//! `ticker` and `market_trades` in `events`.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use chrono::{DateTime, Utc};
+use market::{DecimalError, Source, Symbol, SymbolError, Tick, TickError, TickFields, decimal_to_f64, parse_decimal};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer};
+
+/// Why a frame cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ParseError {
+    #[error("not the JSON expected: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("product_id: {0}")]
+    Symbol(#[from] SymbolError),
+    #[error("{0} {1}")]
+    Number(&'static str, DecimalError),
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error(transparent)]
+    Tick(#[from] TickError),
+}
+
+/// A frame of either feed; fields that a kind does not have are absent.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Frame {
+    r#type: Option<String>,
+    channel: Option<String>,
+    timestamp: Option<DateTime<Utc>>,
+    events: Vec<Event>,
+    #[serde(flatten)]
+    quote: Quote,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Event {
+    trades: Vec<Quote>,
+    tickers: Vec<Quote>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Quote {
+    product_id: Option<String>,
+    price: Option<String>,
+    #[serde(deserialize_with = "text_or_number")]
+    trade_id: Option<u64>,
+    time: Option<DateTime<Utc>>,
+    size: Option<String>,
+    open_24h: Option<String>,
+    #[serde(alias = "volume_24_h")]
+    volume_24h: Option<String>,
+    #[serde(alias = "low_24_h")]
+    low_24h: Option<String>,
+    #[serde(alias = "high_24_h")]
+    high_24h: Option<String>,
+    #[serde(alias = "price_percent_chg_24_h")]
+    price_percent_change: Option<String>,
+}
+
+/// Trade ids are numbers in one feed and texts in the other.
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Id {
+        Number(u64),
+        Text(String),
+    }
+    match Option::<Id>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Id::Number(id)) => Ok(Some(id)),
+        Some(Id::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Day {
+    open: Decimal,
+    high: Decimal,
+    low: Decimal,
+    volume: Decimal,
+    /// A ticker has been seen: it repeats every match, with the day's figures.
+    has_ticker: bool,
+}
+
+/// Reads the frames of one recording.
+pub(crate) struct Session {
+    source: Source,
+    days: HashMap<Symbol, Day>,
+}
+
+impl Session {
+    /// Before anything is known.
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source, days: HashMap::new() }
+    }
+
+    /// The ticks of a frame. A match and the ticker that repeats it have the same identity, the trade's id; a match is
+    /// passed over once its product has a ticker.
+    pub(crate) fn parse(&mut self, frame: &[u8], received_at: DateTime<Utc>) -> Result<Vec<Tick>, ParseError> {
+        let Frame { r#type, channel, timestamp, events, quote } = serde_json::from_slice(frame)?;
+        match (channel.as_deref(), r#type.as_deref()) {
+            (Some("ticker" | "market_trades"), _) => {
+                let mut ticks = Vec::new();
+                for event in events {
+                    for mut quote in event.tickers {
+                        quote.time = quote.time.or(timestamp);
+                        ticks.extend(self.ticker(&quote, received_at)?);
+                    }
+                    for quote in event.trades {
+                        ticks.extend(self.trade(&quote, received_at)?);
+                    }
+                }
+                Ok(ticks)
+            }
+            (_, Some("ticker")) => Ok(self.ticker(&quote, received_at)?.into_iter().collect()),
+            (_, Some("match" | "last_match")) => Ok(self.trade(&quote, received_at)?.into_iter().collect()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn ticker(&mut self, quote: &Quote, received_at: DateTime<Utc>) -> Result<Option<Tick>, ParseError> {
+        let symbol = symbol(quote)?;
+        let price = number("price", quote.price.as_deref())?;
+        let day = Day {
+            open: match (&quote.open_24h, &quote.price_percent_change) {
+                (Some(open), _) => number("open_24h", Some(open))?,
+                (None, Some(change)) => open_before(price, number("price_percent_chg_24_h", Some(change))?),
+                (None, None) => price,
+            },
+            high: number("high_24h", quote.high_24h.as_deref())?.max(price),
+            low: number("low_24h", quote.low_24h.as_deref())?.min(price),
+            volume: number("volume_24h", quote.volume_24h.as_deref())?,
+            has_ticker: true,
+        };
+        self.days.insert(symbol, day);
+        self.tick(symbol, price, day, quote, received_at).map(Some)
+    }
+
+    fn trade(&mut self, quote: &Quote, received_at: DateTime<Utc>) -> Result<Option<Tick>, ParseError> {
+        let symbol = symbol(quote)?;
+        let price = number("price", quote.price.as_deref())?;
+        let size = number("size", quote.size.as_deref())?;
+        let day = match self.days.entry(symbol) {
+            Entry::Occupied(known) if known.get().has_ticker => return Ok(None),
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(Day { open: price, high: price, low: price, volume: Decimal::ZERO, has_ticker: false })
+            }
+        };
+        day.high = day.high.max(price);
+        day.low = day.low.min(price);
+        day.volume += size;
+        let day = *day;
+        self.tick(symbol, price, day, quote, received_at).map(Some)
+    }
+
+    fn tick(
+        &self,
+        symbol: Symbol,
+        price: Decimal,
+        day: Day,
+        quote: &Quote,
+        received_at: DateTime<Utc>,
+    ) -> Result<Tick, ParseError> {
+        let (open, now) = (decimal_to_f64(day.open), decimal_to_f64(price));
+        let change = if open > 0.0 { (now / open - 1.0) * 100.0 } else { 0.0 };
+        Ok(Tick::new(TickFields {
+            symbol,
+            timestamp: quote.time.ok_or(ParseError::Missing("time"))?,
+            price,
+            volume: day.volume,
+            open: day.open,
+            high: day.high,
+            low: day.low,
+            change_percent: (change * 1e4).round() / 1e4,
+            source: self.source,
+            received_at,
+            // Advanced Trade's ticker names no trade: the time of the quote stands in for it.
+            seq: quote.trade_id.unwrap_or_else(|| received_at.timestamp_micros().unsigned_abs()),
+        })?)
+    }
+}
+
+fn symbol(quote: &Quote) -> Result<Symbol, ParseError> {
+    Ok(Symbol::parse(quote.product_id.as_deref().ok_or(ParseError::Missing("product_id"))?)?)
+}
+
+fn number(field: &'static str, text: Option<&str>) -> Result<Decimal, ParseError> {
+    let text = text.ok_or(ParseError::Missing(field))?;
+    parse_decimal(text).map(|decimal| decimal.normalize()).map_err(|error| ParseError::Number(field, error))
+}
+
+/// The price before a change in percent, to eight digits behind the point.
+fn open_before(price: Decimal, percent: Decimal) -> Decimal {
+    let factor = Decimal::ONE + percent / Decimal::ONE_HUNDRED;
+    price.checked_div(factor).map_or(price, |open| open.round_dp(8).normalize())
+}

@@ -1,0 +1,76 @@
+//! Daily bars as four ticks of a session: open, then low and high, then close.
+
+use std::path::Path;
+
+use chrono::{NaiveDate, TimeDelta};
+use market::{Source, Symbol, Tick, TickFields, decimal_to_f64, parse_decimal, session};
+use rust_decimal::Decimal;
+
+/// Reads the rows of one file: `Date,Open,High,Low,Close,Adj Close,Volume`, prices in the symbol's currency, volume in
+/// shares; the file is named for its symbol.
+pub(super) struct Bars {
+    symbol: Symbol,
+    source: Source,
+    columns: [usize; 6],
+    /// The close of the row before.
+    previous_close: Option<Decimal>,
+}
+
+const COLUMNS: [&str; 6] = ["Date", "Open", "High", "Low", "Close", "Volume"];
+
+impl Bars {
+    pub(super) fn new(path: &Path, header: &[String]) -> Result<Self, String> {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let symbol = Symbol::parse(stem).map_err(|error| format!("the file must be named for its symbol: {error}"))?;
+        let mut columns = [0; 6];
+        for (place, name) in columns.iter_mut().zip(COLUMNS) {
+            let found = header.iter().position(|column| column == name);
+            *place = found.ok_or_else(|| format!("the header has no column {name}"))?;
+        }
+        let source = Source::parse("replay").map_err(|error| error.to_string())?;
+        Ok(Self { symbol, source, columns, previous_close: None })
+    }
+
+    /// The ticks of a row, at the session's open, after a third and two thirds of it, and at its last second. The low
+    /// comes before the high on days that rose, after it on days that fell.
+    pub(super) fn ticks(&mut self, cells: &[String]) -> Result<Vec<Tick>, String> {
+        let cell = |column: usize| {
+            let place = self.columns.get(column).copied().unwrap_or(usize::MAX);
+            cells.get(place).map(String::as_str).ok_or_else(|| format!("{} is missing", COLUMNS.get(column).unwrap_or(&"")))
+        };
+        let number = |column: usize| {
+            parse_decimal(cell(column)?).map_err(|error| format!("{} {error}", COLUMNS.get(column).unwrap_or(&"")))
+        };
+        let date: NaiveDate = cell(0)?.parse().map_err(|error| format!("Date: {error}"))?;
+        let (open, high, low, close, volume) = (number(1)?, number(2)?, number(3)?, number(4)?, number(5)?);
+        if low > open.min(close) || high < open.max(close) {
+            return Err(format!("Low {low} and High {high} do not enclose Open {open} and Close {close}"));
+        }
+        let hours = session(self.symbol.asset_class(), date).ok_or_else(|| format!("{date} is no trading day"))?;
+        let third = (hours.close - hours.open) / 3;
+        let times = [hours.open, hours.open + third, hours.open + third * 2, hours.close - TimeDelta::seconds(1)];
+        let prices = if close >= open { [open, low, high, close] } else { [open, high, low, close] };
+        let before = decimal_to_f64(self.previous_close.unwrap_or(open));
+        let (mut ticks, mut so_far) = (Vec::new(), (open, open));
+        for ((time, price), quarter) in times.into_iter().zip(prices).zip(1_i64..) {
+            so_far = (so_far.0.max(price), so_far.1.min(price));
+            let change = (decimal_to_f64(price) / before - 1.0) * 100.0;
+            let fields = TickFields {
+                symbol: self.symbol,
+                timestamp: time,
+                price,
+                volume: (volume * Decimal::from(quarter) / Decimal::from(4)).round_dp(4).normalize(),
+                open,
+                high: so_far.0,
+                low: so_far.1,
+                change_percent: (change * 1e4).round() / 1e4,
+                source: self.source,
+                received_at: time,
+                seq: time.timestamp_micros().unsigned_abs(),
+            };
+            ticks.push(Tick::new(fields).map_err(|error| error.to_string())?);
+        }
+        self.previous_close = Some(close);
+        Ok(ticks)
+    }
+}

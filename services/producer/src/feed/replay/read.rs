@@ -1,0 +1,203 @@
+//! Reads a recording of any of the known kinds, told by its first line.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use market::Source;
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+use tokio::sync::mpsc::Sender;
+
+use super::{Chunk, Item, daily};
+use crate::feed::{binance, coinbase};
+
+/// Longer lines are bad lines.
+const MAX_LINE_BYTES: u64 = 256 * 1024;
+/// Lines of a chunk.
+const CHUNK_LINES: u64 = 500;
+/// The wire fields of a tick that are texts; the others are numbers.
+const TEXT_FIELDS: [&str; 4] = ["symbol", "timestamp", "source", "received_at"];
+
+/// A frame and when it was received, in seconds since the epoch.
+#[derive(Deserialize)]
+struct Recorded<'a> {
+    received_at: f64,
+    #[serde(borrow)]
+    message: &'a RawValue,
+}
+
+/// What a recording is made of.
+enum Format {
+    Binance(binance::parse::Session),
+    Coinbase(coinbase::Session),
+    TickLines,
+    TickTable(Vec<String>),
+    DailyBars(daily::Bars),
+}
+
+/// Reads the file to its end, chunk by chunk, for as long as somebody takes them.
+pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut reader = BufReader::new(file);
+    let mut format = None;
+    let (mut chunk, mut number) = (Chunk::default(), 0);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let bytes = next_line(&mut reader, &mut line).with_context(|| format!("cannot read {}", path.display()))?;
+        if bytes == 0 {
+            break;
+        }
+        number += 1;
+        chunk.lines += 1;
+        chunk.bytes += bytes;
+        match read_line(path, &mut format, &line) {
+            Ok(items) => chunk.items.extend(items),
+            Err(Refusal::NoRecording(reason)) => bail!("{}: {reason}", path.display()),
+            Err(Refusal::BadLine(reason)) => chunk.bad.push((number, reason)),
+        }
+        if chunk.lines >= CHUNK_LINES && chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
+            return Ok(());
+        }
+    }
+    // Nobody takes the rest only while the process goes down.
+    let _ = chunks.blocking_send(chunk);
+    Ok(())
+}
+
+/// How many bytes the line took in the file; at most the limit and one is kept of it.
+fn next_line(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> std::io::Result<u64> {
+    let mut bytes = reader.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', line)? as u64;
+    if bytes > MAX_LINE_BYTES && line.last() != Some(&b'\n') {
+        bytes += reader.skip_until(b'\n')? as u64;
+    }
+    Ok(bytes)
+}
+
+enum Refusal {
+    NoRecording(String),
+    BadLine(String),
+}
+
+fn bad(reason: impl ToString) -> Refusal {
+    Refusal::BadLine(reason.to_string())
+}
+
+fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Vec<Item>, Refusal> {
+    if line.len() as u64 > MAX_LINE_BYTES {
+        return Err(bad(format!("longer than {MAX_LINE_BYTES} bytes")));
+    }
+    let text = std::str::from_utf8(line).map_err(|error| bad(format!("not UTF-8 (byte {})", error.valid_up_to())))?;
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    match format {
+        Some(known) => known.items(text),
+        None => {
+            let told = Format::of(path, text).map_err(Refusal::NoRecording)?;
+            let known = format.insert(told);
+            if known.has_header() { Ok(Vec::new()) } else { known.items(text) }
+        }
+    }
+}
+
+impl Format {
+    /// Told by the first line.
+    fn of(path: &Path, first: &str) -> Result<Self, String> {
+        if first.starts_with('{') {
+            return Self::of_json(first);
+        }
+        let header: Vec<String> = cells(first).map_err(|error| error.to_string())?;
+        if header.first().is_some_and(|name| name == "Date") {
+            return daily::Bars::new(path, &header).map(Self::DailyBars);
+        }
+        if header.iter().any(|name| name == "symbol") {
+            return Ok(Self::TickTable(header));
+        }
+        Err("this is no recording: known are frames of Binance and Coinbase and ticks as JSON Lines, and ticks and daily \
+             bars as CSV with a header"
+            .to_owned())
+    }
+
+    fn of_json(first: &str) -> Result<Self, String> {
+        let fields: BTreeMap<String, &RawValue> =
+            serde_json::from_str(first).map_err(|error| format!("line 1 is no JSON object: {error}"))?;
+        let Some(message) = fields.get("message") else {
+            return Ok(Self::TickLines);
+        };
+        let source = |name| Source::parse(name).map_err(|error| error.to_string());
+        let frame: BTreeMap<String, &RawValue> = serde_json::from_str(message.get()).unwrap_or_default();
+        if frame.contains_key("stream") || frame.contains_key("e") {
+            return Ok(Self::Binance(binance::parse::Session::new(source("binance")?)));
+        }
+        if frame.contains_key("type") || frame.contains_key("channel") {
+            return Ok(Self::Coinbase(coinbase::Session::new(source("coinbase")?)));
+        }
+        Err("line 1 is a frame of a venue that is not known here".to_owned())
+    }
+
+    fn has_header(&self) -> bool {
+        matches!(self, Self::TickTable(_) | Self::DailyBars(_))
+    }
+
+    fn items(&mut self, line: &str) -> Result<Vec<Item>, Refusal> {
+        match self {
+            Self::Binance(session) => {
+                let (frame, received_at) = recorded(line)?;
+                Ok(match session.parse(frame.get().as_bytes(), received_at).map_err(bad)? {
+                    binance::parse::Frame::Tick(tick) => vec![Item::Tick(tick)],
+                    binance::parse::Frame::Candle(candle) => vec![Item::Candle(candle)],
+                    binance::parse::Frame::Nothing => Vec::new(),
+                })
+            }
+            Self::Coinbase(session) => {
+                let (frame, received_at) = recorded(line)?;
+                let ticks = session.parse(frame.get().as_bytes(), received_at).map_err(bad)?;
+                Ok(ticks.into_iter().map(Item::Tick).collect())
+            }
+            Self::TickLines => Ok(vec![Item::Tick(topics::tick::decode(line.as_bytes(), Utc::now()).map_err(bad)?)]),
+            Self::TickTable(header) => Ok(vec![Item::Tick(table_row(header, line)?)]),
+            Self::DailyBars(bars) => {
+                let ticks = bars.ticks(&cells(line).map_err(bad)?).map_err(bad)?;
+                Ok(ticks.into_iter().map(Item::Tick).collect())
+            }
+        }
+    }
+}
+
+fn recorded(line: &str) -> Result<(&RawValue, DateTime<Utc>), Refusal> {
+    let Recorded { received_at, message } = serde_json::from_str(line).map_err(bad)?;
+    let micros = (received_at * 1e6).round();
+    let time = DateTime::from_timestamp_micros(micros as i64).filter(|_| micros.is_finite());
+    Ok((message, time.ok_or_else(|| bad("received_at is out of range"))?))
+}
+
+/// One line of CSV.
+fn cells(line: &str) -> Result<Vec<String>, csv::Error> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+    let first = reader.records().next().transpose()?;
+    Ok(first.map(|record| record.iter().map(|cell| cell.trim().to_owned()).collect()).unwrap_or_default())
+}
+
+/// A row becomes the JSON it stands for, so that it is checked as every tick is, field by field.
+fn table_row(header: &[String], line: &str) -> Result<market::Tick, Refusal> {
+    let cells = cells(line).map_err(bad)?;
+    if cells.len() != header.len() {
+        return Err(bad(format!("{} cells where the header names {}", cells.len(), header.len())));
+    }
+    let mut fields = Map::new();
+    for (name, cell) in header.iter().zip(cells) {
+        let is_text = TEXT_FIELDS.contains(&name.as_str());
+        let value = if is_text { Value::String(cell) } else { serde_json::from_str(&cell).unwrap_or(Value::String(cell)) };
+        fields.insert(name.clone(), value);
+    }
+    let json = serde_json::to_vec(&fields).map_err(bad)?;
+    topics::tick::decode(&json, Utc::now()).map_err(bad)
+}

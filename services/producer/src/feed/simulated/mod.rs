@@ -1,0 +1,123 @@
+//! A market invented here, marked SIMULATED wherever its prices appear.
+
+mod market;
+
+use std::{sync::Arc, time::Duration};
+
+use ::market::{Source, Symbol, Tick, is_open};
+use anyhow::Context;
+use chrono::{DateTime, TimeDelta, Utc};
+use event_log::EventLog;
+use service_runtime::Component;
+use tokio_util::sync::CancellationToken;
+
+use self::market::Market;
+use crate::{config::Sessions, publish::Outlet, tails};
+
+/// Ticks are made in bursts, so far apart; at high rates each burst is larger.
+const BURST_INTERVAL_MS: u64 = 5;
+/// Ticks of one burst; what a slow log leaves undone beyond that is not caught up.
+const MAX_BURST: f64 = 20_000.0;
+/// Bars of history, in minutes.
+const HISTORY_MINUTES: i64 = 24 * 60;
+
+/// How the market is to be.
+pub(crate) struct Settings {
+    pub(crate) symbols: Vec<Symbol>,
+    pub(crate) rate: u32,
+    pub(crate) seed: u64,
+    pub(crate) sessions: Sessions,
+}
+
+/// Fills in the history, then makes ticks until the shutdown.
+pub(crate) async fn run(
+    settings: Settings,
+    log: Arc<dyn EventLog>,
+    outlet: Outlet,
+    health: Component,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let source = Source::parse("simulated").context("the name of the simulated source")?;
+    let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
+    let now = Utc::now();
+    let history_from = floor_minute(now) - TimeDelta::minutes(HISTORY_MINUTES);
+    let mut market = Market::new(&settings.symbols, settings.seed, source, history_from)
+        .context("the simulated market cannot be made")?;
+    market.above(tails.highest_seq);
+    for tick in &tails.newest {
+        market.go_on_from(tick);
+    }
+    let bars = history(&mut market, history_from, now);
+    outlet.send_candles(&bars).await?;
+    let symbols = settings.symbols.len();
+    health.up(&format!("{symbols} symbols, {} ticks a second, SIMULATED", settings.rate));
+    make_ticks(&mut market, &settings, &outlet, &shutdown).await
+}
+
+fn floor_minute(time: DateTime<Utc>) -> DateTime<Utc> {
+    ::market::Interval::Minute.floor(time)
+}
+
+/// One-minute bars up to now: a day of them, or what has passed since the last tick of an earlier run. Minute by minute,
+/// so that the symbols move together.
+fn history(market: &mut Market, from: DateTime<Utc>, now: DateTime<Utc>) -> Vec<::market::Candle> {
+    // Where an earlier run had its last tick, its own bar is left alone.
+    let begins: Vec<DateTime<Utc>> = (0..market.len())
+        .filter_map(|place| market.moved_at(place))
+        .map(|moved_at| if moved_at <= from { from } else { floor_minute(moved_at) + TimeDelta::minutes(1) })
+        .collect();
+    let mut bars = Vec::new();
+    let mut time = from;
+    while time + TimeDelta::minutes(1) <= now {
+        for (place, begin) in begins.iter().enumerate() {
+            if time >= *begin {
+                bars.extend(market.bar(place, time));
+            }
+        }
+        time += TimeDelta::minutes(1);
+    }
+    bars
+}
+
+async fn make_ticks(
+    market: &mut Market,
+    settings: &Settings,
+    outlet: &Outlet,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut burst = tokio::time::interval(Duration::from_millis(BURST_INTERVAL_MS));
+    burst.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut last = tokio::time::Instant::now();
+    let (mut owed, mut place) = (0.0_f64, 0);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            _ = burst.tick() => {}
+        }
+        let elapsed = last.elapsed();
+        last += elapsed;
+        owed = (owed + elapsed.as_secs_f64() * f64::from(settings.rate)).min(MAX_BURST);
+        let mut ticks: Vec<Tick> = Vec::with_capacity(owed as usize);
+        let now = micros(Utc::now());
+        while owed >= 1.0 {
+            owed -= 1.0;
+            place = (place + 1) % market.len().max(1);
+            let trades = settings.sessions == Sessions::AlwaysOpen
+                || market.symbol(place).is_some_and(|symbol| is_open(symbol.asset_class(), now));
+            if trades && let Some(tick) = market.tick(place, now) {
+                ticks.push(tick.context("the simulated market made an impossible tick")?);
+            }
+        }
+        tokio::select! {
+            biased;
+            sent = outlet.send(&ticks) => sent?,
+            () = shutdown.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// Whole microseconds, as times are kept.
+fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}

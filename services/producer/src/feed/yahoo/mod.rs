@@ -1,0 +1,160 @@
+//! Yahoo: polls the chart endpoint, symbol after symbol, on one connection. No key; unofficial, best effort.
+
+pub(crate) mod parse;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use event_log::EventLog;
+use market::{AssetClass, Source, Symbol, Tick, TickFields, is_open};
+use rand::RngExt;
+use reqwest::Client;
+use service_runtime::Component;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::rest;
+use crate::{
+    config::ProducerConfig,
+    publish::Outlet,
+    supervise::{FeedError, keep_alive},
+    tails,
+};
+
+/// Without something like it the endpoint answers 429.
+const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
+/// While the exchange is closed, polls are so many times rarer.
+const CLOSED_FACTOR: u32 = 8;
+/// Between the questions of one round.
+const PAUSE_MS: u64 = 100;
+
+/// The endpoint answers.
+pub(crate) async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
+    let client = rest::client(USER_AGENT)?;
+    let probe = config.watchlist.symbols().iter().find(|symbol| symbol.asset_class() == AssetClass::Stock);
+    let symbol = *probe.context("no stock is watched")?;
+    let _: parse::Answer = rest::get(&client, chart_url(&config.yahoo_url, symbol)?).await?;
+    Ok(())
+}
+
+/// Polls until the shutdown; the first round brings the day's bars with it.
+pub(crate) async fn run(
+    config: ProducerConfig,
+    symbols: Vec<Symbol>,
+    log: Arc<dyn EventLog>,
+    outlet: Outlet,
+    health: Component,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let source = Source::parse("yahoo").context("the name of the source")?;
+    let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
+    let seen = tails.newest.iter().map(|tick| (tick.symbol, (tick.timestamp, tick.price))).collect();
+    let yahoo = Yahoo {
+        client: rest::client(USER_AGENT)?,
+        config,
+        symbols,
+        source,
+        outlet,
+        health,
+        state: Mutex::new(State { seen, last_seq: tails.highest_seq, bars: HashMap::new() }),
+    };
+    keep_alive(&yahoo.health, yahoo.outlet.metrics(), &shutdown, || yahoo.poll()).await
+}
+
+struct Yahoo {
+    config: ProducerConfig,
+    symbols: Vec<Symbol>,
+    source: Source,
+    client: Client,
+    outlet: Outlet,
+    health: Component,
+    state: Mutex<State>,
+}
+
+/// What earlier rounds have said.
+struct State {
+    /// Time and price of each symbol's newest tick: an answer that repeats them is no news.
+    seen: HashMap<Symbol, (DateTime<Utc>, rust_decimal::Decimal)>,
+    last_seq: u64,
+    /// The newest bar of each symbol that was passed on.
+    bars: HashMap<Symbol, DateTime<Utc>>,
+}
+
+fn chart_url(base: &Url, symbol: Symbol) -> anyhow::Result<Url> {
+    let mut url = base
+        .join(&format!("v8/finance/chart/{}", parse::venue_name(symbol)))
+        .with_context(|| format!("{base} is no base for the chart endpoint"))?;
+    url.query_pairs_mut().append_pair("interval", "1m").append_pair("range", "1d");
+    Ok(url)
+}
+
+impl Yahoo {
+    async fn poll(&self) -> Result<(), FeedError> {
+        loop {
+            let mut refused = Vec::new();
+            for symbol in &self.symbols {
+                // One symbol that cannot be read does not keep the others waiting; a provider that refuses does.
+                if let Err(reason) = self.ask(*symbol).await? {
+                    self.outlet.metrics().errors.add(1);
+                    tracing::warn!(%symbol, reason, "an answer of yahoo was passed over");
+                    refused.push(*symbol);
+                }
+                tokio::time::sleep(Duration::from_millis(PAUSE_MS.min(self.config.poll_ms / 4))).await;
+            }
+            if refused.len() == self.symbols.len() {
+                return Err(FeedError::provider("no answer could be read"));
+            }
+            self.health.up(&format!("{} symbols, polled", self.symbols.len() - refused.len()));
+            tokio::time::sleep(self.pause(Utc::now())).await;
+        }
+    }
+
+    /// Until the next round, a tenth more or less, so that instances do not come together.
+    fn pause(&self, now: DateTime<Utc>) -> Duration {
+        let rarer = if is_open(AssetClass::Stock, now) { 1 } else { CLOSED_FACTOR };
+        Duration::from_millis(self.config.poll_ms).mul_f64(rand::rng().random_range(0.9..1.1)) * rarer
+    }
+
+    async fn ask(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
+        let answer: parse::Answer = rest::get(&self.client, chart_url(&self.config.yahoo_url, symbol)?).await?;
+        let parsed = match parse::parse(answer, symbol, self.source, micros(Utc::now())) {
+            Ok(parsed) => parsed,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let known = self.state().bars.get(&symbol).copied();
+        let news: Vec<_> =
+            parsed.candles.into_iter().filter(|bar| known.is_none_or(|known| bar.time > known)).collect();
+        if let Some(newest) = news.last() {
+            self.outlet.send_candles(&news).await?;
+            self.state().bars.insert(symbol, newest.time);
+        }
+        if let Some(tick) = self.numbered(parsed.tick).context("a tick of yahoo")? {
+            self.outlet.offer(&[tick]).await?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` where the answer repeats the last one; otherwise the tick under a number of its own.
+    fn numbered(&self, tick: Tick) -> Result<Option<Tick>, market::TickError> {
+        let mut state = self.state();
+        let said = (tick.timestamp, tick.price);
+        if state.seen.insert(tick.symbol, said) == Some(said) {
+            return Ok(None);
+        }
+        state.last_seq = tick.seq.max(state.last_seq + 1);
+        Tick::new(TickFields { seq: state.last_seq, ..tick.into_fields() }).map(Some)
+    }
+}
+
+fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}

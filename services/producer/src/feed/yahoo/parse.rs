@@ -1,0 +1,195 @@
+//! The answer of Yahoo's chart endpoint, `v8/finance/chart/{symbol}`. Pure. The endpoint is unofficial: every field may
+//! be missing.
+
+use chrono::{DateTime, Utc};
+use market::{
+    Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds, decimal_from_f64,
+};
+use rust_decimal::Decimal;
+use serde::Deserialize;
+
+/// Why an answer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ParseError {
+    #[error("the provider says: {0}")]
+    Provider(String),
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("{0} is no usable number")]
+    Number(&'static str),
+    #[error("it is about `{0}`")]
+    OtherSymbol(String),
+    #[error(transparent)]
+    Tick(#[from] market::TickError),
+}
+
+/// The answer.
+#[derive(Deserialize)]
+pub(crate) struct Answer {
+    chart: Chart,
+}
+
+#[derive(Deserialize)]
+struct Chart {
+    result: Option<Vec<Outcome>>,
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    meta: Meta,
+    #[serde(default)]
+    timestamp: Vec<i64>,
+    indicators: Indicators,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    symbol: String,
+    range: Option<String>,
+    data_granularity: Option<String>,
+    regular_market_price: Option<f64>,
+    regular_market_time: Option<i64>,
+    regular_market_day_high: Option<f64>,
+    regular_market_day_low: Option<f64>,
+    regular_market_volume: Option<f64>,
+    previous_close: Option<f64>,
+    chart_previous_close: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Indicators {
+    quote: Vec<Quote>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Quote {
+    open: Vec<Option<f64>>,
+    high: Vec<Option<f64>>,
+    low: Vec<Option<f64>>,
+    close: Vec<Option<f64>>,
+    volume: Vec<Option<f64>>,
+}
+
+/// What an answer holds.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    /// The newest price; its `seq` is the receive time in microseconds, which the caller makes strictly increasing.
+    pub(crate) tick: Tick,
+    /// The bars, holes left out.
+    pub(crate) candles: Vec<Candle>,
+}
+
+/// `BRK.B` is `BRK-B` there.
+pub(crate) fn venue_name(symbol: Symbol) -> String {
+    symbol.as_str().replace('.', "-")
+}
+
+/// Reads the answer to a question about `symbol`.
+pub(crate) fn parse(answer: Answer, symbol: Symbol, source: Source, received_at: DateTime<Utc>) -> Result<Parsed, ParseError> {
+    if let Some(Refusal { description }) = answer.chart.error {
+        return Err(ParseError::Provider(description.unwrap_or_else(|| "an error without description".to_owned())));
+    }
+    let outcome = answer.chart.result.and_then(|list| list.into_iter().next()).ok_or(ParseError::Missing("chart.result"))?;
+    if Symbol::parse(&outcome.meta.symbol).ok() != Some(symbol) {
+        return Err(ParseError::OtherSymbol(outcome.meta.symbol.chars().take(24).flat_map(char::escape_debug).collect()));
+    }
+    let feed = CandleSource { feed: source, origin: CandleOrigin::Provider };
+    let candles = candles(&outcome, symbol, feed, received_at);
+    let tick = tick(&outcome, symbol, source, received_at)?;
+    Ok(Parsed { tick, candles })
+}
+
+fn seconds(field: &'static str, seconds: Option<i64>) -> Result<DateTime<Utc>, ParseError> {
+    let seconds = seconds.ok_or(ParseError::Missing(field))?;
+    DateTime::from_timestamp(seconds, 0).ok_or(ParseError::Number(field))
+}
+
+/// Yahoo's prices are single-precision numbers that were widened: seven digits are meant.
+fn price(field: &'static str, value: Option<f64>) -> Result<Decimal, ParseError> {
+    let value = value.ok_or(ParseError::Missing(field))?;
+    widened(value).filter(|price| *price > Decimal::ZERO).ok_or(ParseError::Number(field))
+}
+
+fn widened(value: f64) -> Option<Decimal> {
+    let exact = decimal_from_f64(value)?;
+    Some(exact.round_sf(7).unwrap_or(exact).normalize())
+}
+
+fn tick(outcome: &Outcome, symbol: Symbol, source: Source, received_at: DateTime<Utc>) -> Result<Tick, ParseError> {
+    let meta = &outcome.meta;
+    let last = price("regularMarketPrice", meta.regular_market_price)?;
+    let timestamp = seconds("regularMarketTime", meta.regular_market_time)?;
+    let day = day_bounds(symbol.asset_class(), timestamp);
+    let quote = outcome.indicators.quote.first();
+    let of_day = |values: fn(&Quote) -> &[Option<f64>]| {
+        let all = outcome.timestamp.iter().zip(quote.map(values).unwrap_or_default());
+        all.filter(|(at, _)| DateTime::from_timestamp(**at, 0).is_some_and(|at| day.holds(at))).filter_map(|(_, value)| *value)
+    };
+    let open = of_day(|quote| &quote.open).next().and_then(widened).filter(|open| *open > Decimal::ZERO).unwrap_or(last);
+    let high = meta.regular_market_day_high.or_else(|| of_day(|quote| &quote.high).reduce(f64::max)).and_then(widened);
+    let low = meta.regular_market_day_low.or_else(|| of_day(|quote| &quote.low).reduce(f64::min)).and_then(widened);
+    let volume = meta.regular_market_volume.unwrap_or_else(|| of_day(|quote| &quote.volume).sum());
+    // The close before the chart is the close before the day only where the chart shows one day.
+    let one_day = meta.range.as_deref() == Some("1d");
+    let before = meta.previous_close.or(meta.chart_previous_close.filter(|_| one_day)).filter(|close| *close > 0.0);
+    let change = before.map_or(0.0, |close| (meta.regular_market_price.unwrap_or(close) / close - 1.0) * 100.0);
+    Ok(Tick::new(TickFields {
+        symbol,
+        timestamp,
+        price: last,
+        volume: decimal_from_f64(volume).ok_or(ParseError::Number("regularMarketVolume"))?,
+        open,
+        high: high.unwrap_or(last).max(last).max(open),
+        low: low.filter(|low| *low > Decimal::ZERO).unwrap_or(last).min(last).min(open),
+        change_percent: (change * 1e4).round() / 1e4,
+        source,
+        received_at,
+        seq: received_at.timestamp_micros().unsigned_abs(),
+    })?)
+}
+
+/// Bars without holes; the last one only where it is over.
+fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTime<Utc>) -> Vec<Candle> {
+    let interval = match outcome.meta.data_granularity.as_deref() {
+        Some("1m") => Interval::Minute,
+        Some("5m") => Interval::FiveMinutes,
+        Some("1h" | "60m") => Interval::Hour,
+        Some("1d") => Interval::Day,
+        _ => return Vec::new(),
+    };
+    let Some(quote) = outcome.indicators.quote.first() else { return Vec::new() };
+    let at = |values: &[Option<f64>], place: usize| values.get(place).copied().flatten();
+    let positive = |values: &[Option<f64>], place| at(values, place).and_then(widened).filter(|price| *price > Decimal::ZERO);
+    let bar = |(place, seconds): (usize, &i64)| {
+        let moment = DateTime::from_timestamp(*seconds, 0)?;
+        let day = day_bounds(symbol.asset_class(), moment);
+        let (time, end) = match interval {
+            Interval::Day => (day.label(), day.end),
+            _ => (interval.floor(moment), interval.floor(moment) + interval.duration()),
+        };
+        let (open, close) = (positive(&quote.open, place)?, positive(&quote.close, place)?);
+        Some(Candle {
+            symbol,
+            interval,
+            time,
+            open,
+            high: positive(&quote.high, place)?.max(open).max(close),
+            low: positive(&quote.low, place)?.min(open).min(close),
+            close,
+            volume: at(&quote.volume, place).and_then(decimal_from_f64)?.max(Decimal::ZERO),
+            ticks: 0,
+            source,
+            is_final: end <= now,
+        })
+    };
+    outcome.timestamp.iter().enumerate().filter_map(bar).filter(|candle| candle.is_final).collect()
+}

@@ -1,0 +1,150 @@
+//! The command line: every flag with its environment variable, its default and its manual.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+use consumer::ConsumerConfig;
+use market::Symbol;
+use producer::{ProducerConfig, Speed};
+use service_runtime::LogFormat;
+use web::WebConfig;
+
+/// Where everything lies unless --data says otherwise. Simulated prices then get a folder of their own inside it.
+pub(crate) const DEFAULT_DATA: &str = "data";
+
+/// Market data on your own machine: live prices of stocks and crypto, from the feed to the chart.
+#[derive(Debug, Parser)]
+#[command(name = "tapedeck", version, propagate_version = true)]
+pub struct Cli {
+    /// How log lines on stderr look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
+    pub(crate) log_format: LogFormat,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start every service in one process, and watch prices at http://localhost:5000.
+    Run(Box<RunArgs>),
+    /// Play recorded files through log and consumer into the store, then leave.
+    Replay(ReplayArgs),
+    /// Follow a symbol's ticks in the terminal.
+    Tail(TailArgs),
+    /// How the running instance is doing.
+    Status(StatusArgs),
+    /// Look into the event log.
+    Topics(TopicsArgs),
+    /// Print a completion script: tapedeck completions bash > ~/.local/share/bash-completion/completions/tapedeck.
+    Completions {
+        /// For this shell.
+        shell: Shell,
+    },
+}
+
+/// Where data lies.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Places {
+    /// Data folder; one instance at a time [default: data, and data/simulated for simulated prices].
+    #[arg(long, env = "DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Event log instead of the embedded one: kafka://host:9092 or sqlite:PATH.
+    #[arg(long, env = "LOG_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) log: Option<String>,
+    /// Live store instead of the embedded one: sqlite:PATH.
+    #[arg(long, env = "STORE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) producer: ProducerConfig,
+    #[command(flatten)]
+    pub(crate) consumer: ConsumerConfig,
+    #[command(flatten)]
+    pub(crate) web: WebConfig,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// Recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily bars as CSV.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Times the recorded pace, or max.
+    #[arg(long, default_value = "max", value_name = "N|max")]
+    pub(crate) speed: Speed,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) consumer: ConsumerConfig,
+}
+
+/// Where the running instance answers.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Instance {
+    /// Address of the running instance.
+    #[arg(long, env = "TAPEDECK_URL", default_value = "http://127.0.0.1:5000", value_name = "URL")]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TailArgs {
+    /// AAPL, BRK.B, BTC/USDT.
+    pub(crate) symbol: Symbol,
+    #[command(flatten)]
+    pub(crate) instance: Instance,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// The figures as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) instance: Instance,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TopicsArgs {
+    /// What to look at; a list of the topics when left out.
+    #[command(subcommand)]
+    pub(crate) command: Option<TopicsCommand>,
+    #[command(flatten)]
+    pub(crate) places: Places,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicsCommand {
+    /// Every topic with its partitions and records.
+    List,
+    /// How far a consumer group is behind, partition by partition.
+    Offsets {
+        /// The group.
+        #[arg(long, default_value = "stock-consumer-group")]
+        group: String,
+    },
+    /// The newest records of a topic, one JSON object a line.
+    Peek {
+        /// The topic.
+        topic: String,
+        /// Only this partition.
+        #[arg(long)]
+        partition: Option<i32>,
+        /// From this offset on instead of the newest.
+        #[arg(long, requires = "partition")]
+        offset: Option<u64>,
+        /// At most so many of each partition.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        max: u16,
+    },
+    /// What could not be read, with the reason, origin and time.
+    DeadLetters {
+        /// At most so many of each partition.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        max: u16,
+    },
+}

@@ -1,0 +1,119 @@
+//! The data folder: one instance at a time, and real prices apart from invented ones.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{ErrorKind, Read, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+
+/// Held while an instance runs; names it.
+const LOCK_FILE: &str = "tapedeck.lock";
+/// Says which prices the folder holds.
+const PRICES_FILE: &str = "prices";
+
+/// Which prices a folder holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prices {
+    /// Of a venue, live or recorded.
+    Real,
+    /// Of the simulated market.
+    Simulated,
+}
+
+impl Prices {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+/// A data folder that is ours until this is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// The lock lives as long as the file is open.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Creates the folder if need be, locks it, and checks that it holds prices of this kind.
+    ///
+    /// # Errors
+    /// A folder that cannot be written, is in use, or holds the other kind of prices; each says what to do.
+    pub fn open(path: &Path, prices: Prices, who: &str) -> anyhow::Result<Self> {
+        fs::create_dir_all(path)
+            .with_context(|| format!("cannot create the data folder {}; choose another with --data", path.display()))?;
+        let lock = lock(path, who)?;
+        check_prices(path, prices)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// URL of the embedded event log.
+    pub fn log_url(&self) -> String {
+        format!("sqlite:{}", self.path.join("log.db").display())
+    }
+
+    /// URL of the embedded live store.
+    pub fn store_url(&self) -> String {
+        format!("sqlite:{}", self.path.join("store.db").display())
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn lock(path: &Path, who: &str) -> anyhow::Result<File> {
+    let file = path.join(LOCK_FILE);
+    let mut lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&file)
+        .with_context(|| format!("the data folder {} cannot be written; choose another with --data", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Only to name it; an unreadable name leaves the message without.
+            let _ = lock.read_to_string(&mut holder);
+            bail!(
+                "the data folder {} is in use by another instance ({}); stop it, or choose another folder with --data",
+                path.display(),
+                holder.trim()
+            );
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("cannot lock {}", file.display()));
+        }
+    }
+    lock.set_len(0)
+        .and_then(|()| lock.rewind())
+        .and_then(|()| writeln!(lock, "pid {}, {who}", std::process::id()))
+        .with_context(|| format!("cannot write {}; is the disk full?", file.display()))?;
+    Ok(lock)
+}
+
+fn check_prices(path: &Path, wanted: Prices) -> anyhow::Result<()> {
+    let file = path.join(PRICES_FILE);
+    match fs::read_to_string(&file) {
+        Ok(found) if found.trim() == wanted.as_str() => Ok(()),
+        Ok(found) => bail!(
+            "the data folder {} holds {} prices and this run brings {} ones; invented and real prices never share a \
+             store: choose another folder with --data",
+            path.display(),
+            found.trim(),
+            wanted.as_str()
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            fs::write(&file, wanted.as_str()).with_context(|| format!("cannot write {}", file.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}

@@ -1,0 +1,46 @@
+//! Questions to the running instance.
+
+use std::{sync::Once, time::Duration};
+
+use anyhow::{Context, bail};
+use reqwest::Client;
+use serde_json::Value;
+
+/// A local instance answers at once; one far away in this time or not at all.
+const TIMEOUT_SECONDS: u64 = 10;
+
+/// The running instance, as seen from outside.
+pub(crate) struct Remote {
+    client: Client,
+    base: String,
+}
+
+impl Remote {
+    pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
+        static TLS: Once = Once::new();
+        TLS.call_once(|| {
+            // An error means that somebody installed a provider before; any will do.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let client = Client::builder()
+            .timeout(Duration::from_secs(TIMEOUT_SECONDS))
+            .build()
+            .context("cannot make an HTTP client")?;
+        Ok(Self { client, base: url.trim_end_matches('/').to_owned() })
+    }
+
+    /// `GET path?query`, as JSON. A problem that the instance reports becomes the error.
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        let asked = format!("{}{path}", self.base);
+        let answer = self.client.get(&asked).query(query).send().await.with_context(|| {
+            format!("no instance answers at {}; start one with `tapedeck run`, or name its address with --url", self.base)
+        })?;
+        let status = answer.status();
+        let body: Value = answer.json().await.with_context(|| format!("{asked} did not answer with JSON"))?;
+        if !status.is_success() {
+            let detail = body.get("detail").or_else(|| body.get("title")).and_then(Value::as_str);
+            bail!("{asked}: {}", detail.unwrap_or(status.as_str()));
+        }
+        Ok(body)
+    }
+}

@@ -1,0 +1,41 @@
+//! Every service of Tapedeck in one process, with embedded defaults; and the command line.
+
+mod cli;
+mod data_dir;
+mod http;
+mod replay;
+mod run;
+mod status;
+mod tail;
+mod topics;
+
+use std::{io::stdout, process::ExitCode};
+
+use clap::CommandFactory;
+
+pub use cli::Cli;
+use cli::Command;
+
+/// Executes a command line.
+///
+/// # Errors
+/// Whatever stops the command, in words for the person who typed it.
+pub async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Run(args) => {
+            service_runtime::init_logs(cli.log_format)?;
+            run::run(*args).await?;
+        }
+        Command::Replay(args) => {
+            service_runtime::init_logs(cli.log_format)?;
+            replay::replay(args).await?;
+        }
+        Command::Tail(args) => tail::tail(args).await?,
+        Command::Status(args) => return status::status(args).await,
+        Command::Topics(args) => topics::topics(args).await?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

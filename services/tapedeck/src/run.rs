@@ -1,0 +1,103 @@
+//! `tapedeck run`: every service in one process.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use market::Symbol;
+use producer::{Choice, Provider};
+use service_runtime::{Runtime, Tasks, heartbeat};
+
+use crate::{
+    cli::{DEFAULT_DATA, Places, RunArgs},
+    data_dir::{DataDir, Prices},
+};
+
+pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
+    // The port first: the likeliest thing to be taken, and nothing has been written yet.
+    let listener = web::bind(args.web.listen).await?;
+    let address = listener.local_addr().context("cannot tell the address")?;
+    let choice = producer::choose(&args.producer).await?;
+    let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
+    let runtime = open_runtime("tapedeck", &args.places, &data).await?;
+    print!("{}", summary(&choice, &format!("http://{address}"), &data, &args.places));
+
+    let mut tasks = Tasks::new(runtime.shutdown.clone());
+    tasks.spawn("heartbeat", heartbeat(runtime.clone()));
+    tasks.spawn("web", web::run(args.web, listener, runtime.clone()));
+    tasks.spawn("consumer", consumer::run(args.consumer, runtime.clone()));
+    tasks.spawn("producer", producer::run(args.producer, choice, runtime));
+    tasks.join().await?;
+    println!("stopped; everything is stored in {}", data.path().display());
+    Ok(())
+}
+
+/// Opens the log and the store that the flags name, or the embedded ones of the data folder.
+pub(crate) async fn open_runtime(service: &str, places: &Places, data: &DataDir) -> anyhow::Result<Runtime> {
+    let log = places.log.clone().unwrap_or_else(|| data.log_url());
+    let store = places.store.clone().unwrap_or_else(|| data.store_url());
+    service_runtime::open(service, &log, &store).await
+}
+
+/// The folder that the flags name. Simulated prices that nobody asked for by name go to a folder inside it, and so
+/// they do when no folder was named: real and invented prices never share one.
+fn open_data(places: &Places, choice: &Choice, who: &str) -> anyhow::Result<DataDir> {
+    let prices = if choice.is_simulated() { Prices::Simulated } else { Prices::Real };
+    let root = places.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
+    let apart = choice.is_simulated() && (places.data.is_none() || choice.was_automatic());
+    let path = if apart { root.join("simulated") } else { root };
+    DataDir::open(&path, prices, who)
+}
+
+/// The event log of an existing data folder, or the one named by --log.
+pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<String> {
+    if let Some(url) = &places.log {
+        return Ok(url.clone());
+    }
+    let root = places.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
+    let candidates = [root.join("log.db"), root.join("simulated").join("log.db")];
+    // With both there, the one written last is the one somebody is looking for.
+    let modified = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let found = candidates.iter().filter(|path| path.exists()).max_by_key(|path| modified(path));
+    match found {
+        Some(path) => Ok(format!("sqlite:{}", path.display())),
+        None => bail!("there is no event log in {}; name its folder with --data, or a Kafka with --log", root.display()),
+    }
+}
+
+fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> String {
+    let mut lines = vec![format!("Tapedeck {}", env!("CARGO_PKG_VERSION"))];
+    let mut line = |name: &str, text: String| lines.push(format!("  {name:<8} {text}"));
+    line("pages", format!("{url}   pipeline {url}/system   interface {url}/v1/symbols"));
+    for feed in &choice.feeds {
+        let kind = match feed.provider {
+            Provider::Simulated => "SIMULATED, invented here",
+            Provider::Replay => "recorded",
+            _ => "live",
+        };
+        line("prices", format!("{} ({kind}): {}", feed.provider, listed(&feed.symbols)));
+    }
+    for note in &choice.notes {
+        line("note", note.clone());
+    }
+    line("data", data.path().display().to_string());
+    line("log", shown(places.log.as_deref(), "embedded"));
+    line("store", shown(places.store.as_deref(), "embedded"));
+    line("stop", "Ctrl-C".to_owned());
+    lines.join("\n") + "\n"
+}
+
+/// A URL without what may be secret in it: user, password, parameters.
+fn shown(url: Option<&str>, default: &str) -> String {
+    let Some(url) = url else { return default.to_owned() };
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+    let rest = rest.split('?').next().unwrap_or_default();
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    format!("{scheme}: {}", place.trim_start_matches('/'))
+}
+
+fn listed(symbols: &[Symbol]) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<&str> = symbols.iter().take(SHOWN).map(Symbol::as_str).collect();
+    let more = symbols.len().saturating_sub(SHOWN);
+    if more > 0 { format!("{} and {more} more", names.join(" ")) } else { names.join(" ") }
+}

@@ -1,0 +1,50 @@
+//! `tapedeck status`: how the running instance is doing.
+
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use serde_json::Value;
+
+use crate::{cli::StatusArgs, http::Remote};
+
+/// Fails where a part of the instance is down, for scripts.
+pub(crate) async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let system = Remote::new(&args.instance.url)?.get("/v1/system", &[]).await?;
+    if args.json {
+        println!("{system:#}");
+    } else {
+        print_tables(&system);
+    }
+    let is_up = components(&system).all(|part| text(part, "state") == "up");
+    Ok(if is_up { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Feeds first, then the other parts.
+fn components(system: &Value) -> impl Iterator<Item = &Value> {
+    ["feeds", "parts"].into_iter().flat_map(|kind| list(system, kind))
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn print_tables(system: &Value) {
+    let mut parts = Table::new();
+    parts.load_style(UTF8_HORIZONTAL_ONLY).set_header(["service", "part", "state", "detail"]);
+    for part in components(system) {
+        parts.add_row(["service", "name", "state", "detail"].map(|field| text(part, field)));
+    }
+    println!("{parts}");
+    let mut figures = Table::new();
+    figures.load_style(UTF8_HORIZONTAL_ONLY).set_header(["figure", "value"]);
+    for process in list(system, "processes") {
+        for (name, value) in process.get("figures").and_then(Value::as_object).into_iter().flatten() {
+            figures.add_row([name.clone(), value.as_f64().map_or(value.to_string(), |value| format!("{value:.1}"))]);
+        }
+    }
+    println!("{figures}");
+}

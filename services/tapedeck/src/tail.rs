@@ -1,0 +1,108 @@
+//! `tapedeck tail SYMBOL`: every stored tick, as it comes.
+
+use std::{
+    collections::HashMap,
+    io::{IsTerminal, Write, stdout},
+    time::Duration,
+};
+
+use anyhow::Context;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::Deserialize;
+
+use crate::{cli::TailArgs, http::Remote};
+
+/// Between two questions.
+const INTERVAL_MS: u64 = 250;
+/// Each question reaches back so far, for ticks that arrive out of order; the first shows that much of the past.
+const OVERLAP_SECONDS: i64 = 5;
+/// Ticks asked for at a time.
+const PAGE: &str = "1000";
+
+#[derive(Deserialize)]
+struct Page {
+    ticks: Vec<Shown>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    timestamp: DateTime<Utc>,
+    price: serde_json::Number,
+    volume: serde_json::Number,
+    change_percent: f64,
+    source: String,
+    seq: u64,
+}
+
+pub(crate) async fn tail(args: TailArgs) -> anyhow::Result<()> {
+    let remote = Remote::new(&args.instance.url)?;
+    let symbol = args.symbol.to_string();
+    let overlap = TimeDelta::seconds(OVERLAP_SECONDS);
+    let mut from = newest_tick(&remote, &symbol).await?.unwrap_or_else(Utc::now) - overlap;
+    let mut shown: HashMap<(String, u64), DateTime<Utc>> = HashMap::new();
+    let mut due = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            stopped = tokio::signal::ctrl_c() => return stopped.context("cannot listen for Ctrl-C"),
+        }
+        let mut cursor = None;
+        let mut newest = from + overlap;
+        loop {
+            let page = page(&remote, &symbol, from, cursor.as_deref()).await?;
+            for tick in page.ticks {
+                newest = newest.max(tick.timestamp);
+                let is_new = shown.insert((tick.source.clone(), tick.seq), tick.timestamp).is_none();
+                if is_new && !show(&tick, &symbol)? {
+                    return Ok(());
+                }
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        from = newest - overlap;
+        shown.retain(|_, at| *at >= from);
+    }
+}
+
+/// The time of the symbol's newest tick: recordings are followed in their own time.
+async fn newest_tick(remote: &Remote, symbol: &str) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let quotes = remote.get("/v1/quotes", &[("symbols", symbol)]).await?;
+    let Some(timestamp) = quotes.pointer("/quotes/0/timestamp") else { return Ok(None) };
+    let parsed = DateTime::deserialize(timestamp).context("/v1/quotes answered with a time that is none")?;
+    Ok(Some(parsed))
+}
+
+async fn page(remote: &Remote, symbol: &str, from: DateTime<Utc>, cursor: Option<&str>) -> anyhow::Result<Page> {
+    let from = from.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let mut query = vec![("symbol", symbol), ("from", from.as_str()), ("limit", PAGE)];
+    query.extend(cursor.map(|cursor| ("cursor", cursor)));
+    let answer = remote.get("/v1/ticks", &query).await?;
+    serde_json::from_value(answer).context("/v1/ticks answered in a form this version does not know")
+}
+
+/// False when nobody reads any more (`tapedeck tail … | head`).
+fn show(tick: &Shown, symbol: &str) -> anyhow::Result<bool> {
+    let arrow = if tick.change_percent < 0.0 { '▼' } else { '▲' };
+    let mark = if tick.source == "simulated" { "  SIMULATED" } else { "" };
+    let mut line = format!(
+        "{}  {symbol:<10} {:>14}  {arrow} {:>+7.2} %  volume {:>14}  {}{mark}",
+        tick.timestamp.with_timezone(&chrono::Local).format("%H:%M:%S%.3f"),
+        tick.price.to_string(),
+        tick.change_percent,
+        tick.volume.to_string(),
+        tick.source,
+    );
+    if stdout().is_terminal() {
+        let colour = if tick.change_percent < 0.0 { "\u{1b}[38;5;208m" } else { "\u{1b}[38;5;39m" };
+        line = format!("{colour}{line}\u{1b}[0m");
+    }
+    match writeln!(stdout(), "{line}") {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("cannot write to stdout"),
+    }
+}

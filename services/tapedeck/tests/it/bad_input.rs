@@ -1,0 +1,114 @@
+use std::{fs, net::TcpListener, path::Path};
+
+use crate::process::{Running, output, stderr};
+
+/// Runs `tapedeck` with arguments that must be refused, and returns what it said.
+fn refused(args: &[&str]) -> String {
+    let ended = output(args);
+    assert!(!ended.status.success(), "{args:?} was accepted");
+    let said = stderr(&ended);
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+fn run<'a>(data: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec!["run", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    args.extend_from_slice(more);
+    args
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = refused(&run(folder.path(), &["--provider", "bloomberg"]));
+    assert!(said.contains("bloomberg") && said.contains("simulated"), "{said}");
+    let said = refused(&run(folder.path(), &["--watchlist", "AAPL,$$$"]));
+    assert!(said.contains("$$$") && said.contains("--watchlist"), "{said}");
+    let said = refused(&run(folder.path(), &["--provider", "simulated", "--rate", "2000000"]));
+    assert!(said.contains("--rate"), "{said}");
+    let said = refused(&run(folder.path(), &["--provider", "replay"]));
+    assert!(said.contains("--file"), "{said}");
+    let said = refused(&["tail", "not a symbol"]);
+    assert!(said.contains("neither a stock"), "{said}");
+    let said = refused(&run(folder.path(), &["--provider", "simulated", "--store", "mysql://nowhere/x"]));
+    assert!(said.contains("--store") && said.contains("mysql"), "{said}");
+    let said = refused(&run(folder.path(), &["--provider", "simulated", "--log", "amqp://me:secret@nowhere"]));
+    assert!(said.contains("--log") && !said.contains("secret"), "{said}");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = refused(&["run", "--provider", "simulated", "--listen", &address, "--data", folder.path().to_str().unwrap()]);
+    assert!(said.contains(&address) && said.contains("--listen"), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
+fn a_folder_in_use_is_named_with_its_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
+    let said = refused(&run(folder.path(), &["--provider", "simulated"]));
+    assert!(said.contains("in use by another instance") && said.contains(&running.url), "{said}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    // Not even root makes folders there.
+    let said = refused(&run(Path::new("/proc/tapedeck"), &["--provider", "simulated"]));
+    assert!(said.contains("/proc/tapedeck") && said.contains("--data"), "{said}");
+}
+
+#[test]
+fn data_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
+    assert!(running.interrupt().success());
+    for file in ["store.db", "log.db"] {
+        // The format number of SQLite's header: bytes 60 to 63, big-endian.
+        let path = folder.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        let before = bytes[60..64].to_vec();
+        bytes[60..64].copy_from_slice(&9_999_u32.to_be_bytes());
+        fs::write(&path, &bytes).unwrap();
+        let said = refused(&run(folder.path(), &["--provider", "simulated"]));
+        assert!(said.contains(file) && said.contains("newer version"), "{said}");
+        bytes[60..64].copy_from_slice(&before);
+        fs::write(&path, &bytes).unwrap();
+    }
+}
+
+#[test]
+fn real_and_invented_prices_never_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
+    assert!(running.interrupt().success());
+    let file = folder.path().join("ticks.jsonl");
+    fs::write(&file, "").unwrap();
+    let said = refused(&["replay", file.to_str().unwrap(), "--data", folder.path().to_str().unwrap()]);
+    assert!(said.contains("simulated") && said.contains("--data"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_there_or_cannot_be_understood_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let said = refused(&["replay", "/nowhere/ticks.csv", "--data", data.to_str().unwrap()]);
+    assert!(said.contains("/nowhere/ticks.csv"), "{said}");
+    let file = folder.path().join("prose.txt");
+    fs::write(&file, "It was a dark and stormy night.\n").unwrap();
+    let said = refused(&["replay", file.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    assert!(said.contains("prose.txt"), "{said}");
+}
+
+#[test]
+fn questions_without_an_instance_say_how_to_start_one() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let said = refused(&["status", "--url", &format!("http://{free}")]);
+    assert!(said.contains("tapedeck run"), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let said = refused(&["topics", "--data", folder.path().to_str().unwrap()]);
+    assert!(said.contains("no event log"), "{said}");
+}

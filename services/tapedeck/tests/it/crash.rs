@@ -1,0 +1,107 @@
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use event_log::TopicPartition;
+use live_store::TickQuery;
+use serde_json::Value;
+
+use crate::process::{Running, wait_until};
+
+type Identity = (String, String, u64);
+
+/// What the log holds: every acknowledged tick, and perhaps some that were stored but not acknowledged any more.
+async fn logged(url: &str) -> Vec<Identity> {
+    let log = event_log::open(url).await.unwrap();
+    let mut all = Vec::new();
+    for info in log.topics().await.unwrap() {
+        if ![topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES].contains(&info.name.as_str()) {
+            continue;
+        }
+        for (partition, (first, next)) in (0..).zip(&info.partitions) {
+            let place = TopicPartition { topic: info.name.as_str().into(), partition };
+            let mut offset = *first;
+            while offset < *next {
+                let messages = log.read(&place, offset, 5_000).await.unwrap();
+                offset = messages.last().expect("records are readable up to the end").position.offset + 1;
+                for message in messages {
+                    let tick: Value = serde_json::from_slice(&message.payload).unwrap();
+                    all.push((
+                        tick["source"].as_str().unwrap().to_owned(),
+                        tick["symbol"].as_str().unwrap().to_owned(),
+                        tick["seq"].as_u64().unwrap(),
+                    ));
+                }
+            }
+        }
+    }
+    all
+}
+
+async fn stored(url: &str) -> Vec<Identity> {
+    let store = live_store::open(url).await.unwrap();
+    let mut all = Vec::new();
+    for newest in store.latest_ticks().await.unwrap() {
+        let mut query = TickQuery {
+            symbol: newest.tick.symbol,
+            from: DateTime::UNIX_EPOCH,
+            to: Utc::now() + TimeDelta::days(1),
+            limit: 5_000,
+            cursor: None,
+        };
+        loop {
+            let page = store.ticks(&query).await.unwrap();
+            let identity =
+                |tick: &market::Tick| (tick.source.to_string(), tick.symbol.to_string(), tick.seq);
+            all.extend(page.ticks.iter().map(|stored| identity(&stored.tick)));
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() {
+                break;
+            }
+        }
+    }
+    all
+}
+
+fn url(data: &Path, file: &str) -> String {
+    format!("sqlite:{}", data.join(file).display())
+}
+
+fn total(running: &Running, figure: &str) -> f64 {
+    let system = running.get("/v1/system");
+    let processes = system["processes"].as_array().cloned().unwrap_or_default();
+    processes.iter().filter_map(|process| process["figures"][figure].as_f64()).sum()
+}
+
+#[test]
+fn killed_again_and_again_at_any_moment_it_loses_nothing_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["--provider", "simulated", "--rate", "5000", "--seed", "3", "--watchlist", "AAPL,MSFT,BTC/USDT,ETH/USDT"];
+    for round in 0..5_u64 {
+        let running = Running::start(folder.path(), &args);
+        wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);
+        // At another moment of the batch each time.
+        let moment = Instant::now() + Duration::from_millis(137 * (round + 1) % 400);
+        wait_until("the moment has come", || Instant::now() >= moment);
+        running.kill_9();
+    }
+    // Started once more, it stores what was left in the log; then it leaves in good order.
+    let running = Running::start(folder.path(), &args);
+    wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);
+    assert!(running.interrupt().success());
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (logged, stored) = runtime.block_on(async {
+        (logged(&url(folder.path(), "log.db")).await, stored(&url(folder.path(), "store.db")).await)
+    });
+    assert!(logged.len() > 1_000, "only {} ticks", logged.len());
+    let (in_log, in_store): (BTreeSet<_>, BTreeSet<_>) = (logged.iter().collect(), stored.iter().collect());
+    assert_eq!(in_log.len(), logged.len(), "the producer never said one identity twice");
+    assert_eq!(in_store.len(), stored.len(), "no tick is stored twice");
+    let lost: Vec<_> = in_log.difference(&in_store).take(3).collect();
+    assert!(lost.is_empty(), "{} in the log, {} stored; lost: {lost:?}", in_log.len(), in_store.len());
+    assert_eq!(in_log, in_store);
+}

@@ -1,0 +1,68 @@
+//! Keeps the direction of dependencies: services -> io crates -> topics -> market.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// The workspace's packages with the names of all packages each depends on, tests left out.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
+    let named = |package: &cargo_metadata::Package| {
+        let normal = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
+        (package.name.to_string(), normal.map(|dependency| dependency.name.clone()).collect())
+    };
+    metadata.packages.iter().map(named).collect()
+}
+
+const SERVICES: [&str; 4] = ["consumer", "producer", "tapedeck", "web"];
+
+#[test]
+fn services_never_depend_on_services_but_tapedeck_on_all() {
+    for (package, needs) in dependencies() {
+        let services: Vec<&str> = SERVICES.into_iter().filter(|service| needs.contains(*service)).collect();
+        match package.as_str() {
+            "tapedeck" => assert_eq!(services, ["consumer", "producer", "web"]),
+            "benches" => {}
+            _ => assert!(services.is_empty(), "{package} depends on {services:?}"),
+        }
+    }
+}
+
+#[test]
+fn libraries_point_one_way() {
+    // Each may use those before it.
+    let order = ["market", "topics", "live-store", "event-log", "service-runtime"];
+    let all = dependencies();
+    for (place, library) in order.iter().enumerate() {
+        let ours: Vec<&str> = order.into_iter().filter(|other| all[*library].contains(*other)).collect();
+        for other in ours {
+            let below = order.iter().position(|name| *name == other).unwrap();
+            assert!(below < place, "{library} must not depend on {other}");
+        }
+    }
+    assert!(!all["event-log"].contains("market"), "the event log knows bytes only");
+    assert!(!all["event-log"].contains("topics"), "the event log knows bytes only");
+}
+
+#[test]
+fn only_the_adapters_know_their_servers() {
+    for (package, needs) in dependencies() {
+        if !["event-log", "benches"].contains(&package.as_str()) {
+            assert!(!needs.contains("rdkafka"), "{package} depends on rdkafka");
+        }
+        if !["event-log", "live-store"].contains(&package.as_str()) {
+            assert!(!needs.contains("sqlx"), "{package} depends on sqlx");
+        }
+    }
+}
+
+#[test]
+fn the_market_does_no_io() {
+    for package in ["market", "topics"] {
+        let needs = &dependencies()[package];
+        for io in ["tokio", "reqwest", "sqlx", "axum", "tracing"] {
+            assert!(!needs.contains(io), "{package} depends on {io}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The real binary, from the outside.
+
+mod bad_input;
+mod crash;
+mod dependencies;
+mod process;
+mod replays;
+mod server_kafka;
+mod whole_path;

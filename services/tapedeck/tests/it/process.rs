@@ -1,0 +1,126 @@
+//! A running `tapedeck`, and questions to it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// How long a test waits for what must come.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) fn tapedeck() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tapedeck"));
+    // What the person who runs the tests has set must not reach the process.
+    for name in ["LOG_URL", "STORE_URL", "LISTEN", "WATCHLIST", "PROVIDERS", "DATA", "RUST_LOG", "TAPEDECK_URL"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn output(args: &[&str]) -> Output {
+    tapedeck().args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// `tapedeck run`, killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) url: String,
+}
+
+impl Running {
+    /// Starts it on a free port and waits until every part of it is up.
+    pub(crate) fn start(data: &Path, args: &[&str]) -> Self {
+        let mut child = tapedeck()
+            .args(["run", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = loop {
+            let line = lines.next().expect("tapedeck ended before it said where its pages are").unwrap();
+            if let Some(rest) = line.trim().strip_prefix("pages") {
+                break rest.split_whitespace().next().unwrap().to_owned();
+            }
+        };
+        // Drained in the background, so that the process never blocks on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let running = Self { child, url };
+        wait_until("every part is up", || running.try_get("/readyz").is_some());
+        running
+    }
+
+    /// `None` unless the answer is 200 and JSON.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Value> {
+        let body = get(&format!("{}{path}", self.url)).ok()?;
+        serde_json::from_str(&body).ok()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Value {
+        self.try_get(path).unwrap_or_else(|| panic!("GET {path} was no success"))
+    }
+
+    pub(crate) fn kill_9(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ctrl-C, and wait.
+    pub(crate) fn interrupt(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it did not end after Ctrl-C");
+            std::thread::sleep(Duration::from_millis(20)); // up to the deadline
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The body of a 200 answer; a plain HTTP/1.0 question needs no client.
+fn get(url: &str) -> std::io::Result<String> {
+    use std::{io::Write, net::TcpStream};
+    let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap_or_default();
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    if head.split_whitespace().nth(1) == Some("200") {
+        Ok(body.to_owned())
+    } else {
+        Err(std::io::Error::other(head.lines().next().unwrap_or_default().to_owned()))
+    }
+}
+
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20)); // up to the deadline
+    }
+}

@@ -1,0 +1,65 @@
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::process::{Running, output, stderr};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../producer/tests/fixtures").join(name)
+}
+
+fn replay(data: &Path, file: &Path) -> String {
+    let played = output(&["replay", file.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    assert!(played.status.success(), "{}", stderr(&played));
+    String::from_utf8(played.stdout).unwrap()
+}
+
+fn bars(running: &Running, symbol: &str) -> Vec<Value> {
+    running.get(&format!("/v1/candles?symbol={symbol}&interval=1m"))["candles"].as_array().unwrap().clone()
+}
+
+#[test]
+fn recorded_frames_show_their_real_prices_and_a_second_replay_adds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["coinbase_ws.jsonl", "binance_stream.jsonl"] {
+        replay(folder.path(), &fixture(file));
+    }
+    let empty = folder.path().join("empty.csv");
+    std::fs::write(&empty, "symbol,timestamp,price,volume,open,high,low,change_percent,source,received_at,seq\n").unwrap();
+    let watch = ["--provider", "replay", "--file", empty.to_str().unwrap()];
+
+    let running = Running::start(folder.path(), &watch);
+    let ticks = running.get("/v1/ticks?symbol=BAND-GBP&limit=1000")["ticks"].as_array().unwrap().clone();
+    assert!(!ticks.is_empty());
+    assert_eq!(ticks[0]["price"], 14.7775, "the first recorded price: {}", ticks[0]);
+    assert_eq!(ticks[0]["timestamp"].as_str().unwrap()[..19], *"2021-04-17T16:43:30");
+    let band = bars(&running, "BAND-GBP");
+    assert_eq!(band[0]["time"], "2021-04-17T16:43:00Z", "{band:?}");
+    assert!(!bars(&running, "NKNUSDT").is_empty());
+    assert!(running.interrupt().success());
+
+    replay(folder.path(), &fixture("coinbase_ws.jsonl"));
+    let running = Running::start(folder.path(), &watch);
+    let again = running.get("/v1/ticks?symbol=BAND-GBP&limit=1000")["ticks"].as_array().unwrap().clone();
+    assert_eq!(again, ticks);
+    let prices = |bars: &[Value]| -> Vec<[Value; 5]> {
+        bars.iter().map(|bar| ["time", "open", "high", "low", "close"].map(|field| bar[field].clone())).collect()
+    };
+    assert_eq!(prices(&bars(&running, "BAND-GBP")), prices(&band));
+}
+
+#[test]
+fn a_bad_line_is_named_and_the_rest_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ticks.jsonl");
+    let good = r#"{"symbol":"AAPL","timestamp":"2026-01-13T15:30:00Z","price":261.05,"volume":287051,"open":260.22,"high":261.35,"low":260.19,"change_percent":0.32,"source":"alpha_vantage","received_at":"2026-01-13T15:30:00.214Z","seq":1842}"#;
+    let bad = good.replace("261.05", "-1");
+    std::fs::write(&file, format!("{good}\n{bad}\n{}\n", good.replace("1842", "1843"))).unwrap();
+    let data = folder.path().join("data");
+    let played = output(&["replay", file.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    assert!(played.status.success());
+    let said = stderr(&played);
+    assert!(said.contains("ticks.jsonl") && said.contains("price must be above zero"), "{said}");
+    let printed = String::from_utf8(played.stdout).unwrap();
+    assert!(printed.contains("2 ticks"), "{printed}");
+}

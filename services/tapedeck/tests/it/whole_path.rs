@@ -1,0 +1,84 @@
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::process::{Running, output, tapedeck, wait_until};
+
+fn price(quotes: &Value) -> Option<f64> {
+    quotes.pointer("/quotes/0/price").and_then(Value::as_f64)
+}
+
+#[test]
+fn prices_move_candles_are_there_at_once_and_ctrl_c_leaves_cleanly() {
+    let folder = tempfile::tempdir().unwrap();
+    let running =
+        Running::start(folder.path(), &["--provider", "simulated", "--rate", "100", "--watchlist", "AAPL,BTC/USDT"]);
+    wait_until("AAPL has a price", || price(&running.get("/v1/quotes?symbols=AAPL")).is_some());
+    let first = price(&running.get("/v1/quotes?symbols=AAPL"));
+    wait_until("the price moves", || price(&running.get("/v1/quotes?symbols=AAPL")) != first);
+
+    let candles = || running.get("/v1/candles?symbol=BTCUSDT&interval=1m");
+    wait_until("a day of history is there", || {
+        candles()["candles"].as_array().is_some_and(|bars| bars.len() >= 500)
+    });
+    let bars = candles();
+    let newest = bars["candles"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(newest["final"], false, "the bar in progress comes last: {newest}");
+    assert_eq!(bars["symbol"], "BTC/USDT");
+
+    let shown = tapedeck().args(["status", "--json", "--url", &running.url]).output().unwrap();
+    let system: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert!(system["processes"].as_array().is_some_and(|processes| !processes.is_empty()), "{system}");
+    assert!(shown.status.success());
+    assert!(running.interrupt().success());
+}
+
+#[test]
+fn tail_follows_a_symbol() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let running =
+        Running::start(folder.path(), &["--provider", "simulated", "--rate", "50", "--watchlist", "AAPL"]);
+    let mut tail = tapedeck()
+        .args(["tail", "aapl", "--url", &running.url])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines: Vec<String> =
+        BufReader::new(tail.stdout.take().unwrap()).lines().take(20).map(Result::unwrap).collect();
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert!(lines.iter().all(|line| line.contains("AAPL") && line.contains("SIMULATED")), "{lines:?}");
+    let distinct: std::collections::BTreeSet<&String> = lines.iter().collect();
+    assert_eq!(distinct.len(), lines.len(), "no tick is shown twice");
+}
+
+#[test]
+fn topics_are_listed_and_peeked_at_while_an_instance_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let running =
+        Running::start(folder.path(), &["--provider", "simulated", "--rate", "100", "--watchlist", "AAPL"]);
+    wait_until("a tick is stored", || price(&running.get("/v1/quotes?symbols=AAPL")).is_some());
+    let list = output(&["topics", "--data", data, "list"]);
+    let text = String::from_utf8(list.stdout).unwrap();
+    for topic in ["stock-prices", "crypto-prices", "candles", "stock-prices.dlq", "service-status"] {
+        assert!(text.contains(topic), "{topic} is missing:\n{text}");
+    }
+    let peek = output(&["topics", "--data", data, "peek", "stock-prices", "--max", "3"]);
+    let text = String::from_utf8(peek.stdout).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!records.is_empty());
+    assert!(records.iter().all(|record| record["value"]["symbol"] == "AAPL"), "{text}");
+    let offsets = output(&["topics", "--data", data, "offsets"]);
+    assert!(String::from_utf8(offsets.stdout).unwrap().contains("stock-prices["));
+}
+
+#[test]
+fn completions_are_printed_for_the_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let printed = output(&["completions", shell]);
+        assert!(printed.status.success());
+        assert!(String::from_utf8(printed.stdout).unwrap().contains("tapedeck"));
+    }
+}

@@ -1,0 +1,62 @@
+//! The settings of the pages.
+
+use std::net::SocketAddr;
+
+use service_runtime::{LogFormat, LogSettings, StoreSettings, Watchlist};
+
+const DEFAULT_CONSUMER_GROUP: &str = "stock-consumer-group";
+
+/// Shows prices: pages, JSON under /v1, and live events.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "web", version)]
+pub struct WebArgs {
+    /// The event log.
+    #[command(flatten)]
+    pub log: LogSettings,
+    /// The live store.
+    #[command(flatten)]
+    pub store: StoreSettings,
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Symbols that have a place on the board before their first price: AAPL,BTC/USDT.
+    #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS")]
+    pub watchlist: Option<Watchlist>,
+    /// Consumer group whose lag the system page shows.
+    #[arg(long, env = "CONSUMER_GROUP", default_value = DEFAULT_CONSUMER_GROUP)]
+    pub consumer_group: String,
+    /// The pages' own settings.
+    #[command(flatten)]
+    pub web: WebConfig,
+}
+
+/// Where the pages answer, and what they show. What other services of the same process have a flag for is filled in
+/// by the caller.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WebConfig {
+    /// Where the pages answer.
+    #[arg(
+        long,
+        env = "LISTEN",
+        default_value = "127.0.0.1:5000",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub listen: SocketAddr,
+    /// Symbols that have a place on the board before their first price.
+    #[arg(skip)]
+    pub watchlist: Option<Watchlist>,
+    /// Consumer group whose lag the system page shows.
+    #[arg(skip = DEFAULT_CONSUMER_GROUP.to_owned())]
+    pub consumer_group: String,
+}
+
+impl WebArgs {
+    /// The settings with everything filled in.
+    pub fn into_config(self) -> WebConfig {
+        WebConfig {
+            watchlist: self.watchlist,
+            consumer_group: self.consumer_group,
+            ..self.web
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Prices to look at: pages, JSON under `/v1`, and live events.
+//!
+//! Pages are rendered here and readable without JavaScript; scripts add what lives. All of them, and the JSON, show
+//! the same numbers: the picture in memory, and the store behind it.
+
+mod bar;
+mod config;
+mod day;
+mod format;
+mod live;
+mod metrics;
+mod pace;
+mod params;
+mod picture;
+mod pipeline;
+mod problem;
+mod quote;
+mod routes;
+mod seed;
+mod session;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use chrono::Utc;
+use service_runtime::{Runtime, Tasks};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    live::{Live, Reader},
+    metrics::Metrics,
+    picture::Picture,
+    pipeline::Pipeline,
+    routes::App,
+};
+
+pub use config::{WebArgs, WebConfig};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1_024;
+/// Bytes that the system buffers for one connection: what a tab that reads nothing would find there, outdated.
+const SEND_BUFFER_BYTES: u32 = 128 * 1024;
+/// How long connections may take to end once the shutdown has begun; a tab that reads nothing never ends its own.
+const DRAIN_MS: u64 = 3_000;
+
+/// Takes the address, before anything else is started.
+///
+/// # Errors
+/// A port in use, named.
+#[expect(
+    clippy::unused_async,
+    reason = "the socket registers with the runtime that polls this"
+)]
+pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listening = || {
+        let socket = if listen.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+        socket.bind(listen)?;
+        socket.listen(BACKLOG)
+    };
+    listening()
+        .with_context(|| format!("cannot listen on {listen}; choose another address with --listen (LISTEN)"))
+}
+
+/// Serves until the shutdown, then ends what is open.
+///
+/// # Errors
+/// A log or a store that fails for good.
+pub async fn run(config: WebConfig, listener: TcpListener, runtime: Runtime) -> anyhow::Result<()> {
+    service_runtime::install_metrics()?;
+    let metrics = Metrics::new(&runtime.status);
+    let watched = config
+        .watchlist
+        .as_ref()
+        .map_or(&[][..], |watchlist| watchlist.symbols());
+    let boot = format!("{:x}", Utc::now().timestamp_micros());
+    let live = Arc::new(Live::new(boot, Picture::new(watched), Pipeline::default()));
+
+    let reader = Reader::join(Arc::clone(&live), &runtime, Arc::clone(&metrics.unreadable)).await?;
+    let app = App::new(Arc::clone(&live), metrics, runtime.clone());
+    let mut tasks = Tasks::new(runtime.shutdown.clone());
+    // The live topics first, then the store: what lies between is seen twice rather than never.
+    tasks.spawn("web live prices", reader.run(runtime.clone()));
+    seed::first(&live, &*runtime.store, Utc::now())
+        .await
+        .context("the live store cannot be read")?;
+    tasks.spawn("web pages", serve(listener, app, runtime.shutdown.clone()));
+    tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
+    tasks.spawn("web history", seed::again(Arc::clone(&live), runtime.clone()));
+    tasks.spawn(
+        "web pipeline",
+        pipeline::watch(live, runtime, config.consumer_group),
+    );
+    tasks.join().await
+}
+
+async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let server =
+        axum::serve(listener, routes::router(app)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let deadline = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(Duration::from_millis(DRAIN_MS)).await;
+    };
+    tokio::select! {
+        ended = server.into_future() => ended.context("the web server failed"),
+        () = deadline => Ok(()),
+    }
+}

@@ -1,0 +1,235 @@
+//! Keeps the picture up to date: reads the live topics, puts changes into words, and wakes the tabs.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use chrono::Utc;
+use event_log::{Event, EventLog, Message, StartAt, Subscription, TopicPartition};
+use service_runtime::{Component, Meter, Runtime};
+use tokio::sync::watch;
+use topics::{candle, status, tick};
+
+use crate::{picture::Picture, pipeline::Pipeline};
+
+/// Changes are put into words this often.
+const FLUSH_INTERVAL_MS: u64 = 40;
+/// Most messages taken in at once.
+const MAX_MESSAGES: usize = 5_000;
+/// Longest wait for messages.
+const MAX_WAIT_MS: u64 = 250;
+/// Between two tries while the log is away.
+const RETRY_MS: u64 = 500;
+/// Heartbeats older than so many records are not asked for.
+const STATUS_HISTORY: u64 = 64;
+
+/// The topics that are watched.
+pub(crate) const TOPICS: [&str; 4] = [
+    tick::STOCK_PRICES,
+    tick::CRYPTO_PRICES,
+    candle::TOPIC,
+    status::TOPIC,
+];
+
+/// The picture and the pipeline, shared by all requests.
+pub(crate) struct Live {
+    /// Tells one life of this process from the next: versions count from 1 in each.
+    pub(crate) boot: String,
+    picture: Mutex<Picture>,
+    pipeline: Mutex<Pipeline>,
+    version: watch::Sender<u64>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is inside is replaced field by field and valid after each: a panic elsewhere must not end the pages.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    pub(crate) fn new(boot: String, picture: Picture, pipeline: Pipeline) -> Self {
+        Self {
+            boot,
+            picture: Mutex::new(picture),
+            pipeline: Mutex::new(pipeline),
+            version: watch::Sender::new(0),
+        }
+    }
+
+    /// Never held across an await.
+    pub(crate) fn picture(&self) -> MutexGuard<'_, Picture> {
+        locked(&self.picture)
+    }
+
+    /// Never held across an await.
+    pub(crate) fn pipeline(&self) -> MutexGuard<'_, Pipeline> {
+        locked(&self.pipeline)
+    }
+
+    /// Wakes at every change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    fn flush(&self) {
+        let mut picture = self.picture();
+        if picture.flush(Utc::now()) {
+            let version = picture.version();
+            drop(picture);
+            self.version.send_replace(version);
+        }
+    }
+}
+
+/// Puts changes into words until the shutdown.
+pub(crate) async fn flush(live: Arc<Live>, runtime: Runtime) -> anyhow::Result<()> {
+    let mut due = tokio::time::interval(Duration::from_millis(FLUSH_INTERVAL_MS));
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = runtime.shutdown.cancelled() => return Ok(()),
+            _ = due.tick() => live.flush(),
+        }
+    }
+}
+
+/// Reads the live topics, each partition from its end on.
+pub(crate) struct Reader {
+    live: Arc<Live>,
+    log: Arc<dyn EventLog>,
+    subscription: Box<dyn Subscription>,
+    /// Where to go on when a partition is assigned again.
+    next_offsets: BTreeMap<TopicPartition, u64>,
+    health: Component,
+    unreadable: Arc<Meter>,
+}
+
+impl Reader {
+    /// Joins a group of its own, and stands at the end of every partition when this returns.
+    ///
+    /// # Errors
+    /// A log that refuses.
+    pub(crate) async fn join(
+        live: Arc<Live>,
+        runtime: &Runtime,
+        unreadable: Arc<Meter>,
+    ) -> anyhow::Result<Self> {
+        let health = runtime.status.component("live prices");
+        let group = format!("web-{}", live.boot);
+        let subscription = runtime
+            .log
+            .subscribe(&group, &TOPICS)
+            .await
+            .with_context(|| format!("cannot join the group {group}"))?;
+        let log = Arc::clone(&runtime.log);
+        Ok(Self {
+            live,
+            log,
+            subscription,
+            next_offsets: BTreeMap::new(),
+            health,
+            unreadable,
+        })
+    }
+
+    /// Reads until the shutdown.
+    pub(crate) async fn run(mut self, runtime: Runtime) -> anyhow::Result<()> {
+        loop {
+            let next = self
+                .subscription
+                .next(MAX_MESSAGES, Duration::from_millis(MAX_WAIT_MS));
+            let taken = tokio::select! {
+                () = runtime.shutdown.cancelled() => return Ok(()),
+                event = next => match event {
+                    Ok(event) => self.take(event).await,
+                    Err(error) => Err(error),
+                },
+            };
+            match taken {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => {
+                    self.health.down(&error.to_string());
+                    tokio::select! {
+                        () = runtime.shutdown.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(Duration::from_millis(RETRY_MS)) => {}
+                    }
+                }
+                Err(error) => return Err(error).context("the live topics cannot be read"),
+            }
+        }
+    }
+
+    async fn take(&mut self, event: Event) -> event_log::Result<()> {
+        match event {
+            Event::Assigned(partitions) => {
+                for partition in partitions {
+                    let start = match self.next_offsets.get(&partition) {
+                        Some(next) => StartAt::Offset(*next),
+                        None if &*partition.topic == status::TOPIC => {
+                            last_heartbeats(&*self.log, &partition).await?
+                        }
+                        None => StartAt::End,
+                    };
+                    self.subscription.seek(&partition, start).await?;
+                }
+                self.health.up("reads the live topics");
+            }
+            Event::Revoked(_) => {}
+            Event::Messages(messages) => {
+                self.health.up("reads the live topics");
+                self.read(&messages);
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, messages: &[Message]) {
+        let now = Utc::now();
+        let mut unreadable = 0;
+        // One lock for many messages, and let go before the next are waited for.
+        let mut picture = self.live.picture();
+        for message in messages {
+            let read = match &*message.position.topic_partition.topic {
+                status::TOPIC => match status::decode(&message.payload) {
+                    Ok(heartbeat) => {
+                        self.live.pipeline().take_heartbeat(heartbeat);
+                        true
+                    }
+                    Err(_) => false,
+                },
+                candle::TOPIC => candle::decode(&message.payload)
+                    .map(|bar| picture.apply_candle(&bar))
+                    .is_ok(),
+                _ => tick::decode(&message.payload, now)
+                    .map(|tick| picture.apply_tick(&tick, now))
+                    .is_ok(),
+            };
+            unreadable += u64::from(!read);
+        }
+        drop(picture);
+        // The consumer makes dead letters of them; here they are only counted.
+        self.unreadable.add(unreadable);
+        for message in messages {
+            let position = &message.position;
+            match self.next_offsets.get_mut(&position.topic_partition) {
+                Some(next) => *next = position.offset + 1,
+                None => {
+                    self.next_offsets
+                        .insert(position.topic_partition.clone(), position.offset + 1);
+                }
+            }
+        }
+    }
+}
+
+/// The last heartbeats say at once who is there.
+async fn last_heartbeats(log: &dyn EventLog, partition: &TopicPartition) -> event_log::Result<StartAt> {
+    let topics = log.topics().await?;
+    let status = topics.iter().find(|topic| topic.name == status::TOPIC);
+    let ends = status.and_then(|topic| topic.partitions.get(partition.partition as usize));
+    Ok(ends.map_or(StartAt::End, |(first, end)| {
+        StartAt::Offset(end.saturating_sub(STATUS_HISTORY).max(*first))
+    }))
+}

@@ -1,0 +1,16 @@
+//! The pages as a process of their own.
+
+use clap::Parser;
+use service_runtime::{Tasks, heartbeat, start};
+use web::{WebArgs, bind, run};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = WebArgs::parse();
+    let listener = bind(args.web.listen).await?;
+    let runtime = start("web", args.log_format, &args.log, &args.store).await?;
+    let mut tasks = Tasks::new(runtime.shutdown.clone());
+    tasks.spawn("heartbeat", heartbeat(runtime.clone()));
+    tasks.spawn("web", run(args.into_config(), listener, runtime));
+    tasks.join().await
+}

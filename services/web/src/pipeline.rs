@@ -1,0 +1,314 @@
+//! How the whole pipeline is doing: heartbeats of every process, topics, lag. Read by `/system` and `/v1/system`.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use event_log::{DEAD_LETTER_SUFFIX, EventLog, PartitionLag, TopicInfo};
+use serde::Serialize;
+use service_runtime::Runtime;
+use tokio::time::timeout;
+use topics::{
+    status::{ComponentState, ServiceStatus},
+    tick,
+};
+
+use crate::live::Live;
+
+/// Between two looks at the log.
+const LOOK_INTERVAL_MS: u64 = 2_000;
+/// Longest one look may take.
+const LOOK_TIMEOUT_MS: u64 = 5_000;
+/// Rates are taken over about so many looks.
+const RATE_LOOKS: usize = 6;
+/// A process that has said nothing for so long is not shown any more.
+const FORGOTTEN_MINUTES: i64 = 5;
+/// A process that has said nothing for so long is silent.
+const SILENT_SECONDS: i64 = 10;
+/// Most processes kept in mind.
+const MAX_PROCESSES: usize = 64;
+
+/// Names in heartbeats that the pages show by themselves.
+const STORED_STEM: &str = "tapedeck_feed_stored";
+/// The same for what browsers measured.
+const SCREEN_STEM: &str = "tapedeck_feed_screen";
+
+/// The pipeline as last seen.
+#[derive(Default)]
+pub(crate) struct Pipeline {
+    heartbeats: BTreeMap<String, ServiceStatus>,
+    topics: Vec<TopicInfo>,
+    lags: Vec<PartitionLag>,
+    /// When, and the ends of all topics then; oldest first.
+    ends: VecDeque<(DateTime<Utc>, BTreeMap<String, u64>)>,
+    /// Why the log could not be looked at; none while it can.
+    trouble: Option<String>,
+}
+
+/// The figures of the system page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct System {
+    pub(crate) at: DateTime<Utc>,
+    /// Why the log could not be asked; its figures are then old.
+    pub(crate) trouble: Option<String>,
+    pub(crate) feeds: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) topics: Vec<Topic>,
+    /// Published to the tick topics, per second.
+    pub(crate) ticks_per_second: f64,
+    /// Stored for the first time, per second.
+    pub(crate) stored_per_second: f64,
+    pub(crate) stored_total: f64,
+    pub(crate) candles_closed_total: f64,
+    /// Records of the tick topics that the consumer has not committed.
+    pub(crate) lag: u64,
+    /// Records in all dead-letter topics.
+    pub(crate) dead_letters: u64,
+    pub(crate) feed_stored: Option<Quantiles>,
+    pub(crate) feed_screen: Option<Quantiles>,
+    pub(crate) sse_connections: usize,
+    pub(crate) symbols: usize,
+}
+
+/// One part of a process.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Part {
+    pub(crate) service: String,
+    pub(crate) name: String,
+    pub(crate) state: ComponentState,
+    pub(crate) detail: String,
+    pub(crate) since: DateTime<Utc>,
+}
+
+/// One process.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Process {
+    pub(crate) service: String,
+    pub(crate) instance: String,
+    pub(crate) version: String,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) last_heard: DateTime<Utc>,
+    /// It has said nothing for ten seconds.
+    pub(crate) silent: bool,
+    pub(crate) figures: BTreeMap<String, f64>,
+}
+
+/// One topic.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Topic {
+    pub(crate) name: String,
+    pub(crate) partitions: usize,
+    /// Records kept.
+    pub(crate) records: u64,
+    /// Records published per second.
+    pub(crate) per_second: f64,
+    /// Records that the consumer has not committed; none for topics it does not count.
+    pub(crate) lag: Option<u64>,
+}
+
+/// Of the last minute, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Quantiles {
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) count: f64,
+}
+
+impl Quantiles {
+    fn of(figures: &BTreeMap<String, f64>, stem: &str) -> Option<Self> {
+        let figure = |suffix: &str| figures.get(&format!("{stem}_{suffix}")).copied();
+        Some(Self {
+            p50_ms: figure("p50_ms")?,
+            p99_ms: figure("p99_ms")?,
+            count: figure("count").unwrap_or(0.0),
+        })
+    }
+}
+
+impl Pipeline {
+    /// What a process said of itself; an older word of the same process changes nothing.
+    pub(crate) fn take_heartbeat(&mut self, heartbeat: ServiceStatus) {
+        if self
+            .heartbeats
+            .get(&heartbeat.instance)
+            .is_some_and(|known| known.at > heartbeat.at)
+        {
+            return;
+        }
+        self.heartbeats.insert(heartbeat.instance.clone(), heartbeat);
+        while self.heartbeats.len() > MAX_PROCESSES {
+            let oldest = self
+                .heartbeats
+                .values()
+                .min_by_key(|known| known.at)
+                .map(|known| known.instance.clone());
+            oldest.and_then(|instance| self.heartbeats.remove(&instance));
+        }
+    }
+
+    fn take_look(&mut self, look: Result<(Vec<TopicInfo>, Vec<PartitionLag>), String>, now: DateTime<Utc>) {
+        let (topics, lags) = match look {
+            Ok(seen) => seen,
+            Err(reason) => {
+                self.trouble = Some(reason);
+                return;
+            }
+        };
+        let ends = topics.iter().map(|topic| {
+            (
+                topic.name.clone(),
+                topic.partitions.iter().map(|(_, end)| end).sum(),
+            )
+        });
+        self.ends.push_back((now, ends.collect()));
+        if self.ends.len() > RATE_LOOKS {
+            self.ends.pop_front();
+        }
+        (self.topics, self.lags, self.trouble) = (topics, lags, None);
+    }
+
+    fn rate(&self, topic: &str) -> f64 {
+        let (Some((then, earlier)), Some((now, later))) = (self.ends.front(), self.ends.back()) else {
+            return 0.0;
+        };
+        let seconds = (*now - *then).as_seconds_f64();
+        let published = later
+            .get(topic)
+            .unwrap_or(&0)
+            .saturating_sub(*earlier.get(topic).unwrap_or(&0));
+        if seconds > 0.0 {
+            published as f64 / seconds
+        } else {
+            0.0
+        }
+    }
+
+    fn topic(&self, topic: &TopicInfo) -> Topic {
+        let lags = self
+            .lags
+            .iter()
+            .filter(|lag| *lag.topic_partition.topic == *topic.name)
+            .map(|lag| lag.lag);
+        Topic {
+            name: topic.name.clone(),
+            partitions: topic.partitions.len(),
+            records: topic
+                .partitions
+                .iter()
+                .map(|(first, end)| end.saturating_sub(*first))
+                .sum(),
+            per_second: self.rate(&topic.name),
+            lag: lags.reduce(|sum, lag| sum + lag),
+        }
+    }
+
+    /// Everything for the page, as of `now`; `own` are the figures of this very process.
+    pub(crate) fn system(
+        &mut self,
+        own: &ServiceStatus,
+        symbols: usize,
+        sse: usize,
+        now: DateTime<Utc>,
+    ) -> System {
+        self.take_heartbeat(own.clone());
+        self.heartbeats
+            .retain(|_, known| now - known.at < TimeDelta::minutes(FORGOTTEN_MINUTES));
+        let is_silent = |known: &ServiceStatus| now - known.at > TimeDelta::seconds(SILENT_SECONDS);
+        let talking = || self.heartbeats.values().filter(|known| !is_silent(known));
+        let (feeds, parts): (Vec<Part>, Vec<Part>) = talking()
+            .flat_map(parts_of)
+            .partition(|part| part.name.starts_with("feed "));
+        let sum = |name: &str| talking().filter_map(|known| known.figures.get(name)).sum::<f64>();
+        let slowest = |stem: &str| {
+            let all = talking().filter_map(|known| Quantiles::of(&known.figures, stem));
+            all.max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms))
+        };
+        let topics: Vec<Topic> = self.topics.iter().map(|topic| self.topic(topic)).collect();
+        let ticks = |topic: &&Topic| [tick::STOCK_PRICES, tick::CRYPTO_PRICES].contains(&topic.name.as_str());
+        System {
+            at: now,
+            trouble: self.trouble.clone(),
+            ticks_per_second: topics.iter().filter(ticks).map(|topic| topic.per_second).sum(),
+            stored_per_second: sum("tapedeck_ticks_stored_per_second"),
+            stored_total: sum("tapedeck_ticks_stored_total"),
+            candles_closed_total: sum("tapedeck_candles_closed_total"),
+            lag: topics.iter().filter(ticks).filter_map(|topic| topic.lag).sum(),
+            dead_letters: topics
+                .iter()
+                .filter(|topic| topic.name.ends_with(DEAD_LETTER_SUFFIX))
+                .map(|topic| topic.records)
+                .sum(),
+            feed_stored: slowest(STORED_STEM),
+            feed_screen: slowest(SCREEN_STEM),
+            processes: self
+                .heartbeats
+                .values()
+                .map(|known| process(known, is_silent(known)))
+                .collect(),
+            feeds,
+            parts,
+            topics,
+            sse_connections: sse,
+            symbols,
+        }
+    }
+}
+
+fn parts_of(status: &ServiceStatus) -> impl Iterator<Item = Part> + '_ {
+    status.components.iter().map(|component| Part {
+        service: status.service.clone(),
+        name: component.name.clone(),
+        state: component.state,
+        detail: component.detail.clone(),
+        since: component.since,
+    })
+}
+
+fn process(status: &ServiceStatus, silent: bool) -> Process {
+    Process {
+        service: status.service.clone(),
+        instance: status.instance.clone(),
+        version: status.version.clone(),
+        started_at: status.started_at,
+        last_heard: status.at,
+        silent,
+        figures: status.figures.clone(),
+    }
+}
+
+/// Looks at the log every two seconds until the shutdown.
+pub(crate) async fn watch(live: Arc<Live>, runtime: Runtime, group: String) -> anyhow::Result<()> {
+    let mut due = tokio::time::interval(Duration::from_millis(LOOK_INTERVAL_MS));
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = runtime.shutdown.cancelled() => return Ok(()),
+            _ = due.tick() => {}
+        }
+        let looked = timeout(
+            Duration::from_millis(LOOK_TIMEOUT_MS),
+            look(&*runtime.log, &group),
+        );
+        let look = tokio::select! {
+            () = runtime.shutdown.cancelled() => return Ok(()),
+            look = looked => look.unwrap_or_else(|_| Err(format!("no answer within {LOOK_TIMEOUT_MS} ms"))),
+        };
+        if let Err(reason) = &look {
+            tracing::warn!(reason, "the log could not be asked for its topics and lag");
+        }
+        live.pipeline().take_look(look, Utc::now());
+    }
+}
+
+async fn look(log: &dyn EventLog, group: &str) -> Result<(Vec<TopicInfo>, Vec<PartitionLag>), String> {
+    let topics = log.topics().await.map_err(|error| error.to_string())?;
+    let lags = log
+        .lag(group, &[tick::STOCK_PRICES, tick::CRYPTO_PRICES])
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok((topics, lags))
+}

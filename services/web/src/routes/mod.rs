@@ -1,0 +1,104 @@
+//! Which path is answered by what.
+
+pub(crate) mod assets;
+mod events;
+mod pages;
+mod system;
+mod v1;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware,
+    routing::{get, post},
+};
+use service_runtime::{Runtime, admin_routes};
+use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+
+use crate::{
+    live::Live,
+    metrics::{Metrics, count_request},
+    problem::wrong_method,
+};
+
+/// Longest time to the first byte of an answer.
+const ANSWER_TIMEOUT_MS: u64 = 15_000;
+/// Largest body of a request, in bytes.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// Only what this host serves; nothing inline.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
+    frame-ancestors 'none'";
+
+/// What every request needs.
+#[derive(Clone)]
+pub(crate) struct App {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    runtime: Runtime,
+    bundle: Arc<assets::Bundle>,
+    latency_budget: Arc<v1::LatencyBudget>,
+}
+
+impl App {
+    pub(crate) fn new(live: Arc<Live>, metrics: Arc<Metrics>, runtime: Runtime) -> Self {
+        let bundle = Arc::new(assets::Bundle::read());
+        Self {
+            live,
+            metrics,
+            runtime,
+            bundle,
+            latency_budget: Arc::default(),
+        }
+    }
+}
+
+/// Everything that the service answers.
+pub(crate) fn router(app: App) -> Router {
+    let pages = Router::new()
+        .route("/", get(pages::board))
+        .route("/symbols/{*symbol}", get(pages::symbol))
+        .route("/system", get(system::page))
+        .route("/events", get(events::events))
+        .route("/assets/{*file}", get(assets::asset))
+        .route("/favicon.svg", get(assets::favicon))
+        .route("/v1/symbols", get(v1::symbols))
+        .route("/v1/quotes", get(v1::quotes))
+        .route("/v1/ticks", get(v1::ticks))
+        .route("/v1/candles", get(v1::candles))
+        .route("/v1/system", get(system::figures))
+        .route("/v1/time", get(v1::time))
+        .route("/v1/screen-latency", post(v1::screen_latency))
+        .fallback(pages::not_found)
+        .method_not_allowed_fallback(wrong_method);
+    let header = |name: HeaderName, value| {
+        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+    };
+    pages
+        .with_state(app.clone())
+        .merge(admin_routes(Arc::clone(&app.runtime.status)))
+        .layer(middleware::from_fn_with_state((), count_request))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Duration::from_millis(ANSWER_TIMEOUT_MS),
+        ))
+        .layer(CompressionLayer::new())
+        .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(header(header::REFERRER_POLICY, "same-origin"))
+        .layer(header(
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ))
+        .layer(header(
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), geolocation=(), microphone=()",
+        ))
+        .layer(header(header::CACHE_CONTROL, "no-store"))
+}

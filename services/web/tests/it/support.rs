@@ -1,0 +1,282 @@
+//! A running service on a log and a store of its own.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use event_log::{NewRecord, TopicSpec};
+use futures_util::{Stream, StreamExt};
+use market::{Candle, CandleSource, Interval, Source, Symbol, Tick, TickFields, parse_decimal};
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+use service_runtime::{Runtime, Status};
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+use web::WebConfig;
+
+/// Anything that is waited for is there long before.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Suite {
+    pub(crate) runtime: Runtime,
+    pub(crate) address: String,
+    pub(crate) http: Client,
+    service: JoinHandle<anyhow::Result<()>>,
+    _dir: TempDir,
+}
+
+/// A log and a store with nothing in them.
+pub(crate) async fn empty_runtime(dir: &TempDir) -> Runtime {
+    let url = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
+    let log = event_log::open(&url("log.db")).await.expect("a log");
+    let topics = topics::ALL.map(|topic| TopicSpec {
+        name: topic.name.to_owned(),
+        partitions: topic.partitions,
+        retention: topic.retention,
+    });
+    log.ensure_topics(&topics).await.expect("topics");
+    let store = live_store::open(&url("store.db")).await.expect("a store");
+    let status = Status::new("web", "web-test", Utc::now());
+    Runtime {
+        log,
+        store,
+        status,
+        shutdown: CancellationToken::new(),
+    }
+}
+
+impl Suite {
+    pub(crate) async fn start() -> Self {
+        let dir = TempDir::new().expect("a folder");
+        let runtime = empty_runtime(&dir).await;
+        Self::over(runtime, dir, None).await
+    }
+
+    pub(crate) async fn over(runtime: Runtime, dir: TempDir, watchlist: Option<&str>) -> Self {
+        // The client is built for TLS although nothing here uses it; a second call finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = web::bind("127.0.0.1:0".parse().expect("an address"))
+            .await
+            .expect("a port");
+        let listen = listener.local_addr().expect("an address");
+        let config = WebConfig {
+            listen,
+            watchlist: watchlist.map(|list| list.parse().expect("a watch list")),
+            consumer_group: "stock-consumer-group".to_owned(),
+        };
+        let service = tokio::spawn(web::run(config, listener, runtime.clone()));
+        let http = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client");
+        let suite = Self {
+            runtime,
+            address: listen.to_string(),
+            http,
+            service,
+            _dir: dir,
+        };
+        suite
+            .until(async || suite.get("/readyz").await.status() == StatusCode::OK)
+            .await;
+        suite
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+        self.http.get(self.url(path)).send().await.expect("an answer")
+    }
+
+    pub(crate) async fn text(&self, path: &str) -> String {
+        self.get(path).await.text().await.expect("a text")
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.json().await.expect("JSON")
+    }
+
+    /// Waits until the condition holds.
+    pub(crate) async fn until(&self, mut condition: impl AsyncFnMut() -> bool) {
+        let held = async {
+            while !condition().await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(DEADLINE, held)
+            .await
+            .expect("the condition holds before the deadline");
+    }
+
+    /// Publishes ticks and waits until the last price of each symbol is shown.
+    pub(crate) async fn publish(&self, ticks: &[Tick]) {
+        let publisher = self.runtime.log.publisher().expect("a publisher");
+        for tick in ticks {
+            let mut payload = Vec::new();
+            topics::tick::encode(tick, &mut payload);
+            let topic = topics::tick::topic_for(tick.asset_class());
+            let receipt = publisher
+                .send(topic, vec![record(&tick.symbol, payload)])
+                .await
+                .expect("accepted");
+            drop(receipt);
+        }
+        publisher.flush().await.expect("durable");
+        let Some(last) = ticks.last() else { return };
+        let path = format!("/v1/quotes?symbols={}", last.symbol);
+        let price = market::decimal_to_f64(last.price);
+        self.until(async || self.json(&path).await["quotes"][0]["price"] == price)
+            .await;
+    }
+
+    pub(crate) async fn publish_candle(&self, candle: &Candle) {
+        let publisher = self.runtime.log.publisher().expect("a publisher");
+        let record = record(&candle.symbol, topics::candle::encode(candle));
+        publisher
+            .send(topics::candle::TOPIC, vec![record])
+            .await
+            .expect("accepted")
+            .durable()
+            .await
+            .expect("durable");
+    }
+
+    /// Shuts down and returns what the service returned.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.runtime.shutdown.cancel();
+        timeout(DEADLINE, self.service)
+            .await
+            .expect("it ends before the deadline")
+            .expect("no panic")
+    }
+}
+
+fn record(symbol: &Symbol, payload: Vec<u8>) -> NewRecord {
+    NewRecord {
+        key: Some(Bytes::from(symbol.to_string())),
+        payload: Bytes::from(payload),
+        headers: Vec::new(),
+        timestamp: Utc::now(),
+    }
+}
+
+pub(crate) fn symbol(text: &str) -> Symbol {
+    Symbol::parse(text).expect("a symbol")
+}
+
+/// A tick that was received when it happened.
+pub(crate) fn tick(name: &str, price: &str, at: DateTime<Utc>, seq: u64) -> Tick {
+    let decimal = |text| parse_decimal(text).expect("a decimal");
+    let price = decimal(price);
+    Tick::new(TickFields {
+        symbol: symbol(name),
+        timestamp: at,
+        price,
+        volume: decimal("1000"),
+        open: decimal("100"),
+        high: price.max(decimal("100")),
+        low: price.min(decimal("100")),
+        change_percent: 1.5,
+        source: Source::parse("binance").expect("a source"),
+        received_at: at,
+        seq,
+    })
+    .expect("a tick")
+}
+
+/// A closed one-minute bar of the provider, so many minutes ago.
+pub(crate) fn bar(name: &str, minutes_ago: i64, close: &str) -> Candle {
+    let close = parse_decimal(close).expect("a decimal");
+    Candle {
+        symbol: symbol(name),
+        interval: Interval::Minute,
+        time: Interval::Minute.floor(Utc::now()) - TimeDelta::minutes(minutes_ago),
+        open: close,
+        high: close,
+        low: close,
+        close,
+        volume: parse_decimal("10").expect("a decimal"),
+        ticks: 3,
+        source: "binance".parse::<CandleSource>().expect("a source"),
+        is_final: true,
+    }
+}
+
+/// An event as a browser sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) name: String,
+    pub(crate) data: Value,
+}
+
+/// Reads a stream of events.
+pub(crate) struct Events {
+    chunks: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    buffer: String,
+}
+
+impl Events {
+    pub(crate) async fn open(suite: &Suite, path: &str, last_id: Option<&str>) -> Self {
+        let mut request = suite.http.get(suite.url(path));
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self {
+            chunks: Box::pin(response.bytes_stream()),
+            buffer: String::new(),
+        }
+    }
+
+    /// The next event; `None` when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let event = parse(block);
+                self.buffer = rest.into();
+                match event {
+                    Some(event) => return Some(event),
+                    None => continue,
+                }
+            }
+            let chunk = timeout(DEADLINE, self.chunks.next())
+                .await
+                .expect("a chunk before the deadline")?;
+            self.buffer
+                .push_str(std::str::from_utf8(&chunk.ok()?).expect("UTF-8"));
+        }
+    }
+
+    /// The next event of this name.
+    pub(crate) async fn next_of(&mut self, name: &str) -> Event {
+        loop {
+            let event = self.next().await.expect("the stream goes on");
+            if event.name == name {
+                return event;
+            }
+        }
+    }
+}
+
+fn parse(block: &str) -> Option<Event> {
+    let field = |name: &str| {
+        block
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(|text| text.trim().to_owned())
+    };
+    let data = serde_json::from_str(&field("data:")?).expect("JSON");
+    Some(Event {
+        id: field("id:"),
+        name: field("event:")?,
+        data,
+    })
+}

@@ -1,0 +1,51 @@
+// The server's time, as well as a browser can know it: of several short requests the quickest tells how far the two
+// clocks are apart, to within half its round trip.
+
+const KEPT_SAMPLES = 8;
+const FIRST_SAMPLES = 4;
+const REPEAT_MS = 30_000;
+
+interface Sample {
+  roundTrip: number;
+  offset: number;
+}
+
+let samples: Sample[] = [];
+
+function local(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+async function sample(): Promise<void> {
+  const sent = local();
+  const response = await fetch("/v1/time", { cache: "no-store" });
+  const received = local();
+  const { time } = (await response.json()) as { time: string };
+  const offset = Date.parse(time) - (sent + received) / 2;
+  samples = [...samples, { roundTrip: received - sent, offset }].slice(-KEPT_SAMPLES);
+}
+
+/** Milliseconds since the epoch by the server's clock. */
+export function now(): number {
+  const best = samples.reduce<Sample | undefined>(
+    (best, next) => (best && best.roundTrip <= next.roundTrip ? best : next),
+    undefined,
+  );
+  return local() + (best?.offset ?? 0);
+}
+
+/** Whether `now` has been compared with the server's clock. */
+export function isSet(): boolean {
+  return samples.length > 0;
+}
+
+export async function keep(): Promise<void> {
+  for (let taken = 0; ; taken += 1) {
+    if (document.visibilityState === "visible") {
+      // A server that is away is shown by the event stream; the next sample comes anyway.
+      await sample().catch(() => undefined);
+    }
+    const wait = taken < FIRST_SAMPLES ? 200 : REPEAT_MS;
+    await new Promise((resume) => setTimeout(resume, wait));
+  }
+}

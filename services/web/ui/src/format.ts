@@ -1,0 +1,93 @@
+// Numbers and times for people. `services/web/src/format.rs` writes the same on the server: keep them alike.
+
+const MINUS = "\u2212";
+
+/** `1,234.50`. */
+export function fixed(value: number, decimals: number): string {
+  const text = Math.abs(value).toLocaleString("en-US", {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: decimals,
+  });
+  return value < 0 ? MINUS + text : text;
+}
+
+export function priceDecimals(value: number, isStock: boolean): number {
+  const size = Math.abs(value);
+  if (isStock) return size >= 1 ? 2 : 4;
+  if (size >= 100) return 2;
+  if (size >= 1) return 4;
+  return size >= 0.01 ? 5 : 8;
+}
+
+/** A price with decimals that do not change from tick to tick. */
+export function price(value: number, isStock: boolean): string {
+  return fixed(value, priceDecimals(value, isStock));
+}
+
+export type Direction = "up" | "down" | "flat";
+
+/** After rounding to what is shown. */
+export function direction(percent: number): Direction {
+  const rounded = Math.round(percent * 100);
+  if (rounded > 0) return "up";
+  return rounded < 0 ? "down" : "flat";
+}
+
+export function percent(value: number): string {
+  const sign = { up: "+", down: MINUS, flat: "" }[direction(value)];
+  return `${sign}${fixed(Math.abs(value), 2)} %`;
+}
+
+export function arrow(value: number): string {
+  return { up: "\u25b2", down: "\u25bc", flat: "\u2013" }[direction(value)];
+}
+
+/** `287 k`, `1.24 M`. */
+export function compact(value: number): string {
+  const size = Math.abs(value);
+  const steps: [number, string][] = [
+    [1e12, " T"],
+    [1e9, " B"],
+    [1e6, " M"],
+    [1e4, " k"],
+  ];
+  const step = steps.find(([from]) => size >= from);
+  const [scaled, unit] = step ? [value / (step[0] === 1e4 ? 1e3 : step[0]), step[1]] : [value, ""];
+  let decimals = 2;
+  if (unit === "" && Number.isInteger(scaled)) decimals = 0;
+  else if (Math.abs(scaled) >= 100) decimals = 0;
+  else if (Math.abs(scaled) >= 10) decimals = 1;
+  return fixed(scaled, decimals) + unit;
+}
+
+export function ratio(value: number): string {
+  return `${fixed(Math.min(Math.max(value, 0), 999), 1)}\u00d7`;
+}
+
+export function age(milliseconds: number): string {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`;
+}
+
+const MINUTE: Intl.DateTimeFormatOptions = {
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+};
+
+/** In the reader's zone, or in the one named. */
+export function minute(time: Date, zone?: string): string {
+  return time.toLocaleString(undefined, { ...MINUTE, ...(zone && { timeZone: zone, timeZoneName: "short" }) });
+}
+
+export function second(time: Date, zone?: string): string {
+  return time.toLocaleString(undefined, {
+    ...MINUTE,
+    second: "2-digit",
+    ...(zone && { timeZone: zone, timeZoneName: "short" }),
+  });
+}

@@ -1,0 +1,31 @@
+// Every page starts here; the server says which one it is.
+
+import "./tokens.css";
+import "./pages.css";
+import * as board from "./board";
+import * as clock from "./clock";
+import * as latency from "./latency";
+import * as search from "./search";
+import * as symbol from "./symbol";
+import * as system from "./system";
+import * as theme from "./theme";
+import { localise } from "./times";
+
+theme.start();
+search.start();
+localise(document);
+void clock.keep();
+latency.report();
+
+switch (document.body.dataset["page"]) {
+  case "board":
+    board.start();
+    break;
+  case "symbol":
+    void symbol.start();
+    break;
+  case "system":
+    system.start();
+    break;
+  default:
+}

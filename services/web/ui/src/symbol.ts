@@ -1,0 +1,35 @@
+// The page of one symbol: its quote, and its chart.
+
+import { announce, framed, Places, spoken } from "./draw";
+import { connect, type Quote } from "./live";
+
+export async function start(): Promise<void> {
+  const root = document.querySelector<HTMLElement>(".symbol");
+  if (!root) return;
+  const symbol = root.dataset["symbol"] ?? "";
+  const places = new Places(root);
+  const { Chart } = await import("./chart");
+  const chart = new Chart(root);
+  // The first price of a symbol that had none: the page gets its figures from the server.
+  const isWaiting = root.dataset["state"] === "waiting";
+
+  const draw = (quote: Quote): void => {
+    if (isWaiting) {
+      location.reload();
+      return;
+    }
+    places.draw(quote);
+    chart.takePrice(quote);
+    document.title = `${places.field("price")?.textContent ?? ""} ${symbol} \u00b7 Tapedeck`;
+    announce(spoken(quote));
+  };
+
+  connect(`symbols=${encodeURIComponent(symbol)}`, {
+    quote: framed(draw),
+    candle: (bar) => chart.takeBar(bar),
+    hello: (resumed) => {
+      if (!resumed) void chart.load();
+    },
+  });
+  setInterval(() => places.drawAge(), 1_000);
+}

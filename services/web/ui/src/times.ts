@@ -1,0 +1,19 @@
+// Times as the server wrote them (UTC) become the reader's; the exchange's zone stands on hover.
+
+import * as format from "./format";
+
+export function localise(root: ParentNode): void {
+  for (const place of root.querySelectorAll<HTMLTimeElement>("time[datetime]")) {
+    const time = new Date(place.dateTime);
+    if (Number.isNaN(time.getTime())) continue;
+    const holder = place.closest<HTMLElement>("[data-zone]");
+    // A daily bar is a date of its exchange, not a moment.
+    if (holder?.dataset["interval"] === "1d" && place.closest("tbody")) {
+      place.textContent = time.toLocaleDateString(undefined, { dateStyle: "medium", timeZone: "UTC" });
+      continue;
+    }
+    const write = place.hasAttribute("data-precise") || place.hasAttribute("data-f") ? format.second : format.minute;
+    place.textContent = write(time);
+    place.title = write(time, holder?.dataset["zone"] ?? "UTC");
+  }
+}

@@ -1,0 +1,71 @@
+// A real browser, and the promises that hold on every page: nothing on the console, no request to anywhere else.
+
+import { accessSync, constants, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { chromium } from "playwright-core";
+
+const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+  "--disable-quic",
+];
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+function executable() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  for (const folder of (process.env.PATH ?? "").split(path.delimiter)) {
+    for (const name of NAMES) {
+      const file = path.join(folder, name);
+      try {
+        accessSync(file, constants.X_OK);
+        return file;
+      } catch {
+        // Not here; the next one.
+      }
+    }
+  }
+  throw new Error("no Chromium on PATH; install one, or name it with CHROMIUM=/path/to/chromium");
+}
+
+export function launch() {
+  return chromium.launch({ executablePath: executable(), args: FLAGS });
+}
+
+/**
+ * A page whose console and requests are watched. `complaints` lists everything that should not have happened; while
+ * `page.mayLoseServer` is set, lost connections are expected.
+ */
+export async function watchedPage(browser, tapedeck, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  const page = await context.newPage();
+  const complaints = [];
+  page.mayLoseServer = false;
+  page.on("console", (message) => {
+    if (!["error", "warning"].includes(message.type())) return;
+    const isLostServer = /net::ERR_(CONNECTION|INCOMPLETE|EMPTY|ABORTED)/.test(message.text());
+    if (!(page.mayLoseServer && isLostServer)) complaints.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.message}`));
+  page.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(tapedeck.url) && !url.startsWith("data:")) complaints.push(`request to ${url}`);
+  });
+  return { page, complaints, close: () => context.close() };
+}
+
+/** What axe-core finds that is serious or critical, in words. */
+export async function violations(page) {
+  // Through the debugger: the page's policy forbids scripts that are not its own.
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, help, nodes }) => `${id}: ${help} at ${nodes.map((node) => node.target.join(" ")).join(", ")}`);
+}

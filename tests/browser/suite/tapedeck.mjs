@@ -1,0 +1,103 @@
+// The real program, started as a user starts it, on a data folder of its own.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..");
+const BINARY = path.resolve(ROOT, process.env.TAPEDECK_BIN ?? "target/debug/tapedeck");
+const START_DEADLINE_MS = 60_000;
+const STOP_DEADLINE_MS = 30_000;
+const LOG_LINES = 60;
+
+/** Waits until `condition` is truthy and returns it; says `what` was waited for when it never is. */
+export async function until(what, condition, deadlineMs = 20_000) {
+  const deadline = Date.now() + deadlineMs;
+  let last;
+  while (Date.now() < deadline) {
+    try {
+      const value = await condition();
+      if (value) return value;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resume) => setTimeout(resume, 50));
+  }
+  throw new Error(`waited ${deadlineMs} ms in vain: ${what}${last ? ` (${last.message})` : ""}`);
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+export class Tapedeck {
+  static async start() {
+    const tapedeck = new Tapedeck();
+    tapedeck.data = await mkdtemp(path.join(tmpdir(), "tapedeck-browser-"));
+    tapedeck.port = await freePort();
+    await tapedeck.run();
+    return tapedeck;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts, or starts again on the same folder and port, and waits until it is ready and has prices. */
+  async run() {
+    const args = ["run", "--provider", "simulated", "--rate", "200", "--seed", "7"];
+    args.push("--data", this.data, "--listen", `127.0.0.1:${this.port}`);
+    this.lines = [];
+    this.process = spawn(BINARY, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const failed = once(this.process, "error").then(([error]) => {
+      throw new Error(`cannot start ${BINARY} (TAPEDECK_BIN): ${error.message}`);
+    });
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream.on("data", (text) => {
+        this.lines.push(...String(text).split("\n"));
+        this.lines.splice(0, this.lines.length - LOG_LINES);
+      });
+    }
+    const ready = until(
+      "tapedeck is ready and has prices",
+      async () => {
+        if (this.process.exitCode !== null) throw new Error(`it ended: ${this.lines.join("\n")}`);
+        const readiness = await fetch(`${this.url}/readyz`);
+        if (!readiness.ok) throw new Error(await readiness.text());
+        const { quotes } = await (await fetch(`${this.url}/v1/quotes`)).json();
+        return quotes.length > 1;
+      },
+      START_DEADLINE_MS,
+    );
+    await Promise.race([ready, failed]);
+  }
+
+  /** Ends it: SIGTERM lets it drain, SIGKILL does not. */
+  async stop(signal = "SIGTERM") {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    const ended = once(this.process, "exit");
+    this.process.kill(signal);
+    const late = setTimeout(() => this.process.kill("SIGKILL"), STOP_DEADLINE_MS);
+    await ended;
+    clearTimeout(late);
+  }
+
+  async remove() {
+    await this.stop();
+    await rm(this.data, { recursive: true, force: true });
+  }
+
+  async quotes() {
+    return (await (await fetch(`${this.url}/v1/quotes`)).json()).quotes;
+  }
+}

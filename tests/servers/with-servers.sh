@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# with-servers.sh COMMAND...: starts the servers that the suites need, tells the command where they are, and stops
+# those that it started itself. With REQUIRE_SERVERS=1 a suite that finds no server fails instead of passing by.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+started=$("$here/kafka.sh" start) || exit 1
+echo "$started"
+case $started in *"already runs"*) ;; *) trap '"$here/kafka.sh" stop' EXIT ;; esac
+
+export REQUIRE_SERVERS=1
+export KAFKA_URL=kafka://127.0.0.1:${KAFKA_PORT:-9092}
+"$@"
