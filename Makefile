@@ -24,13 +24,13 @@ run: ui ## Build and start everything in one process: http://localhost:5000
 build: ui ## Build all binaries, optimised.
 	cargo build --release --locked --bins
 
-ui: $(UI)/dist/.vite/manifest.json ## Build the pages' scripts and styles.
+ui: $(UI)/dist/manifest.json ## Build the pages' scripts and styles.
 
 $(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.json
 	npm --prefix $(UI) ci --no-audit --no-fund
 	@touch $@
 
-$(UI)/dist/.vite/manifest.json: $(UI)/node_modules/.package-lock.json $(shell find $(UI)/src -type f 2>/dev/null) $(wildcard $(UI)/*.ts $(UI)/*.json)
+$(UI)/dist/manifest.json: $(UI)/node_modules/.package-lock.json $(shell find $(UI)/src -type f 2>/dev/null) $(wildcard $(UI)/*.ts $(UI)/*.json)
 	npm --prefix $(UI) run build
 	@touch $@
 

@@ -37,8 +37,7 @@ async fn main() -> anyhow::Result<()> {
     for round in 0..args.rounds {
         let (ours, bare) = (format!("bench-ours-{stamp}-{round}"), format!("bench-bare-{stamp}-{round}"));
         for topic in [&ours, &bare] {
-            let spec =
-                TopicSpec { name: topic.clone(), partitions: 3, retention: Duration::from_secs(3_600) };
+            let spec = TopicSpec { name: topic.clone(), partitions: 3, retention: Duration::from_hours(1) };
             log.ensure_topics(&[spec]).await?;
         }
         let records = batches(args.messages, 500)?;
@@ -60,7 +59,12 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-async fn produce(log: &dyn EventLog, topic: &str, records: Vec<Vec<NewRecord>>, messages: u64) -> anyhow::Result<f64> {
+async fn produce(
+    log: &dyn EventLog,
+    topic: &str,
+    records: Vec<Vec<NewRecord>>,
+    messages: u64,
+) -> anyhow::Result<f64> {
     let publisher = log.publisher()?;
     let begun = Instant::now();
     let mut receipts = Vec::with_capacity(records.len());
@@ -93,7 +97,7 @@ fn produce_bare(brokers: &str, topic: &str, records: &[Vec<NewRecord>]) -> anyho
             message = unsent;
         }
     }
-    producer.flush(Duration::from_secs(60)).context("not everything was delivered")?;
+    producer.flush(Duration::from_mins(1)).context("not everything was delivered")?;
     Ok(rate(records.iter().map(Vec::len).sum::<usize>() as u64, begun.elapsed()))
 }
 

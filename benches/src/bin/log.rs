@@ -37,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
     let records = batches(args.messages, args.batch)?;
     let (write_limit, read_limit) = plain_file(&records, dir.path(), args.messages)?;
     let log = event_log::open(&format!("sqlite:{}", dir.path().join("log.db").display())).await?;
-    let spec = TopicSpec { name: TOPIC.into(), partitions: 3, retention: Duration::from_secs(86_400) };
+    let spec = TopicSpec { name: TOPIC.into(), partitions: 3, retention: Duration::from_hours(24) };
     log.ensure_topics(&[spec]).await?;
     let published = publish(&*log, records, args.messages).await?;
     print_ratio("embedded log, in", published, "plain file, fdatasync every 10 batches", write_limit);
@@ -52,7 +52,8 @@ fn plain_file(records: &[Vec<NewRecord>], dir: &Path, messages: u64) -> anyhow::
     let begun = Instant::now();
     let mut file = File::create(&path)?;
     for group in records.chunks(10) {
-        let bytes: Vec<u8> = group.iter().flatten().flat_map(|record| record.payload.iter().copied()).collect();
+        let bytes: Vec<u8> =
+            group.iter().flatten().flat_map(|record| record.payload.iter().copied()).collect();
         file.write_all(&bytes)?;
         file.sync_data()?;
     }

@@ -43,7 +43,8 @@ async fn main() -> anyhow::Result<()> {
         None => tempfile::tempdir()?,
     };
     let url = |file: &str| format!("sqlite:{}", dir.path().join(file).display());
-    let (stored, took) = pipeline(&url("log.db"), &url("store.db"), Duration::from_secs(args.seconds)).await?;
+    let (stored, took) =
+        pipeline(&url("log.db"), &url("store.db"), Duration::from_secs(args.seconds)).await?;
     let store = live_store::open(&url("alone.db")).await?;
     let alone = store_alone(&*store, stored.clamp(BATCH, 1_000_000)).await?;
     print_ratio("feed -> log -> consumer -> store", rate(stored, took), "the store alone", alone);
@@ -54,7 +55,15 @@ async fn main() -> anyhow::Result<()> {
 async fn pipeline(log: &str, store: &str, run_for: Duration) -> anyhow::Result<(u64, Duration)> {
     let watchlist: Vec<String> = (0..benches::SYMBOLS).map(|n| format!("S{n:03}")).collect();
     let settings = Settings::parse_from([
-        "bench", "--provider", "simulated", "--rate", "1000000", "--seed", "1", "--watchlist", &watchlist.join(","),
+        "bench",
+        "--provider",
+        "simulated",
+        "--rate",
+        "1000000",
+        "--seed",
+        "1",
+        "--watchlist",
+        &watchlist.join(","),
     ]);
     let feed_stops = CancellationToken::new();
     let log = event_log::open(log).await?;
@@ -79,7 +88,7 @@ async fn pipeline(log: &str, store: &str, run_for: Duration) -> anyhow::Result<(
     tokio::time::sleep(run_for).await;
     feed_stops.cancel();
     producing.await?.context("the producer failed")?;
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + Duration::from_mins(2);
     while runtime.log.lag(&group, &consumer::TOPICS).await?.iter().any(|lag| lag.lag > 0) {
         anyhow::ensure!(Instant::now() < deadline, "the consumer did not catch up");
         tokio::time::sleep(Duration::from_millis(20)).await;

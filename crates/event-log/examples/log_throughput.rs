@@ -16,18 +16,12 @@ const OPEN_RECEIPTS: usize = 64;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let url = arguments
-        .next()
-        .context("usage: log_throughput URL [RECORDS] [BATCH]")?;
+    let url = arguments.next().context("usage: log_throughput URL [RECORDS] [BATCH]")?;
     let records: usize = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
     let batch: usize = arguments.next().map_or(Ok(500), |text| text.parse())?;
     let log = open(&url).await?;
     let topic = format!("throughput-{}", Utc::now().timestamp_micros());
-    let spec = TopicSpec {
-        name: topic.clone(),
-        partitions: PARTITIONS,
-        retention: Duration::from_hours(1),
-    };
+    let spec = TopicSpec { name: topic.clone(), partitions: PARTITIONS, retention: Duration::from_hours(1) };
     log.ensure_topics(&[spec]).await?;
 
     let publisher = log.publisher()?;
@@ -59,16 +53,10 @@ async fn main() -> anyhow::Result<()> {
             }
             Event::Revoked(_) => {}
             Event::Messages(messages) => {
-                ensure!(
-                    !messages.is_empty(),
-                    "nothing came for 30 s, {drained} of {records} drained"
-                );
+                ensure!(!messages.is_empty(), "nothing came for 30 s, {drained} of {records} drained");
                 first.get_or_insert_with(Instant::now);
                 drained += messages.len();
-                bytes += messages
-                    .iter()
-                    .map(|message| message.payload.len())
-                    .sum::<usize>();
+                bytes += messages.iter().map(|message| message.payload.len()).sum::<usize>();
             }
         }
     }
@@ -92,8 +80,5 @@ fn record(number: usize) -> NewRecord {
 }
 
 fn report(what: &str, records: usize, begun: Instant) {
-    println!(
-        "{what}: {:.0} messages/s",
-        records as f64 / begun.elapsed().as_secs_f64()
-    );
+    println!("{what}: {:.0} messages/s", records as f64 / begun.elapsed().as_secs_f64());
 }

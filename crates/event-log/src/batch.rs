@@ -59,11 +59,8 @@ pub(crate) fn records_of(blob: &[u8]) -> &[u8] {
 
 /// Bytes that a record takes in a blob.
 pub(crate) fn encoded_bytes(record: &NewRecord) -> usize {
-    let headers: usize = record
-        .headers
-        .iter()
-        .map(|(name, value)| HEADER_HEAD_BYTES + name.len() + value.len())
-        .sum();
+    let headers: usize =
+        record.headers.iter().map(|(name, value)| HEADER_HEAD_BYTES + name.len() + value.len()).sum();
     RECORD_HEAD_BYTES + record.key.as_ref().map_or(0, Bytes::len) + record.payload.len() + headers
 }
 
@@ -96,11 +93,7 @@ pub(crate) struct BatchReader {
 impl BatchReader {
     /// Begins in front of the first record.
     pub(crate) fn new(blob: Bytes) -> Result<Self, DecodeError> {
-        if blob.first() == Some(&VERSION) {
-            Ok(Self { blob, at: 1 })
-        } else {
-            Err(DecodeError::Version)
-        }
+        if blob.first() == Some(&VERSION) { Ok(Self { blob, at: 1 }) } else { Err(DecodeError::Version) }
     }
 
     /// The next record; `None` at the end.
@@ -114,11 +107,7 @@ impl BatchReader {
         let header_count = self.u32()?;
         let millis = i64::from_le_bytes(self.array()?);
         let timestamp = DateTime::from_timestamp_millis(millis).ok_or(DecodeError::Damaged(start))?;
-        let key = if key_length == NO_KEY {
-            None
-        } else {
-            Some(self.slice(key_length as usize)?)
-        };
+        let key = if key_length == NO_KEY { None } else { Some(self.slice(key_length as usize)?) };
         let payload = self.slice(payload_length)?;
         // Not reserved by the count: a damaged one must not allocate gigabytes.
         let mut headers = Vec::new();
@@ -127,17 +116,10 @@ impl BatchReader {
             let value_length = self.u32()? as usize;
             let name_at = self.at;
             let name = self.slice(name_length)?;
-            let name = std::str::from_utf8(&name)
-                .map_err(|_| DecodeError::Damaged(name_at))?
-                .to_owned();
+            let name = std::str::from_utf8(&name).map_err(|_| DecodeError::Damaged(name_at))?.to_owned();
             headers.push((name, self.slice(value_length)?));
         }
-        Ok(Some(Record {
-            key,
-            payload,
-            headers,
-            timestamp,
-        }))
+        Ok(Some(Record { key, payload, headers, timestamp }))
     }
 
     /// Passes over up to `count` records.
@@ -151,10 +133,7 @@ impl BatchReader {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let bytes = self
-            .blob
-            .get(self.at..self.at + N)
-            .ok_or(DecodeError::Short(self.at))?;
+        let bytes = self.blob.get(self.at..self.at + N).ok_or(DecodeError::Short(self.at))?;
         self.at += N;
         bytes.try_into().map_err(|_| DecodeError::Short(self.at))
     }
@@ -185,12 +164,7 @@ mod tests {
         // Years 0 to 9999.
         let millis = -62_167_219_200_000_i64..253_402_300_799_999;
         (prop::option::of(bytes()), bytes(), headers, millis).prop_map(|(key, payload, headers, millis)| {
-            NewRecord {
-                key,
-                payload,
-                headers,
-                timestamp: DateTime::from_timestamp_millis(millis).unwrap(),
-            }
+            NewRecord { key, payload, headers, timestamp: DateTime::from_timestamp_millis(millis).unwrap() }
         })
     }
 
@@ -244,10 +218,7 @@ mod tests {
 
     #[test]
     fn a_batch_of_another_version_is_refused() {
-        assert_eq!(
-            read_all(Bytes::from_static(&[2, 0, 0])),
-            Err(DecodeError::Version)
-        );
+        assert_eq!(read_all(Bytes::from_static(&[2, 0, 0])), Err(DecodeError::Version));
         assert_eq!(read_all(Bytes::new()), Err(DecodeError::Version));
     }
 }

@@ -11,22 +11,13 @@ const MAX_PARTITIONS: i32 = 10_000;
 
 /// Key, payload and headers together, in bytes.
 pub(crate) fn record_bytes(record: &NewRecord) -> usize {
-    let headers: usize = record
-        .headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     record.key.as_ref().map_or(0, Bytes::len) + record.payload.len() + headers
 }
 
 /// Refuses a batch with a record that is too large.
 pub(crate) fn check_records(topic: &str, records: &[NewRecord]) -> Result<()> {
-    match records
-        .iter()
-        .map(record_bytes)
-        .enumerate()
-        .find(|(_, size)| *size > MAX_RECORD_BYTES)
-    {
+    match records.iter().map(record_bytes).enumerate().find(|(_, size)| *size > MAX_RECORD_BYTES) {
         None => Ok(()),
         Some((index, size)) => Err(EventLogError::RecordTooLarge {
             topic: topic.to_owned(),
@@ -48,15 +39,9 @@ pub(crate) fn check_spec(spec: &TopicSpec) -> Result<()> {
     } else if !name.chars().all(legal) {
         "the name may hold ASCII letters, digits, `.`, `_` and `-` only".to_owned()
     } else if !(1..=MAX_PARTITIONS).contains(&spec.partitions) {
-        format!(
-            "{} partitions are not between 1 and {MAX_PARTITIONS}",
-            spec.partitions
-        )
+        format!("{} partitions are not between 1 and {MAX_PARTITIONS}", spec.partitions)
     } else {
         return Ok(());
     };
-    Err(EventLogError::BadTopic {
-        topic: name.to_owned(),
-        reason,
-    })
+    Err(EventLogError::BadTopic { topic: name.to_owned(), reason })
 }

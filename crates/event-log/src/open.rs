@@ -46,9 +46,5 @@ pub(crate) fn without_credentials(url: &str) -> String {
     let (slashes, rest) = rest.strip_prefix("//").map_or(("", rest), |rest| ("//", rest));
     let shown = rest.rsplit_once('@').map_or(rest, |(_, behind)| behind);
     let shown = shown.split(['?', '#']).next().unwrap_or_default();
-    if scheme.is_empty() {
-        shown.to_owned()
-    } else {
-        format!("{scheme}:{slashes}{shown}")
-    }
+    if scheme.is_empty() { shown.to_owned() } else { format!("{scheme}:{slashes}{shown}") }
 }

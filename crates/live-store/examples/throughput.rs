@@ -24,11 +24,7 @@ async fn main() -> anyhow::Result<()> {
     write(&*store, "again", &all[..ticks.min(20 * batch)], batch).await?;
     read(&*store, &all).await?;
     let bytes = std::fs::metadata(&path)?.len();
-    println!(
-        "file: {} MB, {} bytes a tick",
-        bytes >> 20,
-        bytes / ticks.max(1) as u64
-    );
+    println!("file: {} MB, {} bytes a tick", bytes >> 20, bytes / ticks.max(1) as u64);
     println!("resident: {} MB at most", peak_resident_mb().unwrap_or_default());
     Ok(())
 }
@@ -57,12 +53,7 @@ fn make_ticks(count: usize, symbols: usize) -> anyhow::Result<Vec<StoredTick>> {
                 seq: n as u64,
             };
             let tick = Tick::new(fields)?;
-            Ok(StoredTick {
-                tick,
-                processed_at: at,
-                partition: (n % 3) as i32,
-                offset: n as u64,
-            })
+            Ok(StoredTick { tick, processed_at: at, partition: (n % 3) as i32, offset: n as u64 })
         })
         .collect()
 }
@@ -73,13 +64,7 @@ async fn write(store: &dyn LiveStore, what: &str, ticks: &[StoredTick], batch: u
     for chunk in ticks.chunks(batch) {
         // As the consumer does it: one time for the batch.
         let processed_at = Utc::now();
-        let chunk: Vec<StoredTick> = chunk
-            .iter()
-            .map(|tick| StoredTick {
-                processed_at,
-                ..*tick
-            })
-            .collect();
+        let chunk: Vec<StoredTick> = chunk.iter().map(|tick| StoredTick { processed_at, ..*tick }).collect();
         let began = Instant::now();
         store.write_ticks(&chunk).await?;
         slowest = slowest.max(began.elapsed().as_secs_f64());
@@ -98,11 +83,7 @@ async fn write(store: &dyn LiveStore, what: &str, ticks: &[StoredTick], batch: u
 async fn read(store: &dyn LiveStore, all: &[StoredTick]) -> anyhow::Result<()> {
     let began = Instant::now();
     let latest = store.latest_ticks().await?;
-    println!(
-        "latest of {} symbols: {:.1} ms",
-        latest.len(),
-        began.elapsed().as_secs_f64() * 1e3
-    );
+    println!("latest of {} symbols: {:.1} ms", latest.len(), began.elapsed().as_secs_f64() * 1e3);
     let first = all.first().context("no ticks")?.tick;
     let mut query = TickQuery {
         symbol: first.symbol,
@@ -120,10 +101,7 @@ async fn read(store: &dyn LiveStore, all: &[StoredTick]) -> anyhow::Result<()> {
             break;
         }
     }
-    println!(
-        "pages of 1000: {:.0} ticks/s",
-        count as f64 / began.elapsed().as_secs_f64()
-    );
+    println!("pages of 1000: {:.0} ticks/s", count as f64 / began.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -141,9 +119,5 @@ fn cpu_seconds() -> f64 {
 fn peak_resident_mb() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace()
-        .nth(1)?
-        .parse::<u64>()
-        .ok()
-        .map(|kb| kb >> 10)
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kb| kb >> 10)
 }

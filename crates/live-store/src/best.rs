@@ -49,28 +49,17 @@ pub async fn best_candles(
 fn oldest_shown(quoted: &[DateTime<Utc>], limit: usize) -> Option<DateTime<Utc>> {
     let mut distinct = quoted.to_vec();
     distinct.dedup();
-    distinct
-        .len()
-        .checked_sub(limit)
-        .and_then(|at| distinct.get(at))
-        .copied()
+    distinct.len().checked_sub(limit).and_then(|at| distinct.get(at)).copied()
 }
 
 /// The minutes that the buckets of the range consist of. A trading day begins up to a day beside its label.
 fn minutes_of(query: &CandleQuery, oldest: Option<DateTime<Utc>>) -> CandleQuery {
-    let margin = if query.interval == Interval::Day {
-        TimeDelta::days(1)
-    } else {
-        TimeDelta::zero()
-    };
+    let margin = if query.interval == Interval::Day { TimeDelta::days(1) } else { TimeDelta::zero() };
     let from = oldest.map_or(query.from, |oldest| oldest.max(query.from));
     CandleQuery {
         interval: Interval::Minute,
         from: from.checked_sub_signed(margin).unwrap_or(from),
-        to: query
-            .to
-            .checked_add_signed(query.interval.duration() + margin)
-            .unwrap_or(query.to),
+        to: query.to.checked_add_signed(query.interval.duration() + margin).unwrap_or(query.to),
         ..query.clone()
     }
 }
@@ -83,12 +72,7 @@ struct Newest {
 
 /// The newest bars of a range; of the oldest moment all or none.
 async fn newest(store: &dyn LiveStore, query: &CandleQuery, rows: usize) -> Result<Newest> {
-    let mut bars = store
-        .candles(&CandleQuery {
-            limit: rows,
-            ..query.clone()
-        })
-        .await?;
+    let mut bars = store.candles(&CandleQuery { limit: rows, ..query.clone() }).await?;
     let cut = bars.len() >= rows;
     if cut && let Some(oldest) = bars.first().map(|bar| bar.time) {
         bars.retain(|bar| bar.time != oldest);

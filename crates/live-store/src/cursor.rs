@@ -16,21 +16,12 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     pub(crate) fn of(tick: &Tick) -> Self {
-        Self {
-            timestamp: tick.timestamp,
-            source: tick.source,
-            seq: tick.seq,
-        }
+        Self { timestamp: tick.timestamp, source: tick.source, seq: tick.seq }
     }
 
     /// `microseconds.seq.source`; no source name holds a dot.
     pub(crate) fn encode(&self) -> String {
-        format!(
-            "{}.{}.{}",
-            self.timestamp.timestamp_micros(),
-            self.seq,
-            self.source
-        )
+        format!("{}.{}.{}", self.timestamp.timestamp_micros(), self.seq, self.source)
     }
 
     pub(crate) fn decode(text: &str) -> Result<Self> {
@@ -44,11 +35,7 @@ impl Cursor {
         let micros = parts.next()?.parse().ok()?;
         let seq = parts.next()?.parse().ok()?;
         let source = Source::parse(parts.next()?).ok()?;
-        let cursor = Self {
-            timestamp: DateTime::from_timestamp_micros(micros)?,
-            source,
-            seq,
-        };
+        let cursor = Self { timestamp: DateTime::from_timestamp_micros(micros)?, source, seq };
         // One spelling only: `+5` and `005` parse, but were never handed out.
         (cursor.encode() == text).then_some(cursor)
     }

@@ -12,10 +12,8 @@ use crate::{LiveStore, LiveStoreError, Result, sqlite};
 /// # Errors
 /// [`LiveStoreError::BadUrl`], [`LiveStoreError::NewerFormat`], and what else the place refuses.
 pub async fn open(url: &str) -> Result<Arc<dyn LiveStore>> {
-    let bad = |reason: &str| LiveStoreError::BadUrl {
-        url: without_credentials(url),
-        reason: reason.to_owned(),
-    };
+    let bad =
+        |reason: &str| LiveStoreError::BadUrl { url: without_credentials(url), reason: reason.to_owned() };
     match url.split_once(':') {
         Some(("sqlite", rest)) => {
             let rest = rest.strip_prefix("//").unwrap_or(rest);
@@ -27,9 +25,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn LiveStore>> {
                 return Err(bad("a store in memory keeps nothing"));
             }
             let max_bytes = max_bytes(parameters).map_err(|reason| bad(&reason))?;
-            Ok(Arc::new(
-                sqlite::SqliteStore::open(Path::new(path), max_bytes).await?,
-            ))
+            Ok(Arc::new(sqlite::SqliteStore::open(Path::new(path), max_bytes).await?))
         }
         Some(("mongodb" | "mongodb+srv", _)) => {
             Err(bad("the MongoDB adapter is not built yet, it comes later"))
@@ -60,12 +56,7 @@ fn max_bytes(parameters: &str) -> Result<Option<u64>, String> {
 fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         // Whatever this is: nothing before an `@` belongs in a message.
-        return url
-            .rsplit('@')
-            .next()
-            .unwrap_or_default()
-            .escape_debug()
-            .to_string();
+        return url.rsplit('@').next().unwrap_or_default().escape_debug().to_string();
     };
     let place = rest.rsplit('@').next().unwrap_or_default();
     let place = place.split('?').next().unwrap_or_default();

@@ -128,7 +128,11 @@ impl CandleBuilder {
     pub fn state(&self) -> BuilderState {
         let mut series: Vec<Series> = self.series.values().cloned().collect();
         series.sort_by_key(|series| (series.symbol, series.source));
-        BuilderState { intervals: self.intervals.clone(), lateness_seconds: self.lateness.num_seconds(), series }
+        BuilderState {
+            intervals: self.intervals.clone(),
+            lateness_seconds: self.lateness.num_seconds(),
+            series,
+        }
     }
 
     /// Counts a tick in its bars; bars that its time closes are appended to `closed`, oldest first. `now` is when the
@@ -159,8 +163,12 @@ impl CandleBuilder {
 
     /// The bars in progress of one symbol, of all feeds.
     pub fn open_candles_of(&self, symbol: Symbol) -> Vec<Candle> {
-        let mut candles: Vec<Candle> =
-            self.series.values().filter(|series| series.symbol == symbol).flat_map(Series::open_candles).collect();
+        let mut candles: Vec<Candle> = self
+            .series
+            .values()
+            .filter(|series| series.symbol == symbol)
+            .flat_map(Series::open_candles)
+            .collect();
         candles.sort_by_key(|candle| (candle.source, candle.interval, candle.time));
         candles
     }
@@ -180,7 +188,13 @@ impl Series {
         }
     }
 
-    fn apply(&mut self, tick: &Tick, now: DateTime<Utc>, intervals: &[Interval], lateness: TimeDelta) -> Applied {
+    fn apply(
+        &mut self,
+        tick: &Tick,
+        now: DateTime<Utc>,
+        intervals: &[Interval],
+        lateness: TimeDelta,
+    ) -> Applied {
         let order = (tick.timestamp, tick.seq);
         if !self.day.holds(tick.timestamp) {
             self.day = day_bounds(tick.asset_class(), tick.timestamp);
@@ -193,15 +207,17 @@ impl Series {
                 applied = Applied::Late;
                 continue;
             }
-            for later in self.open.iter_mut().filter(|bucket| bucket.interval == *interval && bucket.start > order.0) {
+            for later in
+                self.open.iter_mut().filter(|bucket| bucket.interval == *interval && bucket.start > order.0)
+            {
                 later.learn_before(order, day.date, tick);
             }
-            match self.open.iter_mut().find(|bucket| bucket.interval == *interval && bucket.start == start) {
-                Some(bucket) => bucket.add(tick, order),
-                None => {
-                    let before = self.volume_before(start, day.date, tick.asset_class());
-                    self.open.push(Bucket::new(*interval, (time, start, end), day.date, tick, before));
-                }
+            let same = |bucket: &&mut Bucket| bucket.interval == *interval && bucket.start == start;
+            if let Some(bucket) = self.open.iter_mut().find(same) {
+                bucket.add(tick, order);
+            } else {
+                let before = self.volume_before(start, day.date, tick.asset_class());
+                self.open.push(Bucket::new(*interval, (time, start, end), day.date, tick, before));
             }
         }
         if order >= self.newest.order {
@@ -212,7 +228,12 @@ impl Series {
     }
 
     /// The cumulative volume that the newest tick told, where it lies before `start`.
-    fn volume_before(&self, start: DateTime<Utc>, day: NaiveDate, class: AssetClass) -> Option<(Order, Decimal)> {
+    fn volume_before(
+        &self,
+        start: DateTime<Utc>,
+        day: NaiveDate,
+        class: AssetClass,
+    ) -> Option<(Order, Decimal)> {
         let Newest { order, day: told_on, volume } = self.newest;
         let begins_anew = class == AssetClass::Stock && told_on != day;
         (order.0 < start).then_some((order, if begins_anew { Decimal::ZERO } else { volume }))

@@ -100,7 +100,7 @@ fn holidays(year: i32) -> [Option<NaiveDate>; 10] {
         nth(5, Weekday::Mon, 5).or_else(|| nth(5, Weekday::Mon, 4)), // Memorial Day: the last Monday of May
         fixed(6, 19).filter(|_| year >= 2022).map(observed), // Juneteenth
         fixed(7, 4).map(observed),
-        nth(9, Weekday::Mon, 1), // Labor Day
+        nth(9, Weekday::Mon, 1),  // Labor Day
         nth(11, Weekday::Thu, 4), // Thanksgiving Day
         fixed(12, 25).map(observed),
     ]
@@ -137,6 +137,7 @@ fn easter(year: i32) -> Option<NaiveDate> {
     let weekday = (32 + 2 * (century % 4) + 2 * (rest / 4) - epact - rest % 4).rem_euclid(7);
     let shift = (golden + 11 * epact + 22 * weekday) / 451;
     let days = epact + weekday - 7 * shift + 114;
-    let march = NaiveDate::from_ymd_opt(year, 1, 1)?.checked_add_months(Months::new((days / 31 - 1).unsigned_abs()))?;
+    let march = NaiveDate::from_ymd_opt(year, 1, 1)?
+        .checked_add_months(Months::new((days / 31 - 1).unsigned_abs()))?;
     march.checked_add_days(Days::new((days % 31).unsigned_abs().into()))
 }

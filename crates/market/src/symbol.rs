@@ -11,8 +11,8 @@ const MAX_LEN: usize = 24;
 /// Quote currencies that a concatenated or dashed pair (`BTCUSDT`, `BTC-USDT`) is split at, longest first where one
 /// ends with another.
 const QUOTES: [&str; 17] = [
-    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "GBP", "JPY", "TRY", "BRL", "AUD", "CHF", "DAI", "BTC", "ETH",
-    "BNB",
+    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "GBP", "JPY", "TRY", "BRL", "AUD", "CHF", "DAI",
+    "BTC", "ETH", "BNB",
 ];
 
 /// A traded instrument in its canonical spelling; small, `Copy`, ordered alphabetically.
@@ -84,7 +84,8 @@ impl Symbol {
 
     /// A pair of two currency codes, each 2 to 10 letters or digits (`1INCH/USDT`).
     fn pair(base: &str, quote: &str) -> Option<Self> {
-        let code = |text: &str| (2..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        let code =
+            |text: &str| (2..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
         (code(base) && code(quote)).then(|| Self::join(base, "/", quote))
     }
 

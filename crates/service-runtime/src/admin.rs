@@ -40,7 +40,8 @@ pub async fn ready_response(State(status): State<Arc<Status>>) -> Response {
 pub async fn metrics_response() -> Response {
     match install_metrics() {
         Ok(registry) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], registry.render()).into_response()
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], registry.render())
+                .into_response()
         }
         Err(error) => {
             tracing::error!("{error:#}");
@@ -53,7 +54,11 @@ pub async fn metrics_response() -> Response {
 ///
 /// # Errors
 /// A port in use, named.
-pub async fn serve_admin(listen: SocketAddr, status: Arc<Status>, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve_admin(
+    listen: SocketAddr,
+    status: Arc<Status>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))?;

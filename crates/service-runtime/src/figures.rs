@@ -16,7 +16,7 @@ const WINDOW_SECONDS: u64 = 60;
 const SLICES: u64 = 12;
 
 /// Names and values of the moment, as a [`Figures::read`] returns them.
-pub type Reading = BTreeMap<String, f64>;
+pub(crate) type Reading = BTreeMap<String, f64>;
 
 /// Something that contributes to a status snapshot.
 pub trait Figures: Send + Sync {

@@ -30,7 +30,9 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
         let now = Utc::now();
         let record = NewRecord {
             key: Some(Bytes::from(runtime.status.instance().to_owned())),
-            payload: Bytes::from(status::encode(&runtime.status.snapshot(now)).context("cannot encode a status")?),
+            payload: Bytes::from(
+                status::encode(&runtime.status.snapshot(now)).context("cannot encode a status")?,
+            ),
             headers: Vec::new(),
             timestamp: now,
         };

@@ -4,7 +4,9 @@ use anyhow::Context;
 use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{LogFormat, LogSettings, Runtime, Status, StoreSettings, cancel_on_signals, init_logs, install_metrics};
+use crate::{
+    LogFormat, LogSettings, Runtime, Status, StoreSettings, cancel_on_signals, init_logs, install_metrics,
+};
 
 /// Starts logs and metrics, opens the log and the store, creates the topics, listens for signals.
 ///
@@ -36,7 +38,8 @@ pub async fn open(service: &str, log_url: &str, store_url: &str) -> anyhow::Resu
         retention: topic.retention,
     });
     log.ensure_topics(&topics).await.context("cannot create the topics")?;
-    let store = live_store::open(store_url).await.context("cannot open the live store (--store, STORE_URL)")?;
+    let store =
+        live_store::open(store_url).await.context("cannot open the live store (--store, STORE_URL)")?;
     let now = Utc::now();
     let instance = format!("{service}-{}-{}", std::process::id(), now.timestamp_millis());
     Ok(Runtime { log, store, status: Status::new(service, &instance, now), shutdown })

@@ -69,7 +69,13 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started_at,
             at: now,
-            components: self.components.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
+            components: self
+                .components
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .values()
+                .cloned()
+                .collect(),
             figures: reading,
         }
     }
@@ -97,7 +103,7 @@ impl Component {
         let now = Utc::now();
         let before = components.get(&self.name);
         let since = before.filter(|known| known.state == state).map_or(now, |known| known.since);
-        if before.is_some_and(|known| known.state != state) || before.is_none() {
+        if before.is_none_or(|known| known.state != state) {
             tracing::info!(component = self.name, ?state, detail, "health");
         }
         let changed = ComponentStatus { name: self.name.clone(), state, detail: detail.to_owned(), since };

@@ -22,7 +22,11 @@ impl Tasks {
     }
 
     /// Starts a task. It is to run until the shutdown, then drain and return `Ok`.
-    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
         self.running.spawn(async move { (name, task.await) });
     }
 

@@ -30,7 +30,9 @@ const DEFAULT_FILTER: &str = "info,sqlx=warn,hyper=warn,reqwest=warn,rustls=warn
 /// A `RUST_LOG` that does not parse, or logging that already runs.
 pub fn init_logs(format: LogFormat) -> anyhow::Result<()> {
     let filter = match std::env::var("RUST_LOG") {
-        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).with_context(|| format!("RUST_LOG=`{text}`"))?,
+        Ok(text) if !text.is_empty() => {
+            EnvFilter::try_new(&text).with_context(|| format!("RUST_LOG=`{text}`"))?
+        }
         _ => EnvFilter::new(DEFAULT_FILTER),
     };
     let json = match format {
@@ -57,6 +59,7 @@ pub fn install_metrics() -> anyhow::Result<&'static PrometheusHandle> {
     if let Some(handle) = REGISTRY.get() {
         return Ok(handle);
     }
-    let handle = PrometheusBuilder::new().install_recorder().context("cannot install the metrics recorder")?;
+    let handle =
+        PrometheusBuilder::new().install_recorder().context("cannot install the metrics recorder")?;
     Ok(REGISTRY.get_or_init(|| handle))
 }

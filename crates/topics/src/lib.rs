@@ -6,7 +6,7 @@ pub mod tick;
 
 use std::time::Duration;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A topic as every service creates it when it is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

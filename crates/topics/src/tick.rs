@@ -3,7 +3,10 @@
 use std::{fmt, io::Write};
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
-use market::{AssetClass, DecimalError, Source, Symbol, SymbolError, Tick, TickError, TickFields, decimal_to_f64, parse_decimal};
+use market::{
+    AssetClass, DecimalError, Source, Symbol, SymbolError, Tick, TickError, TickFields, decimal_to_f64,
+    parse_decimal,
+};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -139,7 +142,9 @@ pub fn decode(payload: &[u8], now: DateTime<Utc>) -> Result<Tick, TickDecodeErro
 /// Some encoders write bare `NaN` and `Infinity`, which is not JSON; their reason shall say so, and name the field.
 fn not_json(text: &str, error: &serde_json::Error) -> TickDecodeError {
     for field in ["price", "volume", "open", "high", "low", "change_percent"] {
-        let value = text.split_once(&format!("\"{field}\"")).and_then(|(_, rest)| rest.trim_start().strip_prefix(':'));
+        let value = text
+            .split_once(&format!("\"{field}\""))
+            .and_then(|(_, rest)| rest.trim_start().strip_prefix(':'));
         let value = value.map_or("", str::trim_start).trim_start_matches('-');
         if value.starts_with("NaN") || value.starts_with("Infinity") || value.starts_with("inf") {
             return TickDecodeError::NotFinite(field);
@@ -175,7 +180,9 @@ fn number<'a>(field: &'static str, raw: Option<&'a RawValue>) -> Result<&'a str,
 fn decimal(field: &'static str, raw: Option<&RawValue>) -> Result<Decimal, TickDecodeError> {
     parse_decimal(number(field, raw)?).map_err(|error| match error {
         DecimalError::NotFinite => TickDecodeError::NotFinite(field),
-        DecimalError::NotANumber => TickDecodeError::WrongType { field, expected: "number", found: "something else" },
+        DecimalError::NotANumber => {
+            TickDecodeError::WrongType { field, expected: "number", found: "something else" }
+        }
     })
 }
 
@@ -190,7 +197,10 @@ fn seq(raw: Option<&RawValue>) -> Result<u64, TickDecodeError> {
 }
 
 /// A string without its quotes; borrowed unless it holds escapes.
-fn string<'a>(field: &'static str, raw: Option<&'a RawValue>) -> Result<std::borrow::Cow<'a, str>, TickDecodeError> {
+fn string<'a>(
+    field: &'static str,
+    raw: Option<&'a RawValue>,
+) -> Result<std::borrow::Cow<'a, str>, TickDecodeError> {
     let raw = present(field, raw)?;
     let wrong = |found| TickDecodeError::WrongType { field, expected: "string", found };
     match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
@@ -208,8 +218,12 @@ fn source(raw: Option<&RawValue>) -> Result<Source, TickDecodeError> {
 fn time(field: &'static str, raw: Option<&RawValue>) -> Result<DateTime<Utc>, TickDecodeError> {
     let text = string(field, raw)?;
     let zoned = DateTime::parse_from_rfc3339(&text).map(|time| time.to_utc());
-    let parsed = zoned.or_else(|_| text.replacen(' ', "T", 1).parse::<NaiveDateTime>().map(|time| time.and_utc()));
-    let bad = || TickDecodeError::BadTime { field, value: text.chars().take(40).flat_map(char::escape_debug).collect() };
+    let parsed =
+        zoned.or_else(|_| text.replacen(' ', "T", 1).parse::<NaiveDateTime>().map(|time| time.and_utc()));
+    let bad = || TickDecodeError::BadTime {
+        field,
+        value: text.chars().take(40).flat_map(char::escape_debug).collect(),
+    };
     let parsed = parsed.map_err(|_| bad())?;
     DateTime::from_timestamp_micros(parsed.timestamp_micros()).ok_or_else(bad)
 }

@@ -170,7 +170,10 @@ impl Intake {
             Reply::Assigned(starts) => {
                 for (partition, start) in starts {
                     if self.assigned.contains(&partition) {
-                        self.subscription.seek(&partition, start).await.with_context(|| partition.to_string())?;
+                        self.subscription
+                            .seek(&partition, start)
+                            .await
+                            .with_context(|| partition.to_string())?;
                     }
                 }
                 Ok(())
@@ -223,13 +226,11 @@ impl Intake {
             }
             Ok(())
         };
-        match timeout(deadline, saved).await {
-            Ok(saved) => saved,
-            Err(_) => {
-                tracing::warn!("partitions moved on before their state was saved; it is made anew from the log");
-                Ok(())
-            }
+        if let Ok(saved) = timeout(deadline, saved).await {
+            return saved;
         }
+        tracing::warn!("partitions moved on before their state was saved; it is made anew from the log");
+        Ok(())
     }
 
     async fn write_if_due(&mut self) -> anyhow::Result<()> {

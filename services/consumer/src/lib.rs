@@ -23,7 +23,8 @@ pub use config::{ConsumerArgs, ConsumerConfig};
 const PRUNE_INTERVAL_SECONDS: u64 = 3_600;
 
 /// The topics it reads: ticks, and the bars that providers quote.
-pub const TOPICS: [&str; 3] = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES, topics::candle::TOPIC];
+pub const TOPICS: [&str; 3] =
+    [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES, topics::candle::TOPIC];
 
 /// Runs until the shutdown, then drains.
 ///
@@ -32,7 +33,8 @@ pub const TOPICS: [&str; 3] = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_
 pub async fn run(config: ConsumerConfig, runtime: Runtime) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(&runtime.status));
     let health = runtime.status.component("consumer");
-    let batcher = Batcher::new(config.batch_max_messages as usize, Duration::from_millis(config.batch_max_age_ms));
+    let batcher =
+        Batcher::new(config.batch_max_messages as usize, Duration::from_millis(config.batch_max_age_ms));
     let writer = Writer::new(&runtime, Arc::clone(&metrics))?;
     let subscription = runtime
         .log

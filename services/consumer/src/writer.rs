@@ -131,7 +131,8 @@ impl Writer {
 
     /// At the end: the bars in progress are stored as not final, so that charts show them.
     pub(crate) async fn finish(&mut self) -> anyhow::Result<()> {
-        let open: Vec<Candle> = self.partitions.values().flat_map(|state| state.builder.open_candles()).collect();
+        let open: Vec<Candle> =
+            self.partitions.values().flat_map(|state| state.builder.open_candles()).collect();
         self.save(&open).await
     }
 
@@ -185,7 +186,11 @@ impl Writer {
             by_topic.entry(topic).or_default().push(record);
         }
         for (topic, records) in by_topic {
-            tracing::warn!(topic, count = records.len(), "messages that could not be read went to the dead letters");
+            tracing::warn!(
+                topic,
+                count = records.len(),
+                "messages that could not be read went to the dead letters"
+            );
             self.publish(&topic, records).await?;
         }
         Ok(())
@@ -207,7 +212,8 @@ impl Writer {
 
     /// The log came with the message, so waiting for it is no new dependency; it gives up only for good.
     async fn publish(&self, topic: &str, records: Vec<NewRecord>) -> anyhow::Result<()> {
-        let receipt: Receipt = self.publisher.send(topic, records).await.with_context(|| format!("topic {topic}"))?;
+        let receipt: Receipt =
+            self.publisher.send(topic, records).await.with_context(|| format!("topic {topic}"))?;
         receipt.durable().await.with_context(|| format!("topic {topic}"))?;
         Ok(())
     }

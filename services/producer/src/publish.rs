@@ -82,14 +82,13 @@ impl Outlet {
 
     /// The same for a feed that must not be kept waiting: after a while the ticks are dropped, counted and said.
     pub(crate) async fn offer(&self, ticks: &[Tick]) -> anyhow::Result<()> {
-        match tokio::time::timeout(Duration::from_millis(OFFER_TIMEOUT_MS), self.send(ticks)).await {
-            Ok(sent) => sent,
-            Err(_) => {
-                self.metrics.dropped.add(ticks.len() as u64);
-                tracing::warn!(dropped = ticks.len(), "the event log takes no more; ticks were dropped");
-                Ok(())
-            }
+        let deadline = Duration::from_millis(OFFER_TIMEOUT_MS);
+        if let Ok(sent) = tokio::time::timeout(deadline, self.send(ticks)).await {
+            return sent;
         }
+        self.metrics.dropped.add(ticks.len() as u64);
+        tracing::warn!(dropped = ticks.len(), "the event log takes no more; ticks were dropped");
+        Ok(())
     }
 
     /// Sends bars, and waits until they are durable.
@@ -118,6 +117,7 @@ fn records(ticks: &[&Tick]) -> Vec<NewRecord> {
         ends.push(buffer.len());
     }
     let whole = Bytes::from(buffer);
+    let now = Utc::now();
     let mut start = 0;
     let cut = |(tick, end): (&&Tick, usize)| {
         let payload = whole.slice(start..end);
@@ -126,7 +126,8 @@ fn records(ticks: &[&Tick]) -> Vec<NewRecord> {
             key: Some(Bytes::copy_from_slice(tick.symbol.as_str().as_bytes())),
             payload,
             headers: Vec::new(),
-            timestamp: tick.received_at,
+            // Of the record, not of the tick: by it a broker tells when a record has expired.
+            timestamp: now,
         }
     };
     ticks.iter().zip(ends).map(cut).collect()

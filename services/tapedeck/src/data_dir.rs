@@ -15,7 +15,7 @@ const PRICES_FILE: &str = "prices";
 
 /// Which prices a folder holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prices {
+pub(crate) enum Prices {
     /// Of a venue, live or recorded.
     Real,
     /// Of the simulated market.
@@ -33,7 +33,7 @@ impl Prices {
 
 /// A data folder that is ours until this is dropped.
 #[derive(Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
     /// The lock lives as long as the file is open.
     _lock: File,
@@ -44,39 +44,37 @@ impl DataDir {
     ///
     /// # Errors
     /// A folder that cannot be written, is in use, or holds the other kind of prices; each says what to do.
-    pub fn open(path: &Path, prices: Prices, who: &str) -> anyhow::Result<Self> {
-        fs::create_dir_all(path)
-            .with_context(|| format!("cannot create the data folder {}; choose another with --data", path.display()))?;
+    pub(crate) fn open(path: &Path, prices: Prices, who: &str) -> anyhow::Result<Self> {
+        fs::create_dir_all(path).with_context(|| {
+            format!("cannot create the data folder {}; choose another with --data", path.display())
+        })?;
         let lock = lock(path, who)?;
         check_prices(path, prices)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// URL of the embedded event log.
-    pub fn log_url(&self) -> String {
+    pub(crate) fn log_url(&self) -> String {
         format!("sqlite:{}", self.path.join("log.db").display())
     }
 
     /// URL of the embedded live store.
-    pub fn store_url(&self) -> String {
+    pub(crate) fn store_url(&self) -> String {
         format!("sqlite:{}", self.path.join("store.db").display())
     }
 
     /// The folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
 fn lock(path: &Path, who: &str) -> anyhow::Result<File> {
     let file = path.join(LOCK_FILE);
-    let mut lock = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&file)
-        .with_context(|| format!("the data folder {} cannot be written; choose another with --data", path.display()))?;
+    let mut lock =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file).with_context(
+            || format!("the data folder {} cannot be written; choose another with --data", path.display()),
+        )?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -33,7 +33,10 @@ impl Remote {
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
         let asked = format!("{}{path}", self.base);
         let answer = self.client.get(&asked).query(query).send().await.with_context(|| {
-            format!("no instance answers at {}; start one with `tapedeck run`, or name its address with --url", self.base)
+            format!(
+                "no instance answers at {}; start one with `tapedeck run`, or name its address with --url",
+                self.base
+            )
         })?;
         let status = answer.status();
         let body: Value = answer.json().await.with_context(|| format!("{asked} did not answer with JSON"))?;

@@ -39,7 +39,9 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
 
     match reported.await {
         Ok(report) => conclude(&report, &data),
-        Err(_) => bail!("stopped before the end; what was read is stored, and playing the files again adds the rest"),
+        Err(_) => bail!(
+            "stopped before the end; what was read is stored, and playing the files again adds the rest"
+        ),
     }
 }
 
@@ -60,7 +62,8 @@ async fn wait_until_stored(runtime: &Runtime, group: &str) -> anyhow::Result<()>
             _ = poll.tick() => {}
             () = runtime.shutdown.cancelled() => bail!("stopped before everything was stored"),
         }
-        let lags = runtime.log.lag(group, &consumer::TOPICS).await.context("cannot tell how far the consumer is")?;
+        let lags =
+            runtime.log.lag(group, &consumer::TOPICS).await.context("cannot tell how far the consumer is")?;
         let lag: u64 = lags.iter().map(|lag| lag.lag).sum();
         if lag == 0 {
             return Ok(());

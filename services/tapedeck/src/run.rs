@@ -60,7 +60,10 @@ pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<String> {
     let found = candidates.iter().filter(|path| path.exists()).max_by_key(|path| modified(path));
     match found {
         Some(path) => Ok(format!("sqlite:{}", path.display())),
-        None => bail!("there is no event log in {}; name its folder with --data, or a Kafka with --log", root.display()),
+        None => bail!(
+            "there is no event log in {}; name its folder with --data, or a Kafka with --log",
+            root.display()
+        ),
     }
 }
 

@@ -43,7 +43,10 @@ fn print_tables(system: &Value) {
     figures.load_style(UTF8_HORIZONTAL_ONLY).set_header(["figure", "value"]);
     for process in list(system, "processes") {
         for (name, value) in process.get("figures").and_then(Value::as_object).into_iter().flatten() {
-            figures.add_row([name.clone(), value.as_f64().map_or(value.to_string(), |value| format!("{value:.1}"))]);
+            figures.add_row([
+                name.clone(),
+                value.as_f64().map_or(value.to_string(), |value| format!("{value:.1}")),
+            ]);
         }
     }
     println!("{figures}");

@@ -76,7 +76,12 @@ async fn newest_tick(remote: &Remote, symbol: &str) -> anyhow::Result<Option<Dat
     Ok(Some(parsed))
 }
 
-async fn page(remote: &Remote, symbol: &str, from: DateTime<Utc>, cursor: Option<&str>) -> anyhow::Result<Page> {
+async fn page(
+    remote: &Remote,
+    symbol: &str,
+    from: DateTime<Utc>,
+    cursor: Option<&str>,
+) -> anyhow::Result<Page> {
     let from = from.to_rfc3339_opts(SecondsFormat::Micros, true);
     let mut query = vec![("symbol", symbol), ("from", from.as_str()), ("limit", PAGE)];
     query.extend(cursor.map(|cursor| ("cursor", cursor)));

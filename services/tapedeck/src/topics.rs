@@ -39,15 +39,22 @@ fn list(infos: &[TopicInfo]) {
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["topic", "partitions", "records", "offsets"]);
     for info in infos {
         let records: u64 = info.partitions.iter().map(|(first, next)| next.saturating_sub(*first)).sum();
-        let ranges: Vec<String> = info.partitions.iter().map(|(first, next)| format!("{first}..{next}")).collect();
-        table.add_row([info.name.clone(), info.partitions.len().to_string(), records.to_string(), ranges.join("  ")]);
+        let ranges: Vec<String> =
+            info.partitions.iter().map(|(first, next)| format!("{first}..{next}")).collect();
+        table.add_row([
+            info.name.clone(),
+            info.partitions.len().to_string(),
+            records.to_string(),
+            ranges.join("  "),
+        ]);
     }
     println!("{table}");
 }
 
 async fn offsets(log: &dyn EventLog, infos: &[TopicInfo], group: &str) -> anyhow::Result<()> {
     let topics: Vec<&str> = infos.iter().map(|info| info.name.as_str()).collect();
-    let lags = log.lag(group, &topics).await.with_context(|| format!("cannot read the offsets of {group}"))?;
+    let lags =
+        log.lag(group, &topics).await.with_context(|| format!("cannot read the offsets of {group}"))?;
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["partition", "committed", "end", "lag"]);
     let mut committed_any = false;

@@ -13,6 +13,7 @@ const BINARY = path.resolve(ROOT, process.env.TAPEDECK_BIN ?? "target/debug/tape
 const START_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 30_000;
 const LOG_LINES = 60;
+const WATCHLIST = ["AAPL", "BRK.B", "MSFT", "NVDA", "BNB/USDT", "BTC/USDT", "ETH/USDT", "SOL/USDT"];
 
 /** Waits until `condition` is truthy and returns it; says `what` was waited for when it never is. */
 export async function until(what, condition, deadlineMs = 20_000) {
@@ -53,9 +54,10 @@ export class Tapedeck {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Starts, or starts again on the same folder and port, and waits until it is ready and has prices. */
+  /** Starts, or starts again on the same folder and port, and waits until it is ready and has a price of every symbol. */
   async run() {
     const args = ["run", "--provider", "simulated", "--rate", "200", "--seed", "7"];
+    args.push("--watchlist", WATCHLIST.join(","));
     args.push("--data", this.data, "--listen", `127.0.0.1:${this.port}`);
     this.lines = [];
     this.process = spawn(BINARY, args, { stdio: ["ignore", "pipe", "pipe"] });
@@ -69,13 +71,13 @@ export class Tapedeck {
       });
     }
     const ready = until(
-      "tapedeck is ready and has prices",
+      "tapedeck is ready and has a price of every symbol",
       async () => {
         if (this.process.exitCode !== null) throw new Error(`it ended: ${this.lines.join("\n")}`);
         const readiness = await fetch(`${this.url}/readyz`);
         if (!readiness.ok) throw new Error(await readiness.text());
         const { quotes } = await (await fetch(`${this.url}/v1/quotes`)).json();
-        return quotes.length > 1;
+        return quotes.length === WATCHLIST.length;
       },
       START_DEADLINE_MS,
     );

@@ -47,10 +47,7 @@ impl Arena {
         self.bytes.extend_from_slice(payload);
         let millis = message.timestamp().to_millis().unwrap_or(0);
         self.waiting.push(Waiting {
-            position: Position {
-                topic_partition: from.clone(),
-                offset: message.offset().unsigned_abs(),
-            },
+            position: Position { topic_partition: from.clone(), offset: message.offset().unsigned_abs() },
             generation,
             key_bytes: key.map(<[u8]>::len),
             payload_bytes: payload.len(),
@@ -72,28 +69,11 @@ impl Arena {
         let mut bytes = std::mem::take(&mut self.bytes).freeze();
         self.done.reserve(self.waiting.len());
         for waiting in self.waiting.drain(..) {
-            let Waiting {
-                position,
-                generation,
-                key_bytes,
-                payload_bytes,
-                headers,
-                timestamp,
-            } = waiting;
+            let Waiting { position, generation, key_bytes, payload_bytes, headers, timestamp } = waiting;
             let key = key_bytes.map(|length| bytes.split_to(length));
             let payload = bytes.split_to(payload_bytes);
-            let handle = generation.map(|generation| CommitHandle {
-                position: position.clone(),
-                generation,
-            });
-            self.done.push(Message {
-                position,
-                key,
-                payload,
-                headers,
-                timestamp,
-                handle,
-            });
+            let handle = generation.map(|generation| CommitHandle { position: position.clone(), generation });
+            self.done.push(Message { position, key, payload, headers, timestamp, handle });
         }
     }
 }
@@ -104,9 +84,7 @@ fn headers_of(message: &BorrowedMessage<'_>) -> Vec<(String, Bytes)> {
     };
     let read = |index| {
         // The client panics on a name that is not UTF-8, which anybody may have published.
-        let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)))
-            .ok()
-            .flatten();
+        let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok().flatten();
         if header.is_none() {
             tracing::warn!(
                 topic = message.topic(),
@@ -114,12 +92,7 @@ fn headers_of(message: &BorrowedMessage<'_>) -> Vec<(String, Bytes)> {
                 "a header's name is not UTF-8"
             );
         }
-        header.map(|header| {
-            (
-                header.key.to_owned(),
-                Bytes::copy_from_slice(header.value.unwrap_or_default()),
-            )
-        })
+        header.map(|header| (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default())))
     };
     (0..headers.count()).filter_map(read).collect()
 }

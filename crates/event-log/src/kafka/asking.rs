@@ -40,16 +40,9 @@ pub(crate) type Bounds = HashMap<TopicPartition, (u64, u64)>;
 impl Asking {
     /// Connects to nobody yet.
     pub(crate) fn new(settings: Settings) -> Result<Self> {
-        let client = settings
-            .client()
-            .create_with_context(Quiet)
-            .map_err(|error| settings.failure(&error))?;
-        Ok(Self {
-            settings,
-            client,
-            groups: Mutex::default(),
-            known: Mutex::default(),
-        })
+        let client =
+            settings.client().create_with_context(Quiet).map_err(|error| settings.failure(&error))?;
+        Ok(Self { settings, client, groups: Mutex::default(), known: Mutex::default() })
     }
 
     /// The name as shared text if the topic is known to be there.
@@ -66,22 +59,14 @@ impl Asking {
     pub(crate) fn topics(&self) -> Result<BTreeMap<Arc<str>, i32>> {
         // Events of the client wait in its queue until somebody looks.
         self.client.poll(Duration::ZERO);
-        let metadata = self
-            .client
-            .fetch_metadata(None, ANSWER_LIMIT)
-            .map_err(|error| self.settings.failure(&error))?;
+        let metadata =
+            self.client.fetch_metadata(None, ANSWER_LIMIT).map_err(|error| self.settings.failure(&error))?;
         let mut topics = BTreeMap::new();
         let mut known = locked(&self.known);
-        for topic in metadata
-            .topics()
-            .iter()
-            .filter(|topic| !topic.name().starts_with("__"))
-        {
+        for topic in metadata.topics().iter().filter(|topic| !topic.name().starts_with("__")) {
             let count = topic.partitions().len() as i32;
             if topic.error().is_none() && count > 0 {
-                let name = known
-                    .entry(topic.name().to_owned())
-                    .or_insert_with(|| Arc::from(topic.name()));
+                let name = known.entry(topic.name().to_owned()).or_insert_with(|| Arc::from(topic.name()));
                 topics.insert(Arc::clone(name), count);
             }
         }
@@ -96,10 +81,8 @@ impl Asking {
             let (topic, count) = topics
                 .get_key_value(name.as_str())
                 .ok_or_else(|| EventLogError::UnknownTopic(name.clone()))?;
-            partitions.extend((0..*count).map(|partition| TopicPartition {
-                topic: Arc::clone(topic),
-                partition,
-            }));
+            partitions
+                .extend((0..*count).map(|partition| TopicPartition { topic: Arc::clone(topic), partition }));
         }
         Ok(partitions)
     }
@@ -151,9 +134,8 @@ impl Asking {
         partitions: &[TopicPartition],
     ) -> Result<HashMap<TopicPartition, u64>> {
         let list = list_of(partitions, |_| Offset::Invalid).map_err(|error| self.settings.failure(&error))?;
-        let answer = client
-            .committed_offsets(list, ANSWER_LIMIT)
-            .map_err(|error| self.settings.failure(&error))?;
+        let answer =
+            client.committed_offsets(list, ANSWER_LIMIT).map_err(|error| self.settings.failure(&error))?;
         self.offsets_in(&answer, partitions)
     }
 

@@ -33,9 +33,7 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
 
 /// An error that belongs to no call: the client goes on by itself.
 pub(crate) fn log_error(error: &KafkaError, reason: &str) {
-    let transient = error
-        .rdkafka_error_code()
-        .is_some_and(super::failure::is_transient);
+    let transient = error.rdkafka_error_code().is_some_and(super::failure::is_transient);
     if transient {
         tracing::debug!("{error}: {reason}");
     } else {

@@ -42,35 +42,23 @@ pub(crate) async fn ensure(asking: &Arc<Asking>, specs: &[TopicSpec]) -> Result<
 async fn missing(asking: &Arc<Asking>, specs: &[TopicSpec]) -> Result<Vec<TopicSpec>> {
     let asking = Arc::clone(asking);
     let there = blocking(move || asking.topics()).await?;
-    Ok(specs
-        .iter()
-        .filter(|spec| !there.contains_key(spec.name.as_str()))
-        .cloned()
-        .collect())
+    Ok(specs.iter().filter(|spec| !there.contains_key(spec.name.as_str())).cloned().collect())
 }
 
 async fn create(asking: &Asking, specs: &[TopicSpec]) -> Result<()> {
     let made = asking.settings.client().create_with_context(Quiet);
     let admin: AdminClient<Quiet> = made.map_err(|error| asking.settings.failure(&error))?;
-    let retention: Vec<String> = specs
-        .iter()
-        .map(|spec| spec.retention.as_millis().to_string())
-        .collect();
+    let retention: Vec<String> = specs.iter().map(|spec| spec.retention.as_millis().to_string()).collect();
     let topics: Vec<NewTopic<'_>> = specs
         .iter()
         .zip(&retention)
         .map(|(spec, retention_ms)| {
-            NewTopic::new(
-                &spec.name,
-                spec.partitions,
-                TopicReplication::Fixed(BROKERS_REPLICATION),
-            )
-            .set("retention.ms", retention_ms)
+            NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(BROKERS_REPLICATION))
+                .set("retention.ms", retention_ms)
         })
         .collect();
-    let options = AdminOptions::new()
-        .request_timeout(Some(ANSWER_LIMIT))
-        .operation_timeout(Some(ANSWER_LIMIT));
+    let options =
+        AdminOptions::new().request_timeout(Some(ANSWER_LIMIT)).operation_timeout(Some(ANSWER_LIMIT));
     let created = admin.create_topics(&topics, &options).await;
     // Its thread is waited for when it goes.
     tokio::task::spawn_blocking(move || drop(admin));
@@ -78,15 +66,10 @@ async fn create(asking: &Asking, specs: &[TopicSpec]) -> Result<()> {
         match result {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) if failure::is_transient(code) => {
-                return Err(asking
-                    .settings
-                    .no_answer(&format!("creating topic `{topic}` ({code})")));
+                return Err(asking.settings.no_answer(&format!("creating topic `{topic}` ({code})")));
             }
             Err((topic, code)) => {
-                return Err(EventLogError::BadTopic {
-                    topic,
-                    reason: code.to_string(),
-                });
+                return Err(EventLogError::BadTopic { topic, reason: code.to_string() });
             }
         }
     }

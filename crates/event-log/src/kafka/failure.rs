@@ -10,10 +10,9 @@ use crate::EventLogError;
 /// An error of the client in our words.
 pub(crate) fn failure(brokers: &str, error: &KafkaError) -> EventLogError {
     match error.rdkafka_error_code() {
-        Some(code) if is_transient(code) => EventLogError::Unavailable {
-            brokers: brokers.to_owned(),
-            reason: code.to_string(),
-        },
+        Some(code) if is_transient(code) => {
+            EventLogError::Unavailable { brokers: brokers.to_owned(), reason: code.to_string() }
+        }
         Some(code) => EventLogError::Refused(code.to_string()),
         // The rest comes without a code: a client that could not be made, a name with a zero byte.
         None => EventLogError::Refused(error.to_string()),

@@ -80,10 +80,7 @@ impl Membership {
         });
         let failed = |error: KafkaError| settings.failure(&error);
         let context = Context(Arc::clone(&membership));
-        let member: Member = settings
-            .member(group)
-            .create_with_context(context)
-            .map_err(failed)?;
+        let member: Member = settings.member(group).create_with_context(context).map_err(failed)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         member.subscribe(&names).map_err(failed)?;
         let member = Arc::new(member);
@@ -102,10 +99,7 @@ impl Membership {
 
     /// The owner asks again: what it was told to give up may go.
     pub(crate) fn owner_asks(&self) {
-        if let Some(revocation) = locked(&self.state)
-            .revocation
-            .as_mut()
-            .filter(|revocation| revocation.told)
+        if let Some(revocation) = locked(&self.state).revocation.as_mut().filter(|revocation| revocation.told)
         {
             revocation.done = true;
         }
@@ -193,23 +187,14 @@ impl Membership {
         let assigned = list
             .set_all_offsets(Offset::Offset(0))
             .and_then(|()| member.incremental_assign(list))
-            .and_then(|()| {
-                if list.count() == 0 {
-                    Ok(())
-                } else {
-                    member.pause(list)
-                }
-            });
+            .and_then(|()| if list.count() == 0 { Ok(()) } else { member.pause(list) });
         if let Err(error) = assigned {
             self.report(&error);
             return;
         }
         let mut state = locked(&self.state);
-        let partitions: Vec<_> = state
-            .shared(list)
-            .into_iter()
-            .map(|partition| (partition, next_generation()))
-            .collect();
+        let partitions: Vec<_> =
+            state.shared(list).into_iter().map(|partition| (partition, next_generation())).collect();
         if partitions.is_empty() {
             return;
         }
@@ -234,12 +219,8 @@ impl Membership {
         let partitions = state.shared(list);
         state.news.push_back(News::Revoked(partitions));
         let give_up_at = Instant::now() + SILENT_LIMIT;
-        state.revocation = Some(Revocation {
-            partitions: list.clone(),
-            told: false,
-            done: false,
-            give_up_at,
-        });
+        state.revocation =
+            Some(Revocation { partitions: list.clone(), told: false, done: false, give_up_at });
         drop(state);
         self.something.notify_one();
     }
@@ -248,21 +229,11 @@ impl Membership {
 impl State {
     fn shared(&mut self, list: &TopicPartitionList) -> Vec<TopicPartition> {
         let shared = |(topic, partition): (&str, i32)| {
-            let name = self
-                .names
-                .entry(topic.to_owned())
-                .or_insert_with(|| Arc::from(topic));
-            TopicPartition {
-                topic: Arc::clone(name),
-                partition,
-            }
+            let name = self.names.entry(topic.to_owned()).or_insert_with(|| Arc::from(topic));
+            TopicPartition { topic: Arc::clone(name), partition }
         };
         let elements = list.elements();
-        elements
-            .iter()
-            .map(|element| (element.topic(), element.partition()))
-            .map(shared)
-            .collect()
+        elements.iter().map(|element| (element.topic(), element.partition())).map(shared).collect()
     }
 }
 

@@ -36,9 +36,7 @@ pub(crate) fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
 
 /// Runs a call that blocks where it may.
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(call)
-        .await
-        .map_err(|_| EventLogError::Closed)?
+    tokio::task::spawn_blocking(call).await.map_err(|_| EventLogError::Closed)?
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
@@ -60,10 +58,7 @@ impl EventLog for KafkaLog {
             let partitions = asking.partitions_of(&names)?;
             let bounds = asking.bounds(&partitions)?;
             let bounds_of = |topic: &Arc<str>, partition| {
-                let wanted = TopicPartition {
-                    topic: Arc::clone(topic),
-                    partition,
-                };
+                let wanted = TopicPartition { topic: Arc::clone(topic), partition };
                 bounds.get(&wanted).copied().unwrap_or_default()
             };
             let info = |(topic, count): (&Arc<str>, &i32)| TopicInfo {
@@ -101,12 +96,7 @@ impl EventLog for KafkaLog {
                 let (start, end) = bounds.get(&topic_partition).copied().unwrap_or_default();
                 let committed = committed.get(&topic_partition).copied();
                 let lag = end.saturating_sub(committed.unwrap_or(0).max(start));
-                PartitionLag {
-                    topic_partition,
-                    committed,
-                    end,
-                    lag,
-                }
+                PartitionLag { topic_partition, committed, end, lag }
             };
             Ok(partitions.into_iter().map(lag_of).collect())
         })

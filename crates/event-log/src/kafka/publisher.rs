@@ -74,10 +74,7 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(message) => {
                 let place = (message.partition(), message.offset());
-                if let Some(slot) = locked(&delivery.batch.outcome)
-                    .places
-                    .get_mut(delivery.index as usize)
-                {
+                if let Some(slot) = locked(&delivery.batch.outcome).places.get_mut(delivery.index as usize) {
                     *slot = place;
                 }
             }
@@ -135,10 +132,7 @@ impl Batch {
         let reply = outcome.reply.take();
         drop(outcome);
         let position = |(partition, offset): (i32, i64)| Position {
-            topic_partition: TopicPartition {
-                topic: Arc::clone(&self.topic),
-                partition,
-            },
+            topic_partition: TopicPartition { topic: Arc::clone(&self.topic), partition },
             offset: offset.unsigned_abs(),
         };
         // Nobody waits for a receipt that was dropped.
@@ -188,9 +182,7 @@ impl KafkaPublisher {
         }
         let asking = Arc::clone(&self.asking);
         blocking(move || asking.topics()).await?;
-        self.asking
-            .known(name)
-            .ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
+        self.asking.known(name).ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
     }
 
     async fn room(&self, records: &[NewRecord]) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
@@ -199,14 +191,9 @@ impl KafkaPublisher {
         let take = |wanted: usize, limit: usize| u32::try_from(wanted.min(limit)).unwrap_or(u32::MAX);
         let closed = |_| EventLogError::Closed;
         let records = take(records.len(), BUFFER_RECORDS);
-        let records = Arc::clone(&self.records)
-            .acquire_many_owned(records)
-            .await
-            .map_err(closed)?;
-        let bytes = Arc::clone(&self.bytes)
-            .acquire_many_owned(take(bytes, BUFFER_BYTES))
-            .await
-            .map_err(closed)?;
+        let records = Arc::clone(&self.records).acquire_many_owned(records).await.map_err(closed)?;
+        let bytes =
+            Arc::clone(&self.bytes).acquire_many_owned(take(bytes, BUFFER_BYTES)).await.map_err(closed)?;
         Ok((records, bytes))
     }
 }
@@ -236,10 +223,7 @@ impl Publisher for KafkaPublisher {
             left: AtomicUsize::new(records.len()),
             outcome: Mutex::new(outcome),
         });
-        let mut enqueuing = Enqueuing {
-            batch: Arc::clone(&batch),
-            not_enqueued: records.len(),
-        };
+        let mut enqueuing = Enqueuing { batch: Arc::clone(&batch), not_enqueued: records.len() };
         for (index, record) in (0..).zip(&records) {
             if let Err(error) = enqueue(client, &batch, index, record, &self.open).await {
                 // What went before is under way; the receipt tells.
@@ -274,10 +258,7 @@ async fn enqueue(
     open: &Open,
 ) -> Result<(), KafkaError> {
     loop {
-        let delivery = Box::new(Delivery {
-            batch: Arc::clone(batch),
-            index,
-        });
+        let delivery = Box::new(Delivery { batch: Arc::clone(batch), index });
         let Err(error) = hand_over(client, &batch.topic, record, delivery) else {
             return Ok(());
         };
@@ -302,12 +283,10 @@ fn hand_over(
     }
     if !record.headers.is_empty() {
         let none = OwnedHeaders::new_with_capacity(record.headers.len());
-        let headers = record.headers.iter().fold(none, |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(&value[..]),
-            })
-        });
+        let headers = record
+            .headers
+            .iter()
+            .fold(none, |headers, (key, value)| headers.insert(Header { key, value: Some(&value[..]) }));
         outgoing = outgoing.headers(headers);
     }
     client.send(outgoing).map_err(|(error, _)| error)
@@ -325,10 +304,7 @@ impl Drop for KafkaPublisher {
                 tracing::warn!("records of a closed publisher were not delivered: {error}");
             }
         };
-        if let Err(error) = std::thread::Builder::new()
-            .name("kafka-last-delivery".to_owned())
-            .spawn(last)
-        {
+        if let Err(error) = std::thread::Builder::new().name("kafka-last-delivery".to_owned()).spawn(last) {
             tracing::warn!("records of a closed publisher may be lost: {error}");
         }
     }

@@ -41,10 +41,8 @@ pub(crate) fn read(
         return Ok(Vec::new());
     }
     let failed = |error: KafkaError| settings.failure(&error);
-    let consumer: BaseConsumer<Quiet> = settings
-        .reader(READERS_GROUP)
-        .create_with_context(Quiet)
-        .map_err(failed)?;
+    let consumer: BaseConsumer<Quiet> =
+        settings.reader(READERS_GROUP).create_with_context(Quiet).map_err(failed)?;
     let list = list_of(std::slice::from_ref(&partition), |_| at(offset)).map_err(failed)?;
     consumer.assign(&list).map_err(failed)?;
     let mut arena = Arena::default();

@@ -16,18 +16,12 @@ pub(crate) struct Settings {
 /// Reads what stands behind `kafka:` in a URL.
 pub(crate) fn parse(rest: &str) -> Result<Settings> {
     let url = format!("kafka:{rest}");
-    let bad = |reason: String| EventLogError::BadUrl {
-        url: without_credentials(&url),
-        reason,
-    };
-    let rest = rest
-        .strip_prefix("//")
-        .ok_or_else(|| bad("no // behind kafka:".to_owned()))?;
+    let bad = |reason: String| EventLogError::BadUrl { url: without_credentials(&url), reason };
+    let rest = rest.strip_prefix("//").ok_or_else(|| bad("no // behind kafka:".to_owned()))?;
     let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
     let authority = authority.strip_suffix('/').unwrap_or(authority);
-    let (user, brokers) = authority
-        .rsplit_once('@')
-        .map_or((None, authority), |(user, hosts)| (Some(user), hosts));
+    let (user, brokers) =
+        authority.rsplit_once('@').map_or((None, authority), |(user, hosts)| (Some(user), hosts));
     if brokers.contains('/') || !brokers.split(',').all(is_broker) {
         return Err(bad("no host:port, or a part of the list is none".to_owned()));
     }
@@ -40,10 +34,7 @@ pub(crate) fn parse(rest: &str) -> Result<Settings> {
         own.push(("sasl.password".to_owned(), decoded(password)));
     }
     own.extend(url::form_urlencoded::parse(query.as_bytes()).into_owned());
-    let settings = Settings {
-        brokers: brokers.to_owned(),
-        own,
-    };
+    let settings = Settings { brokers: brokers.to_owned(), own };
     // Only the check of names and values; nothing is connected. The value is not repeated: it may be a password.
     match settings.producer().create_native_config() {
         Ok(_) => Ok(settings),
@@ -62,9 +53,7 @@ fn is_broker(broker: &str) -> bool {
 /// Percent signs resolved. A plus stays a plus: it means a space in queries only.
 fn decoded(text: &str) -> String {
     let query = format!("={}", text.replace('+', "%2B").replace('&', "%26"));
-    url::form_urlencoded::parse(query.as_bytes())
-        .map(|(_, value)| value.into_owned())
-        .collect()
+    url::form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value.into_owned()).collect()
 }
 
 impl Settings {

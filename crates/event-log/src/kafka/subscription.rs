@@ -68,10 +68,7 @@ impl KafkaSubscription {
     }
 
     fn find(&mut self, wanted: &TopicPartition) -> Result<&mut Assigned> {
-        let found = self
-            .partitions
-            .iter_mut()
-            .find(|assigned| assigned.topic_partition == *wanted);
+        let found = self.partitions.iter_mut().find(|assigned| assigned.topic_partition == *wanted);
         found.ok_or_else(|| EventLogError::UnknownPartition {
             topic: wanted.topic.to_string(),
             partition: wanted.partition,
@@ -81,8 +78,7 @@ impl KafkaSubscription {
     fn tell(&mut self, news: News) -> Event {
         match news {
             News::Assigned(partitions) => {
-                self.partitions
-                    .retain(|old| !partitions.iter().any(|(new, _)| *new == old.topic_partition));
+                self.partitions.retain(|old| !partitions.iter().any(|(new, _)| *new == old.topic_partition));
                 for (topic_partition, generation) in &partitions {
                     self.partitions.push(Assigned {
                         topic_partition: topic_partition.clone(),
@@ -96,8 +92,7 @@ impl KafkaSubscription {
             }
             News::Revoked(partitions) => {
                 // Their numbers stay with the membership until they are given up, so that handles still count.
-                self.partitions
-                    .retain(|assigned| !partitions.contains(&assigned.topic_partition));
+                self.partitions.retain(|assigned| !partitions.contains(&assigned.topic_partition));
                 Event::Revoked(partitions)
             }
         }
@@ -161,10 +156,7 @@ impl KafkaSubscription {
             }
         }
         let committed_to = |partition: &TopicPartition| {
-            let assigned = self
-                .partitions
-                .iter()
-                .find(|assigned| assigned.topic_partition == *partition);
+            let assigned = self.partitions.iter().find(|assigned| assigned.topic_partition == *partition);
             assigned.map_or(0, |assigned| assigned.committed_to)
         };
         furthest.retain(|partition, next| *next > committed_to(partition));
@@ -188,9 +180,7 @@ impl KafkaSubscription {
             return Err(KafkaError::Canceled);
         };
         let partitions: Vec<_> = offsets.keys().cloned().collect();
-        let list = list_of(&partitions, |partition| {
-            at(offsets.get(partition).copied().unwrap_or(0))
-        })?;
+        let list = list_of(&partitions, |partition| at(offsets.get(partition).copied().unwrap_or(0)))?;
         let commit = tokio::task::spawn_blocking(move || member.commit(&list, CommitMode::Sync));
         let result = self.commit_under_way.insert(commit).await;
         self.commit_under_way = None;
@@ -228,10 +218,7 @@ impl Subscription for KafkaSubscription {
                 Ok(()) => break,
                 Err(error) if !may_seek_later(&error) => return Err(self.asking.settings.failure(&error)),
                 Err(_) if Instant::now() >= deadline => {
-                    return Err(self
-                        .asking
-                        .settings
-                        .no_answer("waiting for an assigned partition"));
+                    return Err(self.asking.settings.no_answer("waiting for an assigned partition"));
                 }
                 Err(_) => tokio::time::sleep(RETRY).await,
             }
@@ -246,18 +233,14 @@ impl Subscription for KafkaSubscription {
             queue.set_nonempty_callback(move || membership.something.notify_one());
             assigned.queue = Some(queue);
             let list = list_of(std::slice::from_ref(partition), |_| at(offset));
-            list.and_then(|list| member.resume(&list))
-                .map_err(|error| settings.failure(&error))?;
+            list.and_then(|list| member.resume(&list)).map_err(|error| settings.failure(&error))?;
         }
         Ok(())
     }
 
     async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         // Not the client's pause: that throws away what was fetched. Its queue is bounded, so fetching stops by itself.
-        for assigned in self
-            .partitions
-            .iter_mut()
-            .filter(|known| partitions.contains(&known.topic_partition))
+        for assigned in self.partitions.iter_mut().filter(|known| partitions.contains(&known.topic_partition))
         {
             assigned.paused = true;
         }
@@ -265,10 +248,7 @@ impl Subscription for KafkaSubscription {
     }
 
     async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        for assigned in self
-            .partitions
-            .iter_mut()
-            .filter(|known| partitions.contains(&known.topic_partition))
+        for assigned in self.partitions.iter_mut().filter(|known| partitions.contains(&known.topic_partition))
         {
             assigned.paused = false;
         }
@@ -329,10 +309,9 @@ async fn seek_to(
         };
         match sought.and_then(element) {
             // This one comes without its code.
-            Err(KafkaError::Seek(reason)) => Err(EventLogError::Unavailable {
-                brokers: asking.settings.brokers.clone(),
-                reason,
-            }),
+            Err(KafkaError::Seek(reason)) => {
+                Err(EventLogError::Unavailable { brokers: asking.settings.brokers.clone(), reason })
+            }
             result => Ok(result),
         }
     })

@@ -44,10 +44,7 @@ pub(crate) fn balance(
 }
 
 fn least_loaded(members: &[Member], load: &BTreeMap<Member, usize>) -> Option<Member> {
-    members
-        .iter()
-        .copied()
-        .min_by_key(|member| (load.get(member).copied().unwrap_or(0), *member))
+    members.iter().copied().min_by_key(|member| (load.get(member).copied().unwrap_or(0), *member))
 }
 
 fn one_move(
@@ -76,23 +73,12 @@ mod tests {
     fn partitions(topic: &str, count: i32, members: &[Member]) -> BTreeMap<TopicPartition, Vec<Member>> {
         let topic: Arc<str> = Arc::from(topic);
         (0..count)
-            .map(|partition| {
-                (
-                    TopicPartition {
-                        topic: Arc::clone(&topic),
-                        partition,
-                    },
-                    members.to_vec(),
-                )
-            })
+            .map(|partition| (TopicPartition { topic: Arc::clone(&topic), partition }, members.to_vec()))
             .collect()
     }
 
     fn loads(target: &HashMap<TopicPartition, Member>, members: &[Member]) -> Vec<usize> {
-        members
-            .iter()
-            .map(|member| target.values().filter(|owner| *owner == member).count())
-            .collect()
+        members.iter().map(|member| target.values().filter(|owner| *owner == member).count()).collect()
     }
 
     #[test]
@@ -106,10 +92,7 @@ mod tests {
     fn a_new_member_takes_only_its_share() {
         let before = balance(&partitions("a", 6, &[1, 2]), &HashMap::new());
         let after = balance(&partitions("a", 6, &[1, 2, 3]), &before);
-        let moved = before
-            .iter()
-            .filter(|(partition, owner)| after[*partition] != **owner)
-            .count();
+        let moved = before.iter().filter(|(partition, owner)| after[*partition] != **owner).count();
         assert_eq!(moved, 2);
         assert_eq!(loads(&after, &[1, 2, 3]), [2, 2, 2]);
     }

@@ -53,29 +53,12 @@ impl Topic {
     pub(crate) fn new(id: i64, name: &str, retention: Duration, bounds: Vec<(u64, u64)>) -> Self {
         let name: Arc<str> = Arc::from(name);
         let partition = |(number, (start, end))| {
-            let own = TopicPartition {
-                topic: Arc::clone(&name),
-                partition: number,
-            };
-            let state = State {
-                start,
-                end,
-                tail: VecDeque::new(),
-                tail_bytes: 0,
-            };
-            Arc::new(Partition {
-                topic_id: id,
-                id: own,
-                state: Mutex::new(state),
-            })
+            let own = TopicPartition { topic: Arc::clone(&name), partition: number };
+            let state = State { start, end, tail: VecDeque::new(), tail_bytes: 0 };
+            Arc::new(Partition { topic_id: id, id: own, state: Mutex::new(state) })
         };
         let partitions = (0..).zip(bounds).map(partition).collect();
-        Self {
-            name,
-            retention,
-            partitions,
-            next_keyless: AtomicUsize::new(0),
-        }
+        Self { name, retention, partitions, next_keyless: AtomicUsize::new(0) }
     }
 
     /// The partition for the records without key of one batch; the next batch gets the next.
@@ -183,19 +166,13 @@ impl Catalog {
 
     /// Whether the topic is there.
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(name)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
     }
 
     /// The topic of that name.
     pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>> {
         let topics = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        topics
-            .get(name)
-            .cloned()
-            .ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
+        topics.get(name).cloned().ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
     }
 
     /// Every topic as the port shows it.
@@ -218,20 +195,13 @@ impl Catalog {
 
     /// Every topic, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// One partition.
     pub(crate) fn partition(&self, wanted: &TopicPartition) -> Result<Arc<Partition>> {
         let topic = self.topic(&wanted.topic)?;
-        let found = usize::try_from(wanted.partition)
-            .ok()
-            .and_then(|number| topic.partitions.get(number));
+        let found = usize::try_from(wanted.partition).ok().and_then(|number| topic.partitions.get(number));
         found.cloned().ok_or_else(|| EventLogError::UnknownPartition {
             topic: wanted.topic.to_string(),
             partition: wanted.partition,

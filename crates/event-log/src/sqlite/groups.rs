@@ -101,10 +101,8 @@ impl Drop for CommitPermit {
     fn drop(&mut self) {
         let mut state = locked(&self.group.state);
         for (partition, generation) in &self.partitions {
-            if let Some(owner) = state
-                .owners
-                .get_mut(partition)
-                .filter(|owner| owner.generation == *generation)
+            if let Some(owner) =
+                state.owners.get_mut(partition).filter(|owner| owner.generation == *generation)
             {
                 owner.commits_under_way -= 1;
             }
@@ -126,13 +124,7 @@ pub(crate) struct Accepted {
 
 impl Group {
     fn new(name: String, committed: Offsets) -> Self {
-        Self {
-            name,
-            state: Mutex::new(State {
-                committed,
-                ..State::default()
-            }),
-        }
+        Self { name, state: Mutex::new(State { committed, ..State::default() }) }
     }
 
     /// A new member that wants these partitions.
@@ -174,11 +166,7 @@ impl Group {
             .retain(|_, owner| !(owner.member == member && owner.told && owner.commits_under_way == 0));
         let freed = state.owners.len() < before;
         let revoked = state.tell(member, now);
-        let turn = if revoked.is_empty() {
-            state.take(member, now)
-        } else {
-            Turn::Revoked(revoked)
-        };
+        let turn = if revoked.is_empty() { state.take(member, now) } else { Turn::Revoked(revoked) };
         (turn, freed)
     }
 
@@ -209,22 +197,11 @@ impl Group {
             }
         }
         let further = |(partition, next): &(TopicPartition, u64)| {
-            state
-                .owners
-                .get(partition)
-                .is_some_and(|owner| *next > owner.committed_to)
+            state.owners.get(partition).is_some_and(|owner| *next > owner.committed_to)
         };
         let offsets = furthest.into_iter().filter(further).collect();
-        let permit = CommitPermit {
-            group: Arc::clone(self),
-            partitions,
-            changed: Arc::clone(changed),
-        };
-        Accepted {
-            offsets,
-            stale,
-            permit,
-        }
+        let permit = CommitPermit { group: Arc::clone(self), partitions, changed: Arc::clone(changed) };
+        Accepted { offsets, stale, permit }
     }
 
     /// The file holds these offsets now.
@@ -246,11 +223,7 @@ impl Group {
     /// From here on also handles before the last commit count: the member has gone back.
     pub(crate) fn sought(&self, partition: &TopicPartition, generation: u64) {
         let mut state = locked(&self.state);
-        if let Some(owner) = state
-            .owners
-            .get_mut(partition)
-            .filter(|owner| owner.generation == generation)
-        {
+        if let Some(owner) = state.owners.get_mut(partition).filter(|owner| owner.generation == generation) {
             owner.committed_to = 0;
         }
     }
@@ -258,21 +231,13 @@ impl Group {
 
 impl State {
     fn rebalance(&mut self) {
-        let owners = self
-            .owners
-            .iter()
-            .map(|(partition, owner)| (partition.clone(), owner.member))
-            .collect();
+        let owners = self.owners.iter().map(|(partition, owner)| (partition.clone(), owner.member)).collect();
         self.target = balance(&self.wanted, &owners);
         let silent_until = Instant::now() + Duration::from_millis(SILENT_LIMIT_MS);
         for (partition, owner) in &mut self.owners {
             let stays = self.target.get(partition) == Some(&owner.member);
             if !owner.told {
-                owner.give_up_at = if stays {
-                    None
-                } else {
-                    owner.give_up_at.or(Some(silent_until))
-                };
+                owner.give_up_at = if stays { None } else { owner.give_up_at.or(Some(silent_until)) };
             }
         }
     }
@@ -329,11 +294,7 @@ impl State {
             taken.push((partition, generation));
         }
         taken.sort();
-        if taken.is_empty() {
-            Turn::Unchanged(ask_again)
-        } else {
-            Turn::Assigned(taken)
-        }
+        if taken.is_empty() { Turn::Unchanged(ask_again) } else { Turn::Assigned(taken) }
     }
 }
 
@@ -354,14 +315,8 @@ mod tests {
     }
 
     fn handle((partition, generation): &(TopicPartition, u64)) -> CommitHandle {
-        let position = Position {
-            topic_partition: partition.clone(),
-            offset: 4,
-        };
-        CommitHandle {
-            position,
-            generation: *generation,
-        }
+        let position = Position { topic_partition: partition.clone(), offset: 4 };
+        CommitHandle { position, generation: *generation }
     }
 
     #[tokio::test(start_paused = true)]
@@ -371,9 +326,7 @@ mod tests {
         let before = assigned(&group, silent);
         assert_eq!(before.len(), 2);
         let waiting = group.join(&partitions());
-        let Turn::Unchanged(Some(at)) = group.turn(waiting).0 else {
-            panic!("nothing to wait for")
-        };
+        let Turn::Unchanged(Some(at)) = group.turn(waiting).0 else { panic!("nothing to wait for") };
         let almost = at.duration_since(Instant::now() + Duration::from_millis(1));
         tokio::time::advance(almost).await;
         assert_eq!(group.turn(waiting).0, Turn::Unchanged(Some(at)));
@@ -391,24 +344,12 @@ mod tests {
         let first = group.join(&partitions());
         let had = assigned(&group, first);
         let second = group.join(&partitions());
-        let Turn::Revoked(gone) = group.turn(first).0 else {
-            panic!("nothing revoked")
-        };
-        let going = had
-            .iter()
-            .find(|(partition, _)| gone.contains(partition))
-            .unwrap();
+        let Turn::Revoked(gone) = group.turn(first).0 else { panic!("nothing revoked") };
+        let going = had.iter().find(|(partition, _)| gone.contains(partition)).unwrap();
         let accepted = group.accept(first, vec![handle(going)], &changed);
-        assert_eq!(
-            (accepted.offsets.clone(), accepted.stale),
-            (vec![(going.0.clone(), 5)], 0)
-        );
+        assert_eq!((accepted.offsets.clone(), accepted.stale), (vec![(going.0.clone(), 5)], 0));
         tokio::time::advance(Duration::from_mins(2)).await;
-        assert_eq!(
-            group.turn(second).0,
-            Turn::Unchanged(None),
-            "taken while a commit was under way"
-        );
+        assert_eq!(group.turn(second).0, Turn::Unchanged(None), "taken while a commit was under way");
         drop(accepted);
         assert!(changed.subscribe().borrow().gt(&0), "nobody was woken");
         assert_eq!(assigned(&group, second)[0].0, going.0);

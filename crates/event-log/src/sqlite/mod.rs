@@ -63,10 +63,7 @@ impl Shared {
     /// Hands an operation to the writer and waits for its answer.
     async fn ask<T>(&self, op: impl FnOnce(oneshot::Sender<Result<T>>) -> Op) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.ops
-            .send(op(reply))
-            .await
-            .map_err(|_| EventLogError::Closed)?;
+        self.ops.send(op(reply)).await.map_err(|_| EventLogError::Closed)?;
         answer.await.map_err(|_| EventLogError::Closed)?
     }
 
@@ -97,20 +94,8 @@ pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
     };
     tokio::spawn(writer.run(waiting));
     retention::expire_all(&ops, &files).await?;
-    tokio::spawn(retention::run(
-        ops.downgrade(),
-        files.clone(),
-        Arc::clone(&catalog),
-        closing.clone(),
-    ));
-    let shared = Shared {
-        files,
-        catalog,
-        groups,
-        ops,
-        changed,
-        _closing: closing.drop_guard(),
-    };
+    tokio::spawn(retention::run(ops.downgrade(), files.clone(), Arc::clone(&catalog), closing.clone()));
+    let shared = Shared { files, catalog, groups, ops, changed, _closing: closing.drop_guard() };
     Ok(Arc::new(SqliteLog(Arc::new(shared))))
 }
 
@@ -132,11 +117,7 @@ impl EventLog for SqliteLog {
 
     async fn subscribe(&self, group: &str, topics: &[&str]) -> Result<Box<dyn Subscription>> {
         let partitions = self.0.catalog.partitions_of(topics)?;
-        Ok(Box::new(SqliteSubscription::join(
-            Arc::clone(&self.0),
-            group,
-            &partitions,
-        )))
+        Ok(Box::new(SqliteSubscription::join(Arc::clone(&self.0), group, &partitions)))
     }
 
     async fn read(&self, partition: &TopicPartition, offset: u64, max: usize) -> Result<Vec<Message>> {
@@ -145,7 +126,8 @@ impl EventLog for SqliteLog {
 
     async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>> {
         let group = self.0.groups.find(group);
-        let committed = |partition: &TopicPartition| group.as_ref().and_then(|group| group.committed(partition));
+        let committed =
+            |partition: &TopicPartition| group.as_ref().and_then(|group| group.committed(partition));
         let partitions = self.0.catalog.partitions_of(topics)?;
         Ok(partitions.iter().map(|partition| partition.lag(committed(&partition.id))).collect())
     }

@@ -27,10 +27,7 @@ pub(crate) struct SqlitePublisher {
 impl SqlitePublisher {
     /// A publisher with an empty buffer.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            room: Arc::new(Semaphore::new(BUFFER_BYTES)),
-        }
+        Self { shared, room: Arc::new(Semaphore::new(BUFFER_BYTES)) }
     }
 }
 
@@ -47,23 +44,11 @@ impl Publisher for SqlitePublisher {
         let bytes: usize = records.iter().map(batch::encoded_bytes).sum();
         // A batch larger than the buffer takes all of it.
         let wanted = u32::try_from(bytes.min(BUFFER_BYTES)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room)
-            .acquire_many_owned(wanted)
-            .await
-            .map_err(|_| EventLogError::Closed)?;
-        let slot = self
-            .shared
-            .ops
-            .reserve()
-            .await
-            .map_err(|_| EventLogError::Closed)?;
+        let room =
+            Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| EventLogError::Closed)?;
+        let slot = self.shared.ops.reserve().await.map_err(|_| EventLogError::Closed)?;
         let (chunks, chunk_of) = chunks_of(&topic, &records, bytes);
-        slot.send(Op::Append(Append {
-            chunks,
-            chunk_of,
-            reply,
-            room,
-        }));
+        slot.send(Op::Append(Append { chunks, chunk_of, reply, room }));
         Ok(Receipt(receipt))
     }
 
@@ -80,10 +65,7 @@ fn chunks_of(topic: &Topic, records: &[NewRecord], bytes: usize) -> (Vec<Chunk>,
     let mut open: HashMap<usize, usize> = HashMap::new();
     let keyless = topic.next_keyless_partition();
     for record in records {
-        let number = record
-            .key
-            .as_ref()
-            .map_or(keyless, |key| partition_of(key, partitions as i32) as usize);
+        let number = record.key.as_ref().map_or(keyless, |key| partition_of(key, partitions as i32) as usize);
         let place = match open.get(&number) {
             Some(place) if chunks[*place].blob.len() < BATCH_BYTES => *place,
             _ => {

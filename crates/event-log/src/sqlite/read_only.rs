@@ -8,7 +8,8 @@ use tokio::sync::Mutex;
 
 use super::{catalog::Catalog, reader, settings, store, store::Files};
 use crate::{
-    EventLog, EventLogError, Message, PartitionLag, Publisher, Result, Subscription, TopicInfo, TopicPartition, TopicSpec,
+    EventLog, EventLogError, Message, PartitionLag, Publisher, Result, Subscription, TopicInfo,
+    TopicPartition, TopicSpec,
 };
 
 /// The file, open for reading. Topics and bounds are read anew at each call: the owner goes on writing.
@@ -61,7 +62,8 @@ impl EventLog for ReadOnlyLog {
         let catalog = store::load_topics(&self.files, &mut connection).await?;
         let offsets = store::load_offsets(&self.files, &mut connection, &catalog).await?.remove(group);
         drop(connection);
-        let committed = |partition: &TopicPartition| offsets.as_ref().and_then(|known| known.get(partition).copied());
+        let committed =
+            |partition: &TopicPartition| offsets.as_ref().and_then(|known| known.get(partition).copied());
         let partitions = catalog.partitions_of(topics)?;
         Ok(partitions.iter().map(|partition| partition.lag(committed(&partition.id))).collect())
     }

@@ -29,14 +29,7 @@ pub(crate) struct PartitionReader {
 impl PartitionReader {
     /// A reader that delivers nothing until it is told where to begin.
     pub(crate) fn new(partition: Arc<Partition>, generation: Option<u64>) -> Self {
-        Self {
-            partition,
-            generation,
-            paused: false,
-            next: None,
-            open: None,
-            ahead: VecDeque::new(),
-        }
+        Self { partition, generation, paused: false, next: None, open: None, ahead: VecDeque::new() }
     }
 
     /// The next record is the one at `offset`; the first one kept, or the end, where it is outside.
@@ -106,10 +99,7 @@ impl PartitionReader {
                 Place::AtEnd => return Ok(Found::Nothing),
                 Place::Expired(start) => {
                     let lost = start - offset;
-                    tracing::warn!(
-                        "{}: {lost} records expired before they were read",
-                        self.partition.id
-                    );
+                    tracing::warn!("{}: {lost} records expired before they were read", self.partition.id);
                     offset = start;
                 }
                 Place::Recent(batch) => {
@@ -169,26 +159,8 @@ enum Found {
 }
 
 fn message(partition: &Partition, generation: Option<u64>, offset: u64, record: Record) -> Message {
-    let position = Position {
-        topic_partition: partition.id.clone(),
-        offset,
-    };
-    let handle = generation.map(|generation| CommitHandle {
-        position: position.clone(),
-        generation,
-    });
-    let Record {
-        key,
-        payload,
-        headers,
-        timestamp,
-    } = record;
-    Message {
-        position,
-        key,
-        payload,
-        headers,
-        timestamp,
-        handle,
-    }
+    let position = Position { topic_partition: partition.id.clone(), offset };
+    let handle = generation.map(|generation| CommitHandle { position: position.clone(), generation });
+    let Record { key, payload, headers, timestamp } = record;
+    Message { position, key, payload, headers, timestamp, handle }
 }

@@ -17,9 +17,7 @@ const SHORTEST_PAUSE_MS: u64 = 500;
 pub(crate) async fn expire_all(ops: &mpsc::Sender<Op>, files: &Files) -> Result<()> {
     loop {
         let (reply, answer) = oneshot::channel();
-        ops.send(Op::Expire { reply })
-            .await
-            .map_err(|_| EventLogError::Closed)?;
+        ops.send(Op::Expire { reply }).await.map_err(|_| EventLogError::Closed)?;
         match answer.await.map_err(|_| EventLogError::Closed)? {
             Ok(true) => {}
             Ok(false) => return Ok(()),
@@ -41,23 +39,11 @@ pub(crate) async fn run(
     closing: CancellationToken,
 ) {
     loop {
-        let shortest = catalog
-            .all()
-            .iter()
-            .map(|topic| topic.retention)
-            .min()
-            .unwrap_or(Duration::MAX);
+        let shortest = catalog.all().iter().map(|topic| topic.retention).min().unwrap_or(Duration::MAX);
         let pause = (shortest / 4)
-            .clamp(
-                Duration::from_millis(SHORTEST_PAUSE_MS),
-                Duration::from_millis(LONGEST_PAUSE_MS),
-            )
+            .clamp(Duration::from_millis(SHORTEST_PAUSE_MS), Duration::from_millis(LONGEST_PAUSE_MS))
             // A topic created meanwhile may keep records for seconds only.
-            .min(if catalog.all().is_empty() {
-                Duration::from_secs(1)
-            } else {
-                Duration::MAX
-            });
+            .min(if catalog.all().is_empty() { Duration::from_secs(1) } else { Duration::MAX });
         tokio::select! {
             () = closing.cancelled() => return,
             () = tokio::time::sleep(pause) => {}

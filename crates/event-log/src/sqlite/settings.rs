@@ -28,10 +28,7 @@ pub(crate) fn parse(rest: &str) -> Result<Settings> {
     if path == ":memory:" {
         return Err(bad("an event log in memory would not be durable"));
     }
-    let mut settings = Settings {
-        path: PathBuf::from(path),
-        max_bytes: None,
-    };
+    let mut settings = Settings { path: PathBuf::from(path), max_bytes: None };
     for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "max_bytes" => {

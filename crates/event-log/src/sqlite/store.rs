@@ -86,22 +86,12 @@ pub(crate) async fn open(settings: &Settings) -> Result<(Files, SqliteConnection
         .filename(&*path)
         .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
         .disable_statement_logging();
-    let mut connection = connect(&path, &options, settings)
-        .await
-        .map_err(|error| failure(&path, &error))?;
-    let found = format_of(&mut connection)
-        .await
-        .map_err(|error| failure(&path, &error))?;
+    let mut connection = connect(&path, &options, settings).await.map_err(|error| failure(&path, &error))?;
+    let found = format_of(&mut connection).await.map_err(|error| failure(&path, &error))?;
     if found > FORMAT {
-        return Err(EventLogError::NewerFormat {
-            path: path.display().to_string(),
-            found,
-            known: FORMAT,
-        });
+        return Err(EventLogError::NewerFormat { path: path.display().to_string(), found, known: FORMAT });
     }
-    prepare(&mut connection, found)
-        .await
-        .map_err(|error| failure(&path, &error))?;
+    prepare(&mut connection, found).await.map_err(|error| failure(&path, &error))?;
     let readers = SqlitePoolOptions::new()
         .max_connections(MAX_READERS)
         .connect_lazy_with(options.pragma("query_only", "ON"));
@@ -131,10 +121,8 @@ pub(crate) async fn open_for_reading(settings: &Settings) -> Result<(Files, Sqli
 
 async fn lock(path: &Path) -> Result<Lock> {
     let shown = path.display().to_string();
-    let storage = |error: std::io::Error| EventLogError::Storage {
-        path: shown.clone(),
-        reason: error.to_string(),
-    };
+    let storage =
+        |error: std::io::Error| EventLogError::Storage { path: shown.clone(), reason: error.to_string() };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         tokio::fs::create_dir_all(folder).await.map_err(storage)?;
     }
@@ -163,35 +151,24 @@ async fn connect(
 ) -> Result<SqliteConnection, sqlx::Error> {
     // The format is looked at before anything is changed, so an existing file is not switched to WAL here.
     let mut options = options.clone().create_if_missing(true).page_size(PAGE_BYTES);
-    if tokio::fs::metadata(path)
-        .await
-        .map_or(true, |file| file.len() == 0)
-    {
+    if tokio::fs::metadata(path).await.map_or(true, |file| file.len() == 0) {
         options = options.journal_mode(SqliteJournalMode::Wal);
     }
     options = options
         .synchronous(SqliteSynchronous::Full)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
     if let Some(bytes) = settings.max_bytes {
-        options = options.pragma(
-            "max_page_count",
-            (bytes / u64::from(PAGE_BYTES)).max(1).to_string(),
-        );
+        options = options.pragma("max_page_count", (bytes / u64::from(PAGE_BYTES)).max(1).to_string());
     }
     SqliteConnection::connect_with(&options).await
 }
 
 async fn format_of(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query("PRAGMA user_version")
-        .fetch_one(connection)
-        .await?
-        .try_get(0)
+    sqlx::query("PRAGMA user_version").fetch_one(connection).await?.try_get(0)
 }
 
 async fn prepare(connection: &mut SqliteConnection, found: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("PRAGMA journal_mode = WAL")
-        .fetch_one(&mut *connection)
-        .await?;
+    sqlx::query("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await?;
     if found == 0 {
         let mut transaction = connection.begin().await?;
         sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
@@ -212,10 +189,7 @@ fn failure(path: &Path, error: &sqlx::Error) -> EventLogError {
             return EventLogError::DiskFull { path: shown };
         }
     }
-    EventLogError::Storage {
-        path: shown,
-        reason: error.to_string(),
-    }
+    EventLogError::Storage { path: shown, reason: error.to_string() }
 }
 
 /// Every topic with the bounds of its partitions.
@@ -260,10 +234,7 @@ async fn bounds_of(
         .bind(partition)
         .fetch_optional(&mut *connection)
         .await?;
-    Ok((
-        first.unwrap_or(0).unsigned_abs(),
-        last.unwrap_or(0).unsigned_abs(),
-    ))
+    Ok((first.unwrap_or(0).unsigned_abs(), last.unwrap_or(0).unsigned_abs()))
 }
 
 /// Offset behind the last committed record, per partition.
@@ -283,14 +254,8 @@ pub(crate) async fn load_offsets(
         .map_err(|error| files.failure(&error))?;
     let mut groups: HashMap<String, Offsets> = HashMap::new();
     for (group, topic, partition, next) in rows {
-        let topic_partition = TopicPartition {
-            topic: Arc::clone(&catalog.topic(&topic)?.name),
-            partition,
-        };
-        groups
-            .entry(group)
-            .or_default()
-            .insert(topic_partition, next.unsigned_abs());
+        let topic_partition = TopicPartition { topic: Arc::clone(&catalog.topic(&topic)?.name), partition };
+        groups.entry(group).or_default().insert(topic_partition, next.unsigned_abs());
     }
     Ok(groups)
 }
@@ -314,10 +279,7 @@ impl Files {
         reason: &crate::batch::DecodeError,
     ) -> EventLogError {
         let reason = format!("{at} at offset {offset}: {reason}; the file is damaged");
-        EventLogError::Storage {
-            path: self.path.display().to_string(),
-            reason,
-        }
+        EventLogError::Storage { path: self.path.display().to_string(), reason }
     }
 
     /// Batches from the one that holds `offset` on, a few at a time.

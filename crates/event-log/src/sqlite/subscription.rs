@@ -39,21 +39,11 @@ impl SqliteSubscription {
         let changed = shared.changed.subscribe();
         let member = group.join(partitions);
         shared.wake();
-        Self {
-            shared,
-            group,
-            member,
-            readers: Vec::new(),
-            turn: 0,
-            changed,
-        }
+        Self { shared, group, member, readers: Vec::new(), turn: 0, changed }
     }
 
     fn reader(&mut self, wanted: &TopicPartition) -> Result<&mut PartitionReader> {
-        let known = self
-            .readers
-            .iter_mut()
-            .find(|reader| reader.partition.id == *wanted);
+        let known = self.readers.iter_mut().find(|reader| reader.partition.id == *wanted);
         known.ok_or_else(|| EventLogError::UnknownPartition {
             topic: wanted.topic.to_string(),
             partition: wanted.partition,
@@ -66,10 +56,7 @@ impl SqliteSubscription {
         self.turn = self.turn.wrapping_add(1);
         for place in 0..count {
             let reader = &mut self.readers[(self.turn.wrapping_add(place)) % count];
-            match reader
-                .read(&self.shared.files, max - messages.len(), &mut messages)
-                .await
-            {
+            match reader.read(&self.shared.files, max - messages.len(), &mut messages).await {
                 Err(error) if messages.is_empty() => return Err(error),
                 // The messages of other partitions come first; the failure shows again when its turn comes.
                 Err(_) => break,
@@ -84,10 +71,8 @@ impl SqliteSubscription {
         let mut assigned = Vec::with_capacity(partitions.len());
         for (topic_partition, generation) in partitions {
             let partition = self.shared.catalog.partition(&topic_partition)?;
-            self.readers
-                .retain(|reader| reader.partition.id != topic_partition);
-            self.readers
-                .push(PartitionReader::new(partition, Some(generation)));
+            self.readers.retain(|reader| reader.partition.id != topic_partition);
+            self.readers.push(PartitionReader::new(partition, Some(generation)));
             assigned.push(topic_partition);
         }
         Ok(Event::Assigned(assigned))
@@ -122,8 +107,7 @@ impl Subscription for SqliteSubscription {
             }
             let ask_again = match turn {
                 Turn::Revoked(partitions) => {
-                    self.readers
-                        .retain(|reader| !partitions.contains(&reader.partition.id));
+                    self.readers.retain(|reader| !partitions.contains(&reader.partition.id));
                     return Ok(Event::Revoked(partitions));
                 }
                 Turn::Assigned(partitions) => return self.assign(partitions),
@@ -170,11 +154,8 @@ impl Subscription for SqliteSubscription {
     }
 
     async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize> {
-        let Accepted {
-            offsets,
-            stale,
-            permit,
-        } = self.group.accept(self.member, handles, &self.shared.changed);
+        let Accepted { offsets, stale, permit } =
+            self.group.accept(self.member, handles, &self.shared.changed);
         if offsets.is_empty() {
             return Ok(stale);
         }
@@ -184,17 +165,8 @@ impl Subscription for SqliteSubscription {
             .collect();
         let (offsets, group) = (located?, Arc::clone(&self.group));
         let (reply, answer) = oneshot::channel();
-        let commit = Op::Commit(Commit {
-            group,
-            offsets,
-            permit,
-            reply,
-        });
-        self.shared
-            .ops
-            .send(commit)
-            .await
-            .map_err(|_| EventLogError::Closed)?;
+        let commit = Op::Commit(Commit { group, offsets, permit, reply });
+        self.shared.ops.send(commit).await.map_err(|_| EventLogError::Closed)?;
         answer.await.map_err(|_| EventLogError::Closed)??;
         Ok(stale)
     }

@@ -140,8 +140,7 @@ impl Writer {
                 Op::Append(append) => appends.push(append),
                 Op::Commit(commit) => commits.push(commit),
                 Op::Flush { reply } => {
-                    self.store(std::mem::take(&mut appends), std::mem::take(&mut commits))
-                        .await;
+                    self.store(std::mem::take(&mut appends), std::mem::take(&mut commits)).await;
                     let _ = reply.send(Ok(()));
                 }
                 Op::CreateTopics { specs, reply } => {
@@ -172,13 +171,7 @@ impl Writer {
                 for (append, bases) in appends.into_iter().zip(bases) {
                     append.acknowledge(&bases);
                 }
-                for Commit {
-                    group,
-                    offsets,
-                    permit,
-                    reply,
-                } in commits
-                {
+                for Commit { group, offsets, permit, reply } in commits {
                     group.set_committed(&offsets);
                     drop(permit);
                     let _ = reply.send(Ok(()));
@@ -225,8 +218,7 @@ impl Writer {
                 .await?
                 .last_insert_rowid();
             let bounds = vec![(0, 0); spec.partitions.unsigned_abs() as usize];
-            self.catalog
-                .insert(Topic::new(id, &spec.name, spec.retention, bounds));
+            self.catalog.insert(Topic::new(id, &spec.name, spec.retention, bounds));
         }
         Ok(())
     }
@@ -248,12 +240,7 @@ impl Writer {
 
 impl Append {
     fn acknowledge(self, bases: &[u64]) {
-        let Self {
-            chunks,
-            chunk_of,
-            reply,
-            room,
-        } = self;
+        let Self { chunks, chunk_of, reply, room } = self;
         drop(room);
         if reply.is_closed() {
             return;
@@ -263,10 +250,7 @@ impl Append {
             let chunk = chunk as usize;
             let offset = next[chunk];
             next[chunk] += 1;
-            Position {
-                topic_partition: chunks[chunk].partition.id.clone(),
-                offset,
-            }
+            Position { topic_partition: chunks[chunk].partition.id.clone(), offset }
         };
         let positions = chunk_of.into_iter().map(position).collect();
         let _ = reply.send(Ok(positions));
@@ -284,9 +268,8 @@ fn lay_out(appends: &mut [Append]) -> (Vec<Row>, Vec<Vec<u64>>) {
             let key = (chunk.partition.topic_id, chunk.partition.id.partition);
             let blob = std::mem::take(&mut chunk.blob);
             let last = last_row.get(&key).and_then(|place| rows.get_mut(*place));
-            let base_offset = last
-                .as_ref()
-                .map_or_else(|| chunk.partition.bounds().1, |row| row.base_offset + row.count);
+            let base_offset =
+                last.as_ref().map_or_else(|| chunk.partition.bounds().1, |row| row.base_offset + row.count);
             chunk_bases.push(base_offset);
             match last {
                 Some(row) if row.blob.len() + blob.len() <= BATCH_BYTES => {
@@ -298,13 +281,7 @@ fn lay_out(appends: &mut [Append]) -> (Vec<Row>, Vec<Vec<u64>>) {
                     last_row.insert(key, rows.len());
                     let partition = Arc::clone(&chunk.partition);
                     let (count, max_timestamp_ms) = (chunk.count, chunk.max_timestamp_ms);
-                    rows.push(Row {
-                        partition,
-                        base_offset,
-                        count,
-                        max_timestamp_ms,
-                        blob,
-                    });
+                    rows.push(Row { partition, base_offset, count, max_timestamp_ms, blob });
                 }
             }
         }
@@ -314,10 +291,7 @@ fn lay_out(appends: &mut [Append]) -> (Vec<Row>, Vec<Vec<u64>>) {
 }
 
 async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("BEGIN IMMEDIATE")
-        .execute(connection)
-        .await
-        .map(|_| ())
+    sqlx::query("BEGIN IMMEDIATE").execute(connection).await.map(|_| ())
 }
 
 async fn roll_back(connection: &mut SqliteConnection) {
@@ -339,14 +313,7 @@ async fn write(
         ON CONFLICT (group_name, topic, partition) DO UPDATE SET next_offset = excluded.next_offset";
     let stored_ms = Utc::now().timestamp_millis();
     let mut batches = Vec::with_capacity(rows.len());
-    for Row {
-        partition,
-        base_offset,
-        count,
-        max_timestamp_ms,
-        blob,
-    } in rows
-    {
+    for Row { partition, base_offset, count, max_timestamp_ms, blob } in rows {
         let blob = blob.freeze();
         sqlx::query(BATCH)
             .bind(partition.topic_id)
@@ -358,14 +325,7 @@ async fn write(
             .bind(blob.to_vec())
             .execute(&mut *connection)
             .await?;
-        batches.push((
-            partition,
-            StoredBatch {
-                base_offset,
-                count,
-                blob,
-            },
-        ));
+        batches.push((partition, StoredBatch { base_offset, count, blob }));
     }
     for commit in commits {
         for (partition, next) in &commit.offsets {
@@ -400,20 +360,12 @@ async fn expire_partition(
         .bind(EXPIRE_BATCHES)
         .fetch_all(&mut *connection)
         .await?;
-    let expired: Vec<_> = oldest
-        .iter()
-        .take_while(|(_, _, stored_ms)| *stored_ms < before_ms)
-        .collect();
+    let expired: Vec<_> = oldest.iter().take_while(|(_, _, stored_ms)| *stored_ms < before_ms).collect();
     let Some((base, records, _)) = expired.last() else {
         return Ok(false);
     };
     let start = base + records;
-    sqlx::query(DELETE)
-        .bind(partition.topic_id)
-        .bind(number)
-        .bind(start)
-        .execute(connection)
-        .await?;
+    sqlx::query(DELETE).bind(partition.topic_id).bind(number).bind(start).execute(connection).await?;
     partition.expire(start.unsigned_abs());
     Ok(expired.len() as i64 == EXPIRE_BATCHES)
 }

@@ -12,22 +12,13 @@ const PART: &str = "EVENT_LOG_TEST_PART";
 /// Ready to be started.
 pub(crate) fn command(part: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command
-        .args([
-            "--exact",
-            "child::plays_the_part_it_was_started_for",
-            "--nocapture",
-        ])
-        .env(PART, part);
+    command.args(["--exact", "child::plays_the_part_it_was_started_for", "--nocapture"]).env(PART, part);
     Ok(command)
 }
 
 /// Runs it to its end, which must be a good one; what it printed.
 pub(crate) fn run(part: &str, environment: &[(&str, &str)]) -> anyhow::Result<String> {
-    let output = command(part)?
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .output()?;
+    let output = command(part)?.envs(environment.iter().copied()).stdin(Stdio::null()).output()?;
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{part}: {text}");
@@ -48,10 +39,7 @@ async fn plays_the_part_it_was_started_for() -> anyhow::Result<()> {
 /// The most memory this process ever had resident.
 pub(crate) fn highest_memory_bytes() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("no VmHWM")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kilobytes << 10)
 }

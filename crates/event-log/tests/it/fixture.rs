@@ -25,11 +25,7 @@ impl Fixture {
     pub(crate) fn sqlite() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let url = format!("sqlite:{}", folder.path().join("log.db").display());
-        Ok(Self {
-            url,
-            tag: tag(),
-            _folder: Some(folder),
-        })
+        Ok(Self { url, tag: tag(), _folder: Some(folder) })
     }
 
     /// The broker that the environment names; `None` where there need not be one.
@@ -39,17 +35,11 @@ impl Fixture {
 
     /// The log behind a URL.
     pub(crate) fn at(url: String) -> Self {
-        Self {
-            url,
-            tag: tag(),
-            _folder: None,
-        }
+        Self { url, tag: tag(), _folder: None }
     }
 
     pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn EventLog>> {
-        open(&self.url)
-            .await
-            .with_context(|| format!("opening {}", self.url))
+        open(&self.url).await.with_context(|| format!("opening {}", self.url))
     }
 
     /// A name for a topic or group.
@@ -71,10 +61,5 @@ pub(crate) fn kafka_url() -> anyhow::Result<Option<String>> {
 
 fn tag() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!(
-        "{}-{}-{}",
-        Utc::now().timestamp_millis(),
-        process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{}-{}-{}", Utc::now().timestamp_millis(), process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }

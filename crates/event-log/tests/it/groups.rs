@@ -11,7 +11,8 @@ use crate::{
     child,
     fixture::Fixture,
     steps::{
-        DEADLINE, assigned, handles, nothing_comes, number, numbered, numbers, publish, record, step, take, topic,
+        DEADLINE, assigned, handles, nothing_comes, number, numbered, numbers, publish, record, step, take,
+        topic,
     },
 };
 
@@ -27,10 +28,7 @@ pub(crate) async fn what_was_not_committed_is_delivered_again(fixture: &Fixture)
     drop(first);
     let mut second = log.subscribe(&group, &[&topic]).await?;
     let again = take(&mut *second, StartAt::CommittedOrBeginning, 60).await?;
-    assert_eq!(
-        again.iter().map(number).collect::<Vec<_>>(),
-        (40..100).collect::<Vec<_>>()
-    );
+    assert_eq!(again.iter().map(number).collect::<Vec<_>>(), (40..100).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -69,19 +67,11 @@ pub(crate) async fn reading_begins_where_the_caller_says(fixture: &Fixture) -> a
             "{start:?}"
         );
     }
-    for (start, next) in [
-        (StartAt::End, 10),
-        (StartAt::CommittedOrEnd, 11),
-        (StartAt::Offset(9999), 12),
-    ] {
+    for (start, next) in [(StartAt::End, 10), (StartAt::CommittedOrEnd, 11), (StartAt::Offset(9999), 12)] {
         subscription.seek(&partition, start).await?;
         nothing_comes(&mut *subscription).await?;
         publish(&*log, &topic, numbered(next..next + 1)).await?;
-        assert_eq!(
-            number(&take(&mut *subscription, start, 1).await?[0]),
-            next,
-            "{start:?}"
-        );
+        assert_eq!(number(&take(&mut *subscription, start, 1).await?[0]), next, "{start:?}");
     }
     subscription.seek(&partition, StartAt::Offset(4)).await?;
     let mut messages = take(&mut *subscription, StartAt::Beginning, 9).await?;
@@ -89,11 +79,7 @@ pub(crate) async fn reading_begins_where_the_caller_says(fixture: &Fixture) -> a
     subscription.commit(handles(&mut messages)).await?;
     for start in [StartAt::CommittedOrBeginning, StartAt::CommittedOrEnd] {
         subscription.seek(&partition, start).await?;
-        assert_eq!(
-            number(&take(&mut *subscription, start, 7).await?[0]),
-            6,
-            "{start:?}"
-        );
+        assert_eq!(number(&take(&mut *subscription, start, 7).await?[0]), 6, "{start:?}");
     }
     Ok(())
 }
@@ -107,17 +93,12 @@ pub(crate) async fn a_paused_partition_is_silent_and_loses_nothing(fixture: &Fix
         subscription.seek(partition, StartAt::Beginning).await?;
     }
     let positions = publish(&*log, &topic, numbered(0..200)).await?;
-    let in_first: BTreeSet<_> = (0..200)
-        .filter(|number| positions[*number].topic_partition == partitions[0])
-        .collect();
+    let in_first: BTreeSet<_> =
+        (0..200).filter(|number| positions[*number].topic_partition == partitions[0]).collect();
     assert!(!in_first.is_empty() && in_first.len() < 200);
     subscription.pause(&partitions[..1]).await?;
     let messages = take(&mut *subscription, StartAt::Beginning, 200 - in_first.len()).await?;
-    assert!(
-        messages
-            .iter()
-            .all(|message| message.position.topic_partition == partitions[1])
-    );
+    assert!(messages.iter().all(|message| message.position.topic_partition == partitions[1]));
     nothing_comes(&mut *subscription).await?;
     subscription.resume(&partitions[..1]).await?;
     let messages = take(&mut *subscription, StartAt::Beginning, in_first.len()).await?;
@@ -135,10 +116,7 @@ pub(crate) async fn seeking_back_delivers_again(fixture: &Fixture) -> anyhow::Re
     let partition = messages[0].position.topic_partition.clone();
     subscription.seek(&partition, StartAt::Offset(100)).await?;
     let mut messages = take(&mut *subscription, StartAt::Beginning, 900).await?;
-    assert_eq!(
-        messages.iter().map(number).collect::<Vec<_>>(),
-        (100..1000).collect::<Vec<_>>()
-    );
+    assert_eq!(messages.iter().map(number).collect::<Vec<_>>(), (100..1000).collect::<Vec<_>>());
     // Whoever went back on purpose may also commit there.
     messages.truncate(100);
     assert_eq!(subscription.commit(handles(&mut messages)).await?, 0);
@@ -166,18 +144,10 @@ pub(crate) async fn lag_counts_what_was_not_committed(fixture: &Fixture) -> anyh
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 2).await?, fixture.name("group"));
     let positions = publish(&*log, &topic, numbered(0..100)).await?;
-    let in_first = positions
-        .iter()
-        .filter(|position| position.topic_partition.partition == 0)
-        .count() as u64;
+    let in_first = positions.iter().filter(|position| position.topic_partition.partition == 0).count() as u64;
     let ends = [in_first, 100 - in_first];
     let lag = log.lag(&group, &[&topic]).await?;
-    assert_eq!(
-        lag.iter()
-            .map(|lag| lag.topic_partition.partition)
-            .collect::<Vec<_>>(),
-        [0, 1]
-    );
+    assert_eq!(lag.iter().map(|lag| lag.topic_partition.partition).collect::<Vec<_>>(), [0, 1]);
     for (lag, end) in lag.iter().zip(ends) {
         assert_eq!((lag.committed, lag.end, lag.lag), (None, end, end));
     }
@@ -203,11 +173,7 @@ pub(crate) async fn a_cancelled_call_loses_nothing(fixture: &Fixture) -> anyhow:
     let publishing = tokio::spawn(async move {
         let publisher = log.publisher()?;
         for first in (0..5000).step_by(50) {
-            publisher
-                .send(&name, numbered(first..first + 50))
-                .await?
-                .durable()
-                .await?;
+            publisher.send(&name, numbered(first..first + 50)).await?.durable().await?;
         }
         anyhow::Ok(())
     });
@@ -217,9 +183,7 @@ pub(crate) async fn a_cancelled_call_loses_nothing(fixture: &Fixture) -> anyhow:
         let limit = Duration::from_micros(200 * (1 + seen.len() as u64 % 7));
         let next = tokio::time::timeout(limit, subscription.next(17, Duration::from_secs(10))).await;
         if let Ok(event) = next {
-            let Event::Messages(messages) = event? else {
-                anyhow::bail!("partitions moved")
-            };
+            let Event::Messages(messages) = event? else { anyhow::bail!("partitions moved") };
             seen.extend(messages.iter().map(number));
         }
     }
@@ -254,20 +218,13 @@ pub(crate) async fn read_slowly() -> anyhow::Result<()> {
     let mut taken = 0;
     for batch in 0..BATCHES {
         let one = |n| record("key", &format!("{}{padding}", batch * BATCH_RECORDS + n));
-        publisher
-            .send(&topic, (0..BATCH_RECORDS).map(one).collect())
-            .await?
-            .durable()
-            .await?;
+        publisher.send(&topic, (0..BATCH_RECORDS).map(one).collect()).await?.durable().await?;
         if let Event::Messages(messages) = subscription.next(5, Duration::from_millis(10)).await? {
             taken += messages.len();
         }
     }
     let highest = child::highest_memory_bytes()?;
-    assert!(
-        highest < LIMIT_BYTES,
-        "{highest} bytes in memory after 200 MB were published"
-    );
+    assert!(highest < LIMIT_BYTES, "{highest} bytes in memory after 200 MB were published");
     // And nothing was dropped for it.
     let begun = Instant::now();
     while taken < BATCHES * BATCH_RECORDS {

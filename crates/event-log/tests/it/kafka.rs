@@ -33,10 +33,7 @@ impl Broker {
         if kafka_url()?.is_none() {
             return Ok(None);
         }
-        let broker = Self {
-            folder: tempfile::tempdir()?,
-            port: two_free_ports()?,
-        };
+        let broker = Self { folder: tempfile::tempdir()?, port: two_free_ports()? };
         // The programs that were fetched for the shared broker serve for this one.
         let fetched = servers_folder().join("kafka/bin");
         if fetched.is_dir() {
@@ -57,11 +54,7 @@ impl Broker {
             .env("KAFKA_HEAP", "256m")
             .env("TEST_SERVERS_DIR", self.folder.path())
             .output()?;
-        ensure!(
-            output.status.success(),
-            "kafka.sh {verb}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        ensure!(output.status.success(), "kafka.sh {verb}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
 
@@ -96,9 +89,7 @@ fn servers_folder() -> PathBuf {
 fn two_free_ports() -> anyhow::Result<u16> {
     for _ in 0..100 {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let second = port
-            .checked_add(1000)
-            .context("no room for the controller's port");
+        let second = port.checked_add(1000).context("no room for the controller's port");
         if second.is_ok_and(|second| TcpListener::bind(("127.0.0.1", second)).is_ok()) {
             return Ok(port);
         }
@@ -127,11 +118,7 @@ async fn away(
     let topic = topic(&fixture, &*log, 3).await?;
     let mut subscription = settled(&fixture, &topic).await?;
     let publisher = log.publisher()?;
-    let _ = publisher
-        .send(&topic, numbered(100..101))
-        .await?
-        .durable()
-        .await?;
+    let _ = publisher.send(&topic, numbered(100..101)).await?.durable().await?;
     go()?;
     let mut receipts = Vec::new();
     for first in (101..2001).step_by(100) {
@@ -194,11 +181,8 @@ async fn a_kafka_server_that_hung_has_lost_nothing() -> anyhow::Result<()> {
 async fn a_kafka_server_that_is_not_there_is_a_transient_failure() -> anyhow::Result<()> {
     // Bound and not listened to by a broker: nobody else gets the port meanwhile.
     let nobody = TcpListener::bind("127.0.0.1:0")?;
-    let log = open(&format!(
-        "kafka://{}?socket.connection.setup.timeout.ms=1000",
-        nobody.local_addr()?
-    ))
-    .await?;
+    let log =
+        open(&format!("kafka://{}?socket.connection.setup.timeout.ms=1000", nobody.local_addr()?)).await?;
     let error = log.ensure_topics(&[spec("topic", 1)]).await.unwrap_err();
     assert!(matches!(error, EventLogError::Unavailable { .. }), "{error}");
     assert!(error.is_transient());
@@ -209,9 +193,7 @@ async fn a_kafka_server_that_is_not_there_is_a_transient_failure() -> anyhow::Re
 async fn a_kafka_server_keeps_a_member_that_is_busy_past_its_poll_interval() -> anyhow::Result<()> {
     let Some(url) = kafka_url()? else { return Ok(()) };
     let joint = if url.contains('?') { '&' } else { '?' };
-    let fixture = Fixture::at(format!(
-        "{url}{joint}max.poll.interval.ms=6000&session.timeout.ms=6000"
-    ));
+    let fixture = Fixture::at(format!("{url}{joint}max.poll.interval.ms=6000&session.timeout.ms=6000"));
     let log = fixture.open().await?;
     let topic = topic(&fixture, &*log, 2).await?;
     let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
@@ -222,11 +204,7 @@ async fn a_kafka_server_keeps_a_member_that_is_busy_past_its_poll_interval() -> 
     let mut messages = take(&mut *subscription, StartAt::Beginning, 50).await?;
     // The work itself: nobody calls `next` for longer than the interval.
     std::thread::sleep(Duration::from_secs(8));
-    assert_eq!(
-        subscription.commit(handles(&mut messages)).await?,
-        0,
-        "the group took it for dead"
-    );
+    assert_eq!(subscription.commit(handles(&mut messages)).await?, 0, "the group took it for dead");
     publish(&*log, &topic, numbered(50..60)).await?;
     assert_eq!(take(&mut *subscription, StartAt::Beginning, 10).await?.len(), 10);
     Ok(())

@@ -6,6 +6,7 @@ mod child;
 mod contract;
 mod fixture;
 mod groups;
+mod look;
 mod kafka;
 mod moving;
 mod records;

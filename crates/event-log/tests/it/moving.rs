@@ -23,20 +23,14 @@ struct Member {
 impl Member {
     async fn join(log: &dyn EventLog, group: &str, topic: &str) -> anyhow::Result<Self> {
         let subscription = log.subscribe(group, &[topic]).await?;
-        Ok(Self {
-            subscription,
-            owned: BTreeSet::new(),
-            committed: Vec::new(),
-        })
+        Ok(Self { subscription, owned: BTreeSet::new(), committed: Vec::new() })
     }
 
     async fn turn(&mut self) -> anyhow::Result<()> {
         match self.subscription.next(50, Duration::from_millis(50)).await? {
             Event::Assigned(partitions) => {
                 for partition in partitions {
-                    self.subscription
-                        .seek(&partition, StartAt::CommittedOrBeginning)
-                        .await?;
+                    self.subscription.seek(&partition, StartAt::CommittedOrBeginning).await?;
                     assert!(self.owned.insert(partition), "assigned twice");
                 }
             }
@@ -47,14 +41,9 @@ impl Member {
             }
             Event::Messages(mut messages) => {
                 let numbers: Vec<_> = messages.iter().map(number).collect();
-                let partitions: BTreeSet<_> = messages
-                    .iter()
-                    .map(|message| message.position.topic_partition.clone())
-                    .collect();
-                assert!(
-                    partitions.is_subset(&self.owned),
-                    "messages of a partition that is not its own"
-                );
+                let partitions: BTreeSet<_> =
+                    messages.iter().map(|message| message.position.topic_partition.clone()).collect();
+                assert!(partitions.is_subset(&self.owned), "messages of a partition that is not its own");
                 if self.subscription.commit(handles(&mut messages)).await? == 0 {
                     self.committed.extend(numbers);
                 }
@@ -84,10 +73,7 @@ pub(crate) async fn two_members_share_and_the_last_one_takes_over(fixture: &Fixt
     let (topic, group) = (topic(fixture, &*log, 4).await?, fixture.name("group"));
     publish(&*log, &topic, numbered(0..400)).await?;
     let mut one = Member::join(&*log, &group, &topic).await?;
-    until(&mut [&mut one], "the first has all", |members| {
-        members[0].owned.len() == 4
-    })
-    .await?;
+    until(&mut [&mut one], "the first has all", |members| members[0].owned.len() == 4).await?;
     let before = one.owned.clone();
     let mut two = Member::join(&*log, &group, &topic).await?;
     until(&mut [&mut one, &mut two], "both have two", |members| {
@@ -104,10 +90,7 @@ pub(crate) async fn two_members_share_and_the_last_one_takes_over(fixture: &Fixt
     let first_part = std::mem::take(&mut one.committed);
     drop(one);
     publish(&*log, &topic, numbered(800..1000)).await?;
-    until(&mut [&mut two], "the second has all", |members| {
-        members[0].owned.len() == 4
-    })
-    .await?;
+    until(&mut [&mut two], "the second has all", |members| members[0].owned.len() == 4).await?;
     until(&mut [&mut two], "the rest is committed", |members| {
         members[0].committed.len() + first_part.len() >= 1000
     })
@@ -135,10 +118,7 @@ async fn told(fixture: &Fixture, log: &dyn EventLog, group: &str, topic: &str) -
     }
     let mut in_hand: BTreeMap<TopicPartition, Vec<Message>> = BTreeMap::new();
     for message in crate::steps::take(&mut *first, StartAt::Beginning, 200).await? {
-        in_hand
-            .entry(message.position.topic_partition.clone())
-            .or_default()
-            .push(message);
+        in_hand.entry(message.position.topic_partition.clone()).or_default().push(message);
     }
     let mut second = log.subscribe(group, &[topic]).await?;
     let begun = Instant::now();
@@ -152,12 +132,7 @@ async fn told(fixture: &Fixture, log: &dyn EventLog, group: &str, topic: &str) -
             anyhow::bail!("{early:?} moved before its owner knew");
         }
     };
-    Ok(Told {
-        first,
-        second,
-        gone,
-        in_hand,
-    })
+    Ok(Told { first, second, gone, in_hand })
 }
 
 pub(crate) async fn a_handle_of_an_assignment_that_ended_is_left_out(
@@ -165,12 +140,7 @@ pub(crate) async fn a_handle_of_an_assignment_that_ended_is_left_out(
 ) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 2).await?, fixture.name("group"));
-    let Told {
-        mut first,
-        mut second,
-        gone,
-        mut in_hand,
-    } = told(fixture, &*log, &group, &topic).await?;
+    let Told { mut first, mut second, gone, mut in_hand } = told(fixture, &*log, &group, &topic).await?;
     assert_eq!(gone.len(), 1);
     // Asking again gives it up; the second member takes it.
     let begun = Instant::now();
@@ -191,10 +161,7 @@ pub(crate) async fn a_handle_of_an_assignment_that_ended_is_left_out(
     assert_eq!(first.commit(handles(&mut still_ours)).await?, 0);
     let lag = log.lag(&group, &[&topic]).await?;
     let of_gone = lag.iter().find(|lag| lag.topic_partition == gone[0]).unwrap();
-    assert_eq!(
-        of_gone.committed, None,
-        "a handle that came too late has moved the group"
-    );
+    assert_eq!(of_gone.committed, None, "a handle that came too late has moved the group");
     second.seek(&gone[0], StartAt::CommittedOrBeginning).await?;
     let again = crate::steps::take(&mut *second, StartAt::CommittedOrBeginning, count).await?;
     assert_eq!(numbers(&again).len(), count);
@@ -206,12 +173,7 @@ pub(crate) async fn revoked_partitions_can_be_committed_until_the_next_call(
 ) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 2).await?, fixture.name("group"));
-    let Told {
-        mut first,
-        mut second,
-        gone,
-        mut in_hand,
-    } = told(fixture, &*log, &group, &topic).await?;
+    let Told { mut first, mut second, gone, mut in_hand } = told(fixture, &*log, &group, &topic).await?;
     let mut messages = in_hand.remove(&gone[0]).unwrap();
     assert_eq!(first.commit(handles(&mut messages)).await?, 0);
     let begun = Instant::now();
@@ -230,12 +192,7 @@ pub(crate) async fn revoked_partitions_can_be_committed_until_the_next_call(
 pub(crate) async fn a_member_that_does_not_answer_gives_way(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 2).await?, fixture.name("group"));
-    let Told {
-        mut first,
-        mut second,
-        gone,
-        mut in_hand,
-    } = told(fixture, &*log, &group, &topic).await?;
+    let Told { mut first, mut second, gone, mut in_hand } = told(fixture, &*log, &group, &topic).await?;
     // The first was told and never calls again.
     assert_eq!(assigned(&mut *second, 1).await?, gone);
     let mut late = in_hand.remove(&gone[0]).unwrap();

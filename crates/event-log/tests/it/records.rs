@@ -32,19 +32,13 @@ pub(crate) async fn records_of_one_key_keep_their_order(fixture: &Fixture) -> an
     let mut by_key: BTreeMap<Bytes, Vec<(TopicPartition, usize)>> = BTreeMap::new();
     for message in &messages {
         let key = message.key.clone().unwrap();
-        by_key
-            .entry(key)
-            .or_default()
-            .push((message.position.topic_partition.clone(), number(message)));
+        by_key.entry(key).or_default().push((message.position.topic_partition.clone(), number(message)));
     }
     assert_eq!(by_key.len(), 20);
     for seen in by_key.values() {
         assert_eq!(seen.len(), 150);
         assert!(seen.windows(2).all(|two| two[0].1 < two[1].1), "out of order");
-        assert!(
-            seen.iter().all(|(partition, _)| *partition == seen[0].0),
-            "a key in two partitions"
-        );
+        assert!(seen.iter().all(|(partition, _)| *partition == seen[0].0), "a key in two partitions");
     }
     Ok(())
 }
@@ -65,18 +59,9 @@ pub(crate) async fn a_key_goes_where_the_java_client_puts_it(fixture: &Fixture) 
     let records = hashes.iter().map(|(key, _)| record(key, "x")).collect();
     let positions = publish(&*log, &topic, records).await?;
     for ((key, hash), position) in hashes.iter().zip(&positions) {
-        assert_eq!(
-            position.topic_partition.partition,
-            (hash & 0x7fff_ffff_i32) % PARTITIONS,
-            "{key}"
-        );
+        assert_eq!(position.topic_partition.partition, (hash & 0x7fff_ffff_i32) % PARTITIONS, "{key}");
     }
-    let again = publish(
-        &*log,
-        &topic,
-        hashes.iter().map(|(key, _)| record(key, "y")).collect(),
-    )
-    .await?;
+    let again = publish(&*log, &topic, hashes.iter().map(|(key, _)| record(key, "y")).collect()).await?;
     for (first, second) in positions.iter().zip(&again) {
         assert_eq!(first.topic_partition, second.topic_partition);
         assert!(first.offset < second.offset);
@@ -91,10 +76,7 @@ pub(crate) async fn records_without_a_key_are_spread(fixture: &Fixture) -> anyho
     let (begun, mut used) = (Instant::now(), BTreeSet::new());
     while used.len() < 3 {
         ensure!(begun.elapsed() < DEADLINE, "only {used:?} were used");
-        let keyless = NewRecord {
-            key: None,
-            ..record("", "x")
-        };
+        let keyless = NewRecord { key: None, ..record("", "x") };
         let positions = publisher.send(&topic, vec![keyless]).await?.durable().await?;
         used.insert(positions[0].topic_partition.partition);
     }
@@ -107,45 +89,16 @@ pub(crate) async fn a_record_over_the_limit_is_refused_with_its_whole_batch(
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 1).await?;
     let publisher = log.publisher()?;
-    let of_size = |size: usize| NewRecord {
-        payload: Bytes::from(vec![b'x'; size - 3]),
-        ..record("key", "")
-    };
-    let refused = publisher
-        .send(&topic, vec![record("a", "1"), of_size(MAX_RECORD_BYTES + 1)])
-        .await;
-    let Err(EventLogError::RecordTooLarge {
-        topic: named,
-        index,
-        size,
-        limit,
-    }) = refused
-    else {
+    let of_size = |size: usize| NewRecord { payload: Bytes::from(vec![b'x'; size - 3]), ..record("key", "") };
+    let refused = publisher.send(&topic, vec![record("a", "1"), of_size(MAX_RECORD_BYTES + 1)]).await;
+    let Err(EventLogError::RecordTooLarge { topic: named, index, size, limit }) = refused else {
         anyhow::bail!("not refused: {refused:?}");
     };
-    assert_eq!(
-        (named, index, size, limit),
-        (topic.clone(), 1, MAX_RECORD_BYTES + 1, MAX_RECORD_BYTES)
-    );
+    assert_eq!((named, index, size, limit), (topic.clone(), 1, MAX_RECORD_BYTES + 1, MAX_RECORD_BYTES));
     let headers = vec![("name".to_owned(), Bytes::from(vec![0; 10]))];
-    let refused = publisher
-        .send(
-            &topic,
-            vec![NewRecord {
-                headers,
-                ..of_size(MAX_RECORD_BYTES - 13)
-            }],
-        )
-        .await;
-    assert!(
-        matches!(refused, Err(EventLogError::RecordTooLarge { .. })),
-        "headers count: {refused:?}"
-    );
-    let positions = publisher
-        .send(&topic, vec![of_size(MAX_RECORD_BYTES)])
-        .await?
-        .durable()
-        .await?;
+    let refused = publisher.send(&topic, vec![NewRecord { headers, ..of_size(MAX_RECORD_BYTES - 13) }]).await;
+    assert!(matches!(refused, Err(EventLogError::RecordTooLarge { .. })), "headers count: {refused:?}");
+    let positions = publisher.send(&topic, vec![of_size(MAX_RECORD_BYTES)]).await?.durable().await?;
     assert_eq!(positions[0].offset, 0, "something of a refused batch was stored");
     let stored = log.read(&positions[0].topic_partition, 0, 10).await?;
     assert_eq!(stored.len(), 1);
@@ -162,20 +115,9 @@ pub(crate) async fn a_record_comes_back_as_it_was_sent(fixture: &Fixture) -> any
         ("empty".to_owned(), Bytes::new()),
     ];
     let sent = [
-        NewRecord {
-            key: None,
-            payload: Bytes::from_static(&[0, 255, 10]),
-            headers,
-            timestamp: now(),
-        },
-        NewRecord {
-            key: Some(Bytes::new()),
-            ..record("", "empty key")
-        },
-        NewRecord {
-            payload: Bytes::new(),
-            ..record("no payload", "")
-        },
+        NewRecord { key: None, payload: Bytes::from_static(&[0, 255, 10]), headers, timestamp: now() },
+        NewRecord { key: Some(Bytes::new()), ..record("", "empty key") },
+        NewRecord { payload: Bytes::new(), ..record("no payload", "") },
     ];
     let positions = publish(&*log, &topic, sent.to_vec()).await?;
     let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
@@ -186,14 +128,7 @@ pub(crate) async fn a_record_comes_back_as_it_was_sent(fixture: &Fixture) -> any
         assert_eq!(message.payload, sent.payload);
         assert_eq!(message.headers, sent.headers);
         assert_eq!(message.timestamp, sent.timestamp);
-        assert_eq!(
-            message
-                .handle
-                .as_ref()
-                .map(|handle| handle.position().clone())
-                .as_ref(),
-            Some(position)
-        );
+        assert_eq!(message.handle.as_ref().map(|handle| handle.position().clone()).as_ref(), Some(position));
     }
     Ok(())
 }
@@ -202,26 +137,13 @@ pub(crate) async fn an_unknown_topic_or_partition_is_named(fixture: &Fixture) ->
     let log = fixture.open().await?;
     let unknown = fixture.name("unknown");
     let named = |error: EventLogError| matches!(error, EventLogError::UnknownTopic(name) if name == unknown);
-    assert!(named(
-        log.publisher()?
-            .send(&unknown, vec![record("a", "1")])
-            .await
-            .unwrap_err()
-    ));
-    assert!(named(
-        log.subscribe("group", &[&unknown]).await.map(|_| ()).unwrap_err()
-    ));
+    assert!(named(log.publisher()?.send(&unknown, vec![record("a", "1")]).await.unwrap_err()));
+    assert!(named(log.subscribe("group", &[&unknown]).await.map(|_| ()).unwrap_err()));
     assert!(named(log.lag("group", &[&unknown]).await.unwrap_err()));
     let topic = topic(fixture, &*log, 2).await?;
-    let third = TopicPartition {
-        topic: topic.as_str().into(),
-        partition: 2,
-    };
+    let third = TopicPartition { topic: topic.as_str().into(), partition: 2 };
     let error = log.read(&third, 0, 1).await.unwrap_err();
-    assert!(
-        matches!(error, EventLogError::UnknownPartition { partition: 2, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, EventLogError::UnknownPartition { partition: 2, .. }), "{error}");
     Ok(())
 }
 
@@ -241,22 +163,12 @@ pub(crate) async fn creating_a_topic_again_leaves_it_as_it_is(fixture: &Fixture)
     let topic = topic(fixture, &*log, 2).await?;
     publish(&*log, &topic, numbered(0..50)).await?;
     let other = fixture.name("other");
-    let larger = TopicSpec {
-        retention: Duration::from_secs(1),
-        ..spec(&topic, 5)
-    };
+    let larger = TopicSpec { retention: Duration::from_secs(1), ..spec(&topic, 5) };
     log.ensure_topics(&[larger, spec(&other, 1)]).await?;
     let topics = log.topics().await?;
     let found = topics.iter().find(|info| info.name == topic).unwrap();
     assert_eq!(found.partitions.len(), 2);
-    assert_eq!(
-        found
-            .partitions
-            .iter()
-            .map(|(start, end)| end - start)
-            .sum::<u64>(),
-        50
-    );
+    assert_eq!(found.partitions.iter().map(|(start, end)| end - start).sum::<u64>(), 50);
     let found = topics.iter().find(|info| info.name == other).unwrap();
     assert_eq!(found.partitions, [(0, 0)]);
     assert!(topics.is_sorted_by_key(|info| &info.name));
@@ -269,10 +181,7 @@ pub(crate) async fn a_partition_can_be_read_without_a_group(fixture: &Fixture) -
     let positions = publish(&*log, &topic, numbered(0..500)).await?;
     let partition = &positions[0].topic_partition;
     let some = log.read(partition, 490, 5).await?;
-    assert_eq!(
-        some.iter().map(number).collect::<Vec<_>>(),
-        [490, 491, 492, 493, 494]
-    );
+    assert_eq!(some.iter().map(number).collect::<Vec<_>>(), [490, 491, 492, 493, 494]);
     assert!(some.iter().all(|message| message.handle.is_none()));
     assert_eq!(log.read(partition, 0, 1000).await?.len(), 500);
     assert_eq!(log.read(partition, 500, 5).await?.len(), 0);
@@ -286,24 +195,15 @@ pub(crate) async fn a_dead_letter_tells_where_it_came_from(fixture: &Fixture) ->
     let topic = topic(fixture, &*log, 1).await?;
     let letters = format!("{topic}{}", event_log::DEAD_LETTER_SUFFIX);
     log.ensure_topics(&[spec(&letters, 1)]).await?;
-    let poison = NewRecord {
-        payload: Bytes::from_static(b"\xff{"),
-        ..record("key", "")
-    };
+    let poison = NewRecord { payload: Bytes::from_static(b"\xff{"), ..record("key", "") };
     let positions = publish(&*log, &topic, vec![record("key", "fine"), poison]).await?;
     let message = log.read(&positions[1].topic_partition, 1, 1).await?.remove(0);
     let when = now();
     let stored = publish(&*log, &letters, vec![dead_letter(&message, "not UTF-8", when)]).await?;
     let letter = log.read(&stored[0].topic_partition, 0, 1).await?.remove(0);
-    assert_eq!(
-        (letter.key.as_deref(), &letter.payload[..]),
-        (Some(&b"key"[..]), &b"\xff{"[..])
-    );
-    let headers: BTreeMap<&str, &str> = letter
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), text(value)))
-        .collect();
+    assert_eq!((letter.key.as_deref(), &letter.payload[..]), (Some(&b"key"[..]), &b"\xff{"[..]));
+    let headers: BTreeMap<&str, &str> =
+        letter.headers.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
     let when = when.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let expected = BTreeMap::from([
         ("topic", topic.as_str()),
@@ -352,9 +252,6 @@ pub(crate) async fn records_and_positions_are_there_after_opening_again(
     let messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 100).await?;
     assert_eq!(numbers(&messages), (300..400).collect());
     let mut all = log.subscribe(&fixture.name("all"), &[&topic]).await?;
-    assert_eq!(
-        numbers(&take(&mut *all, StartAt::Beginning, 400).await?),
-        (0..400).collect()
-    );
+    assert_eq!(numbers(&take(&mut *all, StartAt::Beginning, 400).await?), (0..400).collect());
     Ok(())
 }

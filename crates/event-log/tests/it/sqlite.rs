@@ -88,23 +88,11 @@ async fn a_file_of_a_newer_version_is_left_alone() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("log.db");
     let mut connection = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", path.display())).await?;
-    sqlx::raw_sql("CREATE TABLE later (x); PRAGMA user_version = 7")
-        .execute(&mut connection)
-        .await?;
+    sqlx::raw_sql("CREATE TABLE later (x); PRAGMA user_version = 7").execute(&mut connection).await?;
     connection.close().await?;
     let before = std::fs::read(&path)?;
     let error = failure_of(&url_of(&path)).await;
-    assert!(
-        matches!(
-            error,
-            EventLogError::NewerFormat {
-                found: 7,
-                known: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, EventLogError::NewerFormat { found: 7, known: 1, .. }), "{error}");
     assert_eq!(std::fs::read(&path)?, before);
     Ok(())
 }
@@ -144,22 +132,13 @@ async fn a_read_only_folder_is_named() -> anyhow::Result<()> {
             .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
             .collect();
         command = std::process::Command::new(copy);
-        command
-            .args(arguments)
-            .envs(environment)
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .current_dir("/");
+        command.args(arguments).envs(environment).uid(NOBODY).gid(NOBODY).current_dir("/");
     }
     std::fs::set_permissions(&read_only, std::fs::Permissions::from_mode(0o555))?;
     let output = command.env("EVENT_LOG_URL", url_of(&path)).output()?;
     std::fs::set_permissions(&read_only, std::fs::Permissions::from_mode(0o755))?;
     let report = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        report.contains("refused: Storage"),
-        "{report}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(report.contains("refused: Storage"), "{report}{}", String::from_utf8_lossy(&output.stderr));
     assert!(report.contains("log.db: Permission denied"), "{report}");
     Ok(())
 }
@@ -172,16 +151,10 @@ fn large(number: usize) -> NewRecord {
 async fn a_full_disk_refuses_whole_batches_and_room_ends_that() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     // As if the disk ended after a megabyte and a half.
-    let fixture = Fixture::at(format!(
-        "{}?max_bytes=1500000",
-        url_of(&folder.path().join("log.db"))
-    ));
+    let fixture = Fixture::at(format!("{}?max_bytes=1500000", url_of(&folder.path().join("log.db"))));
     let log = fixture.open().await?;
     let name = fixture.name("topic");
-    let spec = TopicSpec {
-        retention: Duration::from_secs(2),
-        ..spec(&name, 1)
-    };
+    let spec = TopicSpec { retention: Duration::from_secs(2), ..spec(&name, 1) };
     log.ensure_topics(&[spec]).await?;
     let publisher = log.publisher()?;
     let (begun, mut stored) = (Instant::now(), BTreeSet::new());
@@ -190,34 +163,21 @@ async fn a_full_disk_refuses_whole_batches_and_room_ends_that() -> anyhow::Resul
         ensure!(begun.elapsed() < DEADLINE, "the disk never became full");
         let numbers = next..next + 10;
         next += 10;
-        match publisher
-            .send(&name, numbers.clone().map(large).collect())
-            .await?
-            .durable()
-            .await
-        {
+        match publisher.send(&name, numbers.clone().map(large).collect()).await?.durable().await {
             Ok(_) => stored.extend(numbers),
             Err(error) => break error,
         }
     };
     assert!(matches!(error, EventLogError::DiskFull { .. }), "{error}");
     assert!(!error.is_transient());
-    let partition = TopicPartition {
-        topic: name.as_str().into(),
-        partition: 0,
-    };
+    let partition = TopicPartition { topic: name.as_str().into(), partition: 0 };
     let start = log.topics().await?[0].partitions[0].0;
     let kept = log.read(&partition, 0, 10_000).await?;
-    let kept: BTreeSet<usize> = kept
-        .iter()
-        .map(|message| text(&message.payload)[..6].parse().unwrap())
-        .collect();
+    let kept: BTreeSet<usize> =
+        kept.iter().map(|message| text(&message.payload)[..6].parse().unwrap()).collect();
     assert_eq!(
         kept,
-        stored
-            .into_iter()
-            .filter(|number| *number as u64 >= start)
-            .collect(),
+        stored.into_iter().filter(|number| *number as u64 >= start).collect(),
         "half a batch is there"
     );
     // Retention makes room, and the same publisher goes on.
@@ -240,10 +200,7 @@ async fn expired_records_go_but_never_the_newest() -> anyhow::Result<()> {
     let name = fixture.name("topic");
     {
         let log = fixture.open().await?;
-        let spec = TopicSpec {
-            retention: Duration::from_millis(300),
-            ..spec(&name, 1)
-        };
+        let spec = TopicSpec { retention: Duration::from_millis(300), ..spec(&name, 1) };
         log.ensure_topics(&[spec]).await?;
         for number in 0..100 {
             // Each in a batch of its own.
@@ -252,11 +209,7 @@ async fn expired_records_go_but_never_the_newest() -> anyhow::Result<()> {
         let mut subscription = log.subscribe("slow", &[&name]).await?;
         let begun = Instant::now();
         while log.topics().await?[0].partitions[0] != (99, 100) {
-            ensure!(
-                begun.elapsed() < DEADLINE,
-                "nothing expired: {:?}",
-                log.topics().await?
-            );
+            ensure!(begun.elapsed() < DEADLINE, "nothing expired: {:?}", log.topics().await?);
             tokio::task::yield_now().await;
         }
         let messages = take(&mut *subscription, StartAt::Offset(5), 1).await?;
@@ -276,9 +229,7 @@ async fn a_reader_far_behind_reads_the_file_in_order() -> anyhow::Result<()> {
     let publisher = log.publisher()?;
     // Far more than is kept in memory.
     for first in (0..2000).step_by(20) {
-        let _ = publisher
-            .send(&name, (first..first + 20).map(large).collect())
-            .await?;
+        let _ = publisher.send(&name, (first..first + 20).map(large).collect()).await?;
     }
     publisher.flush().await?;
     let mut subscription = log.subscribe("group", &[&name]).await?;
@@ -288,12 +239,7 @@ async fn a_reader_far_behind_reads_the_file_in_order() -> anyhow::Result<()> {
     assert_eq!(log.read(partition, 0, 1500).await?.len(), 1500);
     let offsets: Vec<_> = messages.iter().map(|message| message.position.offset).collect();
     assert_eq!(offsets, (0..2000).collect::<Vec<_>>());
-    assert!(
-        messages
-            .iter()
-            .enumerate()
-            .all(|(n, message)| text(&message.payload)[..6].parse() == Ok(n))
-    );
+    assert!(messages.iter().enumerate().all(|(n, message)| text(&message.payload)[..6].parse() == Ok(n)));
     Ok(())
 }
 
@@ -329,10 +275,7 @@ async fn what_was_acknowledged_survives_kill_9() -> anyhow::Result<()> {
         let output = BufReader::new(child.stdout.take().context("no output")?);
         let mut lines = 0;
         for line in output.lines() {
-            let Some(number) = line?
-                .strip_prefix("durable ")
-                .and_then(|number| number.parse().ok())
-            else {
+            let Some(number) = line?.strip_prefix("durable ").and_then(|number| number.parse().ok()) else {
                 continue;
             };
             acknowledged.insert(number);
@@ -373,11 +316,7 @@ pub(crate) async fn publish_until_killed() -> anyhow::Result<()> {
             key: Some(Bytes::from((number % 11).to_string())),
             ..record("", &number.to_string())
         });
-        publisher
-            .send("crash", records.collect())
-            .await?
-            .durable()
-            .await?;
+        publisher.send("crash", records.collect()).await?.durable().await?;
         let mut out = std::io::stdout().lock();
         for number in numbers {
             writeln!(out, "durable {number}")?;

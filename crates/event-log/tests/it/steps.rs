@@ -28,11 +28,7 @@ pub(crate) async fn topic(fixture: &Fixture, log: &dyn EventLog, partitions: i32
 }
 
 pub(crate) fn spec(name: &str, partitions: i32) -> TopicSpec {
-    TopicSpec {
-        name: name.to_owned(),
-        partitions,
-        retention: Duration::from_hours(1),
-    }
+    TopicSpec { name: name.to_owned(), partitions, retention: Duration::from_hours(1) }
 }
 
 pub(crate) fn record(key: &str, payload: &str) -> NewRecord {
@@ -51,9 +47,7 @@ pub(crate) fn now() -> DateTime<Utc> {
 
 /// `count` records with payloads "0", "1", ... over 20 keys.
 pub(crate) fn numbered(numbers: std::ops::Range<usize>) -> Vec<NewRecord> {
-    numbers
-        .map(|number| record(&format!("key-{}", number % 20), &number.to_string()))
-        .collect()
+    numbers.map(|number| record(&format!("key-{}", number % 20), &number.to_string())).collect()
 }
 
 pub(crate) async fn publish(
@@ -77,10 +71,7 @@ pub(crate) fn numbers(messages: &[Message]) -> BTreeSet<usize> {
 }
 
 pub(crate) fn handles(messages: &mut [Message]) -> Vec<CommitHandle> {
-    messages
-        .iter_mut()
-        .filter_map(|message| message.handle.take())
-        .collect()
+    messages.iter_mut().filter_map(|message| message.handle.take()).collect()
 }
 
 /// The next event; partitions that come are begun at `start`.
@@ -103,11 +94,7 @@ pub(crate) async fn take(
     let begun = Instant::now();
     let mut messages = Vec::new();
     while messages.len() < count {
-        ensure!(
-            begun.elapsed() < DEADLINE,
-            "only {} of {count} messages came",
-            messages.len()
-        );
+        ensure!(begun.elapsed() < DEADLINE, "only {} of {count} messages came", messages.len());
         if let Event::Messages(more) = step(subscription, start).await? {
             messages.extend(more);
         }
@@ -123,11 +110,7 @@ pub(crate) async fn assigned(
     let begun = Instant::now();
     let mut partitions = Vec::new();
     while partitions.len() < count {
-        ensure!(
-            begun.elapsed() < DEADLINE,
-            "only {} of {count} partitions came",
-            partitions.len()
-        );
+        ensure!(begun.elapsed() < DEADLINE, "only {} of {count} partitions came", partitions.len());
         match subscription.next(100, WAIT).await? {
             Event::Assigned(more) => partitions.extend(more),
             Event::Revoked(gone) => partitions.retain(|partition| !gone.contains(partition)),

@@ -47,15 +47,11 @@ impl SqliteStore {
             Some(bytes) => writing.pragma("max_page_count", (bytes / u64::from(PAGE_BYTES)).to_string()),
             None => writing,
         };
-        let reading = options(path)
-            .pragma("query_only", "ON")
-            .pragma("cache_size", format!("-{READER_CACHE_KB}"));
+        let reading =
+            options(path).pragma("query_only", "ON").pragma("cache_size", format!("-{READER_CACHE_KB}"));
         let store = Self {
             path: path.to_owned(),
-            writer: pool(1)
-                .connect_with(writing)
-                .await
-                .map_err(|error| failure::translate(path, &error))?,
+            writer: pool(1).connect_with(writing).await.map_err(|error| failure::translate(path, &error))?,
             readers: pool(READERS).connect_lazy_with(reading),
             wal: WalBound::new(path),
         };
@@ -89,12 +85,10 @@ async fn create_folder_of(path: &Path) -> Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
         return Ok(());
     };
-    tokio::fs::create_dir_all(folder)
-        .await
-        .map_err(|error| LiveStoreError::Refused {
-            place: path.display().to_string(),
-            reason: format!("cannot create the folder {}: {error}", folder.display()),
-        })
+    tokio::fs::create_dir_all(folder).await.map_err(|error| LiveStoreError::Refused {
+        place: path.display().to_string(),
+        reason: format!("cannot create the folder {}: {error}", folder.display()),
+    })
 }
 
 /// Keeps the write-ahead log bounded where passive checkpoints cannot.
@@ -108,10 +102,7 @@ impl WalBound {
     fn new(path: &Path) -> Self {
         let mut file = path.as_os_str().to_owned();
         file.push("-wal");
-        Self {
-            file: file.into(),
-            next_attempt_bytes: AtomicU64::new(MAX_WAL_BYTES),
-        }
+        Self { file: file.into(), next_attempt_bytes: AtomicU64::new(MAX_WAL_BYTES) }
     }
 }
 

@@ -28,37 +28,24 @@ pub(super) fn translate(path: &Path, error: &sqlx::Error) -> LiveStoreError {
             return LiveStoreError::Unavailable { place, reason };
         }
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => {
-            return LiveStoreError::Unavailable {
-                place,
-                reason: error.to_string(),
-            };
+            return LiveStoreError::Unavailable { place, reason: error.to_string() };
         }
         other => {
-            return LiveStoreError::Refused {
-                place,
-                reason: other.to_string(),
-            };
+            return LiveStoreError::Refused { place, reason: other.to_string() };
         }
     };
     // The low byte is the primary code, what stands above it refines it.
-    let primary = engine
-        .code()
-        .and_then(|code| code.parse::<i32>().ok())
-        .map(|code| code & 0xff);
-    let refused = |reason: String| LiveStoreError::Refused {
-        place: place.clone(),
-        reason,
-    };
+    let primary = engine.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff);
+    let refused = |reason: String| LiveStoreError::Refused { place: place.clone(), reason };
     match primary {
         Some(code::FULL) => LiveStoreError::DiskFull { place },
         Some(code::BUSY | code::LOCKED) => LiveStoreError::Unavailable {
             place,
             reason: format!("busy, another process is using it ({})", engine.message()),
         },
-        Some(code::IOERR | code::NOMEM | code::INTERRUPT) => LiveStoreError::Unavailable {
-            place,
-            reason: engine.message().to_owned(),
-        },
+        Some(code::IOERR | code::NOMEM | code::INTERRUPT) => {
+            LiveStoreError::Unavailable { place, reason: engine.message().to_owned() }
+        }
         Some(code::READONLY) => {
             refused("is read-only; make file and folder writable, or use another --data folder".into())
         }

@@ -40,10 +40,7 @@ impl SqliteStore {
     }
 
     fn refused(&self, reason: impl Into<String>) -> LiveStoreError {
-        LiveStoreError::Refused {
-            place: self.place(),
-            reason: reason.into(),
-        }
+        LiveStoreError::Refused { place: self.place(), reason: reason.into() }
     }
 
     fn failure(&self, error: &sqlx::Error) -> LiveStoreError {

@@ -67,11 +67,7 @@ impl SqliteStore {
 
     async fn upsert_candles(&self, writing: &mut WriteTransaction<'_>, candles: &[Candle]) -> Result<()> {
         let mut rest = candles;
-        while let Some((rows, sql)) = CHUNKS
-            .iter()
-            .zip(&*UPSERTS)
-            .find(|(rows, _)| **rows <= rest.len())
-        {
+        while let Some((rows, sql)) = CHUNKS.iter().zip(&*UPSERTS).find(|(rows, _)| **rows <= rest.len()) {
             let (chunk, behind) = rest.split_at(*rows);
             rest = behind;
             let mut arguments = SqliteArguments::default();
@@ -92,12 +88,7 @@ impl SqliteStore {
     pub(super) async fn read_checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
         let sql = "SELECT processor, topic, \"partition\", next_offset, state FROM checkpoints WHERE processor = ? \
                    ORDER BY topic, \"partition\"";
-        self.read(
-            sqlx::query(sql).bind(processor.to_owned()),
-            "checkpoints",
-            checkpoint,
-        )
-        .await
+        self.read(sqlx::query(sql).bind(processor.to_owned()), "checkpoints", checkpoint).await
     }
 }
 

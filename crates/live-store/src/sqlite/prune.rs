@@ -24,12 +24,8 @@ impl SqliteStore {
     pub(super) async fn remove_older(&self, before: DateTime<Utc>) -> Result<Pruned> {
         let before = range_end(before);
         Ok(Pruned {
-            ticks: self
-                .remove_by_symbol(NEXT_SYMBOL_OF_TICKS, REMOVE_TICKS, &before)
-                .await?,
-            candles: self
-                .remove_by_symbol(NEXT_SYMBOL_OF_CANDLES, REMOVE_CANDLES, &before)
-                .await?,
+            ticks: self.remove_by_symbol(NEXT_SYMBOL_OF_TICKS, REMOVE_TICKS, &before).await?,
+            candles: self.remove_by_symbol(NEXT_SYMBOL_OF_CANDLES, REMOVE_CANDLES, &before).await?,
         })
     }
 

@@ -21,11 +21,7 @@ use crate::{
 /// One page; the first, or behind a cursor. The row value compares in the order of the index, and stands alone: with
 /// a second lower bound beside it the engine might start at the wrong one.
 fn ticks_sql(behind_cursor: bool) -> String {
-    let from = if behind_cursor {
-        "(timestamp, source, seq) > (?, ?, ?)"
-    } else {
-        "timestamp >= ?"
-    };
+    let from = if behind_cursor { "(timestamp, source, seq) > (?, ?, ?)" } else { "timestamp >= ?" };
     format!(
         "SELECT {TICK_COLUMNS} FROM realtime_prices WHERE symbol = ? AND {from} AND timestamp < ? \
          ORDER BY timestamp, source, seq LIMIT ?"
@@ -47,11 +43,7 @@ fn latest_sql() -> String {
              SELECT source, seq FROM realtime_prices AS of_symbol WHERE of_symbol.symbol = symbols.symbol \
              ORDER BY timestamp DESC, source DESC, seq DESC LIMIT 1) \
          ORDER BY newest.symbol",
-        TICK_COLUMNS
-            .split(", ")
-            .map(|column| format!("newest.{column}"))
-            .collect::<Vec<_>>()
-            .join(", ")
+        TICK_COLUMNS.split(", ").map(|column| format!("newest.{column}")).collect::<Vec<_>>().join(", ")
     )
 }
 
@@ -89,20 +81,12 @@ impl SqliteStore {
         let mut ticks = self.read(select, "realtime_prices", rows::tick).await?;
         let more = ticks.len() > wanted;
         ticks.truncate(wanted);
-        let next_cursor = ticks
-            .last()
-            .filter(|_| more)
-            .map(|last| Cursor::of(&last.tick).encode());
+        let next_cursor = ticks.last().filter(|_| more).map(|last| Cursor::of(&last.tick).encode());
         Ok(TickPage { ticks, next_cursor })
     }
 
     pub(super) async fn read_latest_ticks(&self) -> Result<Vec<StoredTick>> {
-        self.read(
-            sqlx::query(AssertSqlSafe(latest_sql())),
-            "realtime_prices",
-            rows::tick,
-        )
-        .await
+        self.read(sqlx::query(AssertSqlSafe(latest_sql())), "realtime_prices", rows::tick).await
     }
 
     pub(super) async fn read_candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {
@@ -145,9 +129,7 @@ mod tests {
     #[tokio::test]
     async fn no_query_scans_the_ticks() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = SqliteStore::open(&folder.path().join("plan.db"), None)
-            .await
-            .expect("opens");
+        let store = SqliteStore::open(&folder.path().join("plan.db"), None).await.expect("opens");
         for sql in [ticks_sql(false), ticks_sql(true), latest_sql(), candles_sql()] {
             let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
                 .fetch_all(&store.readers)
@@ -157,14 +139,8 @@ mod tests {
                 let step: String = step.get("detail");
                 // `min(symbol)` of a whole index is written SEARCH, too, and reads one row. The latest ticks are sorted
                 // by symbol: as many as there are symbols.
-                assert!(
-                    sql == latest_sql() || !step.contains("TEMP B-TREE"),
-                    "{sql}\nsorts: {step}"
-                );
-                assert!(
-                    !step.starts_with("SCAN") || step == "SCAN symbols",
-                    "{sql}\nscans: {step}"
-                );
+                assert!(sql == latest_sql() || !step.contains("TEMP B-TREE"), "{sql}\nsorts: {step}");
+                assert!(!step.starts_with("SCAN") || step == "SCAN symbols", "{sql}\nscans: {step}");
             }
         }
     }

@@ -9,9 +9,8 @@ use crate::{LiveStoreError, Result};
 const APPLICATION_ID: i64 = 0x5444_4c53;
 
 /// Step `n` (from 0) makes format `n + 1`. Steps are only ever appended.
-const STEPS: [&str; 1] = [include_str!(
-    "../../../../schema/sqlite/live-store/0001_ticks_candles_checkpoints.sql"
-)];
+const STEPS: [&str; 1] =
+    [include_str!("../../../../schema/sqlite/live-store/0001_ticks_candles_checkpoints.sql")];
 
 /// Brings the file to the newest format, or refuses it.
 pub(super) async fn prepare(store: &SqliteStore) -> Result<()> {
@@ -33,18 +32,14 @@ pub(super) async fn prepare(store: &SqliteStore) -> Result<()> {
 async fn check(store: &SqliteStore, connection: &mut SqliteConnection) -> Result<usize> {
     let sql = "SELECT (SELECT user_version FROM pragma_user_version), \
                (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
-    let (found, application, tables): (i64, i64, i64) = sqlx::query_as(sql)
-        .fetch_one(connection)
-        .await
-        .map_err(|error| store.failure(&error))?;
+    let (found, application, tables): (i64, i64, i64) =
+        sqlx::query_as(sql).fetch_one(connection).await.map_err(|error| store.failure(&error))?;
     let known = STEPS.len() as i64;
     match (application, found) {
         (0, 0) if tables == 0 => Ok(0),
-        (APPLICATION_ID, found) if found > known => Err(LiveStoreError::NewerFormat {
-            place: store.place(),
-            found,
-            known,
-        }),
+        (APPLICATION_ID, found) if found > known => {
+            Err(LiveStoreError::NewerFormat { place: store.place(), found, known })
+        }
         (APPLICATION_ID, found) if found >= 0 => Ok(found as usize),
         _ => {
             Err(store.refused("is a database, but no live store; move it away, or use another --data folder"))

@@ -39,9 +39,7 @@ impl TimeText {
 /// Either end of a range of times; times that no row can have become the outermost ends. Rounded up to the
 /// microsecond: then both `>=` and `<` mean what they meant before.
 pub(super) fn range_end(time: DateTime<Utc>) -> String {
-    let time = time
-        .checked_add_signed(TimeDelta::nanoseconds(999))
-        .unwrap_or(time);
+    let time = time.checked_add_signed(TimeDelta::nanoseconds(999)).unwrap_or(time);
     match TimeText::new(time) {
         Some(text) => text.as_str().to_owned(),
         None if time.year() < 0 => BEFORE_ALL.to_owned(),
@@ -58,10 +56,7 @@ pub(super) fn parse(text: &str) -> Option<DateTime<Utc>> {
     }
     let date = NaiveDate::from_ymd_opt(get(&bytes[0..4])? as i32, get(&bytes[5..7])?, get(&bytes[8..10])?)?;
     let (hour, minute, second) = (get(&bytes[11..13])?, get(&bytes[14..16])?, get(&bytes[17..19])?);
-    Some(
-        date.and_hms_micro_opt(hour, minute, second, get(&bytes[20..26])?)?
-            .and_utc(),
-    )
+    Some(date.and_hms_micro_opt(hour, minute, second, get(&bytes[20..26])?)?.and_utc())
 }
 
 /// Right-aligned digits over the zeros of the pattern.
@@ -73,9 +68,7 @@ fn put(digits: &mut [u8], mut number: u32) {
 }
 
 fn get(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |number, digit| {
-        digit
-            .is_ascii_digit()
-            .then(|| number * 10 + u32::from(digit - b'0'))
-    })
+    digits
+        .iter()
+        .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0')))
 }

@@ -17,16 +17,8 @@ pub(super) struct WriteTransaction<'a> {
 impl SqliteStore {
     /// Takes the writer. `IMMEDIATE`: the lock is waited for here, not in the middle.
     pub(super) async fn begin(&self) -> Result<WriteTransaction<'_>> {
-        let connection = self
-            .writer
-            .acquire()
-            .await
-            .map_err(|error| self.failure(&error))?;
-        let mut transaction = WriteTransaction {
-            store: self,
-            connection,
-            open: true,
-        };
+        let connection = self.writer.acquire().await.map_err(|error| self.failure(&error))?;
+        let mut transaction = WriteTransaction { store: self, connection, open: true };
         transaction.run("BEGIN IMMEDIATE").await?;
         Ok(transaction)
     }

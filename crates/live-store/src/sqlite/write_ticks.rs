@@ -113,11 +113,7 @@ impl SqliteStore {
                 .bind(row, &mut arguments)
                 .map_err(|error| self.refused(format!("cannot store the tick {}: {error}", row.tick.id())))?;
         }
-        Ok(Some(Insert {
-            sql,
-            arguments,
-            rows: chunk.len() as u64,
-        }))
+        Ok(Some(Insert { sql, arguments, rows: chunk.len() as u64 }))
     }
 
     /// Which of these ticks are stored, and by which delivery.
@@ -153,19 +149,12 @@ impl SqliteStore {
 }
 
 fn delivery(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<(i64, i32, u64)> {
-    Ok((
-        row.try_get(0)?,
-        row.try_get(1)?,
-        row.try_get::<i64, _>(2)?.cast_unsigned(),
-    ))
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get::<i64, _>(2)?.cast_unsigned()))
 }
 
 /// The largest chunk there is a statement for.
 fn cut<'a, T>(rest: &mut &'a [T], statements: &'static [String]) -> Option<(&'a [T], &'static str)> {
-    let (rows, sql) = CHUNKS
-        .iter()
-        .zip(statements)
-        .find(|(rows, _)| **rows <= rest.len())?;
+    let (rows, sql) = CHUNKS.iter().zip(statements).find(|(rows, _)| **rows <= rest.len())?;
     let (chunk, behind) = rest.split_at(*rows);
     *rest = behind;
     Some((chunk, sql))

@@ -16,22 +16,11 @@ const NOON: &str = "2026-01-13T12:00:00Z";
 
 fn query(interval: Interval, limit: usize) -> CandleQuery {
     let (from, to) = (time("2026-01-01T00:00:00Z"), time("2026-02-01T00:00:00Z"));
-    CandleQuery {
-        symbol: symbol("BTC/USDT"),
-        interval,
-        from,
-        to,
-        limit,
-    }
+    CandleQuery { symbol: symbol("BTC/USDT"), interval, from, to, limit }
 }
 
 fn minute(at: i64, source: &str, close: i64) -> Candle {
-    candle(
-        Interval::Minute,
-        time(NOON) + TimeDelta::minutes(at),
-        source,
-        close,
-    )
+    candle(Interval::Minute, time(NOON) + TimeDelta::minutes(at), source, close)
 }
 
 async fn store_with(bars: &[Candle]) -> (SqlitePlace, Arc<dyn LiveStore>) {
@@ -42,9 +31,7 @@ async fn store_with(bars: &[Candle]) -> (SqlitePlace, Arc<dyn LiveStore>) {
 }
 
 async fn best(store: &dyn LiveStore, query: &CandleQuery) -> Vec<Candle> {
-    best_candles(store, query, time("2026-01-13T12:11:00Z"))
-        .await
-        .expect("bars")
+    best_candles(store, query, time("2026-01-13T12:11:00Z")).await.expect("bars")
 }
 
 #[tokio::test]
@@ -60,45 +47,19 @@ async fn a_quoted_bar_beats_minutes_and_minutes_fill_the_rest() {
 
     let found = best(&*store, &query(Interval::FiveMinutes, 100)).await;
     let times: Vec<_> = found.iter().map(|bar| bar.time).collect();
-    assert_eq!(
-        times,
-        [
-            time(NOON) - width,
-            time(NOON),
-            time(NOON) + width,
-            time(NOON) + width * 2
-        ]
-    );
+    assert_eq!(times, [time(NOON) - width, time(NOON), time(NOON) + width, time(NOON) + width * 2]);
     assert_eq!(found[..2], [only_built, quoted]);
-    assert_eq!(
-        found[2].close,
-        Decimal::from(109),
-        "the last of the quoted minutes"
-    );
-    assert_eq!(
-        (found[2].ticks, found[2].source.to_string()),
-        (35, "binance".to_owned())
-    );
+    assert_eq!(found[2].close, Decimal::from(109), "the last of the quoted minutes");
+    assert_eq!((found[2].ticks, found[2].source.to_string()), (35, "binance".to_owned()));
     assert_eq!(found[2].volume, Decimal::new(75, 1));
     assert!(found[2].is_final);
     assert!(!found[3].is_final, "its five minutes are not over");
 
-    assert_eq!(
-        best(&*store, &query(Interval::FiveMinutes, 2)).await,
-        found[2..],
-        "the newest"
-    );
+    assert_eq!(best(&*store, &query(Interval::FiveMinutes, 2)).await, found[2..], "the newest");
     assert_eq!(best(&*store, &query(Interval::FiveMinutes, 0)).await, found[3..]);
-    let range = CandleQuery {
-        from: time(NOON),
-        to: time(NOON) + width,
-        ..query(Interval::FiveMinutes, 100)
-    };
+    let range = CandleQuery { from: time(NOON), to: time(NOON) + width, ..query(Interval::FiveMinutes, 100) };
     assert_eq!(best(&*store, &range).await, found[1..2]);
-    let inside = CandleQuery {
-        from: time(NOON) + TimeDelta::seconds(1),
-        ..range
-    };
+    let inside = CandleQuery { from: time(NOON) + TimeDelta::seconds(1), ..range };
     assert_eq!(
         best(&*store, &inside).await,
         [],
@@ -115,10 +76,7 @@ async fn minutes_are_shown_once_each() {
     assert_eq!(found.len(), 100);
     for (n, bar) in (0..).zip(&found) {
         let close = if (50..90).contains(&n) { 200 + n } else { 100 + n };
-        assert_eq!(
-            (bar.time, bar.close),
-            (minute(n, "binance", 0).time, Decimal::from(close))
-        );
+        assert_eq!((bar.time, bar.close), (minute(n, "binance", 0).time, Decimal::from(close)));
     }
     assert_eq!(best(&*store, &query(Interval::Minute, 30)).await, found[70..]);
 }
@@ -126,26 +84,15 @@ async fn minutes_are_shown_once_each() {
 #[tokio::test]
 async fn a_stock_day_is_put_together_from_the_minutes_of_new_york() {
     let apple: Symbol = symbol("AAPL");
-    let at = |text: &str, close| Candle {
-        symbol: apple,
-        ..candle(Interval::Minute, time(text), "yahoo", close)
-    };
+    let at =
+        |text: &str, close| Candle { symbol: apple, ..candle(Interval::Minute, time(text), "yahoo", close) };
     // In January New York is five hours behind: 04:59 UTC still belongs to the day before.
-    let bars = [
-        at("2026-01-13T04:59:00Z", 90),
-        at("2026-01-13T15:00:00Z", 101),
-        at("2026-01-14T04:59:00Z", 102),
-    ];
+    let bars =
+        [at("2026-01-13T04:59:00Z", 90), at("2026-01-13T15:00:00Z", 101), at("2026-01-14T04:59:00Z", 102)];
     let (_place, store) = store_with(&bars).await;
-    let days = CandleQuery {
-        symbol: apple,
-        ..query(Interval::Day, 10)
-    };
+    let days = CandleQuery { symbol: apple, ..query(Interval::Day, 10) };
     let found = best(&*store, &days).await;
-    let shown: Vec<_> = found
-        .iter()
-        .map(|bar| (bar.time, bar.close, bar.is_final))
-        .collect();
+    let shown: Vec<_> = found.iter().map(|bar| (bar.time, bar.close, bar.is_final)).collect();
     let label = |text| time(text);
     assert_eq!(
         shown,
@@ -154,11 +101,8 @@ async fn a_stock_day_is_put_together_from_the_minutes_of_new_york() {
             (label("2026-01-13T00:00:00Z"), Decimal::from(102), false)
         ]
     );
-    let one_day = CandleQuery {
-        from: label("2026-01-13T00:00:00Z"),
-        to: label("2026-01-13T00:00:01Z"),
-        ..days
-    };
+    let one_day =
+        CandleQuery { from: label("2026-01-13T00:00:00Z"), to: label("2026-01-13T00:00:01Z"), ..days };
     assert_eq!(best(&*store, &one_day).await, found[1..]);
 }
 
@@ -173,10 +117,7 @@ async fn where_reading_minutes_stops_no_bucket_is_shown_in_part() {
     assert!((490..=501).contains(&found.len()), "{} hours", found.len());
     // Every minute has 7 ticks; only the newest hour is under way.
     let (newest, whole) = found.split_last().expect("hours");
-    assert!(
-        whole.iter().all(|bar| bar.ticks == 7 * 60),
-        "an hour lacks minutes"
-    );
+    assert!(whole.iter().all(|bar| bar.ticks == 7 * 60), "an hour lacks minutes");
     assert_eq!(newest.ticks, 7 * 30);
 }
 
@@ -185,11 +126,7 @@ async fn a_range_without_end_is_answered() {
     let (_place, store) = store_with(&[minute(0, "binance", 101)]).await;
     for interval in Interval::ALL {
         let (from, to) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
-        let all = CandleQuery {
-            from,
-            to,
-            ..query(interval, usize::MAX)
-        };
+        let all = CandleQuery { from, to, ..query(interval, usize::MAX) };
         assert_eq!(best(&*store, &all).await.len(), 1, "{interval}");
     }
 }

@@ -19,9 +19,7 @@ pub(crate) struct SqlitePlace {
 
 impl SqlitePlace {
     pub(crate) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().expect("a folder"),
-        }
+        Self { folder: tempfile::tempdir().expect("a folder") }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -36,12 +34,7 @@ impl SqlitePlace {
     pub(crate) async fn raw(&self) -> SqliteConnection {
         let path = self.path();
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
-        SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .connect()
-            .await
-            .expect("opens")
+        SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.expect("opens")
     }
 }
 

@@ -75,11 +75,7 @@ pub(crate) async fn all_ticks(store: &dyn LiveStore, name: &str, page: usize) ->
     let mut all = Vec::new();
     loop {
         let found = store.ticks(&query).await.expect("a page");
-        assert!(
-            found.ticks.len() <= page,
-            "{} ticks on a page of {page}",
-            found.ticks.len()
-        );
+        assert!(found.ticks.len() <= page, "{} ticks on a page of {page}", found.ticks.len());
         all.extend(found.ticks);
         match found.next_cursor {
             Some(cursor) => query.cursor = Some(cursor),

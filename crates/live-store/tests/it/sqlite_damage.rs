@@ -37,18 +37,12 @@ async fn a_row_that_holds_nonsense_is_an_error_that_names_the_column() {
             .execute(&mut raw)
             .await
             .expect("kept");
-        sqlx::query(AssertSqlSafe(sql))
-            .execute(&mut raw)
-            .await
-            .expect("changed");
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut raw).await.expect("changed");
         sqlx::query("COMMIT").execute(&mut raw).await.expect("committed");
 
         // In front of every time that is one.
         let error = store.ticks(&everything("AAPL", 10)).await.expect_err(column);
-        assert!(
-            matches!(&error, LiveStoreError::Refused { .. }),
-            "{column} = {value}: {error}"
-        );
+        assert!(matches!(&error, LiveStoreError::Refused { .. }), "{column} = {value}: {error}");
         assert!(error.to_string().contains("realtime_prices"), "{error}");
         if column.chars().all(char::is_alphabetic) {
             assert!(error.to_string().contains(column), "{column} = {value}: {error}");
@@ -60,24 +54,15 @@ async fn a_row_that_holds_nonsense_is_an_error_that_names_the_column() {
         .await
         .expect("as before");
     }
-    assert_eq!(
-        store.ticks(&everything("AAPL", 10)).await.expect("healed").ticks,
-        ticks(0..3)
-    );
+    assert_eq!(store.ticks(&everything("AAPL", 10)).await.expect("healed").ticks, ticks(0..3));
 }
 
 #[tokio::test]
 async fn a_nonsensical_symbol_and_a_nonsensical_bar_are_errors() {
     let place = SqlitePlace::new();
     let store = place.open().await;
-    store
-        .write_ticks(&[tick_of("AAPL", 1, at(0))])
-        .await
-        .expect("stored");
-    store
-        .write_progress(&[candle(Interval::Minute, at(0), "binance", 101)], &[])
-        .await
-        .expect("stored");
+    store.write_ticks(&[tick_of("AAPL", 1, at(0))]).await.expect("stored");
+    store.write_progress(&[candle(Interval::Minute, at(0), "binance", 101)], &[]).await.expect("stored");
     let mut raw = place.raw().await;
     sqlx::raw_sql(
         "UPDATE realtime_prices SET symbol = 'not a symbol'; UPDATE candles SET source = '?', final = 2",
@@ -95,10 +80,7 @@ async fn a_nonsensical_symbol_and_a_nonsensical_bar_are_errors() {
         limit: 10,
     };
     let error = store.candles(&query).await.expect_err("refused");
-    assert!(
-        error.to_string().contains("candles") && error.to_string().contains("source"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("candles") && error.to_string().contains("source"), "{error}");
 }
 
 #[tokio::test]
@@ -109,10 +91,7 @@ async fn pages_of_the_file_overwritten_are_an_error_and_no_panic() {
     drop(store);
     // Out of the log into the file.
     let mut raw = place.raw().await;
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut raw)
-        .await
-        .expect("written back");
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut raw).await.expect("written back");
     let mut bytes = std::fs::read(place.path()).expect("the file");
     for byte in bytes.iter_mut().skip(3 * 4096) {
         *byte = byte.wrapping_mul(31).wrapping_add(7);

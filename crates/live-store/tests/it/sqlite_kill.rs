@@ -38,10 +38,7 @@ async fn child(url: &str, first: u64) {
     let store = live_store::open(url).await.expect("opens");
     for number in first..first + MOST_BATCHES {
         store.write_ticks(&batch(number)).await.expect("stored");
-        store
-            .write_progress(&[], &[checkpoint(number)])
-            .await
-            .expect("stored");
+        store.write_progress(&[], &[checkpoint(number)]).await.expect("stored");
         println!("\nstored {number}");
     }
 }
@@ -59,10 +56,7 @@ fn run_and_kill(url: &str, first: u64, enough: usize) -> u64 {
     for line in lines {
         let line = line.expect("a line");
         // A line cut off by the kill acknowledges nothing.
-        if let Some(number) = line
-            .strip_prefix("stored ")
-            .and_then(|number| number.parse::<u64>().ok())
-        {
+        if let Some(number) = line.strip_prefix("stored ").and_then(|number| number.parse::<u64>().ok()) {
             acknowledged.push(number);
         }
         if acknowledged.len() == enough {
@@ -98,15 +92,9 @@ async fn check(place: &SqlitePlace, last: u64) -> u64 {
     let stored = all_ticks(&*store, "AAPL", 5000).await;
     let batches = stored.len() as u64 / BATCH;
     assert_eq!(stored, ticks(0..batches * BATCH), "whole batches, without a hole");
-    assert!(
-        batches > last,
-        "batch {last} was acknowledged, {batches} are there"
-    );
+    assert!(batches > last, "batch {last} was acknowledged, {batches} are there");
     let checkpoint = store.checkpoints("consumer").await.expect("read").remove(0);
-    assert!(
-        (last + 1..=batches).contains(&(checkpoint.next_offset / BATCH)),
-        "{checkpoint:?}"
-    );
+    assert!((last + 1..=batches).contains(&(checkpoint.next_offset / BATCH)), "{checkpoint:?}");
     let again = store.write_ticks(&batch(last)).await.expect("stored");
     assert_eq!(again, vec![TickOutcome::Redelivered; BATCH as usize]);
     batches

@@ -42,10 +42,7 @@ async fn readers_that_overlap_do_not_make_the_log_grow_without_end() {
     ];
     let mut most = 0;
     for step in 0..50 {
-        store
-            .write_ticks(&ticks(step * BATCH..(step + 1) * BATCH))
-            .await
-            .expect("stored");
+        store.write_ticks(&ticks(step * BATCH..(step + 1) * BATCH)).await.expect("stored");
         most = most.max(log_bytes(&place));
     }
     stop.send(true).expect("heard");

@@ -48,27 +48,12 @@ async fn a_url_that_names_no_store_is_refused_without_its_password(#[case] url: 
 async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let place = SqlitePlace::new();
     drop(place.open().await);
-    sqlx::query("PRAGMA user_version = 99")
-        .execute(&mut place.raw().await)
-        .await
-        .expect("changed");
+    sqlx::query("PRAGMA user_version = 99").execute(&mut place.raw().await).await.expect("changed");
     let error = refused(&place.url()).await;
-    assert!(
-        matches!(
-            error,
-            LiveStoreError::NewerFormat {
-                found: 99,
-                known: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, LiveStoreError::NewerFormat { found: 99, known: 1, .. }), "{error}");
     assert!(error.to_string().contains("upgrade"), "{error}");
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut place.raw().await)
-        .await
-        .expect("read");
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut place.raw().await).await.expect("read");
     assert_eq!(version, 99);
 }
 
@@ -79,15 +64,9 @@ async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
 #[tokio::test]
 async fn somebody_elses_database_is_refused_and_left_alone(#[case] sql: &'static str) {
     let place = SqlitePlace::new();
-    sqlx::query(sql)
-        .execute(&mut place.raw().await)
-        .await
-        .expect("made");
+    sqlx::query(sql).execute(&mut place.raw().await).await.expect("made");
     let error = refused(&place.url()).await;
-    assert!(
-        error.to_string().contains("is a database, but no live store"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("is a database, but no live store"), "{error}");
     let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'realtime_prices'")
         .fetch_one(&mut place.raw().await)
         .await
@@ -122,9 +101,7 @@ async fn a_folder_in_place_of_the_file_and_a_file_in_place_of_the_folder_are_ref
 #[tokio::test]
 async fn on_a_full_disk_a_batch_is_stored_whole_or_not_at_all() {
     let place = SqlitePlace::new();
-    let small = live_store::open(&format!("{}?max_mb=1", place.url()))
-        .await
-        .expect("opens");
+    let small = live_store::open(&format!("{}?max_mb=1", place.url())).await.expect("opens");
     let mut stored = 0;
     let error = loop {
         match small.write_ticks(&ticks(stored..stored + 700)).await {
@@ -138,26 +115,17 @@ async fn on_a_full_disk_a_batch_is_stored_whole_or_not_at_all() {
     assert!(error.is_transient());
     assert!(error.to_string().contains("no space left"), "{error}");
     assert_eq!(all_ticks(&*small, "AAPL", 5000).await, ticks(0..stored));
-    let again = small
-        .write_ticks(&ticks(stored..stored + 700))
-        .await
-        .expect_err("still full");
+    let again = small.write_ticks(&ticks(stored..stored + 700)).await.expect_err("still full");
     assert!(matches!(&again, LiveStoreError::DiskFull { .. }), "{again}");
     assert_eq!(
-        small
-            .write_ticks(&ticks(0..10))
-            .await
-            .expect("nothing new needs no space"),
+        small.write_ticks(&ticks(0..10)).await.expect("nothing new needs no space"),
         [TickOutcome::Redelivered; 10]
     );
     drop(small);
     // There is room again.
     let store = place.open().await;
     let batch = ticks(stored..stored + 700);
-    assert_eq!(
-        store.write_ticks(&batch).await.expect("stored"),
-        vec![TickOutcome::New; 700]
-    );
+    assert_eq!(store.write_ticks(&batch).await.expect("stored"), vec![TickOutcome::New; 700]);
     assert_eq!(all_ticks(&*store, "AAPL", 5000).await, ticks(0..stored + 700));
 }
 
@@ -167,22 +135,13 @@ async fn while_another_process_writes_a_write_is_unavailable_and_reading_goes_on
     let store = place.open().await;
     store.write_ticks(&ticks(0..5)).await.expect("stored");
     let mut other = place.raw().await;
-    sqlx::query("BEGIN IMMEDIATE")
-        .execute(&mut other)
-        .await
-        .expect("the lock");
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("the lock");
     let error = store.write_ticks(&[tick(5)]).await.expect_err("busy");
     assert!(matches!(&error, LiveStoreError::Unavailable { .. }), "{error}");
     assert!(error.is_transient());
     assert_eq!(all_ticks(&*store, "AAPL", 10).await, ticks(0..5));
-    sqlx::query("ROLLBACK")
-        .execute(&mut other)
-        .await
-        .expect("released");
-    assert_eq!(
-        store.write_ticks(&[tick(5)]).await.expect("free"),
-        [TickOutcome::New]
-    );
+    sqlx::query("ROLLBACK").execute(&mut other).await.expect("released");
+    assert_eq!(store.write_ticks(&[tick(5)]).await.expect("free"), [TickOutcome::New]);
 }
 
 #[tokio::test]
@@ -193,15 +152,9 @@ async fn a_reader_that_never_ends_does_not_stop_the_writer() {
     let mut other = place.raw().await;
     sqlx::query("BEGIN").execute(&mut other).await.expect("begun");
     let count = "SELECT count(*) FROM realtime_prices";
-    let before: i64 = sqlx::query_scalar(AssertSqlSafe(count))
-        .fetch_one(&mut other)
-        .await
-        .expect("read");
+    let before: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut other).await.expect("read");
     store.write_ticks(&ticks(5..20_000)).await.expect("stored");
-    let during: i64 = sqlx::query_scalar(AssertSqlSafe(count))
-        .fetch_one(&mut other)
-        .await
-        .expect("read");
+    let during: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut other).await.expect("read");
     assert_eq!((before, during), (5, 5), "it sees what it saw");
     assert_eq!(all_ticks(&*store, "AAPL", 5000).await.len(), 20_000);
 }
@@ -233,20 +186,11 @@ fn a_read_only_folder_or_file_is_refused_in_words() {
     allow(&file, 0o444);
     for (url, words) in [
         (place.url(), ["read-only", "cannot be opened"].as_slice()),
-        (
-            format!("sqlite:{}/new.db", folder.display()),
-            &["cannot be opened"],
-        ),
-        (
-            format!("sqlite:{}/new/live.db", folder.display()),
-            &["cannot create the folder"],
-        ),
+        (format!("sqlite:{}/new.db", folder.display()), &["cannot be opened"]),
+        (format!("sqlite:{}/new/live.db", folder.display()), &["cannot create the folder"]),
     ] {
         let answer = ask_child(top, &url);
-        assert!(
-            words.iter().any(|words| answer.contains(words)),
-            "{url}: {answer}"
-        );
+        assert!(words.iter().any(|words| answer.contains(words)), "{url}: {answer}");
     }
     // So that it can be removed.
     allow(folder, 0o755);
@@ -276,17 +220,11 @@ fn ask_child(folder: &Path, url: &str) -> String {
         allow(&program, 0o755);
     }
     let mut command = Command::new(&program);
-    command
-        .args(["--exact", NAME, "--nocapture"])
-        .env(CHILD, url)
-        .current_dir(folder);
+    command.args(["--exact", NAME, "--nocapture"]).env(CHILD, url).current_dir(folder);
     if std::fs::metadata(&program).expect("the copy").uid() == 0 {
         command.uid(NOBODY).gid(NOBODY);
     }
     let output = command.output().expect("a child");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines()
-        .find_map(|line| line.strip_prefix("answer: "))
-        .unwrap_or_else(|| panic!("{text}"))
-        .to_owned()
+    text.lines().find_map(|line| line.strip_prefix("answer: ")).unwrap_or_else(|| panic!("{text}")).to_owned()
 }

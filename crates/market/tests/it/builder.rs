@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{
-    Applied, AssetClass, BuilderState, Candle, CandleBuilder, Interval, Source, Symbol, Tick, TickFields, day_bounds,
+    Applied, AssetClass, BuilderState, Candle, CandleBuilder, Interval, Source, Symbol, Tick, TickFields,
+    day_bounds,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -47,7 +48,8 @@ fn figures(candle: &Candle) -> (String, String, String, String, String, u64) {
 #[test]
 fn a_bar_closes_when_a_tick_is_past_its_end_by_the_lateness() {
     let mut builder = CandleBuilder::new(&[Interval::Minute], 5);
-    let first = [tick("AAPL", 0, 1, 100, 10), tick("AAPL", 30_000, 2, 300, 25), tick("AAPL", 59_999, 3, 200, 40)];
+    let first =
+        [tick("AAPL", 0, 1, 100, 10), tick("AAPL", 30_000, 2, 300, 25), tick("AAPL", 59_999, 3, 200, 40)];
     assert!(apply(&mut builder, &first).is_empty());
     assert!(apply(&mut builder, &[tick("AAPL", 64_999, 4, 250, 50)]).is_empty());
     let closed = apply(&mut builder, &[tick("AAPL", 65_000, 5, 260, 60)]);
@@ -103,7 +105,10 @@ fn a_stocks_volume_begins_anew_each_trading_day_and_a_rolling_one_never_counts_b
         tick("AAPL", 2 * day, 5, 100, 100),
     ];
     let closed = apply(&mut builder, &ticks);
-    assert_eq!(closed.iter().map(|bar| bar.volume).collect::<Vec<_>>(), [Decimal::from(2_000), Decimal::from(900)]);
+    assert_eq!(
+        closed.iter().map(|bar| bar.volume).collect::<Vec<_>>(),
+        [Decimal::from(2_000), Decimal::from(900)]
+    );
     assert_eq!(closed[0].time, "2026-01-13T00:00:00Z".parse::<DateTime<Utc>>().unwrap());
 
     let mut builder = CandleBuilder::new(&[Interval::Minute], 0);
@@ -119,20 +124,25 @@ fn a_stocks_volume_begins_anew_each_trading_day_and_a_rolling_one_never_counts_b
 
 /// Arrival order, times within 4 s of it, two symbols, growing volume.
 fn arrivals() -> impl Strategy<Value = Vec<Tick>> {
-    prop::collection::vec((0_i64..20_000, -4_000_i64..=0, 1_i64..10_000, prop::bool::ANY), 1..200).prop_map(|steps| {
-        let mut now = 4_000;
-        let mut ticks = Vec::new();
-        for (seq, (step, early, cents, is_stock)) in (1..).zip(steps) {
-            now += step;
-            let symbol = if is_stock { "AAPL" } else { "BTC/USDT" };
-            ticks.push(tick(symbol, now + early, seq, cents, 10 * seq as i64));
-        }
-        ticks
-    })
+    prop::collection::vec((0_i64..20_000, -4_000_i64..=0, 1_i64..10_000, prop::bool::ANY), 1..200).prop_map(
+        |steps| {
+            let mut now = 4_000;
+            let mut ticks = Vec::new();
+            for (seq, (step, early, cents, is_stock)) in (1..).zip(steps) {
+                now += step;
+                let symbol = if is_stock { "AAPL" } else { "BTC/USDT" };
+                ticks.push(tick(symbol, now + early, seq, cents, 10 * seq as i64));
+            }
+            ticks
+        },
+    )
 }
 
+/// Open, high, low, close, ticks.
+type Summary = (Decimal, Decimal, Decimal, Decimal, u64);
+
 /// What a candle is by its definition: the ticks of each bucket, sorted.
-fn by_definition(ticks: &[Tick], interval: Interval) -> BTreeMap<(Symbol, DateTime<Utc>), (Decimal, Decimal, Decimal, Decimal, u64)> {
+fn by_definition(ticks: &[Tick], interval: Interval) -> BTreeMap<(Symbol, DateTime<Utc>), Summary> {
     let mut buckets: BTreeMap<_, Vec<&Tick>> = BTreeMap::new();
     for tick in ticks {
         let time = match interval {

@@ -1,5 +1,8 @@
 use chrono::{DateTime, Utc};
-use market::{DecimalError, Source, Symbol, Tick, TickError, TickFields, decimal_from_f64, decimal_to_f64, parse_decimal};
+use market::{
+    DecimalError, Source, Symbol, Tick, TickError, TickFields, decimal_from_f64, decimal_to_f64,
+    parse_decimal,
+};
 use proptest::prelude::*;
 use rstest::rstest;
 use rust_decimal::Decimal;

@@ -35,7 +35,10 @@ fn the_providers_bar_is_preferred_whatever_the_order() {
 fn minutes_are_put_together_at_the_boundaries_of_the_clock() {
     let minutes: Vec<Candle> = (0..7).map(|n| minute(n, 1_000 + 10 * n, CandleOrigin::Provider)).collect();
     let wide = rollup(&minutes, Interval::FiveMinutes, start() + TimeDelta::minutes(6));
-    assert_eq!(wide.iter().map(|bar| bar.time.format("%H:%M").to_string()).collect::<Vec<_>>(), ["14:55", "15:00"]);
+    assert_eq!(
+        wide.iter().map(|bar| bar.time.format("%H:%M").to_string()).collect::<Vec<_>>(),
+        ["14:55", "15:00"]
+    );
     assert_eq!(wide.iter().map(|bar| bar.is_final).collect::<Vec<_>>(), [true, false]);
     let second = wide[1];
     assert_eq!((second.open, second.close), (minutes[2].open, minutes[6].close));

@@ -9,7 +9,10 @@ fn now() -> DateTime<Utc> {
 
 #[test]
 fn the_golden_ticks_are_read_and_written_back_byte_for_byte() {
-    for sample in [include_str!("../../../../schema/kafka/tick.json"), include_str!("../../../../schema/kafka/tick-crypto.json")] {
+    for sample in [
+        include_str!("../../../../schema/kafka/tick.json"),
+        include_str!("../../../../schema/kafka/tick-crypto.json"),
+    ] {
         let tick = tick::decode(sample.trim().as_bytes(), now()).unwrap();
         let mut written = Vec::new();
         tick::encode(&tick, &mut written);
@@ -59,7 +62,8 @@ fn a_time_without_zone_is_utc_and_one_with_an_offset_is_converted() {
 #[test]
 fn fields_that_are_not_known_are_passed_over_and_long_doubles_rounded() {
     let sample = include_str!("../../../../schema/kafka/tick.json");
-    let changed = sample.replace("261.05", "261.04999999999995").replace("\"seq\"", "\"venue\":{\"a\":[1]},\"seq\"");
+    let changed =
+        sample.replace("261.05", "261.04999999999995").replace("\"seq\"", "\"venue\":{\"a\":[1]},\"seq\"");
     assert_eq!(tick::decode(changed.as_bytes(), now()).unwrap().price.to_string(), "261.05");
 }
 

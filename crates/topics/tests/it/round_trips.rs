@@ -29,14 +29,25 @@ fn ticks() -> impl Strategy<Value = Tick> {
         let (timestamp, received_at, change_percent, seq) = rest;
         let (low, high) = (a.min(b), a.max(b));
         Tick::new(TickFields {
-            symbol, timestamp, price, volume, open, high, low, change_percent, source, received_at, seq,
+            symbol,
+            timestamp,
+            price,
+            volume,
+            open,
+            high,
+            low,
+            change_percent,
+            source,
+            received_at,
+            seq,
         })
         .unwrap()
     })
 }
 
 fn candles() -> impl Strategy<Value = Candle> {
-    let kinds = (prop::sample::select(Interval::ALL.to_vec()), prop::bool::ANY, prop::bool::ANY, any::<u64>());
+    let kinds =
+        (prop::sample::select(Interval::ALL.to_vec()), prop::bool::ANY, prop::bool::ANY, any::<u64>());
     (symbol(), source(), time(), [price(), price(), price(), price()], price(), kinds).prop_map(
         |(symbol, feed, time, mut prices, volume, (interval, is_final, is_built, ticks))| {
             prices.sort();

@@ -90,7 +90,8 @@ impl Pipeline {
         for tick in ticks {
             let mut payload = Vec::new();
             topics::tick::encode(tick, &mut payload);
-            self.publish(topics::tick::topic_for(tick.asset_class()), tick.symbol.as_str(), vec![payload]).await;
+            self.publish(topics::tick::topic_for(tick.asset_class()), tick.symbol.as_str(), vec![payload])
+                .await;
         }
     }
 

@@ -99,7 +99,8 @@ async fn killed_at_any_point_it_ends_with_the_same_ticks_and_bars() {
 async fn what_cannot_be_read_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on() {
     let mut pipeline = Pipeline::new().await;
     pipeline.start();
-    let poison: Vec<Vec<u8>> = vec![b"not json".to_vec(), vec![0xff, 0xfe], b"{\"symbol\":\"AAPL\"}".to_vec()];
+    let poison: Vec<Vec<u8>> =
+        vec![b"not json".to_vec(), vec![0xff, 0xfe], b"{\"symbol\":\"AAPL\"}".to_vec()];
     pipeline.publish(topics::tick::STOCK_PRICES, "AAPL", poison.clone()).await;
     pipeline.publish_ticks(&ticks(0..3)).await;
     pipeline.drained().await;
@@ -149,10 +150,8 @@ async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
     pipeline.drained().await;
     wait_until("both bars are there", async || minutes(&*pipeline.store).await.len() == 2).await;
     let (from, to) = (quoted.time, quoted.time + TimeDelta::minutes(1));
-    let best =
-        live_store::best_candles(&*pipeline.store, quoted.symbol, Interval::Minute, from, to, 10, Utc::now())
-            .await
-            .unwrap();
+    let query = CandleQuery { symbol: quoted.symbol, interval: Interval::Minute, from, to, limit: 10 };
+    let best = live_store::best_candles(&*pipeline.store, &query, Utc::now()).await.unwrap();
     assert_eq!(best, [quoted]);
     pipeline.stop().await;
 }

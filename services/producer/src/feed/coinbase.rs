@@ -3,7 +3,7 @@
 //! Fields as in "WebSocket Channels" of Coinbase's documentation: `ticker`, `match`, `last_match`; Advanced Trade wraps
 //! `ticker` and `market_trades` in `events`.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use market::{DecimalError, Source, Symbol, SymbolError, Tick, TickError, TickFields, decimal_to_f64, parse_decimal};
@@ -139,26 +139,27 @@ impl Session {
             volume: number("volume_24h", quote.volume_24h.as_deref())?,
             has_ticker: true,
         };
+        let tick = self.tick(symbol, price, day, quote, received_at)?;
         self.days.insert(symbol, day);
-        self.tick(symbol, price, day, quote, received_at).map(Some)
+        Ok(Some(tick))
     }
 
     fn trade(&mut self, quote: &Quote, received_at: DateTime<Utc>) -> Result<Option<Tick>, ParseError> {
         let symbol = symbol(quote)?;
         let price = number("price", quote.price.as_deref())?;
         let size = number("size", quote.size.as_deref())?;
-        let day = match self.days.entry(symbol) {
-            Entry::Occupied(known) if known.get().has_ticker => return Ok(None),
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                new.insert(Day { open: price, high: price, low: price, volume: Decimal::ZERO, has_ticker: false })
-            }
-        };
+        let first = Day { open: price, high: price, low: price, volume: Decimal::ZERO, has_ticker: false };
+        let mut day = self.days.get(&symbol).copied().unwrap_or(first);
+        if day.has_ticker {
+            return Ok(None);
+        }
         day.high = day.high.max(price);
         day.low = day.low.min(price);
-        day.volume += size;
-        let day = *day;
-        self.tick(symbol, price, day, quote, received_at).map(Some)
+        day.volume = day.volume.checked_add(size).ok_or(ParseError::Number("size", DecimalError::NotFinite))?;
+        let tick = self.tick(symbol, price, day, quote, received_at)?;
+        // Only now: a trade that was refused leaves no trace in the day's figures.
+        self.days.insert(symbol, day);
+        Ok(Some(tick))
     }
 
     fn tick(
@@ -202,3 +203,6 @@ fn open_before(price: Decimal, percent: Decimal) -> Decimal {
     let factor = Decimal::ONE + percent / Decimal::ONE_HUNDRED;
     price.checked_div(factor).map_or(price, |open| open.round_dp(8).normalize())
 }
+
+#[cfg(test)]
+mod tests;

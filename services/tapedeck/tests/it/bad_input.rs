@@ -32,7 +32,8 @@ fn flags_that_make_no_sense_are_refused_with_the_reason() {
     assert!(said.contains("neither a stock"), "{said}");
     let said = refused(&run(folder.path(), &["--provider", "simulated", "--store", "mysql://nowhere/x"]));
     assert!(said.contains("--store") && said.contains("mysql"), "{said}");
-    let said = refused(&run(folder.path(), &["--provider", "simulated", "--log", "amqp://me:secret@nowhere"]));
+    let said =
+        refused(&run(folder.path(), &["--provider", "simulated", "--log", "amqp://me:secret@nowhere"]));
     assert!(said.contains("--log") && !said.contains("secret"), "{said}");
 }
 
@@ -41,7 +42,15 @@ fn a_port_in_use_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = refused(&["run", "--provider", "simulated", "--listen", &address, "--data", folder.path().to_str().unwrap()]);
+    let said = refused(&[
+        "run",
+        "--provider",
+        "simulated",
+        "--listen",
+        &address,
+        "--data",
+        folder.path().to_str().unwrap(),
+    ]);
     assert!(said.contains(&address) && said.contains("--listen"), "{said}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
 }

@@ -54,8 +54,7 @@ async fn stored(url: &str) -> Vec<Identity> {
         };
         loop {
             let page = store.ticks(&query).await.unwrap();
-            let identity =
-                |tick: &market::Tick| (tick.source.to_string(), tick.symbol.to_string(), tick.seq);
+            let identity = |tick: &market::Tick| (tick.source.to_string(), tick.symbol.to_string(), tick.seq);
             all.extend(page.ticks.iter().map(|stored| identity(&stored.tick)));
             query.cursor = page.next_cursor;
             if query.cursor.is_none() {
@@ -79,7 +78,16 @@ fn total(running: &Running, figure: &str) -> f64 {
 #[test]
 fn killed_again_and_again_at_any_moment_it_loses_nothing_and_doubles_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let args = ["--provider", "simulated", "--rate", "5000", "--seed", "3", "--watchlist", "AAPL,MSFT,BTC/USDT,ETH/USDT"];
+    let args = [
+        "--provider",
+        "simulated",
+        "--rate",
+        "5000",
+        "--seed",
+        "3",
+        "--watchlist",
+        "AAPL,MSFT,BTC/USDT,ETH/USDT",
+    ];
     for round in 0..5_u64 {
         let running = Running::start(folder.path(), &args);
         wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);

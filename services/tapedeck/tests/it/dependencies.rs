@@ -9,7 +9,8 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
     let named = |package: &cargo_metadata::Package| {
-        let normal = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
+        let normal =
+            package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
         (package.name.to_string(), normal.map(|dependency| dependency.name.clone()).collect())
     };
     metadata.packages.iter().map(named).collect()

@@ -10,12 +10,14 @@ use std::{
 use serde_json::Value;
 
 /// How long a test waits for what must come.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(crate) fn tapedeck() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tapedeck"));
     // What the person who runs the tests has set must not reach the process.
-    for name in ["LOG_URL", "STORE_URL", "LISTEN", "WATCHLIST", "PROVIDERS", "DATA", "RUST_LOG", "TAPEDECK_URL"] {
+    for name in
+        ["LOG_URL", "STORE_URL", "LISTEN", "WATCHLIST", "PROVIDERS", "DATA", "RUST_LOG", "TAPEDECK_URL"]
+    {
         command.env_remove(name);
     }
     command

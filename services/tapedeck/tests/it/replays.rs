@@ -25,7 +25,11 @@ fn recorded_frames_show_their_real_prices_and_a_second_replay_adds_nothing() {
         replay(folder.path(), &fixture(file));
     }
     let empty = folder.path().join("empty.csv");
-    std::fs::write(&empty, "symbol,timestamp,price,volume,open,high,low,change_percent,source,received_at,seq\n").unwrap();
+    std::fs::write(
+        &empty,
+        "symbol,timestamp,price,volume,open,high,low,change_percent,source,received_at,seq\n",
+    )
+    .unwrap();
     let watch = ["--provider", "replay", "--file", empty.to_str().unwrap()];
 
     let running = Running::start(folder.path(), &watch);
@@ -43,7 +47,9 @@ fn recorded_frames_show_their_real_prices_and_a_second_replay_adds_nothing() {
     let again = running.get("/v1/ticks?symbol=BAND-GBP&limit=1000")["ticks"].as_array().unwrap().clone();
     assert_eq!(again, ticks);
     let prices = |bars: &[Value]| -> Vec<[Value; 5]> {
-        bars.iter().map(|bar| ["time", "open", "high", "low", "close"].map(|field| bar[field].clone())).collect()
+        bars.iter()
+            .map(|bar| ["time", "open", "high", "low", "close"].map(|field| bar[field].clone()))
+            .collect()
     };
     assert_eq!(prices(&bars(&running, "BAND-GBP")), prices(&band));
 }

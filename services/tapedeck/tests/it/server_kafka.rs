@@ -18,9 +18,19 @@ fn ticks_travel_through_kafka_onto_the_page_and_survive_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let group = format!("group-{}", std::process::id());
     let args = [
-        "--provider", "simulated", "--rate", "500", "--watchlist", "NVDA,SOL/USDT", "--log", &url, "--group", &group,
+        "--provider",
+        "simulated",
+        "--rate",
+        "500",
+        "--watchlist",
+        "NVDA,SOL/USDT",
+        "--log",
+        &url,
+        "--group",
+        &group,
     ];
-    let price = |running: &Running| running.get("/v1/quotes?symbols=NVDA").pointer("/quotes/0/price").cloned();
+    let price =
+        |running: &Running| running.get("/v1/quotes?symbols=NVDA").pointer("/quotes/0/price").cloned();
     let running = Running::start(folder.path(), &args);
     wait_until("NVDA has a price", || price(&running).is_some());
     let first = price(&running);

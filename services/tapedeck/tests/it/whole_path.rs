@@ -11,8 +11,10 @@ fn price(quotes: &Value) -> Option<f64> {
 #[test]
 fn prices_move_candles_are_there_at_once_and_ctrl_c_leaves_cleanly() {
     let folder = tempfile::tempdir().unwrap();
-    let running =
-        Running::start(folder.path(), &["--provider", "simulated", "--rate", "100", "--watchlist", "AAPL,BTC/USDT"]);
+    let running = Running::start(
+        folder.path(),
+        &["--provider", "simulated", "--rate", "100", "--watchlist", "AAPL,BTC/USDT"],
+    );
     wait_until("AAPL has a price", || price(&running.get("/v1/quotes?symbols=AAPL")).is_some());
     let first = price(&running.get("/v1/quotes?symbols=AAPL"));
     wait_until("the price moves", || price(&running.get("/v1/quotes?symbols=AAPL")) != first);
@@ -39,11 +41,8 @@ fn tail_follows_a_symbol() {
     let folder = tempfile::tempdir().unwrap();
     let running =
         Running::start(folder.path(), &["--provider", "simulated", "--rate", "50", "--watchlist", "AAPL"]);
-    let mut tail = tapedeck()
-        .args(["tail", "aapl", "--url", &running.url])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut tail =
+        tapedeck().args(["tail", "aapl", "--url", &running.url]).stdout(Stdio::piped()).spawn().unwrap();
     let lines: Vec<String> =
         BufReader::new(tail.stdout.take().unwrap()).lines().take(20).map(Result::unwrap).collect();
     tail.kill().unwrap();

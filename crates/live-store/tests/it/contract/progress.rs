@@ -23,65 +23,30 @@ async fn read(store: &dyn LiveStore, query: &CandleQuery) -> Vec<Candle> {
 
 pub(crate) async fn a_bar_replaces_that_of_its_identity_and_no_other(place: impl Place) {
     let store = place.open().await;
-    let built = Candle {
-        is_final: false,
-        ..candle(Interval::Minute, at(0), "binance/ticks", 101)
-    };
+    let built = Candle { is_final: false, ..candle(Interval::Minute, at(0), "binance/ticks", 101) };
     let quoted = candle(Interval::Minute, at(0), "binance", 102);
     let wider = candle(Interval::FiveMinutes, at(0), "binance", 103);
-    store
-        .write_progress(&[built, wider, quoted], &[])
-        .await
-        .expect("stored");
-    assert_eq!(
-        read(&*store, &minutes(10)).await,
-        [quoted, built],
-        "both makers are kept, by name"
-    );
+    store.write_progress(&[built, wider, quoted], &[]).await.expect("stored");
+    assert_eq!(read(&*store, &minutes(10)).await, [quoted, built], "both makers are kept, by name");
 
-    let closed = Candle {
-        close: 99.into(),
-        low: 98.into(),
-        ticks: 11,
-        is_final: true,
-        ..built
-    };
-    store
-        .write_progress(&[closed, closed], &[])
-        .await
-        .expect("stored");
+    let closed = Candle { close: 99.into(), low: 98.into(), ticks: 11, is_final: true, ..built };
+    store.write_progress(&[closed, closed], &[]).await.expect("stored");
     store.write_progress(&[closed], &[]).await.expect("stored again");
     assert_eq!(read(&*store, &minutes(10)).await, [quoted, closed]);
-    let wide = CandleQuery {
-        interval: Interval::FiveMinutes,
-        ..minutes(10)
-    };
+    let wide = CandleQuery { interval: Interval::FiveMinutes, ..minutes(10) };
     assert_eq!(read(&*store, &wide).await, [wider]);
 }
 
 pub(crate) async fn the_newest_bars_of_a_range_come_oldest_first(place: impl Place) {
     let store = place.open().await;
-    let bars: Vec<_> = (0..150)
-        .map(|n| candle(Interval::Minute, at(n * 60), "binance", 100 + n))
-        .collect();
+    let bars: Vec<_> = (0..150).map(|n| candle(Interval::Minute, at(n * 60), "binance", 100 + n)).collect();
     store.write_progress(&bars, &[]).await.expect("stored");
     assert_eq!(read(&*store, &minutes(1000)).await, bars);
     assert_eq!(read(&*store, &minutes(40)).await, bars[110..]);
-    assert_eq!(
-        read(&*store, &minutes(0)).await,
-        bars[149..],
-        "a limit of 0 counts as 1"
-    );
-    let range = CandleQuery {
-        from: at(60),
-        to: at(600),
-        ..minutes(1000)
-    };
+    assert_eq!(read(&*store, &minutes(0)).await, bars[149..], "a limit of 0 counts as 1");
+    let range = CandleQuery { from: at(60), to: at(600), ..minutes(1000) };
     assert_eq!(read(&*store, &range).await, bars[1..10]);
-    assert_eq!(
-        read(&*store, &CandleQuery { limit: 2, ..range }).await,
-        bars[8..10]
-    );
+    assert_eq!(read(&*store, &CandleQuery { limit: 2, ..range }).await, bars[8..10]);
 }
 
 fn checkpoint(partition: i32, next_offset: u64, state: &str) -> Checkpoint {
@@ -96,44 +61,21 @@ fn checkpoint(partition: i32, next_offset: u64, state: &str) -> Checkpoint {
 
 pub(crate) async fn checkpoints_only_go_forward(place: impl Place) {
     let store = place.open().await;
-    let other = Checkpoint {
-        processor: "alerts".to_owned(),
-        ..checkpoint(0, 77, "{}")
-    };
+    let other = Checkpoint { processor: "alerts".to_owned(), ..checkpoint(0, 77, "{}") };
     let start = [checkpoint(0, 10, "a"), checkpoint(1, 5, "b"), other.clone()];
     store.write_progress(&[], &start).await.expect("stored");
     let bar = candle(Interval::Minute, at(0), "binance", 101);
-    let next = [
-        checkpoint(0, 9, "late"),
-        checkpoint(1, 6, "new"),
-        checkpoint(2, 0, "first"),
-    ];
-    store
-        .write_progress(&[bar], &next)
-        .await
-        .expect("a late one is no error");
-    let expected = [
-        checkpoint(0, 10, "a"),
-        checkpoint(1, 6, "new"),
-        checkpoint(2, 0, "first"),
-    ];
+    let next = [checkpoint(0, 9, "late"), checkpoint(1, 6, "new"), checkpoint(2, 0, "first")];
+    store.write_progress(&[bar], &next).await.expect("a late one is no error");
+    let expected = [checkpoint(0, 10, "a"), checkpoint(1, 6, "new"), checkpoint(2, 0, "first")];
     assert_eq!(store.checkpoints("consumer").await.expect("read"), expected);
     assert_eq!(store.checkpoints("alerts").await.expect("read"), [other]);
     assert_eq!(read(&*store, &minutes(10)).await, [bar]);
 
-    store
-        .write_progress(&[], &[checkpoint(0, 10, "same offset")])
-        .await
-        .expect("stored");
-    assert_eq!(
-        store.checkpoints("consumer").await.expect("read")[0].state,
-        "same offset"
-    );
+    store.write_progress(&[], &[checkpoint(0, 10, "same offset")]).await.expect("stored");
+    assert_eq!(store.checkpoints("consumer").await.expect("read")[0].state, "same offset");
 
-    let error = store
-        .write_progress(&[], &[checkpoint(0, u64::MAX, "")])
-        .await
-        .expect_err("refused");
+    let error = store.write_progress(&[], &[checkpoint(0, u64::MAX, "")]).await.expect_err("refused");
     assert!(matches!(error, LiveStoreError::Refused { .. }), "{error}");
 }
 
@@ -143,25 +85,14 @@ pub(crate) async fn pruning_removes_what_is_older_and_nothing_else(place: impl P
     // More than one step of pruning.
     store.write_ticks(&ticks(0..5000)).await.expect("stored");
     store.write_ticks(&crypto).await.expect("stored");
-    let bars: Vec<_> = (0..100)
-        .map(|n| candle(Interval::Minute, at(n), "binance", 100))
-        .collect();
+    let bars: Vec<_> = (0..100).map(|n| candle(Interval::Minute, at(n), "binance", 100)).collect();
     let old_hour = candle(Interval::Hour, time("2020-01-01T00:00:00Z"), "binance", 100);
-    store
-        .write_progress(&bars, &[checkpoint(0, 1, "kept")])
-        .await
-        .expect("stored");
+    store.write_progress(&bars, &[checkpoint(0, 1, "kept")]).await.expect("stored");
     store.write_progress(&[old_hour], &[]).await.expect("stored");
 
     assert_eq!(store.prune(at(0)).await.expect("pruned"), Pruned::default());
     let pruned = store.prune(at(90)).await.expect("pruned");
-    assert_eq!(
-        pruned,
-        Pruned {
-            ticks: 90 + 90,
-            candles: 0
-        }
-    );
+    assert_eq!(pruned, Pruned { ticks: 90 + 90, candles: 0 });
     assert_eq!(all_ticks(&*store, "AAPL", 5000).await, ticks(90..5000));
     assert_eq!(all_ticks(&*store, "BTC/USDT", 5000).await, crypto[90..]);
     assert_eq!(
@@ -169,27 +100,11 @@ pub(crate) async fn pruning_removes_what_is_older_and_nothing_else(place: impl P
         bars,
         "bars stored just now are kept, however old their day"
     );
-    let hours = CandleQuery {
-        interval: Interval::Hour,
-        ..minutes(10)
-    };
-    assert_eq!(
-        read(&*store, &hours).await,
-        [old_hour],
-        "coarser bars stay for ever"
-    );
+    let hours = CandleQuery { interval: Interval::Hour, ..minutes(10) };
+    assert_eq!(read(&*store, &hours).await, [old_hour], "coarser bars stay for ever");
 
     let all = store.prune(DateTime::<Utc>::MAX_UTC).await.expect("pruned");
-    assert_eq!(
-        all,
-        Pruned {
-            ticks: 4910 + 10,
-            candles: 100
-        }
-    );
+    assert_eq!(all, Pruned { ticks: 4910 + 10, candles: 100 });
     assert_eq!(store.latest_ticks().await.expect("read"), []);
-    assert_eq!(
-        store.checkpoints("consumer").await.expect("read"),
-        [checkpoint(0, 1, "kept")]
-    );
+    assert_eq!(store.checkpoints("consumer").await.expect("read"), [checkpoint(0, 1, "kept")]);
 }

@@ -9,11 +9,7 @@ use crate::{
 
 fn of_source(row: StoredTick, source: &str) -> StoredTick {
     let source = Source::parse(source).expect("a source");
-    let tick = Tick::new(TickFields {
-        source,
-        ..row.tick.into_fields()
-    })
-    .expect("a tick");
+    let tick = Tick::new(TickFields { source, ..row.tick.into_fields() }).expect("a tick");
     StoredTick { tick, ..row }
 }
 
@@ -32,24 +28,15 @@ fn crowded() -> Vec<StoredTick> {
 pub(crate) async fn pages_show_every_tick_once_in_order(place: impl Place) {
     let store = place.open().await;
     store.write_ticks(&crowded()).await.expect("stored");
-    let mut expected: Vec<_> = crowded()
-        .into_iter()
-        .filter(|row| row.tick.symbol == symbol("BTC/USDT"))
-        .collect();
+    let mut expected: Vec<_> =
+        crowded().into_iter().filter(|row| row.tick.symbol == symbol("BTC/USDT")).collect();
     expected.sort_by_key(|row| (row.tick.timestamp, row.tick.source, row.tick.seq));
     for page in [1, 7, 99, 100, 299, 300, 301] {
-        assert_eq!(
-            all_ticks(&*store, "BTC/USDT", page).await,
-            expected,
-            "in pages of {page}"
-        );
+        assert_eq!(all_ticks(&*store, "BTC/USDT", page).await, expected, "in pages of {page}");
     }
     let none = store.ticks(&everything("BTC/USDT", 0)).await.expect("a page");
     assert_eq!(none.ticks, expected[..1], "a limit of 0 counts as 1");
-    let all = store
-        .ticks(&everything("BTC/USDT", usize::MAX))
-        .await
-        .expect("a page");
+    let all = store.ticks(&everything("BTC/USDT", usize::MAX)).await.expect("a page");
     assert_eq!(all.ticks, expected);
     assert_eq!(all.next_cursor, None);
 }
@@ -57,33 +44,18 @@ pub(crate) async fn pages_show_every_tick_once_in_order(place: impl Place) {
 pub(crate) async fn a_page_keeps_to_its_range_and_symbol(place: impl Place) {
     let store = place.open().await;
     store.write_ticks(&crowded()).await.expect("stored");
-    let query = TickQuery {
-        from: at(10),
-        to: at(20),
-        ..everything("AAPL", 100)
-    };
+    let query = TickQuery { from: at(10), to: at(20), ..everything("AAPL", 100) };
     assert_eq!(store.ticks(&query).await.expect("a page").ticks, ticks(10..20));
     let nanosecond = TimeDelta::nanoseconds(1);
-    let query = TickQuery {
-        from: at(10) + nanosecond,
-        to: at(20) + nanosecond,
-        ..query
-    };
+    let query = TickQuery { from: at(10) + nanosecond, to: at(20) + nanosecond, ..query };
     assert_eq!(
         store.ticks(&query).await.expect("a page").ticks,
         ticks(11..21),
         "ends finer than a microsecond"
     );
-    let query = TickQuery {
-        from: at(20),
-        to: at(10),
-        ..query
-    };
+    let query = TickQuery { from: at(20), to: at(10), ..query };
     assert_eq!(store.ticks(&query).await.expect("a page").ticks, []);
-    assert_eq!(
-        store.ticks(&everything("MSFT", 10)).await.expect("a page").ticks,
-        []
-    );
+    assert_eq!(store.ticks(&everything("MSFT", 10)).await.expect("a page").ticks, []);
 }
 
 pub(crate) async fn a_cursor_of_nobody_is_an_error(place: impl Place) {
@@ -107,10 +79,7 @@ pub(crate) async fn a_cursor_of_nobody_is_an_error(place: impl Place) {
         "\u{0}\u{202e}".to_owned(),
     ];
     for cursor in odd {
-        let query = TickQuery {
-            cursor: Some(cursor.clone()),
-            ..everything("AAPL", 3)
-        };
+        let query = TickQuery { cursor: Some(cursor.clone()), ..everything("AAPL", 3) };
         let error = store.ticks(&query).await.expect_err(&cursor);
         assert!(matches!(&error, LiveStoreError::BadCursor { .. }), "{error}");
         assert!(error.to_string().len() < 1000, "{error}");
@@ -121,16 +90,8 @@ pub(crate) async fn a_cursor_of_nobody_is_an_error(place: impl Place) {
 pub(crate) async fn a_cursor_from_before_the_range_starts_at_the_range(place: impl Place) {
     let store = place.open().await;
     store.write_ticks(&ticks(0..10)).await.expect("stored");
-    let cursor = store
-        .ticks(&everything("AAPL", 3))
-        .await
-        .expect("a page")
-        .next_cursor;
-    let query = TickQuery {
-        from: at(5),
-        cursor,
-        ..everything("AAPL", 100)
-    };
+    let cursor = store.ticks(&everything("AAPL", 3)).await.expect("a page").next_cursor;
+    let query = TickQuery { from: at(5), cursor, ..everything("AAPL", 100) };
     assert_eq!(store.ticks(&query).await.expect("a page").ticks, ticks(5..10));
 }
 
@@ -144,22 +105,15 @@ pub(crate) async fn the_latest_tick_of_every_symbol_is_found(place: impl Place) 
             rows.push(tick_of(name, seq, at((seq * 17 % 40) as i64 + n as i64)));
         }
     }
-    let newest: Vec<_> = names
-        .iter()
-        .enumerate()
-        .map(|(n, name)| tick_of(name, 7, at(39 + n as i64)))
-        .collect();
+    let newest: Vec<_> =
+        names.iter().enumerate().map(|(n, name)| tick_of(name, 7, at(39 + n as i64))).collect();
     assert!(newest.iter().all(|row| rows.contains(row)), "17 * 7 % 40 = 39");
     store.write_ticks(&rows).await.expect("stored");
     assert_eq!(store.latest_ticks().await.expect("read"), newest);
 
     let same_moment = of_source(tick_of("AAPL", 3, at(39)), "kraken");
     store.write_ticks(&[tick(1), same_moment]).await.expect("stored");
-    assert_eq!(
-        store.latest_ticks().await.expect("read")[0],
-        same_moment,
-        "the last in the order of pages"
-    );
+    assert_eq!(store.latest_ticks().await.expect("read")[0], same_moment, "the last in the order of pages");
 }
 
 pub(crate) async fn an_empty_store_answers_with_nothing(place: impl Place) {
@@ -168,8 +122,5 @@ pub(crate) async fn an_empty_store_answers_with_nothing(place: impl Place) {
     let page = store.ticks(&everything("AAPL", 10)).await.expect("a page");
     assert_eq!((page.ticks, page.next_cursor), (vec![], None));
     assert_eq!(store.checkpoints("consumer").await.expect("read"), []);
-    assert_eq!(
-        store.prune(at(0)).await.expect("nothing"),
-        live_store::Pruned::default()
-    );
+    assert_eq!(store.prune(at(0)).await.expect("nothing"), live_store::Pruned::default());
 }

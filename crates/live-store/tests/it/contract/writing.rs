@@ -22,42 +22,23 @@ pub(crate) async fn every_tick_is_stored_once_and_its_outcome_told(place: impl P
     let store = place.open().await;
     assert_eq!(store.write_ticks(&ticks(0..3)).await.expect("stored"), [New; 3]);
 
-    let said_twice = StoredTick {
-        offset: 900,
-        ..tick(1)
-    };
-    let other_partition = StoredTick {
-        partition: 2,
-        ..tick(2)
-    };
+    let said_twice = StoredTick { offset: 900, ..tick(1) };
+    let other_partition = StoredTick { partition: 2, ..tick(2) };
     let batch = [tick(0), said_twice, other_partition, tick(7), tick(7), tick(0)];
     assert_eq!(
         store.write_ticks(&batch).await.expect("stored"),
         [Redelivered, Duplicate, Duplicate, New, Duplicate, Duplicate]
     );
     let expected = [tick(0), tick(1), tick(2), tick(7)];
-    assert_eq!(
-        all_ticks(&*store, "AAPL", 10).await,
-        expected,
-        "the first of each stays as it was"
-    );
+    assert_eq!(all_ticks(&*store, "AAPL", 10).await, expected, "the first of each stays as it was");
 }
 
 pub(crate) async fn a_batch_sent_again_changes_nothing(place: impl Place) {
     let store = place.open().await;
     let batch = ticks(0..700);
     store.write_ticks(&batch).await.expect("stored");
-    let later: Vec<_> = batch
-        .iter()
-        .map(|row| StoredTick {
-            processed_at: at(5000),
-            ..*row
-        })
-        .collect();
-    assert_eq!(
-        store.write_ticks(&later).await.expect("stored"),
-        vec![Redelivered; 700]
-    );
+    let later: Vec<_> = batch.iter().map(|row| StoredTick { processed_at: at(5000), ..*row }).collect();
+    assert_eq!(store.write_ticks(&later).await.expect("stored"), vec![Redelivered; 700]);
     assert_eq!(all_ticks(&*store, "AAPL", 300).await, batch);
 }
 
@@ -66,11 +47,7 @@ pub(crate) async fn a_batch_sent_again_changes_nothing(place: impl Place) {
 fn batches() -> impl Strategy<Value = Vec<Vec<StoredTick>>> {
     let row = (0..2_usize, 0..400_u64, 0..2_i32, 0..3_u64).prop_map(|(name, seq, partition, offset)| {
         let name = ["AAPL", "BTC/USDT"][name];
-        StoredTick {
-            partition,
-            offset,
-            ..tick_of(name, seq, at((seq % 5) as i64))
-        }
+        StoredTick { partition, offset, ..tick_of(name, seq, at((seq % 5) as i64)) }
     });
     let mixed = vec(row, 1..40);
     let run = (0..300_u64, 1..330_u64).prop_map(|(from, count)| ticks(from..from + count));
@@ -79,10 +56,7 @@ fn batches() -> impl Strategy<Value = Vec<Vec<StoredTick>>> {
 
 /// Always the same cases: a failure here must come again.
 fn runner() -> TestRunner {
-    TestRunner::new(Config {
-        rng_seed: RngSeed::Fixed(3),
-        ..Config::default()
-    })
+    TestRunner::new(Config { rng_seed: RngSeed::Fixed(3), ..Config::default() })
 }
 
 pub(crate) async fn outcomes_agree_with_a_simple_model(place: impl Place) {
@@ -98,13 +72,7 @@ pub(crate) async fn outcomes_agree_with_a_simple_model(place: impl Place) {
     }
     for name in ["AAPL", "BTC/USDT"] {
         let stored = all_ticks(&*store, name, 1000).await;
-        assert_eq!(
-            stored.len(),
-            first
-                .values()
-                .filter(|row| row.tick.symbol.as_str() == name)
-                .count()
-        );
+        assert_eq!(stored.len(), first.values().filter(|row| row.tick.symbol.as_str() == name).count());
         assert!(stored.iter().all(|row| first.get(&row.tick.id()) == Some(row)));
     }
 }
@@ -113,17 +81,10 @@ pub(crate) async fn outcomes_agree_with_a_simple_model(place: impl Place) {
 fn shifted(batches: Vec<Vec<StoredTick>>, by: u64) -> Vec<Vec<StoredTick>> {
     let shift = |row: StoredTick| {
         let fields = row.tick.into_fields();
-        let tick = Tick::new(TickFields {
-            seq: fields.seq + by,
-            ..fields
-        })
-        .expect("a tick");
+        let tick = Tick::new(TickFields { seq: fields.seq + by, ..fields }).expect("a tick");
         StoredTick { tick, ..row }
     };
-    batches
-        .into_iter()
-        .map(|batch| batch.into_iter().map(shift).collect())
-        .collect()
+    batches.into_iter().map(|batch| batch.into_iter().map(shift).collect()).collect()
 }
 
 /// The contract, word by word.
@@ -164,17 +125,8 @@ fn any_time() -> impl Strategy<Value = DateTime<Utc>> {
 pub(crate) async fn prices_times_and_numbers_come_back_exactly(place: impl Place) {
     let store = place.open().await;
     let mut runner = runner();
-    let numbers = (
-        price(),
-        price(),
-        price(),
-        price(),
-        any_time(),
-        any_time(),
-        any_time(),
-        -1e6..1e6,
-        any::<i32>(),
-    );
+    let numbers =
+        (price(), price(), price(), price(), any_time(), any_time(), any_time(), -1e6..1e6, any::<i32>());
     let seqs = prop_oneof![0..1000_u64, Just(u64::MAX), Just(1 << 63), any::<u64>()];
     let strategy = vec((numbers, seqs, any::<u64>()), 1000);
     let values = strategy.new_tree(&mut runner).expect("values").current();
@@ -187,24 +139,10 @@ pub(crate) async fn prices_times_and_numbers_come_back_exactly(place: impl Place
     {
         let (low, high) = (one.min(other), one.max(other));
         let start = fields("BTC/USDT", seq, timestamp);
-        let fields = TickFields {
-            price,
-            open,
-            low,
-            high,
-            volume: one,
-            change_percent,
-            received_at,
-            ..start
-        };
+        let fields = TickFields { price, open, low, high, volume: one, change_percent, received_at, ..start };
         let tick = Tick::new(fields).expect("a tick");
         if expected.iter().all(|row| row.tick.seq != seq) {
-            expected.push(StoredTick {
-                tick,
-                processed_at,
-                partition,
-                offset,
-            });
+            expected.push(StoredTick { tick, processed_at, partition, offset });
         }
     }
     store.write_ticks(&expected).await.expect("stored");
@@ -218,10 +156,7 @@ pub(crate) async fn prices_times_and_numbers_come_back_exactly(place: impl Place
 pub(crate) async fn a_large_batch_is_stored_whole(place: impl Place) {
     let store = place.open().await;
     let batch = ticks(0..20_000);
-    assert_eq!(
-        store.write_ticks(&batch).await.expect("stored"),
-        vec![New; batch.len()]
-    );
+    assert_eq!(store.write_ticks(&batch).await.expect("stored"), vec![New; batch.len()]);
     let mut again = batch.clone();
     again.push(tick(20_000));
     let outcomes = store.write_ticks(&again).await.expect("stored");
@@ -243,10 +178,7 @@ pub(crate) async fn a_time_that_cannot_be_stored_is_refused_and_nothing_of_its_b
     let store = place.open().await;
     for odd in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
         let mut batch = ticks(0..600);
-        batch.push(StoredTick {
-            processed_at: odd,
-            ..tick(600)
-        });
+        batch.push(StoredTick { processed_at: odd, ..tick(600) });
         let error = store.write_ticks(&batch).await.expect_err("refused");
         assert!(matches!(&error, LiveStoreError::Refused { .. }), "{error}");
         assert!(error.to_string().contains("binance:AAPL:600"), "{error}");
@@ -319,10 +251,7 @@ pub(crate) async fn several_writers_and_readers_at_once_agree_in_the_end(place: 
 pub(crate) async fn reopening_finds_everything(place: impl Place) {
     let batch: Vec<_> = ticks(0..100)
         .into_iter()
-        .map(|row| StoredTick {
-            processed_at: row.processed_at + TimeDelta::seconds(1),
-            ..row
-        })
+        .map(|row| StoredTick { processed_at: row.processed_at + TimeDelta::seconds(1), ..row })
         .collect();
     for round in 0..3 {
         let store: std::sync::Arc<dyn LiveStore> = place.open().await;

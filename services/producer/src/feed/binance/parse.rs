@@ -6,10 +6,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use market::{
-    Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, decimal_to_f64, parse_decimal,
+    Candle, CandleOrigin, CandleSource, DecimalError, Interval, Source, Symbol, Tick, TickFields, decimal_to_f64, parse_decimal,
 };
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 /// What a frame held.
@@ -144,8 +144,18 @@ pub(crate) struct Ticker24h {
 /// A row of `/api/v3/klines`: open time, open, high, low, close, volume, close time, quote volume, trades, ...
 #[derive(Deserialize)]
 pub(crate) struct KlineRow(
-    i64, String, String, String, String, String, i64, String, u64, serde::de::IgnoredAny, serde::de::IgnoredAny,
-    serde::de::IgnoredAny,
+    i64,
+    String,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    IgnoredAny,
+    u64,
+    IgnoredAny,
+    IgnoredAny,
+    IgnoredAny,
 );
 
 fn decimal(field: &'static str, text: &str) -> Result<Decimal, ParseError> {
@@ -194,13 +204,14 @@ impl Session {
         let symbol = Symbol::parse(trade.symbol)?;
         let price = decimal("p", trade.price)?;
         let first = Day { open: price, high: price, low: price, volume: Decimal::ZERO, change_percent: 0.0 };
-        let day = self.days.entry(symbol).or_insert(first);
+        let mut day = self.days.get(&symbol).copied().unwrap_or(first);
         day.high = day.high.max(price);
         day.low = day.low.min(price);
         // Until the next quote of the day's volume this trade is known to be in it.
-        day.volume += decimal("q", trade.quantity)?;
+        let volume = day.volume.checked_add(decimal("q", trade.quantity)?);
+        day.volume = volume.ok_or(ParseError::Number("q", DecimalError::NotFinite))?;
         day.change_percent = change_percent(day.open, price);
-        Ok(Tick::new(TickFields {
+        let tick = Tick::new(TickFields {
             symbol,
             timestamp: millis("T", trade.time)?,
             price,
@@ -212,7 +223,10 @@ impl Session {
             source: self.source,
             received_at,
             seq: trade.t,
-        })?)
+        })?;
+        // Only now: a trade that was refused leaves no trace in the day's figures.
+        self.days.insert(symbol, day);
+        Ok(tick)
     }
 
     fn mini_ticker(&mut self, ticker: &MiniTicker<'_>) -> Result<(), ParseError> {

@@ -165,8 +165,19 @@ fn quantities_beyond_all_bounds_are_refused_and_do_not_panic() {
     for _ in 0..3 {
         let _ = session.parse(trade.as_bytes(), received_at());
     }
-    let sane = trade.replace("70000000000000000000000000000", "1");
+    let sane = trade.replace("BNBBTC", "ETHBTC").replace("70000000000000000000000000000", "1");
     assert_eq!(tick(&mut session, &sane).price, decimal("4"));
+}
+
+#[test]
+fn a_refused_trade_leaves_the_days_figures_alone() {
+    let mut session = session();
+    let trade = r#"{"e":"trade","s":"BNBBTC","t":1,"p":"4","q":"2","T":1499869899041}"#;
+    tick(&mut session, trade);
+    let broken = trade.replace("\"p\":\"4\"", "\"p\":\"-3\"");
+    session.parse(broken.as_bytes(), received_at()).unwrap_err();
+    let next = tick(&mut session, trade);
+    assert_eq!((next.low, next.volume), (decimal("4"), decimal("4")));
 }
 
 #[test]

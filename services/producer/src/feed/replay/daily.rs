@@ -59,7 +59,8 @@ impl Bars {
                 symbol: self.symbol,
                 timestamp: time,
                 price,
-                volume: (volume * Decimal::from(quarter) / Decimal::from(4)).round_dp(4).normalize(),
+                // Divided first: no product is larger than the volume.
+                volume: (volume / Decimal::from(4) * Decimal::from(quarter)).round_dp(4).normalize(),
                 open,
                 high: so_far.0,
                 low: so_far.1,

@@ -28,6 +28,8 @@ use crate::{
 
 /// Chunks read ahead.
 const MAX_CHUNKS_AHEAD: usize = 8;
+/// A gap of years in a recording is not waited for.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// Bad lines that are told one by one; the rest is counted.
 const MAX_TOLD: u64 = 20;
 
@@ -43,7 +45,7 @@ impl Item {
     fn recorded_at(&self) -> DateTime<Utc> {
         match self {
             Self::Tick(tick) => tick.received_at,
-            Self::Candle(candle) => candle.time + candle.interval.duration(),
+            Self::Candle(candle) => candle.time.checked_add_signed(candle.interval.duration()).unwrap_or(candle.time),
         }
     }
 }
@@ -205,8 +207,7 @@ impl Pace {
         let now = Instant::now();
         let (first, begun) = *self.begun.get_or_insert((recorded_at, now));
         let recorded = (recorded_at - first).to_std().ok()?;
-        // A gap of years in a recording is not waited for: a day of our own time is the longest.
-        let after = Duration::try_from_secs_f64(recorded.as_secs_f64() / times).ok()?.min(Duration::from_secs(86_400));
+        let after = Duration::try_from_secs_f64(recorded.as_secs_f64() / times).ok()?.min(LONGEST_WAIT);
         Some(begun + after).filter(|due| *due > now)
     }
 }
@@ -221,3 +222,6 @@ fn progress_bar(bytes: u64) -> ProgressBar {
         Err(_) => bar,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,14 +98,11 @@ fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Ve
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    match format {
-        Some(known) => known.items(text),
-        None => {
-            let told = Format::of(path, text).map_err(Refusal::NoRecording)?;
-            let known = format.insert(told);
-            if known.has_header() { Ok(Vec::new()) } else { known.items(text) }
-        }
+    if let Some(known) = format {
+        return known.items(text);
     }
+    let known = format.insert(Format::of(path, text).map_err(Refusal::NoRecording)?);
+    if known.has_header() { Ok(Vec::new()) } else { known.items(text) }
 }
 
 impl Format {

@@ -121,3 +121,6 @@ async fn make_ticks(
 fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
+
+#[cfg(test)]
+mod tests;

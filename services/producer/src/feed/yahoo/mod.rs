@@ -158,3 +158,6 @@ impl Yahoo {
 fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The answer of Yahoo's chart endpoint, `v8/finance/chart/{symbol}`. Pure. The endpoint is unofficial: every field may
 //! be missing.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use market::{
     Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds, decimal_from_f64,
 };
@@ -109,8 +109,12 @@ pub(crate) fn parse(answer: Answer, symbol: Symbol, source: Source, received_at:
 }
 
 fn seconds(field: &'static str, seconds: Option<i64>) -> Result<DateTime<Utc>, ParseError> {
-    let seconds = seconds.ok_or(ParseError::Missing(field))?;
-    DateTime::from_timestamp(seconds, 0).ok_or(ParseError::Number(field))
+    moment(seconds.ok_or(ParseError::Missing(field))?).ok_or(ParseError::Number(field))
+}
+
+/// A time that four digits of a year hold; calendars end not far beyond.
+fn moment(seconds: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(seconds, 0).filter(|time| (1970..=9999).contains(&time.year()))
 }
 
 /// Yahoo's prices are single-precision numbers that were widened: seven digits are meant.
@@ -132,7 +136,7 @@ fn tick(outcome: &Outcome, symbol: Symbol, source: Source, received_at: DateTime
     let quote = outcome.indicators.quote.first();
     let of_day = |values: fn(&Quote) -> &[Option<f64>]| {
         let all = outcome.timestamp.iter().zip(quote.map(values).unwrap_or_default());
-        all.filter(|(at, _)| DateTime::from_timestamp(**at, 0).is_some_and(|at| day.holds(at))).filter_map(|(_, value)| *value)
+        all.filter(|(at, _)| moment(**at).is_some_and(|at| day.holds(at))).filter_map(|(_, value)| *value)
     };
     let open = of_day(|quote| &quote.open).next().and_then(widened).filter(|open| *open > Decimal::ZERO).unwrap_or(last);
     let high = meta.regular_market_day_high.or_else(|| of_day(|quote| &quote.high).reduce(f64::max)).and_then(widened);
@@ -170,7 +174,7 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
     let at = |values: &[Option<f64>], place: usize| values.get(place).copied().flatten();
     let positive = |values: &[Option<f64>], place| at(values, place).and_then(widened).filter(|price| *price > Decimal::ZERO);
     let bar = |(place, seconds): (usize, &i64)| {
-        let moment = DateTime::from_timestamp(*seconds, 0)?;
+        let moment = moment(*seconds)?;
         let day = day_bounds(symbol.asset_class(), moment);
         let (time, end) = match interval {
             Interval::Day => (day.label(), day.end),

@@ -1,0 +1,166 @@
+//! A log, a store and a producer in a folder of their own.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use chrono::{TimeDelta, Utc};
+use clap::Parser;
+use event_log::{EventLog, TopicPartition};
+use live_store::LiveStore;
+use market::{Candle, Tick};
+use producer::{Choice, ProducerConfig};
+use service_runtime::{Runtime, Status};
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+use topics::status::{ComponentState, ComponentStatus};
+
+/// How long a test waits for what must come.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    config: ProducerConfig,
+}
+
+/// The settings as the command line gives them.
+pub(crate) fn config(args: &[&str]) -> ProducerConfig {
+    Args::try_parse_from(["producer"].iter().chain(args)).unwrap().config
+}
+
+pub(crate) struct World {
+    folder: TempDir,
+    pub(crate) log: Arc<dyn EventLog>,
+    store: Arc<dyn LiveStore>,
+    running: Option<Running>,
+}
+
+struct Running {
+    runtime: Runtime,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = |file: &str| format!("sqlite:{}", folder.path().join(file).display());
+        let log = event_log::open(&url("log.db")).await.unwrap();
+        let specs = topics::ALL.map(|topic| event_log::TopicSpec {
+            name: topic.name.to_owned(),
+            partitions: topic.partitions,
+            retention: topic.retention,
+        });
+        log.ensure_topics(&specs).await.unwrap();
+        let store = live_store::open(&url("store.db")).await.unwrap();
+        Self { folder, log, store, running: None }
+    }
+
+    pub(crate) fn runtime(&self) -> Runtime {
+        Runtime {
+            log: Arc::clone(&self.log),
+            store: Arc::clone(&self.store),
+            status: Status::new("producer", "test", Utc::now()),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    /// A file in this world's folder.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Starts the producer as its command line does.
+    pub(crate) async fn start(&mut self, args: &[&str]) -> Choice {
+        let config = config(args);
+        let choice = producer::choose(&config).await.unwrap();
+        let runtime = self.runtime();
+        let task = tokio::spawn(producer::run(config, choice.clone(), runtime.clone()));
+        self.running = Some(Running { runtime, task });
+        choice
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) async fn stop(&mut self) {
+        let Running { runtime, task } = self.running.take().unwrap();
+        runtime.shutdown.cancel();
+        tokio::time::timeout(DEADLINE, task).await.expect("it stops").unwrap().unwrap();
+    }
+
+    pub(crate) fn health(&self, name: &str) -> Option<ComponentStatus> {
+        let status = self.running.as_ref().unwrap().runtime.status.snapshot(Utc::now());
+        status.components.into_iter().find(|component| component.name == name)
+    }
+
+    /// Waits until a part is in this state for a reason that says this; returns the whole reason.
+    pub(crate) async fn becomes(&self, name: &str, state: ComponentState, detail: &str) -> String {
+        let mut last = None;
+        let what = format!("{name} is {state:?}: {detail}");
+        wait_until(&what, async || {
+            last = self.health(name);
+            last.as_ref().is_some_and(|now| now.state == state && now.detail.contains(detail))
+        })
+        .await;
+        last.unwrap().detail
+    }
+
+    /// A counter of the running producer, by its name with the label.
+    pub(crate) fn figure(&self, name: &str) -> f64 {
+        let status = self.running.as_ref().unwrap().runtime.status.snapshot(Utc::now());
+        *status.figures.get(name).unwrap_or_else(|| panic!("no figure {name} in {:?}", status.figures))
+    }
+
+    /// Every record of a topic, partition after partition, each in its order.
+    async fn records(&self, topic: &str) -> Vec<bytes::Bytes> {
+        let topics = self.log.topics().await.unwrap();
+        let info = topics.into_iter().find(|info| info.name == topic).unwrap();
+        let mut payloads = Vec::new();
+        for (partition, (first, next)) in (0..).zip(info.partitions) {
+            let place = TopicPartition { topic: topic.into(), partition };
+            let mut from = first;
+            while from < next {
+                let messages = self.log.read(&place, from, 5_000).await.unwrap();
+                from = messages.last().expect("records up to the next offset").position.offset + 1;
+                payloads.extend(messages.into_iter().map(|message| message.payload));
+            }
+        }
+        payloads
+    }
+
+    /// How many ticks the log holds.
+    pub(crate) async fn tick_count(&self) -> u64 {
+        let topics = self.log.topics().await.unwrap();
+        let prices = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES];
+        let partitions = topics.iter().filter(|topic| prices.contains(&topic.name.as_str())).flat_map(|t| &t.partitions);
+        partitions.map(|(first, next)| next - first).sum()
+    }
+
+    /// Every tick of the log; those of one symbol in their order.
+    pub(crate) async fn ticks(&self) -> Vec<Tick> {
+        let now = Utc::now() + TimeDelta::minutes(1);
+        let mut payloads = self.records(topics::tick::STOCK_PRICES).await;
+        payloads.extend(self.records(topics::tick::CRYPTO_PRICES).await);
+        payloads.iter().map(|payload| topics::tick::decode(payload, now).unwrap()).collect()
+    }
+
+    /// Every bar of the log; those of one symbol in their order.
+    pub(crate) async fn candles(&self) -> Vec<Candle> {
+        let payloads = self.records(topics::candle::TOPIC).await;
+        payloads.iter().map(|payload| topics::candle::decode(payload).unwrap()).collect()
+    }
+}
+
+pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await; // up to the deadline
+    }
+}
+
+/// The address of a port on which nobody listens any more.
+pub(crate) async fn closed_port() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
