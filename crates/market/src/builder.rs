@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AssetClass, Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick,
     day::{DayBounds, day_bounds},
+    decimal::round_significant,
 };
 
 /// Ticks may be at most so late, in seconds.
@@ -57,7 +58,7 @@ pub enum Applied {
 struct Series {
     symbol: Symbol,
     source: Source,
-    /// The newest tick: its place in the order, its trading day, its cumulative volume.
+    /// The newest tick: its place in the order, its cumulative volume.
     newest: Newest,
     /// When the newest tick was applied, by our clock.
     seen_at: DateTime<Utc>,
@@ -71,7 +72,6 @@ struct Series {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Newest {
     order: Order,
-    day: NaiveDate,
     volume: Decimal,
 }
 
@@ -92,7 +92,7 @@ struct Bucket {
     /// Cumulative volume at the first and at the last tick.
     first_volume: Decimal,
     last_volume: Decimal,
-    /// Cumulative volume before the bar, and the tick that told it.
+    /// Cumulative volume before the bar, and the tick that told it: the newest known from before its start.
     before: Option<(Order, Decimal)>,
     ticks: u64,
 }
@@ -101,7 +101,7 @@ impl CandleBuilder {
     /// For these intervals; ticks may be `lateness_seconds` late, at most [`MAX_LATENESS_SECONDS`].
     pub fn new(intervals: &[Interval], lateness_seconds: u32) -> Self {
         Self {
-            intervals: intervals.to_vec(),
+            intervals: distinct(intervals),
             lateness: TimeDelta::seconds(i64::from(lateness_seconds.min(MAX_LATENESS_SECONDS))),
             series: HashMap::new(),
         }
@@ -110,7 +110,7 @@ impl CandleBuilder {
     /// Goes on where a state was taken.
     pub fn restore(state: BuilderState) -> Self {
         let lateness = state.lateness_seconds.clamp(0, i64::from(MAX_LATENESS_SECONDS));
-        // A state written for other intervals: bars of those no longer wanted are given up, new ones begin afresh.
+        // A series that contradicts the rest of its state begins afresh.
         let fits = |series: &Series| series.closed_until.len() == state.intervals.len();
         Self {
             lateness: TimeDelta::seconds(lateness),
@@ -122,6 +122,21 @@ impl CandleBuilder {
                 .collect(),
             intervals: state.intervals,
         }
+    }
+
+    /// Builds these intervals from here on. Bars in progress of intervals no longer wanted are given up; those of new
+    /// ones begin with the next tick, so that their first bar knows only the rest of its time.
+    pub fn set_intervals(&mut self, intervals: &[Interval]) {
+        let intervals = distinct(intervals);
+        for series in self.series.values_mut() {
+            let known = self.intervals.iter().zip(&series.closed_until);
+            let until =
+                |wanted| known.clone().find(|(interval, _)| **interval == wanted).map(|(_, until)| *until);
+            series.closed_until =
+                intervals.iter().map(|wanted| until(*wanted).unwrap_or(DateTime::<Utc>::MIN_UTC)).collect();
+            series.open.retain(|bucket| intervals.contains(&bucket.interval));
+        }
+        self.intervals = intervals;
     }
 
     /// Everything it knows.
@@ -174,13 +189,21 @@ impl CandleBuilder {
     }
 }
 
+/// Each once, narrowest first: an interval named twice must not count its ticks twice.
+fn distinct(intervals: &[Interval]) -> Vec<Interval> {
+    let mut intervals = intervals.to_vec();
+    intervals.sort();
+    intervals.dedup();
+    intervals
+}
+
 impl Series {
     fn new(tick: &Tick, now: DateTime<Utc>, intervals: usize) -> Self {
         let day = day_bounds(tick.asset_class(), tick.timestamp);
         Self {
             symbol: tick.symbol,
             source: tick.source,
-            newest: Newest { order: (tick.timestamp, tick.seq), day: day.date, volume: tick.volume },
+            newest: Newest { order: (tick.timestamp, tick.seq), volume: tick.volume },
             seen_at: now,
             open: Vec::new(),
             closed_until: vec![DateTime::<Utc>::MIN_UTC; intervals],
@@ -207,36 +230,35 @@ impl Series {
                 applied = Applied::Late;
                 continue;
             }
-            for later in
-                self.open.iter_mut().filter(|bucket| bucket.interval == *interval && bucket.start > order.0)
-            {
-                later.learn_before(order, day.date, tick);
-            }
             let same = |bucket: &&mut Bucket| bucket.interval == *interval && bucket.start == start;
             if let Some(bucket) = self.open.iter_mut().find(same) {
                 bucket.add(tick, order);
             } else {
-                let before = self.volume_before(start, day.date, tick.asset_class());
+                let before = self.volume_before(*interval, start);
                 self.open.push(Bucket::new(*interval, (time, start, end), day.date, tick, before));
+            }
+            // Only now: a new bar asked the later ones what they knew without this tick.
+            let is_later = |bucket: &&mut Bucket| bucket.interval == *interval && bucket.start > order.0;
+            for later in self.open.iter_mut().filter(is_later) {
+                later.learn_before(order, tick.volume);
             }
         }
         if order >= self.newest.order {
-            self.newest = Newest { order, day: day.date, volume: tick.volume };
+            self.newest = Newest { order, volume: tick.volume };
             self.seen_at = now;
         }
         applied
     }
 
-    /// The cumulative volume that the newest tick told, where it lies before `start`.
-    fn volume_before(
-        &self,
-        start: DateTime<Utc>,
-        day: NaiveDate,
-        class: AssetClass,
-    ) -> Option<(Order, Decimal)> {
-        let Newest { order, day: told_on, volume } = self.newest;
-        let begins_anew = class == AssetClass::Stock && told_on != day;
-        (order.0 < start).then_some((order, if begins_anew { Decimal::ZERO } else { volume }))
+    /// The newest tick known from before `start`, where a bar is about to begin, and its cumulative volume. A bar that
+    /// begins out of order finds it with the next later bar: between the two there is none.
+    fn volume_before(&self, interval: Interval, start: DateTime<Utc>) -> Option<(Order, Decimal)> {
+        let later = self.open.iter().filter(|bucket| bucket.interval == interval && bucket.start > start);
+        let before = match later.min_by_key(|bucket| bucket.start) {
+            Some(next) => next.before,
+            None => Some((self.newest.order, self.newest.volume)),
+        };
+        before.filter(|(order, _)| order.0 < start)
     }
 
     fn close_until(&mut self, time: DateTime<Utc>, intervals: &[Interval], closed: &mut Vec<Candle>) {
@@ -313,15 +335,22 @@ impl Bucket {
     }
 
     /// A tick of an earlier bar came after this bar had begun: it may tell the volume before this bar better.
-    fn learn_before(&mut self, order: Order, day: NaiveDate, tick: &Tick) {
+    fn learn_before(&mut self, order: Order, volume: Decimal) {
         if self.before.is_none_or(|(known, _)| known < order) {
-            let begins_anew = tick.asset_class() == AssetClass::Stock && day != self.day;
-            self.before = Some((order, if begins_anew { Decimal::ZERO } else { tick.volume }));
+            self.before = Some((order, volume));
         }
     }
 
+    /// The cumulative volume that the bar's own is counted from.
+    fn baseline(&self, class: AssetClass) -> Decimal {
+        let Some((order, volume)) = self.before else { return self.first_volume };
+        // A stock's figure begins anew each day.
+        let begins_anew = class == AssetClass::Stock && day_bounds(class, order.0).date != self.day;
+        if begins_anew { Decimal::ZERO } else { volume }
+    }
+
     fn candle(&self, symbol: Symbol, feed: Source, is_final: bool) -> Candle {
-        let before = self.before.map_or(self.first_volume, |(_, volume)| volume);
+        let grown = self.last_volume - self.baseline(symbol.asset_class());
         Candle {
             symbol,
             interval: self.interval,
@@ -330,7 +359,7 @@ impl Bucket {
             high: self.high,
             low: self.low,
             close: self.close,
-            volume: (self.last_volume - before).max(Decimal::ZERO),
+            volume: round_significant(grown.max(Decimal::ZERO)),
             ticks: self.ticks,
             source: CandleSource { feed, origin: CandleOrigin::Ticks },
             is_final,

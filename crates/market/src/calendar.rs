@@ -75,6 +75,11 @@ pub fn previous_session(class: AssetClass, time: DateTime<Utc>) -> Option<Sessio
     days.filter_map(|date| session(class, date)).find(|session| session.close <= time)
 }
 
+/// The sessions of all dates from `from` to `to`, both included, in order.
+pub fn sessions_between(class: AssetClass, from: NaiveDate, to: NaiveDate) -> impl Iterator<Item = Session> {
+    from.iter_days().take_while(move |date| *date <= to).filter_map(move |date| session(class, date))
+}
+
 fn is_weekend(date: NaiveDate) -> bool {
     matches!(date.weekday(), Weekday::Sat | Weekday::Sun)
 }

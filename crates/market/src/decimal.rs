@@ -22,12 +22,16 @@ pub enum DecimalError {
     NotANumber,
 }
 
-/// Parses a JSON number (`261.05`, `1.2e-5`), rounded half to even to [`MAX_SIGNIFICANT_DIGITS`]: more digits are the
+/// Parses a JSON number (`261.05`, `1.2e-5`; never `1_000`, which is no number elsewhere), rounded half to even to [`MAX_SIGNIFICANT_DIGITS`]: more digits are the
 /// artefact of somebody's binary floating point (`261.04999999999995`).
 ///
 /// # Errors
 /// [`DecimalError`]; the caller names the field.
 pub fn parse_decimal(text: &str) -> Result<Decimal, DecimalError> {
+    // The decimal library reads these as digit separators.
+    if text.as_bytes().contains(&b'_') {
+        return Err(DecimalError::NotANumber);
+    }
     let parsed = match Decimal::from_str_exact(text) {
         Ok(decimal) => decimal,
         Err(_) => parse_unusual(text)?,
@@ -41,7 +45,8 @@ fn parse_unusual(text: &str) -> Result<Decimal, DecimalError> {
     decimal_from_f64(float).ok_or(DecimalError::NotFinite)
 }
 
-fn round_significant(decimal: Decimal) -> Decimal {
+/// The decimal, half to even, of at most [`MAX_SIGNIFICANT_DIGITS`].
+pub(crate) fn round_significant(decimal: Decimal) -> Decimal {
     // 15 digits hold below 10^15; the common case needs no rounding.
     if decimal.mantissa().unsigned_abs() < 1_000_000_000_000_000 {
         return decimal;

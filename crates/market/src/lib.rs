@@ -14,7 +14,9 @@ mod symbol;
 mod tick;
 
 pub use builder::{Applied, BuilderState, CandleBuilder, MAX_LATENESS_SECONDS};
-pub use calendar::{Session, current_session, is_open, next_session, previous_session, session};
+pub use calendar::{
+    Session, current_session, is_open, next_session, previous_session, session, sessions_between,
+};
 pub use candle::{Candle, CandleOrigin, CandleSource};
 pub use day::{DayBounds, day_bounds};
 pub use decimal::{DecimalError, MAX_SIGNIFICANT_DIGITS, decimal_from_f64, decimal_to_f64, parse_decimal};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::{Candle, CandleOrigin, Interval, day::day_bounds};
+use crate::{Candle, CandleOrigin, Interval, day::day_bounds, decimal::round_significant};
 
 /// One bar for each (symbol, interval, time), ordered by it: a provider's bar before one built from ticks, then a final
 /// one before one in progress, then the one with more ticks, then the feed first in the alphabet.
@@ -42,8 +42,8 @@ pub fn rollup(minutes: &[Candle], to: Interval, now: DateTime<Utc>) -> Vec<Candl
                 last.high = last.high.max(minute.high);
                 last.low = last.low.min(minute.low);
                 last.close = minute.close;
-                last.volume += minute.volume;
-                last.ticks += minute.ticks;
+                last.volume = last.volume.saturating_add(minute.volume);
+                last.ticks = last.ticks.saturating_add(minute.ticks);
                 last.is_final &= minute.is_final;
                 if minute.source.origin == CandleOrigin::Ticks {
                     last.source = minute.source;
@@ -52,8 +52,9 @@ pub fn rollup(minutes: &[Candle], to: Interval, now: DateTime<Utc>) -> Vec<Candl
             None => wide.push(Candle { interval: to, time, ..*minute }),
         }
     }
-    if to != Interval::Minute {
-        for candle in &mut wide {
+    for candle in &mut wide {
+        candle.volume = round_significant(candle.volume);
+        if to != Interval::Minute {
             let end = match to {
                 Interval::Day => day_bounds(candle.symbol.asset_class(), candle.time + to.duration() / 2).end,
                 _ => candle.time + to.duration(),

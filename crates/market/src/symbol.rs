@@ -82,11 +82,12 @@ impl Symbol {
         Self::stock(&upper, None).ok_or_else(malformed)
     }
 
-    /// A pair of two currency codes, each 2 to 10 letters or digits (`1INCH/USDT`).
+    /// A pair of two currency codes of letters or digits: a base of 1 to 10 (`W`, `1INCH`), a quote of 2 to 10.
     fn pair(base: &str, quote: &str) -> Option<Self> {
-        let code =
-            |text: &str| (2..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        (code(base) && code(quote)).then(|| Self::join(base, "/", quote))
+        let code = |text: &str, shortest| {
+            (shortest..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+        };
+        (code(base, 1) && code(quote, 2)).then(|| Self::join(base, "/", quote))
     }
 
     fn stock(base: &str, class: Option<&str>) -> Option<Self> {

@@ -3,11 +3,11 @@
 use std::{fmt, ops::Deref, str::FromStr};
 
 use arrayvec::ArrayString;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{AssetClass, Symbol};
+use crate::{AssetClass, Symbol, decimal::round_significant};
 
 /// Where a price comes from: `binance`, `yahoo`, `simulated`. One to 24 characters of `a-z 0-9 _ -`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,7 +103,8 @@ pub struct TickFields {
     pub seq: u64,
 }
 
-/// A checked tick: positive prices, low not above high, volume not negative, finite change.
+/// A checked tick: positive prices, low not above high, volume not negative, finite change, times in the years 1 to
+/// 9999, so that no calculation with them leaves the range of dates.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Tick(TickFields);
 
@@ -132,14 +133,24 @@ pub enum TickError {
     /// NaN or infinite.
     #[error("change_percent is not a finite number")]
     ChangeNotFinite,
+    /// A time before the year 1 or after 9999.
+    #[error("{field} is not within the years 1 to 9999")]
+    TimeOutOfRange {
+        /// The field's wire name.
+        field: &'static str,
+    },
 }
 
 impl Tick {
-    /// Checks the fields.
+    /// Checks the fields, and rounds the decimals to [`crate::MAX_SIGNIFICANT_DIGITS`].
     ///
     /// # Errors
     /// [`TickError`], naming the first field that is wrong.
-    pub fn new(fields: TickFields) -> Result<Self, TickError> {
+    pub fn new(mut fields: TickFields) -> Result<Self, TickError> {
+        let TickFields { price, volume, open, high, low, .. } = &mut fields;
+        for decimal in [price, volume, open, high, low] {
+            *decimal = round_significant(*decimal);
+        }
         let prices =
             [("price", fields.price), ("open", fields.open), ("high", fields.high), ("low", fields.low)];
         for (field, value) in prices {
@@ -155,6 +166,11 @@ impl Tick {
         }
         if !fields.change_percent.is_finite() {
             return Err(TickError::ChangeNotFinite);
+        }
+        for (field, time) in [("timestamp", fields.timestamp), ("received_at", fields.received_at)] {
+            if !(1..=9999).contains(&time.year()) {
+                return Err(TickError::TimeOutOfRange { field });
+            }
         }
         Ok(Self(fields))
     }

@@ -1,12 +1,12 @@
 //! Topic `candles`: a closed bar as JSON, usually of one minute. Key: the symbol.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use market::{Candle, CandleSource, Interval, Symbol, parse_decimal};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-use crate::tick::decimal_as_number;
+use crate::tick::{begins_object, decimal_as_number};
 
 /// The topic.
 pub const TOPIC: &str = "candles";
@@ -31,6 +31,9 @@ pub enum CandleDecodeError {
     /// Below zero.
     #[error("volume must not be negative")]
     NegativeVolume,
+    /// Before the year 1 or after 9999.
+    #[error("time is not within the years 1 to 9999")]
+    TimeOutOfRange,
 }
 
 /// The record, fields in the order of the format.
@@ -68,6 +71,10 @@ pub fn encode(candle: &Candle) -> Vec<u8> {
     serde_json::to_vec(&wire).unwrap_or_default()
 }
 
+fn malformed(reason: &str) -> CandleDecodeError {
+    CandleDecodeError::Malformed(de::Error::custom(reason))
+}
+
 /// Reads a record.
 ///
 /// # Errors
@@ -76,7 +83,12 @@ pub fn decode(payload: &[u8]) -> Result<Candle, CandleDecodeError> {
     if payload.len() > MAX_BYTES {
         return Err(CandleDecodeError::TooLarge(payload.len()));
     }
-    let wire: Wire = serde_json::from_slice(payload)?;
+    let text = std::str::from_utf8(payload).map_err(|_| malformed("the record is not UTF-8"))?;
+    if !begins_object(text) {
+        // `serde` would take an array of the values as well.
+        return Err(malformed("it does not begin with `{`"));
+    }
+    let wire: Wire = serde_json::from_str(text)?;
     let Wire { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } = wire;
     for (field, price) in [("open", open), ("high", high), ("low", low), ("close", close)] {
         if price <= Decimal::ZERO {
@@ -88,6 +100,9 @@ pub fn decode(payload: &[u8]) -> Result<Candle, CandleDecodeError> {
     }
     if volume < Decimal::ZERO {
         return Err(CandleDecodeError::NegativeVolume);
+    }
+    if !(1..=9999).contains(&time.year()) {
+        return Err(CandleDecodeError::TimeOutOfRange);
     }
     Ok(Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final })
 }

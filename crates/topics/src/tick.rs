@@ -2,13 +2,13 @@
 
 use std::{fmt, io::Write};
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
 use market::{
     AssetClass, DecimalError, Source, Symbol, SymbolError, Tick, TickError, TickFields, decimal_to_f64,
     parse_decimal,
 };
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// Ticks of stocks.
@@ -28,6 +28,23 @@ pub fn topic_for(class: AssetClass) -> &'static str {
     }
 }
 
+/// The fields, in the order of the format.
+const FIELDS: [&str; 11] = [
+    "symbol",
+    "timestamp",
+    "price",
+    "volume",
+    "open",
+    "high",
+    "low",
+    "change_percent",
+    "source",
+    "received_at",
+    "seq",
+];
+/// Those of them that are numbers but for `seq`, which is counted.
+const NUMBERS: [&str; 6] = ["price", "volume", "open", "high", "low", "change_percent"];
+
 /// Why a record is no tick. Each names the field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TickDecodeError {
@@ -40,9 +57,12 @@ pub enum TickDecodeError {
     /// Not a JSON object; with the parser's reason and place.
     #[error("the record is not a JSON object: {0}")]
     NotJson(String),
-    /// A field is missing, or null, which says as little.
-    #[error("{0} is missing or null")]
+    /// A field is missing.
+    #[error("{0} is missing")]
     MissingField(&'static str),
+    /// A field is there twice, and so nobody knows which was meant.
+    #[error("{0} is there twice")]
+    DuplicateField(&'static str),
     /// A field has another JSON type.
     #[error("{field} must be a {expected}, not {found}")]
     WrongType {
@@ -84,28 +104,33 @@ pub enum TickDecodeError {
 /// The record as it lies on the wire, every value still raw.
 #[derive(Deserialize)]
 struct Wire<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     symbol: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     price: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     volume: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     open: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     high: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     low: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     change_percent: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     source: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     received_at: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     seq: Option<&'a RawValue>,
+}
+
+/// A value that is there. Left to itself, `serde` makes no difference between `null` and a field that is missing.
+fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Reads a record. Fields it does not know are passed over.
@@ -117,7 +142,11 @@ pub fn decode(payload: &[u8], now: DateTime<Utc>) -> Result<Tick, TickDecodeErro
         return Err(TickDecodeError::TooLarge(payload.len()));
     }
     let text = std::str::from_utf8(payload).map_err(|error| TickDecodeError::NotUtf8(error.valid_up_to()))?;
-    let wire: Wire<'_> = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
+    if !begins_object(text) {
+        // `serde` would take an array of the values as well.
+        return Err(TickDecodeError::NotJson("it does not begin with `{`".to_owned()));
+    }
+    let wire: Wire<'_> = serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
     let timestamp = time("timestamp", wire.timestamp)?;
     let ahead = timestamp - now;
     let tick = Tick::new(TickFields {
@@ -139,18 +168,34 @@ pub fn decode(payload: &[u8], now: DateTime<Utc>) -> Result<Tick, TickDecodeErro
     Ok(tick)
 }
 
-/// Some encoders write bare `NaN` and `Infinity`, which is not JSON; their reason shall say so, and name the field.
-fn not_json(text: &str, error: &serde_json::Error) -> TickDecodeError {
-    for field in ["price", "volume", "open", "high", "low", "change_percent"] {
+/// The first character, but for the white space of JSON, opens an object.
+pub(crate) fn begins_object(text: &str) -> bool {
+    text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{')
+}
+
+/// Why `serde` could not read the record. Some encoders write bare `NaN` and `Infinity`, which is not JSON; their
+/// reason shall say so, and name the field.
+fn unreadable(text: &str, error: &serde_json::Error) -> TickDecodeError {
+    let reason = error.to_string();
+    if let Some(field) =
+        FIELDS.into_iter().find(|field| reason.starts_with(&format!("duplicate field `{field}`")))
+    {
+        return TickDecodeError::DuplicateField(field);
+    }
+    for field in NUMBERS {
         let value = text
             .split_once(&format!("\"{field}\""))
             .and_then(|(_, rest)| rest.trim_start().strip_prefix(':'));
-        let value = value.map_or("", str::trim_start).trim_start_matches('-');
-        if value.starts_with("NaN") || value.starts_with("Infinity") || value.starts_with("inf") {
+        let value = value.map_or("", str::trim_start).trim_start_matches(['-', '+']);
+        // `inf` covers `Infinity`.
+        if value
+            .get(..3)
+            .is_some_and(|word| word.eq_ignore_ascii_case("nan") || word.eq_ignore_ascii_case("inf"))
+        {
             return TickDecodeError::NotFinite(field);
         }
     }
-    TickDecodeError::NotJson(error.to_string())
+    TickDecodeError::NotJson(reason)
 }
 
 fn present<'a>(field: &'static str, raw: Option<&'a RawValue>) -> Result<&'a str, TickDecodeError> {
@@ -225,7 +270,9 @@ fn time(field: &'static str, raw: Option<&RawValue>) -> Result<DateTime<Utc>, Ti
         value: text.chars().take(40).flat_map(char::escape_debug).collect(),
     };
     let parsed = parsed.map_err(|_| bad())?;
-    DateTime::from_timestamp_micros(parsed.timestamp_micros()).ok_or_else(bad)
+    // RFC 3339 knows the years 0 to 9999; the other notation would let anything pass.
+    let is_known = (1..=9999).contains(&parsed.year());
+    DateTime::from_timestamp_micros(parsed.timestamp_micros()).filter(|_| is_known).ok_or_else(bad)
 }
 
 /// The record of a tick, fields in the order of the format; appended to `buffer`.

@@ -67,7 +67,9 @@ where
         if begun.elapsed() >= Duration::from_secs(STABLE_SECONDS) {
             wait = waits.build();
         }
-        let delay = retry_after.or_else(|| wait.next()).unwrap_or(Duration::from_millis(RETRY_MAX_MS));
+        // A provider that asks for no wait gets one all the same: nobody is asked without pause.
+        let asked_for = retry_after.map(|wanted| wanted.max(Duration::from_millis(RETRY_MIN_MS)));
+        let delay = asked_for.or_else(|| wait.next()).unwrap_or(Duration::from_millis(RETRY_MAX_MS));
         metrics.errors.add(1);
         metrics.reconnects.add(1);
         health.down(&format!("{reason}; trying again in {:.1} s", delay.as_secs_f64()));

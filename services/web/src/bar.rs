@@ -49,10 +49,6 @@ pub(crate) struct SymbolBar {
 
 impl From<&Candle> for SymbolBar {
     fn from(candle: &Candle) -> Self {
-        Self {
-            symbol: candle.symbol,
-            interval: candle.interval,
-            bar: Bar::from(candle),
-        }
+        Self { symbol: candle.symbol, interval: candle.interval, bar: Bar::from(candle) }
     }
 }

@@ -35,12 +35,7 @@ pub struct WebArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub struct WebConfig {
     /// Where the pages answer.
-    #[arg(
-        long,
-        env = "LISTEN",
-        default_value = "127.0.0.1:5000",
-        value_name = "ADDRESS:PORT"
-    )]
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
     /// Symbols that have a place on the board before their first price.
     #[arg(skip)]
@@ -53,10 +48,6 @@ pub struct WebConfig {
 impl WebArgs {
     /// The settings with everything filled in.
     pub fn into_config(self) -> WebConfig {
-        WebConfig {
-            watchlist: self.watchlist,
-            consumer_group: self.consumer_group,
-            ..self.web
-        }
+        WebConfig { watchlist: self.watchlist, consumer_group: self.consumer_group, ..self.web }
     }
 }

@@ -41,10 +41,7 @@ pub(crate) struct Spark {
 
 impl Day {
     pub(crate) fn new(class: AssetClass) -> Self {
-        Self {
-            class,
-            minutes: BTreeMap::new(),
-        }
+        Self { class, minutes: BTreeMap::new() }
     }
 
     /// Takes in a one-minute bar, replacing what was known of its minute. `false` where it changes nothing.
@@ -52,10 +49,7 @@ impl Day {
         let minute = bar.time.timestamp().div_euclid(60);
         let value = (decimal_to_f64(bar.close), decimal_to_f64(bar.volume));
         let is_too_old = self.minutes.len() >= MAX_MINUTES
-            && self
-                .minutes
-                .first_key_value()
-                .is_some_and(|(first, _)| minute < *first);
+            && self.minutes.first_key_value().is_some_and(|(first, _)| minute < *first);
         if is_too_old || self.minutes.insert(minute, value) == Some(value) {
             return false;
         }
@@ -95,20 +89,14 @@ impl Day {
 
     /// Volume of the last full minutes against the mean of as many over the day.
     pub(crate) fn relative_volume(&self) -> Option<f64> {
-        let (first, last) = (
-            *self.minutes.first_key_value()?.0,
-            *self.minutes.last_key_value()?.0,
-        );
+        let (first, last) = (*self.minutes.first_key_value()?.0, *self.minutes.last_key_value()?.0);
         let spans = (self.minutes.len() as i64 / VOLUME_MINUTES) as f64;
         if spans < MIN_SPANS as f64 || last - first < VOLUME_MINUTES {
             return None;
         }
         let total: f64 = self.minutes.values().map(|(_, volume)| volume).sum();
-        let recent: f64 = self
-            .minutes
-            .range(last - VOLUME_MINUTES + 1..)
-            .map(|(_, (_, volume))| volume)
-            .sum();
+        let recent: f64 =
+            self.minutes.range(last - VOLUME_MINUTES + 1..).map(|(_, (_, volume))| volume).sum();
         let mean = total / (self.minutes.len() as f64 / VOLUME_MINUTES as f64);
         (mean > 0.0).then(|| recent / mean)
     }
@@ -131,11 +119,8 @@ impl Spark {
         for (index, close) in self.closes.iter().enumerate() {
             let x = width * index as f64 / (self.closes.len() - 1) as f64;
             // A day without movement is a line through the middle; a margin of 1 keeps strokes inside.
-            let y = if high > low {
-                1.0 + (height - 2.0) * (high - close) / (high - low)
-            } else {
-                height / 2.0
-            };
+            let y =
+                if high > low { 1.0 + (height - 2.0) * (high - close) / (high - low) } else { height / 2.0 };
             let command = if index == 0 { 'M' } else { 'L' };
             // Writing to a String cannot fail.
             let _ = write!(path, "{command}{x:.1} {y:.1}");

@@ -48,17 +48,10 @@ const DRAIN_MS: u64 = 3_000;
 ///
 /// # Errors
 /// A port in use, named.
-#[expect(
-    clippy::unused_async,
-    reason = "the socket registers with the runtime that polls this"
-)]
+#[expect(clippy::unused_async, reason = "the socket registers with the runtime that polls this")]
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     let listening = || {
-        let socket = if listen.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
         socket.bind(listen)?;
@@ -68,17 +61,13 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen (LISTEN)"))
 }
 
-/// Serves until the shutdown, then ends what is open.
+/// Serves until the shutdown, then ends what is open. The metrics registry is installed by whoever made the runtime.
 ///
 /// # Errors
 /// A log or a store that fails for good.
 pub async fn run(config: WebConfig, listener: TcpListener, runtime: Runtime) -> anyhow::Result<()> {
-    service_runtime::install_metrics()?;
     let metrics = Metrics::new(&runtime.status);
-    let watched = config
-        .watchlist
-        .as_ref()
-        .map_or(&[][..], |watchlist| watchlist.symbols());
+    let watched = config.watchlist.as_ref().map_or(&[][..], |watchlist| watchlist.symbols());
     let boot = format!("{:x}", Utc::now().timestamp_micros());
     let live = Arc::new(Live::new(boot, Picture::new(watched), Pipeline::default()));
 
@@ -87,16 +76,11 @@ pub async fn run(config: WebConfig, listener: TcpListener, runtime: Runtime) -> 
     let mut tasks = Tasks::new(runtime.shutdown.clone());
     // The live topics first, then the store: what lies between is seen twice rather than never.
     tasks.spawn("web live prices", reader.run(runtime.clone()));
-    seed::first(&live, &*runtime.store, Utc::now())
-        .await
-        .context("the live store cannot be read")?;
+    seed::first(&live, &*runtime.store, Utc::now()).await.context("the live store cannot be read")?;
     tasks.spawn("web pages", serve(listener, app, runtime.shutdown.clone()));
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
     tasks.spawn("web history", seed::again(Arc::clone(&live), runtime.clone()));
-    tasks.spawn(
-        "web pipeline",
-        pipeline::watch(live, runtime, config.consumer_group),
-    );
+    tasks.spawn("web pipeline", pipeline::watch(live, runtime, config.consumer_group));
     tasks.join().await
 }
 

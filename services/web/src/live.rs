@@ -27,12 +27,7 @@ const RETRY_MS: u64 = 500;
 const STATUS_HISTORY: u64 = 64;
 
 /// The topics that are watched.
-pub(crate) const TOPICS: [&str; 4] = [
-    tick::STOCK_PRICES,
-    tick::CRYPTO_PRICES,
-    candle::TOPIC,
-    status::TOPIC,
-];
+pub(crate) const TOPICS: [&str; 4] = [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC, status::TOPIC];
 
 /// The picture and the pipeline, shared by all requests.
 pub(crate) struct Live {
@@ -124,22 +119,13 @@ impl Reader {
             .await
             .with_context(|| format!("cannot join the group {group}"))?;
         let log = Arc::clone(&runtime.log);
-        Ok(Self {
-            live,
-            log,
-            subscription,
-            next_offsets: BTreeMap::new(),
-            health,
-            unreadable,
-        })
+        Ok(Self { live, log, subscription, next_offsets: BTreeMap::new(), health, unreadable })
     }
 
     /// Reads until the shutdown.
     pub(crate) async fn run(mut self, runtime: Runtime) -> anyhow::Result<()> {
         loop {
-            let next = self
-                .subscription
-                .next(MAX_MESSAGES, Duration::from_millis(MAX_WAIT_MS));
+            let next = self.subscription.next(MAX_MESSAGES, Duration::from_millis(MAX_WAIT_MS));
             let taken = tokio::select! {
                 () = runtime.shutdown.cancelled() => return Ok(()),
                 event = next => match event {
@@ -199,12 +185,10 @@ impl Reader {
                     }
                     Err(_) => false,
                 },
-                candle::TOPIC => candle::decode(&message.payload)
-                    .map(|bar| picture.apply_candle(&bar))
-                    .is_ok(),
-                _ => tick::decode(&message.payload, now)
-                    .map(|tick| picture.apply_tick(&tick, now))
-                    .is_ok(),
+                candle::TOPIC => {
+                    candle::decode(&message.payload).map(|bar| picture.apply_candle(&bar)).is_ok()
+                }
+                _ => tick::decode(&message.payload, now).map(|tick| picture.apply_tick(&tick, now)).is_ok(),
             };
             unreadable += u64::from(!read);
         }
@@ -216,8 +200,7 @@ impl Reader {
             match self.next_offsets.get_mut(&position.topic_partition) {
                 Some(next) => *next = position.offset + 1,
                 None => {
-                    self.next_offsets
-                        .insert(position.topic_partition.clone(), position.offset + 1);
+                    self.next_offsets.insert(position.topic_partition.clone(), position.offset + 1);
                 }
             }
         }
@@ -229,7 +212,6 @@ async fn last_heartbeats(log: &dyn EventLog, partition: &TopicPartition) -> even
     let topics = log.topics().await?;
     let status = topics.iter().find(|topic| topic.name == status::TOPIC);
     let ends = status.and_then(|topic| topic.partitions.get(partition.partition as usize));
-    Ok(ends.map_or(StartAt::End, |(first, end)| {
-        StartAt::Offset(end.saturating_sub(STATUS_HISTORY).max(*first))
-    }))
+    Ok(ends
+        .map_or(StartAt::End, |(first, end)| StartAt::Offset(end.saturating_sub(STATUS_HISTORY).max(*first))))
 }

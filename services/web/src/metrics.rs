@@ -41,9 +41,7 @@ impl Metrics {
     /// One more event stream, unless there are `max`.
     pub(crate) fn connect(self: &Arc<Self>, max: usize) -> Option<Connection> {
         let connect = |open: usize| (open < max).then_some(open + 1);
-        self.connections
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, connect)
-            .ok()?;
+        self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, connect).ok()?;
         self.exported_connections.increment(1.0);
         Some(Connection(Arc::clone(self)))
     }
@@ -61,11 +59,7 @@ impl Drop for Connection {
 
 /// Counts requests by route, not by path: the number of series stays bounded whatever is asked for.
 pub(crate) async fn count_request(State(()): State<()>, request: Request, next: Next) -> Response {
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("other", MatchedPath::as_str)
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let method = match request.method().as_str() {
         known @ ("GET" | "POST" | "HEAD") => known.to_owned(),
         _ => "other".to_owned(),

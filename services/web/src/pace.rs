@@ -22,10 +22,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// The tab asks for more: its connection has taken what it was told last.
     pub(crate) fn asked(&mut self, now: Instant) {
-        if self
-            .told
-            .is_some_and(|told| now - told > Duration::from_millis(LATE_MS))
-        {
+        if self.told.is_some_and(|told| now - told > Duration::from_millis(LATE_MS)) {
             self.late = Some(now);
         }
     }
@@ -37,8 +34,7 @@ impl Pace {
 
     /// It could not keep up lately.
     pub(crate) fn is_slow(&self, now: Instant) -> bool {
-        self.late
-            .is_some_and(|late| now - late < Duration::from_millis(FORGIVEN_MS))
+        self.late.is_some_and(|late| now - late < Duration::from_millis(FORGIVEN_MS))
     }
 
     /// Before this moment it is told nothing more.
@@ -81,9 +77,6 @@ mod tests {
         let told =
             (0..25).filter(|n| tell_while_keeping_up(&mut pace, begin + Duration::from_millis(n * 40)));
         assert_eq!(told.count(), 4);
-        assert!(
-            !pace.is_slow(late + Duration::from_millis(FORGIVEN_MS)),
-            "forgiven after a while"
-        );
+        assert!(!pace.is_slow(late + Duration::from_millis(FORGIVEN_MS)), "forgiven after a while");
     }
 }

@@ -25,11 +25,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
 
 impl Params {
     pub(crate) fn parse(query: &str) -> Self {
-        Self(
-            url::form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
     /// Refuses what is not in `known`, and what is said twice: a mistyped `from` must not pass for no `from`.
@@ -60,30 +56,21 @@ impl Params {
 
     /// One symbol, required.
     pub(crate) fn symbol(&self) -> Result<Symbol, Problem> {
-        let text = self
-            .get("symbol")
-            .ok_or_else(|| Problem::parameter("symbol", "is missing"))?;
+        let text = self.get("symbol").ok_or_else(|| Problem::parameter("symbol", "is missing"))?;
         Symbol::parse(text).map_err(|error| Problem::parameter("symbol", error))
     }
 
     /// A list of symbols without repeats; empty when absent.
     pub(crate) fn symbols(&self) -> Result<Vec<Symbol>, Problem> {
         let mut symbols = Vec::new();
-        for text in self
-            .get("symbols")
-            .unwrap_or_default()
-            .split(',')
-            .filter(|text| !text.trim().is_empty())
+        for text in self.get("symbols").unwrap_or_default().split(',').filter(|text| !text.trim().is_empty())
         {
             let symbol = Symbol::parse(text).map_err(|error| Problem::parameter("symbols", error))?;
             if !symbols.contains(&symbol) {
                 symbols.push(symbol);
             }
             if symbols.len() > MAX_SYMBOLS {
-                return Err(Problem::parameter(
-                    "symbols",
-                    format!("names more than {MAX_SYMBOLS} symbols"),
-                ));
+                return Err(Problem::parameter("symbols", format!("names more than {MAX_SYMBOLS} symbols")));
             }
         }
         Ok(symbols)
@@ -94,9 +81,7 @@ impl Params {
         &self,
         name: &str,
     ) -> Result<Option<T>, Problem> {
-        self.get(name)
-            .map(|text| text.parse().map_err(|error| Problem::parameter(name, error)))
-            .transpose()
+        self.get(name).map(|text| text.parse().map_err(|error| Problem::parameter(name, error))).transpose()
     }
 
     /// A number of rows.
@@ -106,10 +91,7 @@ impl Params {
         };
         match text.parse::<usize>() {
             Ok(limit) if (1..=max).contains(&limit) => Ok(limit),
-            _ => Err(Problem::parameter(
-                "limit",
-                format!("must be a whole number from 1 to {max}"),
-            )),
+            _ => Err(Problem::parameter("limit", format!("must be a whole number from 1 to {max}"))),
         }
     }
 
@@ -141,18 +123,11 @@ pub(crate) fn far_future() -> DateTime<Utc> {
 
 /// RFC 3339; without zone it is UTC, a date alone is its midnight. A `+` that arrived unescaped reads as a space.
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    let zoned = |text: &str| {
-        DateTime::parse_from_rfc3339(text)
-            .ok()
-            .map(|time| time.with_timezone(&Utc))
-    };
+    let zoned = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc));
     zoned(text)
         .or_else(|| zoned(&text.replacen(' ', "+", 1)))
         .or_else(|| text.parse::<NaiveDateTime>().ok().map(|time| time.and_utc()))
         .or_else(|| {
-            text.parse::<NaiveDate>()
-                .ok()
-                .and_then(|date| date.and_hms_opt(0, 0, 0))
-                .map(|t| t.and_utc())
+            text.parse::<NaiveDate>().ok().and_then(|date| date.and_hms_opt(0, 0, 0)).map(|t| t.and_utc())
         })
 }

@@ -90,9 +90,7 @@ impl Slot {
     }
 
     fn said(&self) -> impl Iterator<Item = &Said> {
-        [&self.quote, &self.close, &self.bar, &self.spark]
-            .into_iter()
-            .flat_map(|topic| &topic.said)
+        [&self.quote, &self.close, &self.bar, &self.spark].into_iter().flat_map(|topic| &topic.said)
     }
 }
 
@@ -114,15 +112,8 @@ pub(crate) struct Picture {
 impl Picture {
     /// Nothing but places for the symbols that are watched.
     pub(crate) fn new(watched: &[Symbol]) -> Self {
-        let slots = watched
-            .iter()
-            .map(|symbol| (*symbol, Slot::new(*symbol)))
-            .collect();
-        Self {
-            slots,
-            builder: CandleBuilder::new(&[Interval::Minute], ALLOWED_LATENESS_SECONDS),
-            version: 0,
-        }
+        let slots = watched.iter().map(|symbol| (*symbol, Slot::new(*symbol))).collect();
+        Self { slots, builder: CandleBuilder::new(&[Interval::Minute], ALLOWED_LATENESS_SECONDS), version: 0 }
     }
 
     fn slot(&mut self, symbol: Symbol) -> &mut Slot {
@@ -165,9 +156,7 @@ impl Picture {
         let slot = self.slot(candle.symbol);
         slot.spark.is_news |= slot.day.put(candle);
         let is_newest = slot.closed.is_none_or(|known| known.time < candle.time)
-            || slot
-                .closed
-                .is_some_and(|known| known.time == candle.time && candle.source <= known.source);
+            || slot.closed.is_some_and(|known| known.time == candle.time && candle.source <= known.source);
         if is_newest {
             slot.closed = Some(*candle);
             slot.close.is_news = true;
@@ -179,11 +168,7 @@ impl Picture {
         let before = self.version;
         self.builder.advance(now, &mut Vec::new());
         for (symbol, slot) in self.slots.iter_mut().filter(|(_, slot)| slot.bar.is_news) {
-            let newest = self
-                .builder
-                .open_candles_of(*symbol)
-                .into_iter()
-                .max_by_key(|bar| bar.time);
+            let newest = self.builder.open_candles_of(*symbol).into_iter().max_by_key(|bar| bar.time);
             if let Some(bar) =
                 newest.filter(|bar| slot.in_progress.is_none_or(|known| known.time <= bar.time))
             {
@@ -204,19 +189,12 @@ impl Picture {
     /// What was said after `version` about the chosen symbols (all, if none are named), in the order of saying.
     pub(crate) fn said_since(&self, version: u64, symbols: &[Symbol], kinds: &[Kind]) -> Vec<Said> {
         let of_slot = |slot: &Slot| -> Vec<Said> {
-            slot.said()
-                .filter(|said| said.version > version && kinds.contains(&said.kind))
-                .cloned()
-                .collect()
+            slot.said().filter(|said| said.version > version && kinds.contains(&said.kind)).cloned().collect()
         };
         let mut said: Vec<Said> = if symbols.is_empty() {
             self.slots.values().flat_map(of_slot).collect()
         } else {
-            symbols
-                .iter()
-                .filter_map(|symbol| self.slots.get(symbol))
-                .flat_map(of_slot)
-                .collect()
+            symbols.iter().filter_map(|symbol| self.slots.get(symbol)).flat_map(of_slot).collect()
         };
         said.sort_by_key(|said| said.version);
         said
@@ -224,10 +202,7 @@ impl Picture {
 
     /// Every symbol, in alphabetical order.
     pub(crate) fn views(&self, now: DateTime<Utc>) -> Vec<View> {
-        self.slots
-            .iter()
-            .map(|(symbol, slot)| view(*symbol, slot, now))
-            .collect()
+        self.slots.iter().map(|(symbol, slot)| view(*symbol, slot, now)).collect()
     }
 
     /// One symbol; `None` where nothing is known of it.
@@ -243,53 +218,27 @@ impl Picture {
     /// The one-minute bar in progress.
     pub(crate) fn bar_in_progress(&self, symbol: Symbol) -> Option<Candle> {
         let slot = self.slots.get(&symbol)?;
-        let building = self
-            .builder
-            .open_candles_of(symbol)
-            .into_iter()
-            .max_by_key(|bar| bar.time);
+        let building = self.builder.open_candles_of(symbol).into_iter().max_by_key(|bar| bar.time);
         // Once its close is known, the bar is no longer in progress.
-        building
-            .or(slot.in_progress)
-            .filter(|bar| slot.closed.is_none_or(|closed| closed.time < bar.time))
+        building.or(slot.in_progress).filter(|bar| slot.closed.is_none_or(|closed| closed.time < bar.time))
     }
 }
 
 fn view(symbol: Symbol, slot: &Slot, now: DateTime<Utc>) -> View {
-    let quote = slot
-        .tick
-        .as_ref()
-        .map(|tick| Quote::new(tick, slot.relative_volume, now));
-    View {
-        symbol,
-        quote,
-        spark: slot.day.spark(),
-    }
+    let quote = slot.tick.as_ref().map(|tick| Quote::new(tick, slot.relative_volume, now));
+    View { symbol, quote, spark: slot.day.spark() }
 }
 
 fn flush_slot(symbol: Symbol, slot: &mut Slot, version: &mut u64, now: DateTime<Utc>) {
     if std::mem::take(&mut slot.spark.is_news) {
         slot.relative_volume = slot.day.relative_volume();
-        say(
-            &mut slot.spark,
-            Kind::Spark,
-            version,
-            &SymbolSpark {
-                symbol,
-                spark: slot.day.spark(),
-            },
-        );
+        say(&mut slot.spark, Kind::Spark, version, &SymbolSpark { symbol, spark: slot.day.spark() });
     }
     let freshness = slot.tick.as_ref().map(|tick| Freshness::of(tick, now));
     if std::mem::take(&mut slot.quote.is_news) || freshness != slot.freshness {
         slot.freshness = freshness;
         if let Some(tick) = &slot.tick {
-            say(
-                &mut slot.quote,
-                Kind::Quote,
-                version,
-                &Quote::new(tick, slot.relative_volume, now),
-            );
+            say(&mut slot.quote, Kind::Quote, version, &Quote::new(tick, slot.relative_volume, now));
         }
     }
     if std::mem::take(&mut slot.close.is_news)
@@ -316,11 +265,7 @@ fn say(topic: &mut Topic, kind: Kind, version: &mut u64, value: &impl Serialize)
     match serde_json::to_string(value) {
         Ok(text) => {
             *version += 1;
-            topic.said = Some(Said {
-                version: *version,
-                kind,
-                text: text.into(),
-            });
+            topic.said = Some(Said { version: *version, kind, text: text.into() });
         }
         Err(error) => tracing::error!(%error, "an event could not be encoded"),
     }

@@ -132,20 +132,13 @@ impl Quantiles {
 impl Pipeline {
     /// What a process said of itself; an older word of the same process changes nothing.
     pub(crate) fn take_heartbeat(&mut self, heartbeat: ServiceStatus) {
-        if self
-            .heartbeats
-            .get(&heartbeat.instance)
-            .is_some_and(|known| known.at > heartbeat.at)
-        {
+        if self.heartbeats.get(&heartbeat.instance).is_some_and(|known| known.at > heartbeat.at) {
             return;
         }
         self.heartbeats.insert(heartbeat.instance.clone(), heartbeat);
         while self.heartbeats.len() > MAX_PROCESSES {
-            let oldest = self
-                .heartbeats
-                .values()
-                .min_by_key(|known| known.at)
-                .map(|known| known.instance.clone());
+            let oldest =
+                self.heartbeats.values().min_by_key(|known| known.at).map(|known| known.instance.clone());
             oldest.and_then(|instance| self.heartbeats.remove(&instance));
         }
     }
@@ -158,12 +151,9 @@ impl Pipeline {
                 return;
             }
         };
-        let ends = topics.iter().map(|topic| {
-            (
-                topic.name.clone(),
-                topic.partitions.iter().map(|(_, end)| end).sum(),
-            )
-        });
+        let ends = topics
+            .iter()
+            .map(|topic| (topic.name.clone(), topic.partitions.iter().map(|(_, end)| end).sum()));
         self.ends.push_back((now, ends.collect()));
         if self.ends.len() > RATE_LOOKS {
             self.ends.pop_front();
@@ -176,31 +166,17 @@ impl Pipeline {
             return 0.0;
         };
         let seconds = (*now - *then).as_seconds_f64();
-        let published = later
-            .get(topic)
-            .unwrap_or(&0)
-            .saturating_sub(*earlier.get(topic).unwrap_or(&0));
-        if seconds > 0.0 {
-            published as f64 / seconds
-        } else {
-            0.0
-        }
+        let published = later.get(topic).unwrap_or(&0).saturating_sub(*earlier.get(topic).unwrap_or(&0));
+        if seconds > 0.0 { published as f64 / seconds } else { 0.0 }
     }
 
     fn topic(&self, topic: &TopicInfo) -> Topic {
-        let lags = self
-            .lags
-            .iter()
-            .filter(|lag| *lag.topic_partition.topic == *topic.name)
-            .map(|lag| lag.lag);
+        let lags =
+            self.lags.iter().filter(|lag| *lag.topic_partition.topic == *topic.name).map(|lag| lag.lag);
         Topic {
             name: topic.name.clone(),
             partitions: topic.partitions.len(),
-            records: topic
-                .partitions
-                .iter()
-                .map(|(first, end)| end.saturating_sub(*first))
-                .sum(),
+            records: topic.partitions.iter().map(|(first, end)| end.saturating_sub(*first)).sum(),
             per_second: self.rate(&topic.name),
             lag: lags.reduce(|sum, lag| sum + lag),
         }
@@ -215,13 +191,11 @@ impl Pipeline {
         now: DateTime<Utc>,
     ) -> System {
         self.take_heartbeat(own.clone());
-        self.heartbeats
-            .retain(|_, known| now - known.at < TimeDelta::minutes(FORGOTTEN_MINUTES));
+        self.heartbeats.retain(|_, known| now - known.at < TimeDelta::minutes(FORGOTTEN_MINUTES));
         let is_silent = |known: &ServiceStatus| now - known.at > TimeDelta::seconds(SILENT_SECONDS);
         let talking = || self.heartbeats.values().filter(|known| !is_silent(known));
-        let (feeds, parts): (Vec<Part>, Vec<Part>) = talking()
-            .flat_map(parts_of)
-            .partition(|part| part.name.starts_with("feed "));
+        let (feeds, parts): (Vec<Part>, Vec<Part>) =
+            talking().flat_map(parts_of).partition(|part| part.name.starts_with("feed "));
         let sum = |name: &str| talking().filter_map(|known| known.figures.get(name)).sum::<f64>();
         let slowest = |stem: &str| {
             let all = talking().filter_map(|known| Quantiles::of(&known.figures, stem));
@@ -244,11 +218,7 @@ impl Pipeline {
                 .sum(),
             feed_stored: slowest(STORED_STEM),
             feed_screen: slowest(SCREEN_STEM),
-            processes: self
-                .heartbeats
-                .values()
-                .map(|known| process(known, is_silent(known)))
-                .collect(),
+            processes: self.heartbeats.values().map(|known| process(known, is_silent(known))).collect(),
             feeds,
             parts,
             topics,
@@ -289,10 +259,7 @@ pub(crate) async fn watch(live: Arc<Live>, runtime: Runtime, group: String) -> a
             () = runtime.shutdown.cancelled() => return Ok(()),
             _ = due.tick() => {}
         }
-        let looked = timeout(
-            Duration::from_millis(LOOK_TIMEOUT_MS),
-            look(&*runtime.log, &group),
-        );
+        let looked = timeout(Duration::from_millis(LOOK_TIMEOUT_MS), look(&*runtime.log, &group));
         let look = tokio::select! {
             () = runtime.shutdown.cancelled() => return Ok(()),
             look = looked => look.unwrap_or_else(|_| Err(format!("no answer within {LOOK_TIMEOUT_MS} ms"))),

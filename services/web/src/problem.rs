@@ -22,22 +22,13 @@ pub(crate) struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, title: &'static str, detail: String) -> Self {
-        Self {
-            kind: "about:blank",
-            title,
-            status: status.as_u16(),
-            detail,
-            parameter: None,
-        }
+        Self { kind: "about:blank", title, status: status.as_u16(), detail, parameter: None }
     }
 
     /// 400: this parameter is wrong, for this reason.
     pub(crate) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
-        let mut problem = Self::new(
-            StatusCode::BAD_REQUEST,
-            "Bad parameter",
-            format!("parameter `{name}`: {reason}"),
-        );
+        let mut problem =
+            Self::new(StatusCode::BAD_REQUEST, "Bad parameter", format!("parameter `{name}`: {reason}"));
         problem.parameter = Some(name.to_owned());
         problem
     }
@@ -59,29 +50,17 @@ impl Problem {
 
     /// 429.
     pub(crate) fn too_many(detail: &str) -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "Too many requests",
-            detail.to_owned(),
-        )
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail.to_owned())
     }
 
     /// 503, to be tried again.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Not available now",
-            detail.into(),
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available now", detail.into())
     }
 
     /// A status of the framework's own in our words.
     pub(crate) fn from_status(status: StatusCode, detail: &str) -> Self {
-        Self::new(
-            status,
-            status.canonical_reason().unwrap_or("Refused"),
-            detail.to_owned(),
-        )
+        Self::new(status, status.canonical_reason().unwrap_or("Refused"), detail.to_owned())
     }
 
     pub(crate) fn detail(&self) -> &str {
@@ -116,13 +95,8 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        if matches!(
-            status,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-        ) {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
     }

@@ -36,13 +36,8 @@ pub(crate) async fn first(
         // A symbol that has been quiet has no bar in progress.
         if stored.tick.timestamp >= from {
             let symbol = stored.tick.symbol;
-            let query = TickQuery {
-                symbol,
-                from,
-                to: now + TimeDelta::minutes(1),
-                limit: MAX_TICKS,
-                cursor: None,
-            };
+            let query =
+                TickQuery { symbol, from, to: now + TimeDelta::minutes(1), limit: MAX_TICKS, cursor: None };
             for early in store.ticks(&query).await?.ticks {
                 live.picture().build(&early.tick, now);
             }

@@ -61,17 +61,8 @@ mod tests {
 
     #[test]
     fn the_session_is_told_in_new_york_time() {
-        assert_eq!(
-            stock_words("2026-01-13T15:30:00Z"),
-            "US market open until 16:00 New York"
-        );
-        assert_eq!(
-            stock_words("2026-11-27T15:30:00Z"),
-            "US market open until 13:00 New York, a half day"
-        );
-        assert_eq!(
-            stock_words("2026-01-17T15:30:00Z"),
-            "US market closed; opens Tue 20 Jan, 09:30 New York"
-        );
+        assert_eq!(stock_words("2026-01-13T15:30:00Z"), "US market open until 16:00 New York");
+        assert_eq!(stock_words("2026-11-27T15:30:00Z"), "US market open until 13:00 New York, a half day");
+        assert_eq!(stock_words("2026-01-17T15:30:00Z"), "US market closed; opens Tue 20 Jan, 09:30 New York");
     }
 }

@@ -122,42 +122,98 @@ fn a_stocks_volume_begins_anew_each_trading_day_and_a_rolling_one_never_counts_b
     assert_eq!(volumes, [Decimal::ZERO, Decimal::ZERO, Decimal::from(100)]);
 }
 
-/// Arrival order, times within 4 s of it, two symbols, growing volume.
-fn arrivals() -> impl Strategy<Value = Vec<Tick>> {
-    prop::collection::vec((0_i64..20_000, -4_000_i64..=0, 1_i64..10_000, prop::bool::ANY), 1..200).prop_map(
-        |steps| {
-            let mut now = 4_000;
-            let mut ticks = Vec::new();
-            for (seq, (step, early, cents, is_stock)) in (1..).zip(steps) {
-                now += step;
-                let symbol = if is_stock { "AAPL" } else { "BTC/USDT" };
-                ticks.push(tick(symbol, now + early, seq, cents, 10 * seq as i64));
-            }
-            ticks
-        },
-    )
+#[test]
+fn a_bar_that_begins_out_of_order_counts_its_volume_from_the_last_tick_before_it() {
+    let mut builder = CandleBuilder::new(&[Interval::Minute], 5);
+    let ticks = [
+        tick("AAPL", 10_000, 1, 100, 100),
+        tick("AAPL", 121_000, 3, 100, 150),
+        tick("AAPL", 118_000, 2, 100, 140),
+    ];
+    let mut candles = apply(&mut builder, &ticks);
+    candles.extend(builder.open_candles());
+    let volumes: Vec<String> = candles.iter().map(|bar| bar.volume.to_string()).collect();
+    assert_eq!(volumes, ["0", "40", "10"]);
 }
 
-/// Open, high, low, close, ticks.
-type Summary = (Decimal, Decimal, Decimal, Decimal, u64);
+#[test]
+fn intervals_can_be_changed_while_bars_of_others_are_in_progress() {
+    let mut builder = CandleBuilder::new(&[Interval::Hour, Interval::Minute, Interval::Minute], 5);
+    apply(&mut builder, &[tick("AAPL", 0, 1, 100, 10)]);
+    assert_eq!(builder.open_candles()[0].ticks, 1, "an interval named twice counts once");
+    let minute = builder.open_candles()[0];
+    builder.set_intervals(&[Interval::FiveMinutes, Interval::Minute]);
+    assert_eq!(builder.open_candles(), [minute]);
+    apply(&mut builder, &[tick("AAPL", 1_000, 2, 200, 30)]);
+    let widths: Vec<_> = builder.open_candles().iter().map(|bar| (bar.interval, bar.ticks)).collect();
+    assert_eq!(widths, [(Interval::Minute, 2), (Interval::FiveMinutes, 1)]);
+    let restored = CandleBuilder::restore(builder.state());
+    assert_eq!(restored, builder);
+}
 
-/// What a candle is by its definition: the ticks of each bucket, sorted.
-fn by_definition(ticks: &[Tick], interval: Interval) -> BTreeMap<(Symbol, DateTime<Utc>), Summary> {
+#[test]
+fn a_closed_bar_stays_closed_when_intervals_change() {
+    let mut builder = CandleBuilder::new(&[Interval::Minute], 0);
+    let closed = apply(&mut builder, &[tick("AAPL", 0, 1, 100, 10), tick("AAPL", 60_000, 2, 100, 20)]);
+    assert_eq!(closed.len(), 1);
+    builder.set_intervals(&Interval::ALL);
+    let late = tick("AAPL", 1_000, 3, 900, 15);
+    assert_eq!(builder.apply(&late, late.received_at, &mut Vec::new()), Applied::Late);
+    assert_eq!(builder.open_candles()[0].high, Decimal::ONE);
+}
+
+/// Arrival order, times within 4 s of it, two symbols, growing volume; at noon, across midnight in UTC, and across that
+/// of New York.
+fn arrivals() -> impl Strategy<Value = Vec<Tick>> {
+    // Bursts and pauses: after a pause, a bar often begins with ticks that come in the wrong order.
+    let pause = prop_oneof![3 => 0_i64..3_000, 1 => 30_000_i64..90_000];
+    let step = (pause, -4_000_i64..=0, 1_i64..10_000, prop::bool::ANY);
+    let begin = prop::sample::select(vec![0, 30_000_000, 48_000_000]);
+    (begin, prop::collection::vec(step, 1..200)).prop_map(|(begin, steps)| {
+        let mut now = begin + 4_000;
+        let mut ticks = Vec::new();
+        for (seq, (step, early, cents, is_stock)) in (1..).zip(steps) {
+            now += step;
+            let symbol = if is_stock { "AAPL" } else { "BTC/USDT" };
+            ticks.push(tick(symbol, now + early, seq, cents, 10 * seq as i64));
+        }
+        ticks
+    })
+}
+
+/// Open, high, low, close, volume, ticks.
+type Figures = (Decimal, Decimal, Decimal, Decimal, Decimal, u64);
+
+/// What a candle is by its definition: the ticks of each bucket, sorted, and the last one before them.
+fn by_definition(ticks: &[Tick], interval: Interval) -> BTreeMap<(Symbol, DateTime<Utc>), Figures> {
     let mut buckets: BTreeMap<_, Vec<&Tick>> = BTreeMap::new();
+    let day = |tick: &Tick| day_bounds(tick.asset_class(), tick.timestamp);
     for tick in ticks {
-        let time = match interval {
-            Interval::Day => day_bounds(tick.asset_class(), tick.timestamp).label(),
-            _ => interval.floor(tick.timestamp),
+        let bucket = match interval {
+            Interval::Day => (day(tick).label(), day(tick).start),
+            _ => (interval.floor(tick.timestamp), interval.floor(tick.timestamp)),
         };
-        buckets.entry((tick.symbol, time)).or_default().push(tick);
+        buckets.entry((tick.symbol, bucket)).or_default().push(tick);
     }
-    let summary = |mut ticks: Vec<&Tick>| {
-        ticks.sort_by_key(|tick| (tick.timestamp, tick.seq));
-        let prices = || ticks.iter().map(|tick| tick.price);
+    let order = |tick: &&Tick| (tick.timestamp, tick.seq);
+    let figures = |symbol: Symbol, start: DateTime<Utc>, mut parts: Vec<&Tick>| {
+        parts.sort_by_key(order);
+        let (first, last) = (parts[0], parts[parts.len() - 1]);
+        let before =
+            ticks.iter().filter(|tick| tick.symbol == symbol && tick.timestamp < start).max_by_key(order);
+        let base = match before {
+            None => first.volume,
+            Some(other) if symbol.asset_class() == AssetClass::Stock && day(other) != day(first) => {
+                Decimal::ZERO
+            }
+            Some(other) => other.volume,
+        };
+        let prices = || parts.iter().map(|tick| tick.price);
         let (high, low) = (prices().max().unwrap(), prices().min().unwrap());
-        (ticks[0].price, high, low, ticks[ticks.len() - 1].price, ticks.len() as u64)
+        (first.price, high, low, last.price, (last.volume - base).max(Decimal::ZERO), parts.len() as u64)
     };
-    buckets.into_iter().map(|(key, ticks)| (key, summary(ticks))).collect()
+    let figures = |((symbol, (time, start)), parts)| ((symbol, time), figures(symbol, start, parts));
+    buckets.into_iter().map(figures).collect()
 }
 
 proptest! {
@@ -170,7 +226,7 @@ proptest! {
             let built: BTreeMap<_, _> = candles
                 .iter()
                 .filter(|candle| candle.interval == interval)
-                .map(|bar| ((bar.symbol, bar.time), (bar.open, bar.high, bar.low, bar.close, bar.ticks)))
+                .map(|bar| ((bar.symbol, bar.time), (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.ticks)))
                 .collect();
             prop_assert_eq!(built, by_definition(&ticks, interval));
         }

@@ -1,5 +1,8 @@
-use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc, Weekday};
-use market::{AssetClass, current_session, day_bounds, is_open, next_session, previous_session, session};
+use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc, Weekday};
+use market::{
+    AssetClass, current_session, day_bounds, is_open, next_session, previous_session, session,
+    sessions_between,
+};
 use proptest::prelude::*;
 
 /// Full closures as the New York Stock Exchange has published them: month and day.
@@ -113,7 +116,52 @@ fn crypto_never_closes() {
     assert_eq!(current_session(AssetClass::Crypto, saturday).unwrap().date, date(2026, 12, 26));
 }
 
+#[test]
+fn the_calendar_is_what_traded_from_2021_to_2023() {
+    // The dates of the daily bars of a share that never paused.
+    let mut file =
+        csv::Reader::from_reader(include_str!("../fixtures/trading_days_2021_2023.csv").as_bytes());
+    let traded: Vec<NaiveDate> = file.records().map(|row| row.unwrap()[0].parse().unwrap()).collect();
+    let (first, last) = (traded[0], traded[traded.len() - 1]);
+    let reckoned: Vec<NaiveDate> =
+        sessions_between(AssetClass::Stock, first, last).map(|session| session.date).collect();
+    assert_eq!(reckoned, traded);
+}
+
+#[test]
+fn times_beyond_all_calendars_are_answered_too() {
+    for time in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+        for class in [AssetClass::Stock, AssetClass::Crypto] {
+            assert!(!day_bounds(class, time).holds(time));
+            assert!(!is_open(class, time));
+            let _ = (next_session(class, time), previous_session(class, time));
+        }
+    }
+    let last = date(9999, 12, 31);
+    assert_eq!(sessions_between(AssetClass::Crypto, last, NaiveDate::MAX).next().unwrap().date, last);
+    assert_eq!(sessions_between(AssetClass::Crypto, last, date(2026, 1, 1)).count(), 0);
+}
+
 proptest! {
+    #[test]
+    fn sessions_follow_each_other_without_overlap(days in 0_u64..36_000, length in 0_u64..400) {
+        let from = date(2000, 1, 1) + Days::new(days);
+        let to = from + Days::new(length);
+        for class in [AssetClass::Stock, AssetClass::Crypto] {
+            let sessions: Vec<_> = sessions_between(class, from, to).collect();
+            prop_assert!(sessions.iter().all(|session| from <= session.date && session.date <= to));
+            for session in &sessions {
+                prop_assert_eq!(day_bounds(class, session.open).date, session.date);
+                prop_assert_eq!(current_session(class, session.open), Some(*session));
+            }
+            for pair in sessions.windows(2) {
+                prop_assert!(pair[0].close <= pair[1].open);
+                prop_assert_eq!(next_session(class, pair[0].open), Some(pair[1]));
+                prop_assert_eq!(previous_session(class, pair[1].open), Some(pair[0]));
+            }
+        }
+    }
+
     #[test]
     fn the_next_session_lies_ahead_and_the_previous_behind(seconds in 946_684_800_i64..4_102_444_800) {
         let time = DateTime::from_timestamp(seconds, 0).unwrap();

@@ -29,6 +29,7 @@ fn numbers_are_read_to_15_digits(#[case] text: &str, #[case] value: &str) {
 #[case("12,5", DecimalError::NotANumber)]
 #[case("", DecimalError::NotANumber)]
 #[case("0x10", DecimalError::NotANumber)]
+#[case("1_000", DecimalError::NotANumber)]
 fn what_is_no_number_is_refused(#[case] text: &str, #[case] reason: DecimalError) {
     assert_eq!(parse_decimal(text), Err(reason));
 }
@@ -70,6 +71,17 @@ fn values_that_contradict_each_other_make_no_tick() {
     assert_eq!(refused(|fields| fields.low = Decimal::from(300)).to_string(), "low 300 is above high 261.35");
     assert_eq!(refused(|fields| fields.volume = -Decimal::ONE), TickError::NegativeVolume(-Decimal::ONE));
     assert_eq!(refused(|fields| fields.change_percent = f64::NAN), TickError::ChangeNotFinite);
+    let out_of_range = |field| TickError::TimeOutOfRange { field };
+    assert_eq!(refused(|fields| fields.timestamp = DateTime::<Utc>::MIN_UTC), out_of_range("timestamp"));
+    assert_eq!(refused(|fields| fields.received_at = DateTime::<Utc>::MAX_UTC), out_of_range("received_at"));
+}
+
+#[test]
+fn a_ticks_decimals_have_at_most_15_digits_whoever_made_them() {
+    let long = Decimal::from_str_exact("123456789012.12345678").unwrap();
+    let tick = Tick::new(TickFields { volume: long, ..fields() }).unwrap();
+    assert_eq!(tick.volume.to_string(), "123456789012.123");
+    assert_eq!(tick.price, fields().price);
 }
 
 proptest! {

@@ -16,6 +16,9 @@ use rstest::rstest;
 #[case("BNBBTC", "BNB/BTC", AssetClass::Crypto)]
 #[case("ETHFDUSD", "ETH/FDUSD", AssetClass::Crypto)]
 #[case("1INCHUSDT", "1INCH/USDT", AssetClass::Crypto)]
+#[case("W/USDT", "W/USDT", AssetClass::Crypto)]
+#[case("s-usdt", "S/USDT", AssetClass::Crypto)]
+#[case("T", "T", AssetClass::Stock)]
 fn known_spellings_are_normalised(#[case] text: &str, #[case] canonical: &str, #[case] class: AssetClass) {
     let symbol = Symbol::parse(text).unwrap();
     assert_eq!((symbol.as_str(), symbol.asset_class()), (canonical, class));

@@ -1,5 +1,8 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, TimeDelta, Utc};
-use market::{Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, prefer, rollup};
+use market::{Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, day_bounds, prefer, rollup};
+use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 fn start() -> DateTime<Utc> {
@@ -65,4 +68,84 @@ fn a_daily_bar_is_the_exchanges_day() {
     assert_eq!(wide.len(), 1);
     assert_eq!(wide[0].time.to_rfc3339(), "2026-01-13T00:00:00+00:00");
     assert!(wide[0].is_final);
+}
+
+#[test]
+fn sums_beyond_all_reason_stop_at_the_largest_number() {
+    let largest = Candle { volume: Decimal::MAX, ticks: u64::MAX, ..minute(2, 1_000, CandleOrigin::Ticks) };
+    let wide = rollup(
+        &[largest, Candle { time: start() + TimeDelta::minutes(3), ..largest }],
+        Interval::Hour,
+        start(),
+    );
+    // Of the largest decimal, its 15 leading digits.
+    let most = Decimal::from(792_281_625_142_643_i64) * Decimal::from(100_000_000_000_000_i64);
+    assert_eq!((wide[0].volume, wide[0].ticks), (most, u64::MAX));
+}
+
+/// Some of the minutes of two days, across midnight in New York and in UTC.
+fn minutes() -> impl Strategy<Value = Vec<Candle>> {
+    let bar = (1_i64..100_000, prop::bool::ANY, prop::bool::weighted(0.9));
+    (prop::bool::ANY, prop::collection::btree_map(0_i64..2_880, bar, 0..200)).prop_map(|(is_stock, bars)| {
+        let symbol = Symbol::parse(if is_stock { "AAPL" } else { "BTC/USDT" }).unwrap();
+        let bar = |(n, (cents, is_built, is_final)): (i64, (i64, bool, bool))| {
+            let origin = if is_built { CandleOrigin::Ticks } else { CandleOrigin::Provider };
+            Candle { symbol, is_final, ticks: n as u64, ..minute(n, 5 + cents, origin) }
+        };
+        bars.into_iter().map(bar).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn wide_bars_are_what_their_definition_says(minutes in minutes(), passed in 0_i64..3_000) {
+        let now = start() + TimeDelta::minutes(passed);
+        for interval in [Interval::FiveMinutes, Interval::Hour, Interval::Day] {
+            let mut groups: BTreeMap<_, Vec<Candle>> = BTreeMap::new();
+            for bar in &minutes {
+                let day = day_bounds(bar.symbol.asset_class(), bar.time);
+                let start = interval.floor(bar.time);
+                let bucket = match interval {
+                    Interval::Day => (day.label(), day.end),
+                    _ => (start, start + interval.duration()),
+                };
+                groups.entry(bucket).or_default().push(*bar);
+            }
+            let wide = rollup(&minutes, interval, now);
+            prop_assert_eq!(wide.len(), groups.len());
+            for (bar, ((time, end), parts)) in wide.iter().zip(groups) {
+                prop_assert_eq!((bar.time, bar.interval, bar.symbol), (time, interval, parts[0].symbol));
+                prop_assert_eq!((bar.open, bar.close), (parts[0].open, parts[parts.len() - 1].close));
+                prop_assert_eq!(Some(bar.high), parts.iter().map(|part| part.high).max());
+                prop_assert_eq!(Some(bar.low), parts.iter().map(|part| part.low).min());
+                prop_assert_eq!(bar.volume, parts.iter().map(|part| part.volume).sum::<Decimal>());
+                prop_assert_eq!(bar.ticks, parts.iter().map(|part| part.ticks).sum::<u64>());
+                let quoted = parts.iter().all(|part| part.source.origin == CandleOrigin::Provider);
+                prop_assert_eq!(bar.source.origin == CandleOrigin::Provider, quoted);
+                prop_assert_eq!(bar.is_final, end <= now && parts.iter().all(|part| part.is_final));
+            }
+        }
+    }
+
+    #[test]
+    fn one_bar_of_each_time_is_preferred_in_order_whatever_the_order_of_arrival(
+        minutes in minutes(), others in minutes(), turn in any::<prop::sample::Index>(),
+    ) {
+        let mut all = [minutes, others].concat();
+        let preferred = prefer(&all);
+        let key = |bar: &Candle| (bar.symbol, bar.interval, bar.time);
+        prop_assert!(preferred.is_sorted_by(|a, b| key(a) < key(b)));
+        prop_assert_eq!(preferred.len(), all.iter().map(key).collect::<BTreeSet<_>>().len());
+        for bar in &preferred {
+            let quoted = all.iter().any(|other| key(other) == key(bar) && other.source.origin == CandleOrigin::Provider);
+            prop_assert_eq!(bar.source.origin == CandleOrigin::Provider, quoted);
+            prop_assert!(all.contains(bar));
+        }
+        if !all.is_empty() {
+            let turn = turn.index(all.len());
+            all.rotate_left(turn);
+            let told = |bars: &[Candle]| bars.iter().map(|bar| (key(bar), bar.source, bar.is_final, bar.ticks)).collect::<Vec<_>>();
+            prop_assert_eq!(told(&prefer(&all)), told(&preferred));
+        }
+    }
 }

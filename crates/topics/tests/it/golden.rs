@@ -1,6 +1,10 @@
 use chrono::{DateTime, Utc};
+use market::SymbolError;
 use serde::Deserialize;
-use topics::{candle, status, tick};
+use topics::{
+    candle, status,
+    tick::{self, TickDecodeError},
+};
 
 /// Half an hour after the samples.
 fn now() -> DateTime<Utc> {
@@ -43,6 +47,27 @@ fn every_refusal_names_the_field_and_the_reason() {
 }
 
 #[test]
+fn what_the_readers_of_dead_letters_match_on_are_typed_reasons() {
+    let sample = include_str!("../../../../schema/kafka/tick.json").trim();
+    let refused =
+        |from: &str, to: &str| tick::decode(sample.replace(from, to).as_bytes(), now()).unwrap_err();
+    assert_eq!(
+        refused("\"change_percent\":0.32", "\"change_percent\":null"),
+        TickDecodeError::WrongType { field: "change_percent", expected: "number", found: "null" }
+    );
+    assert_eq!(refused("\"price\":261.05,", ""), TickDecodeError::MissingField("price"));
+    assert_eq!(refused("\"price\":261.05", "\"price\":NaN"), TickDecodeError::NotFinite("price"));
+    assert_eq!(refused("\"low\"", "\"high\""), TickDecodeError::DuplicateField("high"));
+    assert_eq!(refused("1842", "-1"), TickDecodeError::BadSeq);
+    assert_eq!(refused("AAPL", " "), TickDecodeError::BadSymbol(SymbolError::Empty));
+    assert_eq!(refused("15:30:00Z", "16:05:00.000001Z"), TickDecodeError::FromTheFuture(300));
+    assert!(
+        tick::decode(sample.replace("15:30:00Z", "16:05:00Z").as_bytes(), now()).is_ok(),
+        "5 minutes are allowed"
+    );
+}
+
+#[test]
 fn what_is_no_text_or_too_long_is_refused() {
     assert_eq!(tick::decode(&[b'{', 0xff], now()), Err(tick::TickDecodeError::NotUtf8(1)));
     let long = vec![b' '; tick::MAX_BYTES + 1];
@@ -77,6 +102,10 @@ fn bars_that_contradict_themselves_are_refused() {
         ("\"interval\":\"1m\"", "\"interval\":\"2m\"", "2m"),
         ("\"close\":91288.0,", "", "missing field `close`"),
         ("\"open\":91250.17", "\"open\":1e999", "finite"),
+        ("\"open\":91250.17", "\"open\":\"91250.17\"", "not a number"),
+        ("\"2026-", "\"-200000-", "years 1 to 9999"),
+        ("BTC/USDT", "$", "neither a stock"),
+        ("binance/ticks", "Binance", "no source name"),
     ] {
         let changed = sample.replace(from, to);
         assert_ne!(changed, sample);
@@ -91,4 +120,25 @@ fn a_status_reads_back() {
     let status = status::decode(text.as_bytes()).unwrap();
     assert_eq!(String::from_utf8(status::encode(&status).unwrap()).unwrap(), text);
     assert!(status::decode(b"{}").is_err());
+}
+
+#[test]
+fn a_bar_or_tick_written_as_an_array_or_in_another_encoding_is_refused() {
+    let bar = br#"["BTC/USDT","1m","2026-01-13T15:30:00Z",1,1,1,1,1,1,"binance",true]"#;
+    assert!(candle::decode(bar).unwrap_err().to_string().contains("does not begin with `{`"));
+    assert!(candle::decode(b"{\xff}").unwrap_err().to_string().contains("not UTF-8"));
+    let long = vec![b' '; candle::MAX_BYTES + 1];
+    assert!(matches!(candle::decode(&long), Err(candle::CandleDecodeError::TooLarge(65_537))));
+}
+
+#[test]
+fn every_topic_has_its_dead_letters_which_are_kept_for_30_days() {
+    let days = |topic: &topics::Topic| topic.retention.as_secs() / 86_400;
+    let find = |name: &str| topics::ALL.into_iter().find(|topic| topic.name == name);
+    for name in [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC] {
+        let topic = find(name).unwrap();
+        assert_eq!((topic.partitions, days(&topic)), (3, 7), "{name}");
+        let letters = find(&format!("{name}.dlq")).unwrap();
+        assert_eq!((letters.partitions, days(&letters)), (3, 30), "{name}");
+    }
 }

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use market::{Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields};
+use market::{Candle, CandleBuilder, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use topics::{candle, tick};
@@ -59,6 +59,44 @@ fn candles() -> impl Strategy<Value = Candle> {
     )
 }
 
+/// What has no business in a record, as text.
+fn odd_values() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(vec![
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "\"\"",
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "1e-999",
+        "-0",
+        "0.0",
+        "1e28",
+        "7.9e28",
+        "1e-28",
+        "-1",
+        "18446744073709551616",
+        "\"-262143-01-01T00:00:00\"",
+        "\"+262142-12-31T23:59:59\"",
+        "\"0000-01-01T00:00:00Z\"",
+        "\"0001-01-01T00:00:00Z\"",
+        "\"9999-12-31T23:59:60Z\"",
+        "\"2026-01-13T15:30:00+23:59\"",
+        "\"\\u0000\"",
+        "\"\\ud800\"",
+        "\"BTC/USDT\"",
+        "\"A\\u0041PL\"",
+    ]);
+    prop_oneof![
+        known.prop_map(str::to_owned),
+        "\\PC{0,20}",
+        "\"[0-9TZ:. +-]{0,30}\"",
+        "-?[0-9]{1,40}(\\.[0-9]{1,40})?"
+    ]
+}
+
 proptest! {
     #[test]
     fn a_tick_reads_back_as_it_was_written(tick in ticks()) {
@@ -89,5 +127,27 @@ proptest! {
         let _ = tick::decode(&written, Utc::now());
         written.truncate(cut.index(written.len()));
         let _ = tick::decode(&written, Utc::now());
+    }
+
+    #[test]
+    fn whatever_a_field_holds_the_record_is_refused_or_safe_to_reckon_with(
+        tick in ticks(), field in 0_usize..11, value in odd_values(), now in time(),
+    ) {
+        let mut written = Vec::new();
+        tick::encode(&tick, &mut written);
+        let record: serde_json::Value = serde_json::from_slice(&written).unwrap();
+        // Put back together as text, since the odd values are not all JSON.
+        let fields: Vec<String> = record.as_object().unwrap().iter().enumerate().map(|(n, (name, held))| {
+            if n == field { format!("\"{name}\":{value}") } else { format!("\"{name}\":{held}") }
+        }).collect();
+        let text = format!("{{{}}}", fields.join(","));
+        if let Ok(read) = tick::decode(text.as_bytes(), now) {
+            let mut builder = CandleBuilder::new(&Interval::ALL, 5);
+            builder.apply(&read, now, &mut Vec::new());
+            builder.advance(now, &mut Vec::new());
+            let mut again = Vec::new();
+            tick::encode(&read, &mut again);
+            prop_assert_eq!(tick::decode(&again, now), Ok(read), "what was accepted can be passed on");
+        }
     }
 }

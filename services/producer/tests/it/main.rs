@@ -1,5 +1,7 @@
 //! The producer on a real embedded log, with providers that are real servers on this host.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
 mod auto;
 mod binance;
 mod refusals;

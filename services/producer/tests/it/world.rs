@@ -132,7 +132,8 @@ impl World {
     pub(crate) async fn tick_count(&self) -> u64 {
         let topics = self.log.topics().await.unwrap();
         let prices = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES];
-        let partitions = topics.iter().filter(|topic| prices.contains(&topic.name.as_str())).flat_map(|t| &t.partitions);
+        let partitions =
+            topics.iter().filter(|topic| prices.contains(&topic.name.as_str())).flat_map(|t| &t.partitions);
         partitions.map(|(first, next)| next - first).sum()
     }
 

@@ -55,15 +55,11 @@ impl Bundle {
         };
         let path = |file: &String| format!("/{file}");
         let main = manifest.get("src/main.ts");
-        let font = manifest
-            .iter()
-            .find(|(source, _)| source.ends_with(FONT))
-            .map(|(_, built)| path(&built.file));
+        let font =
+            manifest.iter().find(|(source, _)| source.ends_with(FONT)).map(|(_, built)| path(&built.file));
         Self {
             script: main.map(|built| path(&built.file)),
-            styles: main
-                .map(|built| built.css.iter().map(path).collect())
-                .unwrap_or_default(),
+            styles: main.map(|built| built.css.iter().map(path).collect()).unwrap_or_default(),
             font,
             chart: manifest.get("src/chart.ts").map(|built| path(&built.file)),
         }
@@ -85,9 +81,7 @@ fn serve(path: &str, cache: &'static str, headers: &HeaderMap) -> Response {
         return Problem::not_found(format!("there is no file /{path}")).into_response();
     };
     let tag = entity_tag(&file);
-    let is_known = headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     let kind = HeaderValue::from_str(file.metadata.mimetype())
         .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"));
     let mut response = if is_known {
@@ -95,9 +89,7 @@ fn serve(path: &str, cache: &'static str, headers: &HeaderMap) -> Response {
     } else {
         ([(header::CONTENT_TYPE, kind)], file.data.into_owned()).into_response()
     };
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
     }

@@ -61,9 +61,7 @@ pub(crate) async fn events(
         .metrics
         .connect(MAX_CONNECTIONS)
         .ok_or_else(|| Problem::unavailable(format!("all {MAX_CONNECTIONS} event streams are taken")))?;
-    let resumed = headers
-        .get("last-event-id")
-        .and_then(|id| resumed_version(id, &app.live));
+    let resumed = headers.get("last-event-id").and_then(|id| resumed_version(id, &app.live));
     let tab = Tab {
         symbols,
         kinds,
@@ -83,16 +81,10 @@ pub(crate) async fn events(
         Some((Ok::<Bytes, Infallible>(chunk), tab))
     });
     let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/event-stream"),
-        ),
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // Reverse proxies must not gather events.
-        (
-            HeaderName::from_static("x-accel-buffering"),
-            HeaderValue::from_static("no"),
-        ),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
@@ -109,10 +101,7 @@ fn kinds(params: &Params) -> Result<(Vec<Kind>, bool), Problem> {
             Some(kind) => kinds.push(kind),
             None if name == "status" => wants_system = true,
             None => {
-                return Err(Problem::parameter(
-                    "kinds",
-                    "is a list of quote, candle, spark, status",
-                ));
+                return Err(Problem::parameter("kinds", "is a list of quote, candle, spark, status"));
             }
         }
     }

@@ -47,13 +47,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(live: Arc<Live>, metrics: Arc<Metrics>, runtime: Runtime) -> Self {
         let bundle = Arc::new(assets::Bundle::read());
-        Self {
-            live,
-            metrics,
-            runtime,
-            bundle,
-            latency_budget: Arc::default(),
-        }
+        Self { live, metrics, runtime, bundle, latency_budget: Arc::default() }
     }
 }
 
@@ -92,10 +86,7 @@ pub(crate) fn router(app: App) -> Router {
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::X_FRAME_OPTIONS, "DENY"))
         .layer(header(header::REFERRER_POLICY, "same-origin"))
-        .layer(header(
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ))
+        .layer(header(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
         .layer(header(
             HeaderName::from_static("permissions-policy"),
             "camera=(), geolocation=(), microphone=()",

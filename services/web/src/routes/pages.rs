@@ -35,10 +35,7 @@ pub(super) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     pub(super) fn new(app: &'a App, headers: &HeaderMap, page: &'static str) -> Self {
-        let cookies = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let chosen = cookies
             .flat_map(|cookies| cookies.split(';'))
             .filter_map(|cookie| cookie.trim().split_once('='))
@@ -48,12 +45,7 @@ impl<'a> Frame<'a> {
             Some((_, "light")) => "light",
             _ => "",
         };
-        Self {
-            bundle: &app.bundle,
-            theme,
-            page,
-            symbols: app.live.picture().symbols(),
-        }
+        Self { bundle: &app.bundle, theme, page, symbols: app.live.picture().symbols() }
     }
 }
 
@@ -111,27 +103,13 @@ impl From<&Quote> for Words {
 impl Tile {
     fn new(view: &View) -> Self {
         let path = view.spark.path();
-        let area = if path.is_empty() {
-            String::new()
-        } else {
-            format!("{path}L100 32L0 32Z")
-        };
-        Self {
-            name: view.symbol.to_string(),
-            quote: view.quote.as_ref().map(Words::from),
-            path,
-            area,
-        }
+        let area = if path.is_empty() { String::new() } else { format!("{path}L100 32L0 32Z") };
+        Self { name: view.symbol.to_string(), quote: view.quote.as_ref().map(Words::from), path, area }
     }
 
     /// What scripts make tiles of, for symbols that come after the page.
     fn blank() -> Self {
-        Self {
-            name: String::new(),
-            quote: None,
-            path: String::new(),
-            area: String::new(),
-        }
+        Self { name: String::new(), quote: None, path: String::new(), area: String::new() }
     }
 
     fn halves(&self) -> (&str, &str) {
@@ -170,28 +148,13 @@ pub(crate) async fn board(State(app): State<App>, headers: HeaderMap) -> Result<
         title,
         class: name,
         session: session::words(class, now),
-        tiles: views
-            .iter()
-            .filter(|view| view.symbol.asset_class() == class)
-            .map(Tile::new)
-            .collect(),
+        tiles: views.iter().filter(|view| view.symbol.asset_class() == class).map(Tile::new).collect(),
     };
-    let markets = vec![
-        market(AssetClass::Stock, "Stocks", "stock"),
-        market(AssetClass::Crypto, "Crypto", "crypto"),
-    ];
-    let simulated = views
-        .iter()
-        .filter_map(|view| view.quote.as_ref())
-        .any(|quote| quote.simulated);
+    let markets =
+        vec![market(AssetClass::Stock, "Stocks", "stock"), market(AssetClass::Crypto, "Crypto", "crypto")];
+    let simulated = views.iter().filter_map(|view| view.quote.as_ref()).any(|quote| quote.simulated);
     let frame = Frame::new(&app, &headers, "board");
-    render(&BoardPage {
-        frame,
-        markets,
-        blank: Tile::blank(),
-        is_empty: views.is_empty(),
-        simulated,
-    })
+    render(&BoardPage { frame, markets, blank: Tile::blank(), is_empty: views.is_empty(), simulated })
 }
 
 /// A bar in words.
@@ -256,13 +219,8 @@ pub(crate) async fn symbol(
     };
     let now = Utc::now();
     let view = app.live.picture().view(symbol, now);
-    let query = CandleQuery {
-        symbol,
-        interval,
-        from: DateTime::UNIX_EPOCH,
-        to: far_future(),
-        limit: TABLE_BARS,
-    };
+    let query =
+        CandleQuery { symbol, interval, from: DateTime::UNIX_EPOCH, to: far_future(), limit: TABLE_BARS };
     let bars = v1::bars(&app, &query).await?;
     if view.is_none() && bars.is_empty() {
         let advice = format!(
@@ -279,11 +237,7 @@ pub(crate) async fn symbol(
         session: session::words(class, now),
         zone: session::zone_name(class),
         interval,
-        rows: bars
-            .iter()
-            .rev()
-            .map(|bar| row(&Bar::from(bar), class == AssetClass::Stock))
-            .collect(),
+        rows: bars.iter().rev().map(|bar| row(&Bar::from(bar), class == AssetClass::Stock)).collect(),
     })
 }
 
@@ -328,11 +282,7 @@ pub(crate) async fn not_found(
 }
 
 fn nothing(app: &App, headers: &HeaderMap, title: &str, advice: &str) -> Result<Response, Problem> {
-    let page = render(&NothingPage {
-        frame: Frame::new(app, headers, "nothing"),
-        title,
-        advice,
-    })?;
+    let page = render(&NothingPage { frame: Frame::new(app, headers, "nothing"), title, advice })?;
     Ok((StatusCode::NOT_FOUND, page).into_response())
 }
 

@@ -26,9 +26,7 @@ pub(crate) async fn figures(State(app): State<App>, params: Params) -> Result<Js
 pub(crate) fn read(app: &App, now: DateTime<Utc>) -> System {
     let own = app.runtime.status.snapshot(now);
     let symbols = app.live.picture().symbols().len();
-    app.live
-        .pipeline()
-        .system(&own, symbols, app.metrics.connections(), now)
+    app.live.pipeline().system(&own, symbols, app.metrics.connections(), now)
 }
 
 /// One box of the pipeline.
@@ -61,44 +59,21 @@ pub(crate) async fn page(State(app): State<App>, headers: HeaderMap) -> Result<R
     let now = Utc::now();
     let system = read(&app, now);
     let nodes = nodes(&system);
-    render(&SystemPage {
-        frame: Frame::new(&app, &headers, "system"),
-        nodes,
-        system,
-        now,
-    })
+    render(&SystemPage { frame: Frame::new(&app, &headers, "system"), nodes, system, now })
 }
 
 fn nodes(system: &System) -> Vec<Node> {
-    let figure = |id, name, value, definition| Figure {
-        id,
-        name,
-        value,
-        definition,
-    };
+    let figure = |id, name, value, definition| Figure { id, name, value, definition };
     let count = |value: f64| format::compact(value.round());
     let latency =
         |quantiles: Option<f64>| quantiles.map_or_else(|| "\u{2013}".to_owned(), format::milliseconds);
     let records = system.topics.iter().map(|topic| topic.records).sum::<u64>();
-    let log_state = if system.trouble.is_some() {
-        ("down", "no answer")
-    } else {
-        ("up", "answers")
-    };
-    let up = system
-        .feeds
-        .iter()
-        .filter(|feed| feed.state == ComponentState::Up)
-        .count();
+    let log_state = if system.trouble.is_some() { ("down", "no answer") } else { ("up", "answers") };
+    let up = system.feeds.iter().filter(|feed| feed.state == ComponentState::Up).count();
     let feeds = format!("{up} of {}", system.feeds.len());
     let stored = system.feed_stored;
     let screen = system.feed_screen;
-    let node = |title, (state, word), figures| Node {
-        title,
-        state,
-        word,
-        figures,
-    };
+    let node = |title, (state, word), figures| Node { title, state, word, figures };
     vec![
         node(
             "Feeds",
@@ -122,12 +97,7 @@ fn nodes(system: &System) -> Vec<Node> {
             "Event log",
             log_state,
             vec![
-                figure(
-                    "records",
-                    "Kept",
-                    count(records as f64),
-                    "Records kept in all topics.",
-                ),
+                figure("records", "Kept", count(records as f64), "Records kept in all topics."),
                 figure(
                     "dead",
                     "Dead letters",
@@ -247,8 +217,7 @@ impl Topic {
     }
 
     fn behind(&self) -> String {
-        self.lag
-            .map_or_else(|| "\u{2013}".to_owned(), |lag| format::compact(lag as f64))
+        self.lag.map_or_else(|| "\u{2013}".to_owned(), |lag| format::compact(lag as f64))
     }
 }
 
@@ -264,8 +233,5 @@ impl Process {
 
 /// `12.4 /s`; from a hundred on without decimals.
 fn per_second(rate: f64) -> String {
-    format!(
-        "{} /s",
-        format::compact(if rate >= 100.0 { rate.round() } else { rate })
-    )
+    format!("{} /s", format::compact(if rate >= 100.0 { rate.round() } else { rate }))
 }

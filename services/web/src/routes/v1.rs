@@ -68,9 +68,7 @@ pub(crate) async fn symbols(State(app): State<App>, params: Params) -> Result<Js
         last_tick_at: view.quote.as_ref().map(|quote| quote.timestamp),
     };
     let views = app.live.picture().views(now);
-    Ok(Json(Symbols {
-        symbols: views.into_iter().map(known).collect(),
-    }))
+    Ok(Json(Symbols { symbols: views.into_iter().map(known).collect() }))
 }
 
 #[derive(Serialize)]
@@ -86,20 +84,10 @@ pub(crate) async fn quotes(State(app): State<App>, params: Params) -> Result<Jso
     let now = Utc::now();
     let picture = app.live.picture();
     if asked.is_empty() {
-        let quotes = picture
-            .views(now)
-            .into_iter()
-            .filter_map(|view| view.quote)
-            .collect();
-        return Ok(Json(Quotes {
-            quotes,
-            unknown: Vec::new(),
-        }));
+        let quotes = picture.views(now).into_iter().filter_map(|view| view.quote).collect();
+        return Ok(Json(Quotes { quotes, unknown: Vec::new() }));
     }
-    let mut answer = Quotes {
-        quotes: Vec::new(),
-        unknown: Vec::new(),
-    };
+    let mut answer = Quotes { quotes: Vec::new(), unknown: Vec::new() };
     for symbol in asked {
         match picture.view(symbol, now).and_then(|view| view.quote) {
             Some(quote) => answer.quotes.push(quote),
@@ -165,21 +153,8 @@ pub(crate) async fn ticks(State(app): State<App>, params: Params) -> Result<Json
     let (from, to) = params.range()?;
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let cursor = params.get("cursor").map(str::to_owned);
-    let page = app
-        .runtime
-        .store
-        .ticks(&TickQuery {
-            symbol,
-            from,
-            to,
-            limit,
-            cursor,
-        })
-        .await?;
-    Ok(Json(Ticks {
-        ticks: page.ticks.iter().map(TickRow::from).collect(),
-        next_cursor: page.next_cursor,
-    }))
+    let page = app.runtime.store.ticks(&TickQuery { symbol, from, to, limit, cursor }).await?;
+    Ok(Json(Ticks { ticks: page.ticks.iter().map(TickRow::from).collect(), next_cursor: page.next_cursor }))
 }
 
 #[derive(Serialize)]
@@ -196,22 +171,8 @@ pub(crate) async fn candles(State(app): State<App>, params: Params) -> Result<Js
     let interval = params.parsed("interval")?.unwrap_or(Interval::Minute);
     let (from, to) = params.range()?;
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
-    let bars = bars(
-        &app,
-        &CandleQuery {
-            symbol,
-            interval,
-            from,
-            to,
-            limit,
-        },
-    )
-    .await?;
-    Ok(Json(Chart {
-        symbol,
-        interval,
-        candles: bars.iter().map(Bar::from).collect(),
-    }))
+    let bars = bars(&app, &CandleQuery { symbol, interval, from, to, limit }).await?;
+    Ok(Json(Chart { symbol, interval, candles: bars.iter().map(Bar::from).collect() }))
 }
 
 /// The bars of the store, and behind them the bar in progress; the newest `limit` of the range.
@@ -291,9 +252,7 @@ pub(crate) async fn screen_latency(
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
     if !is_same_origin(&uri, &headers) {
-        return Err(Problem::forbidden(
-            "only the pages of this host send measurements (Origin)",
-        ));
+        return Err(Problem::forbidden("only the pages of this host send measurements (Origin)"));
     }
     if !app.latency_budget.take(Instant::now()) {
         return Err(Problem::too_many("more measurements per second than are taken"));
@@ -301,21 +260,12 @@ pub(crate) async fn screen_latency(
     let measured: Vec<f64> = serde_json::from_slice(&body)
         .map_err(|error| Problem::body(format!("must be a JSON list of milliseconds ({error})")))?;
     if measured.len() > MAX_MEASUREMENTS {
-        return Err(Problem::body(format!(
-            "at most {MAX_MEASUREMENTS} measurements at once"
-        )));
+        return Err(Problem::body(format!("at most {MAX_MEASUREMENTS} measurements at once")));
     }
-    if let Some(wrong) = measured
-        .iter()
-        .find(|ms| !(-MAX_LATENCY_MS..=MAX_LATENCY_MS).contains(*ms))
-    {
-        return Err(Problem::body(format!(
-            "{wrong} ms is not within {MAX_LATENCY_MS} ms of now"
-        )));
+    if let Some(wrong) = measured.iter().find(|ms| !(-MAX_LATENCY_MS..=MAX_LATENCY_MS).contains(*ms)) {
+        return Err(Problem::body(format!("{wrong} ms is not within {MAX_LATENCY_MS} ms of now")));
     }
-    let latencies = measured
-        .iter()
-        .map(|ms| TimeDelta::microseconds((ms * 1_000.0) as i64));
+    let latencies = measured.iter().map(|ms| TimeDelta::microseconds((ms * 1_000.0) as i64));
     app.metrics.feed_screen.record_live(latencies);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -324,8 +274,6 @@ pub(crate) async fn screen_latency(
 fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST).or_else(|| uri.host());
-    let origin = text(header::ORIGIN)
-        .and_then(|origin| origin.split_once("://"))
-        .map(|(_, host)| host);
+    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
     matches!((origin, host), (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host))
 }

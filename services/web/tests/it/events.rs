@@ -16,46 +16,28 @@ async fn a_tab_is_told_prices_and_bars_of_its_symbols_only() {
     let suite = Suite::start().await;
     let mut events = Events::open(&suite, "/events?symbols=AAPL", None).await;
     let hello = events.next().await.expect("a greeting");
-    assert_eq!(
-        (hello.name.as_str(), &hello.data["resumed"]),
-        ("hello", &json!(false))
-    );
+    assert_eq!((hello.name.as_str(), &hello.data["resumed"]), ("hello", &json!(false)));
 
     suite.publish(&[tick("MSFT", "400", Utc::now(), 1)]).await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1)]).await;
     let quote = events.next_of("quote").await;
-    assert_eq!(
-        (&quote.data["symbol"], &quote.data["price"]),
-        (&json!("AAPL"), &json!(101.0))
-    );
+    assert_eq!((&quote.data["symbol"], &quote.data["price"]), (&json!("AAPL"), &json!(101.0)));
     let candle = events.next_of("candle").await;
     assert_eq!(
-        (
-            &candle.data["symbol"],
-            &candle.data["interval"],
-            &candle.data["final"]
-        ),
+        (&candle.data["symbol"], &candle.data["interval"], &candle.data["final"]),
         (&json!("AAPL"), &json!("1m"), &json!(false))
     );
 
     let closed = bar("AAPL", 1, "99");
     suite.publish_candle(&closed).await;
     let candle = events.next_of("candle").await;
-    assert_eq!(
-        (&candle.data["close"], &candle.data["final"]),
-        (&json!(99.0), &json!(true))
-    );
+    assert_eq!((&candle.data["close"], &candle.data["final"]), (&json!(99.0), &json!(true)));
 }
 
 #[tokio::test]
 async fn a_tab_that_lost_its_connection_is_told_only_what_it_missed() {
     let suite = Suite::start().await;
-    suite
-        .publish(&[
-            tick("AAPL", "101", Utc::now(), 1),
-            tick("BTC/USDT", "60000", Utc::now(), 1),
-        ])
-        .await;
+    suite.publish(&[tick("AAPL", "101", Utc::now(), 1), tick("BTC/USDT", "60000", Utc::now(), 1)]).await;
     suite.publish(&[tick("AAPL", "102", Utc::now(), 2)]).await;
     let mut events = Events::open(&suite, "/events?kinds=quote", None).await;
     let mut last_id = None;
@@ -71,37 +53,19 @@ async fn a_tab_that_lost_its_connection_is_told_only_what_it_missed() {
     let mut events = Events::open(&suite, "/events?kinds=quote", last_id.as_deref()).await;
     assert_eq!(events.next_of("hello").await.data["resumed"], true);
     let first = events.next_of("quote").await;
-    assert_eq!(
-        (&first.data["symbol"], &first.data["price"]),
-        (&json!("BTC/USDT"), &json!(60001.0))
-    );
+    assert_eq!((&first.data["symbol"], &first.data["price"]), (&json!("BTC/USDT"), &json!(60001.0)));
     suite.publish(&[tick("BTC/USDT", "60002", Utc::now(), 3)]).await;
     let second = events.next_of("quote").await;
-    assert_eq!(
-        second.data["price"], 60002.0,
-        "and nothing of AAPL, which did not change"
-    );
+    assert_eq!(second.data["price"], 60002.0, "and nothing of AAPL, which did not change");
 }
 
 #[tokio::test]
 async fn ids_of_another_life_and_nonsense_bring_everything() {
     let suite = Suite::start().await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1)]).await;
-    let boot = Events::open(&suite, "/events", None)
-        .await
-        .next_of("hello")
-        .await
-        .data["boot"]
-        .clone();
+    let boot = Events::open(&suite, "/events", None).await.next_of("hello").await.data["boot"].clone();
     let from_the_future = format!("{}-99999999", boot.as_str().expect("a boot"));
-    for id in [
-        "otherboot-1",
-        "",
-        "-",
-        "nonsense",
-        "1-18446744073709551616",
-        &from_the_future,
-    ] {
+    for id in ["otherboot-1", "", "-", "nonsense", "1-18446744073709551616", &from_the_future] {
         let mut events = Events::open(&suite, "/events", Some(id)).await;
         assert_eq!(events.next_of("hello").await.data["resumed"], false, "{id}");
         assert_eq!(events.next_of("quote").await.data["price"], 101.0, "{id}");
@@ -117,14 +81,7 @@ async fn a_tab_that_reads_late_is_told_the_latest_and_not_everything() {
 
     let (start, count) = (Utc::now() - TimeDelta::seconds(1), 3_000);
     let ticks: Vec<_> = (1..=count)
-        .map(|n| {
-            tick(
-                "AAPL",
-                &format!("{}", 100 + n),
-                start + TimeDelta::microseconds(n),
-                n as u64,
-            )
-        })
+        .map(|n| tick("AAPL", &format!("{}", 100 + n), start + TimeDelta::microseconds(n), n as u64))
         .collect();
     suite.publish(&ticks).await;
 
@@ -132,16 +89,10 @@ async fn a_tab_that_reads_late_is_told_the_latest_and_not_everything() {
     let last = format!("\"price\":{}.0", 100 + count);
     let caught_up = async {
         while !String::from_utf8_lossy(&read).contains(&last) {
-            assert_ne!(
-                tab.read_buf(&mut read).await.expect("bytes"),
-                0,
-                "the stream goes on"
-            );
+            assert_ne!(tab.read_buf(&mut read).await.expect("bytes"), 0, "the stream goes on");
         }
     };
-    timeout(DEADLINE, caught_up)
-        .await
-        .expect("the latest price arrives before the deadline");
+    timeout(DEADLINE, caught_up).await.expect("the latest price arrives before the deadline");
     let told = String::from_utf8_lossy(&read).matches("event: quote").count();
     assert!(told < ticks.len() / 4, "{told} events of {} ticks", ticks.len());
 }
@@ -153,9 +104,7 @@ async fn the_figures_of_the_pipeline_can_be_streamed() {
     let status = events.next_of("status").await;
     assert_eq!(status.data["sse_connections"], 1);
     drop(events);
-    suite
-        .until(async || suite.json("/v1/system").await["sse_connections"] == 0)
-        .await;
+    suite.until(async || suite.json("/v1/system").await["sse_connections"] == 0).await;
 }
 
 #[tokio::test]
@@ -165,25 +114,16 @@ async fn sparklines_come_from_the_bars_of_the_day() {
     suite.publish_candle(&bar("BTC/USDT", 2, "100")).await;
     suite.publish_candle(&bar("BTC/USDT", 1, "110")).await;
     let mut spark = events.next_of("spark").await;
-    while spark.data["closes"]
-        .as_array()
-        .is_some_and(|closes| closes.len() < 2)
-    {
+    while spark.data["closes"].as_array().is_some_and(|closes| closes.len() < 2) {
         spark = events.next_of("spark").await;
     }
-    assert_eq!(
-        (&spark.data["closes"], &spark.data["bucket_seconds"]),
-        (&json!([100.0, 110.0]), &json!(60))
-    );
+    assert_eq!((&spark.data["closes"], &spark.data["bucket_seconds"]), (&json!([100.0, 110.0]), &json!(60)));
 }
 
 #[tokio::test]
 async fn event_streams_are_not_compressed() {
     let suite = Suite::start().await;
-    let request = suite
-        .http
-        .get(suite.url("/events"))
-        .header("accept-encoding", "gzip");
+    let request = suite.http.get(suite.url("/events")).header("accept-encoding", "gzip");
     let response = request.send().await.expect("an answer");
     assert_eq!(response.status(), StatusCode::OK);
     assert!(!response.headers().contains_key("content-encoding"));

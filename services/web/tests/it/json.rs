@@ -63,22 +63,15 @@ async fn symbols_are_listed_from_the_watch_list_and_from_the_store() {
     let suite = Suite::over(runtime, dir, Some("AAPL,ETH/USDT")).await;
 
     let answer = suite.json("/v1/symbols").await;
-    let names: Vec<&Value> = answer["symbols"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|known| &known["symbol"])
-        .collect();
+    let names: Vec<&Value> =
+        answer["symbols"].as_array().expect("a list").iter().map(|known| &known["symbol"]).collect();
     assert_eq!(names, ["AAPL", "ETH/USDT"]);
     assert_eq!(answer["symbols"][0]["source"], Value::Null);
     assert_eq!(answer["symbols"][1]["source"], "binance");
     assert_eq!(answer["symbols"][1]["simulated"], false);
 
     let quotes = suite.json("/v1/quotes").await;
-    assert_eq!(
-        quotes["quotes"][0]["price"], 3000.5,
-        "the last price is there before the first tick"
-    );
+    assert_eq!(quotes["quotes"][0]["price"], 3000.5, "the last price is there before the first tick");
     assert_eq!(quotes["quotes"][0]["state"], "stale");
     assert_eq!(quotes["quotes"][0]["stale"], true);
 }
@@ -100,16 +93,8 @@ async fn walking_the_pages_of_ticks_meets_every_tick_once_and_in_order() {
 
     let (mut walked, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = suite
-            .json(&format!("/v1/ticks?symbol=AAPL&limit=40{cursor}"))
-            .await;
-        walked.extend(
-            page["ticks"]
-                .as_array()
-                .expect("a list")
-                .iter()
-                .map(|tick| tick["seq"].clone()),
-        );
+        let page = suite.json(&format!("/v1/ticks?symbol=AAPL&limit=40{cursor}")).await;
+        walked.extend(page["ticks"].as_array().expect("a list").iter().map(|tick| tick["seq"].clone()));
         match page["next_cursor"].as_str() {
             Some(next) => {
                 let escaped: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
@@ -130,9 +115,7 @@ async fn walking_the_pages_of_ticks_meets_every_tick_once_and_in_order() {
             "processed_at": "2026-01-13T12:00:00Z", "partition": 1, "offset": 0
         })
     );
-    let none = suite
-        .json("/v1/ticks?symbol=AAPL&from=2026-01-14T00:00:00%2B00:00")
-        .await;
+    let none = suite.json("/v1/ticks?symbol=AAPL&from=2026-01-14T00:00:00%2B00:00").await;
     assert_eq!(none, json!({ "ticks": [], "next_cursor": null }));
 }
 
@@ -153,10 +136,7 @@ async fn candles_end_with_the_bar_in_progress() {
         .await;
 
     let minutes = suite.json("/v1/candles?symbol=BTC-USDT").await;
-    assert_eq!(
-        (&minutes["symbol"], &minutes["interval"]),
-        (&json!("BTC/USDT"), &json!("1m"))
-    );
+    assert_eq!((&minutes["symbol"], &minutes["interval"]), (&json!("BTC/USDT"), &json!("1m")));
     let candles = minutes["candles"].as_array().expect("a list");
     let (open, closed) = candles.split_last().expect("bars");
     assert!(closed.iter().all(|candle| candle["final"] == true), "{closed:?}");
@@ -175,10 +155,7 @@ async fn candles_end_with_the_bar_in_progress() {
     );
 
     let days = suite.json("/v1/candles?symbol=BTC/USDT&interval=1d").await;
-    let today = days["candles"]
-        .as_array()
-        .and_then(|days| days.last())
-        .expect("today");
+    let today = days["candles"].as_array().and_then(|days| days.last()).expect("today");
     assert_eq!(
         (&today["close"], &today["high"], &today["final"]),
         (&json!(105.0), &json!(110.0), &json!(false))
@@ -195,11 +172,7 @@ async fn candles_end_with_the_bar_in_progress() {
 async fn every_wrong_parameter_is_named_with_the_reason() {
     let suite = Suite::start().await;
     let wrong = [
-        (
-            "/v1/quotes?symbols=AAPL,no%20symbol",
-            "symbols",
-            "neither a stock",
-        ),
+        ("/v1/quotes?symbols=AAPL,no%20symbol", "symbols", "neither a stock"),
         ("/v1/quotes?symbol=AAPL", "symbol", "use symbols"),
         ("/v1/symbols?x=1", "x", "takes none"),
         ("/v1/ticks", "symbol", "is missing"),
@@ -211,18 +184,10 @@ async fn every_wrong_parameter_is_named_with_the_reason() {
         ("/v1/ticks?symbol=AAPL&limit=many", "limit", "from 1 to 5000"),
         ("/v1/ticks?symbol=AAPL&from=yesterday", "from", "RFC 3339"),
         ("/v1/ticks?symbol=AAPL&to=99999-01-01T00:00:00Z", "to", "RFC 3339"),
-        (
-            "/v1/ticks?symbol=AAPL&from=2026-01-02&to=2026-01-01",
-            "from",
-            "is after",
-        ),
+        ("/v1/ticks?symbol=AAPL&from=2026-01-02&to=2026-01-01", "from", "is after"),
         ("/v1/ticks?symbol=AAPL&cursor=nonsense", "cursor", ""),
         ("/v1/ticks?symbol=AAPL&symbol=MSFT", "symbol", "more than once"),
-        (
-            "/v1/candles?symbol=AAPL&interval=2m",
-            "interval",
-            "1m, 5m, 1h, 1d",
-        ),
+        ("/v1/candles?symbol=AAPL&interval=2m", "interval", "1m, 5m, 1h, 1d"),
         ("/v1/candles?symbol=AAPL&limit=0", "limit", "from 1 to 5000"),
         ("/v1/candles?interval=1m", "symbol", "is missing"),
         ("/events?symbols=%FF%FE", "symbols", ""),
@@ -231,11 +196,7 @@ async fn every_wrong_parameter_is_named_with_the_reason() {
     for (path, parameter, reason) in wrong {
         let response = suite.get(path).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path}");
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/problem+json",
-            "{path}"
-        );
+        assert_eq!(response.headers()["content-type"], "application/problem+json", "{path}");
         let problem: Value = response.json().await.expect("JSON");
         assert_eq!(
             (&problem["status"], &problem["parameter"]),
@@ -243,9 +204,7 @@ async fn every_wrong_parameter_is_named_with_the_reason() {
             "{path}: {problem}"
         );
         assert!(
-            problem["detail"]
-                .as_str()
-                .is_some_and(|detail| detail.contains(reason)),
+            problem["detail"].as_str().is_some_and(|detail| detail.contains(reason)),
             "{path}: {problem}"
         );
     }
@@ -258,19 +217,9 @@ async fn unknown_paths_and_methods_are_problems() {
         let response = suite.get(path).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
         let problem: Value = response.json().await.expect("JSON");
-        assert!(
-            problem["detail"]
-                .as_str()
-                .is_some_and(|detail| detail.contains(path)),
-            "{problem}"
-        );
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(path)), "{problem}");
     }
-    let response = suite
-        .http
-        .delete(suite.url("/v1/quotes"))
-        .send()
-        .await
-        .expect("an answer");
+    let response = suite.http.delete(suite.url("/v1/quotes")).send().await.expect("an answer");
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(response.headers()["content-type"], "application/problem+json");
 }
@@ -278,28 +227,14 @@ async fn unknown_paths_and_methods_are_problems() {
 #[tokio::test]
 async fn the_system_figures_show_topics_lag_and_dead_letters() {
     let suite = Suite::start().await;
-    suite
-        .publish(&[
-            tick("AAPL", "101", Utc::now(), 1),
-            tick("AAPL", "102", Utc::now(), 2),
-        ])
-        .await;
-    suite
-        .until(async || suite.json("/v1/system").await["lag"] == 2)
-        .await;
+    suite.publish(&[tick("AAPL", "101", Utc::now(), 1), tick("AAPL", "102", Utc::now(), 2)]).await;
+    suite.until(async || suite.json("/v1/system").await["lag"] == 2).await;
     let system = suite.json("/v1/system").await;
-    let stocks = system["topics"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .find(|topic| topic["name"] == "stock-prices");
+    let stocks =
+        system["topics"].as_array().expect("a list").iter().find(|topic| topic["name"] == "stock-prices");
     assert_eq!(stocks.map(|topic| topic["records"].clone()), Some(json!(2)));
     assert_eq!(system["dead_letters"], 0);
-    assert_eq!(
-        system["feed_stored"],
-        Value::Null,
-        "no consumer has said anything"
-    );
+    assert_eq!(system["feed_stored"], Value::Null, "no consumer has said anything");
     assert_eq!(system["processes"][0]["service"], "web");
     assert_eq!(system["symbols"], 1);
 }
@@ -309,43 +244,21 @@ async fn browsers_tell_how_long_prices_take_to_the_screen() {
     let suite = Suite::start().await;
     let origin = suite.url("");
     let tell = async |origin: &str, body: String| {
-        let request = suite
-            .http
-            .post(suite.url("/v1/screen-latency"))
-            .header("origin", origin)
-            .body(body);
+        let request = suite.http.post(suite.url("/v1/screen-latency")).header("origin", origin).body(body);
         request.send().await.expect("an answer").status()
     };
-    assert_eq!(
-        tell(&origin, "[12.5, 14, -0.2]".to_owned()).await,
-        StatusCode::NO_CONTENT
-    );
+    assert_eq!(tell(&origin, "[12.5, 14, -0.2]".to_owned()).await, StatusCode::NO_CONTENT);
     let system = suite.json("/v1/system").await;
     assert_eq!(system["feed_screen"]["count"], 3.0);
-    assert!(
-        suite
-            .text("/metrics")
-            .await
-            .contains("tapedeck_feed_screen_seconds")
-    );
+    assert!(suite.text("/metrics").await.contains("tapedeck_feed_screen_seconds"));
 
-    assert_eq!(
-        tell("http://elsewhere.example", "[1]".to_owned()).await,
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(tell("http://elsewhere.example", "[1]".to_owned()).await, StatusCode::FORBIDDEN);
     for wrong in ["", "{}", "[\"a\"]", "[1e99]", "[null]"] {
-        assert_eq!(
-            tell(&origin, wrong.to_owned()).await,
-            StatusCode::BAD_REQUEST,
-            "{wrong}"
-        );
+        assert_eq!(tell(&origin, wrong.to_owned()).await, StatusCode::BAD_REQUEST, "{wrong}");
     }
     let many = format!("[{}1]", "1,".repeat(500));
     assert_eq!(tell(&origin, many).await, StatusCode::BAD_REQUEST);
-    assert_eq!(
-        tell(&origin, " ".repeat(20_000)).await,
-        StatusCode::PAYLOAD_TOO_LARGE
-    );
+    assert_eq!(tell(&origin, " ".repeat(20_000)).await, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]
@@ -367,13 +280,7 @@ async fn a_price_of_a_replayed_past_does_not_push_a_live_one_away() {
         headers: Vec::new(),
         timestamp: Utc::now(),
     };
-    publisher
-        .send("crypto-prices", vec![record])
-        .await
-        .expect("accepted")
-        .durable()
-        .await
-        .expect("durable");
+    publisher.send("crypto-prices", vec![record]).await.expect("accepted").durable().await.expect("durable");
     suite.publish(&[tick("BTC/USDT", "107", Utc::now(), 4)]).await;
     assert_eq!(suite.json("/v1/quotes").await["quotes"][0]["price"], 107.0);
 }

@@ -12,24 +12,12 @@ async fn the_board_can_be_read_without_javascript() {
 
     let mut simulated = tick("AAPL", "1261.05", Utc::now(), 1).into_fields();
     simulated.source = "simulated".parse().expect("a source");
-    suite
-        .publish(&[market::Tick::new(simulated).expect("a tick")])
-        .await;
+    suite.publish(&[market::Tick::new(simulated).expect("a tick")]).await;
     suite.publish_candle(&bar("AAPL", 2, "1260")).await;
     suite.publish_candle(&bar("AAPL", 1, "1261")).await;
-    suite
-        .until(async || suite.text("/").await.contains("d=\"M0.0 "))
-        .await;
+    suite.until(async || suite.text("/").await.contains("d=\"M0.0 ")).await;
     let page = suite.text("/").await;
-    for part in [
-        "AAPL",
-        "1,261.05",
-        "+1.50 %",
-        "\u{25b2}",
-        "SIMULATED",
-        "Vol ",
-        "href=\"/symbols/AAPL\"",
-    ] {
+    for part in ["AAPL", "1,261.05", "+1.50 %", "\u{25b2}", "SIMULATED", "Vol ", "href=\"/symbols/AAPL\""] {
         assert!(page.contains(part), "{part}");
     }
 }
@@ -38,24 +26,12 @@ async fn the_board_can_be_read_without_javascript() {
 async fn the_page_of_a_symbol_has_its_figures_and_a_table_of_bars() {
     let dir = TempDir::new().expect("a folder");
     let runtime = empty_runtime(&dir).await;
-    runtime
-        .store
-        .write_progress(&[bar("BTC/USDT", 1, "59999.5")], &[])
-        .await
-        .expect("stored");
+    runtime.store.write_progress(&[bar("BTC/USDT", 1, "59999.5")], &[]).await.expect("stored");
     let suite = Suite::over(runtime, dir, None).await;
-    suite
-        .publish(&[tick("BTC/USDT", "60000.25", Utc::now(), 1)])
-        .await;
+    suite.publish(&[tick("BTC/USDT", "60000.25", Utc::now(), 1)]).await;
     let page = suite.text("/symbols/BTC/USDT?interval=1m").await;
-    for part in [
-        "<b>BTC</b>",
-        "60,000.25",
-        "59,999.50",
-        "in progress",
-        "Open around the clock",
-        "<noscript>",
-    ] {
+    for part in ["<b>BTC</b>", "60,000.25", "59,999.50", "in progress", "Open around the clock", "<noscript>"]
+    {
         assert!(page.contains(part), "{part}");
     }
     let system = suite.text("/system").await;
@@ -71,11 +47,7 @@ async fn other_spellings_of_a_symbol_lead_to_its_page() {
     for spelling in ["BTC-USDT", "BTCUSDT", "btc/usdt", "BTC%2FUSDT"] {
         let response = suite.get(&format!("/symbols/{spelling}?interval=5m")).await;
         if spelling.contains('%') {
-            assert_eq!(
-                response.status(),
-                StatusCode::OK,
-                "an escaped slash is the same symbol"
-            );
+            assert_eq!(response.status(), StatusCode::OK, "an escaped slash is the same symbol");
             continue;
         }
         assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT, "{spelling}");
@@ -105,67 +77,35 @@ async fn odd_addresses_are_pages_that_say_so_and_nothing_of_them_is_run() {
         let page = response.text().await.expect("a text");
         assert!(!page.contains("<script>alert"), "{path}");
     }
-    let page = suite
-        .text("/symbols/AAPL?interval=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
-        .await;
-    assert!(
-        page.contains("&#60;script&#62;") || page.contains("&lt;script&gt;"),
-        "{page}"
-    );
+    let page = suite.text("/symbols/AAPL?interval=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").await;
+    assert!(page.contains("&#60;script&#62;") || page.contains("&lt;script&gt;"), "{page}");
 }
 
 #[tokio::test]
 async fn every_answer_forbids_inline_scripts_and_framing() {
     let suite = Suite::start().await;
-    for path in [
-        "/",
-        "/system",
-        "/nothing",
-        "/v1/quotes",
-        "/v1/ticks",
-        "/events",
-        "/healthz",
-    ] {
+    for path in ["/", "/system", "/nothing", "/v1/quotes", "/v1/ticks", "/events", "/healthz"] {
         let response = suite.get(path).await;
-        let policy = response.headers()["content-security-policy"]
-            .to_str()
-            .expect("a text")
-            .to_owned();
-        assert!(
-            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
-            "{path}"
-        );
+        let policy = response.headers()["content-security-policy"].to_str().expect("a text").to_owned();
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}");
         assert!(!policy.contains("unsafe"), "{path}");
         assert_eq!(response.headers()["x-content-type-options"], "nosniff", "{path}");
     }
     for path in ["/", "/system"] {
         let page = suite.text(path).await;
-        assert!(
-            !page.contains("<style") && !page.contains("style=\""),
-            "{path} has no inline style"
-        );
-        assert!(
-            !page.contains(" onclick") && !page.contains("<script>"),
-            "{path} has no inline script"
-        );
+        assert!(!page.contains("<style") && !page.contains("style=\""), "{path} has no inline style");
+        assert!(!page.contains(" onclick") && !page.contains("<script>"), "{path} has no inline script");
     }
 }
 
 #[tokio::test]
 async fn the_chosen_scheme_is_rendered_from_the_start() {
     let suite = Suite::start().await;
-    for (cookie, expected) in [
-        ("theme=light", Some("light")),
-        ("a=b; theme=dark", Some("dark")),
-        ("theme=x\"", None),
-    ] {
-        let response = suite
-            .http
-            .get(suite.url("/"))
-            .header("cookie", cookie)
-            .send()
-            .await
-            .expect("an answer");
+    for (cookie, expected) in
+        [("theme=light", Some("light")), ("a=b; theme=dark", Some("dark")), ("theme=x\"", None)]
+    {
+        let response =
+            suite.http.get(suite.url("/")).header("cookie", cookie).send().await.expect("an answer");
         let page = response.text().await.expect("a text");
         match expected {
             Some(theme) => assert!(page.contains(&format!("data-theme=\"{theme}\"")), "{cookie}"),

@@ -8,16 +8,11 @@ use crate::support::{Events, Suite, tick};
 
 #[tokio::test]
 async fn a_port_in_use_is_named_together_with_the_flag() {
-    let first = web::bind("127.0.0.1:0".parse().expect("an address"))
-        .await
-        .expect("a port");
+    let first = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
     let taken = first.local_addr().expect("an address");
     let error = web::bind(taken).await.expect_err("the port is taken");
     let text = format!("{error:#}");
-    assert!(
-        text.contains(&taken.to_string()) && text.contains("--listen"),
-        "{text}"
-    );
+    assert!(text.contains(&taken.to_string()) && text.contains("--listen"), "{text}");
 }
 
 #[tokio::test]
@@ -33,12 +28,8 @@ async fn a_shutdown_ends_open_event_streams() {
 async fn a_shutdown_does_not_wait_for_a_tab_that_reads_nothing() {
     let suite = Suite::start().await;
     let mut tab = TcpStream::connect(&suite.address).await.expect("a connection");
-    tab.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .expect("sent");
-    let ticks: Vec<_> = (1..500)
-        .map(|n| tick("AAPL", &format!("{}", 100 + n), Utc::now(), n))
-        .collect();
+    tab.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    let ticks: Vec<_> = (1..500).map(|n| tick("AAPL", &format!("{}", 100 + n), Utc::now(), n)).collect();
     suite.publish(&ticks).await;
     suite.stop().await.expect("a clean end");
 }
@@ -64,20 +55,10 @@ async fn pages_are_compressed_and_survive_half_a_request() {
     half.write_all(b"GET / HT").await.expect("sent");
     drop(half);
     let mut garbage = TcpStream::connect(&suite.address).await.expect("a connection");
-    garbage
-        .write_all(b"\x00\xff\x13 no http\r\n\r\n")
-        .await
-        .expect("sent");
-    let plain = reqwest::Client::builder()
-        .no_gzip()
-        .timeout(Duration::from_secs(10))
-        .build()
-        .expect("a client");
-    let response = plain
-        .get(suite.url("/"))
-        .header("accept-encoding", "gzip")
-        .send()
-        .await
-        .expect("an answer");
+    garbage.write_all(b"\x00\xff\x13 no http\r\n\r\n").await.expect("sent");
+    let plain =
+        reqwest::Client::builder().no_gzip().timeout(Duration::from_secs(10)).build().expect("a client");
+    let response =
+        plain.get(suite.url("/")).header("accept-encoding", "gzip").send().await.expect("an answer");
     assert_eq!(response.headers()["content-encoding"], "gzip");
 }

@@ -1,6 +1,6 @@
 //! A running service on a log and a store of its own.
 
-use std::time::Duration;
+use std::{sync::Once, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -26,8 +26,14 @@ pub(crate) struct Suite {
     _dir: TempDir,
 }
 
+/// The registry belongs to the process, which all tests share.
+static METRICS: Once = Once::new();
+
 /// A log and a store with nothing in them.
 pub(crate) async fn empty_runtime(dir: &TempDir) -> Runtime {
+    METRICS.call_once(|| {
+        service_runtime::install_metrics().expect("a registry");
+    });
     let url = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
     let log = event_log::open(&url("log.db")).await.expect("a log");
     let topics = topics::ALL.map(|topic| TopicSpec {
@@ -38,12 +44,7 @@ pub(crate) async fn empty_runtime(dir: &TempDir) -> Runtime {
     log.ensure_topics(&topics).await.expect("topics");
     let store = live_store::open(&url("store.db")).await.expect("a store");
     let status = Status::new("web", "web-test", Utc::now());
-    Runtime {
-        log,
-        store,
-        status,
-        shutdown: CancellationToken::new(),
-    }
+    Runtime { log, store, status, shutdown: CancellationToken::new() }
 }
 
 impl Suite {
@@ -56,9 +57,7 @@ impl Suite {
     pub(crate) async fn over(runtime: Runtime, dir: TempDir, watchlist: Option<&str>) -> Self {
         // The client is built for TLS although nothing here uses it; a second call finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let listener = web::bind("127.0.0.1:0".parse().expect("an address"))
-            .await
-            .expect("a port");
+        let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
         let listen = listener.local_addr().expect("an address");
         let config = WebConfig {
             listen,
@@ -66,21 +65,18 @@ impl Suite {
             consumer_group: "stock-consumer-group".to_owned(),
         };
         let service = tokio::spawn(web::run(config, listener, runtime.clone()));
-        let http = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .expect("a client");
-        let suite = Self {
-            runtime,
-            address: listen.to_string(),
-            http,
-            service,
-            _dir: dir,
-        };
-        suite
-            .until(async || suite.get("/readyz").await.status() == StatusCode::OK)
-            .await;
-        suite
+        let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let suite = Self { runtime, address: listen.to_string(), http, service, _dir: dir };
+        suite.until(async || suite.service.is_finished() || suite.is_ready().await).await;
+        if !suite.service.is_finished() {
+            return suite;
+        }
+        panic!("the service ended by itself: {:?}", suite.service.await)
+    }
+
+    async fn is_ready(&self) -> bool {
+        let answer = self.http.get(self.url("/readyz")).send().await;
+        answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -108,9 +104,7 @@ impl Suite {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(DEADLINE, held)
-            .await
-            .expect("the condition holds before the deadline");
+        timeout(DEADLINE, held).await.expect("the condition holds before the deadline");
     }
 
     /// Publishes ticks and waits until the last price of each symbol is shown.
@@ -120,18 +114,14 @@ impl Suite {
             let mut payload = Vec::new();
             topics::tick::encode(tick, &mut payload);
             let topic = topics::tick::topic_for(tick.asset_class());
-            let receipt = publisher
-                .send(topic, vec![record(&tick.symbol, payload)])
-                .await
-                .expect("accepted");
+            let receipt = publisher.send(topic, vec![record(&tick.symbol, payload)]).await.expect("accepted");
             drop(receipt);
         }
         publisher.flush().await.expect("durable");
         let Some(last) = ticks.last() else { return };
         let path = format!("/v1/quotes?symbols={}", last.symbol);
         let price = market::decimal_to_f64(last.price);
-        self.until(async || self.json(&path).await["quotes"][0]["price"] == price)
-            .await;
+        self.until(async || self.json(&path).await["quotes"][0]["price"] == price).await;
     }
 
     pub(crate) async fn publish_candle(&self, candle: &Candle) {
@@ -149,10 +139,7 @@ impl Suite {
     /// Shuts down and returns what the service returned.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.runtime.shutdown.cancel();
-        timeout(DEADLINE, self.service)
-            .await
-            .expect("it ends before the deadline")
-            .expect("no panic")
+        timeout(DEADLINE, self.service).await.expect("it ends before the deadline").expect("no panic")
     }
 }
 
@@ -230,10 +217,7 @@ impl Events {
         let response = request.send().await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self {
-            chunks: Box::pin(response.bytes_stream()),
-            buffer: String::new(),
-        }
+        Self { chunks: Box::pin(response.bytes_stream()), buffer: String::new() }
     }
 
     /// The next event; `None` when the stream has ended.
@@ -247,11 +231,8 @@ impl Events {
                     None => continue,
                 }
             }
-            let chunk = timeout(DEADLINE, self.chunks.next())
-                .await
-                .expect("a chunk before the deadline")?;
-            self.buffer
-                .push_str(std::str::from_utf8(&chunk.ok()?).expect("UTF-8"));
+            let chunk = timeout(DEADLINE, self.chunks.next()).await.expect("a chunk before the deadline")?;
+            self.buffer.push_str(std::str::from_utf8(&chunk.ok()?).expect("UTF-8"));
         }
     }
 
@@ -268,15 +249,8 @@ impl Events {
 
 fn parse(block: &str) -> Option<Event> {
     let field = |name: &str| {
-        block
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .map(|text| text.trim().to_owned())
+        block.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned())
     };
     let data = serde_json::from_str(&field("data:")?).expect("JSON");
-    Some(Event {
-        id: field("id:"),
-        name: field("event:")?,
-        data,
-    })
+    Some(Event { id: field("id:"), name: field("event:")?, data })
 }

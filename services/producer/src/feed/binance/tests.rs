@@ -72,7 +72,10 @@ fn a_single_trade_is_a_tick_under_its_own_id() {
 #[test]
 fn the_whole_recording_holds_two_trades_and_nothing_else() {
     let mut session = session();
-    let parsed = frames().iter().map(|frame| session.parse(frame.as_bytes(), received_at()).unwrap()).collect::<Vec<_>>();
+    let parsed = frames()
+        .iter()
+        .map(|frame| session.parse(frame.as_bytes(), received_at()).unwrap())
+        .collect::<Vec<_>>();
     let ticks = parsed.iter().filter(|frame| matches!(frame, Frame::Tick(_))).count();
     let nothing = parsed.iter().filter(|frame| **frame == Frame::Nothing).count();
     assert_eq!((parsed.len(), ticks, nothing), (88, 2, 86));
@@ -91,17 +94,24 @@ fn a_minute_is_a_bar_once_it_is_closed() {
 
     let closed = in_progress.replace("\"x\":false", "\"x\":true");
     assert_ne!(closed, in_progress);
-    let Frame::Candle(bar) = session().parse(closed.as_bytes(), received_at()).unwrap() else { panic!("no bar") };
+    let Frame::Candle(bar) = session().parse(closed.as_bytes(), received_at()).unwrap() else {
+        panic!("no bar")
+    };
     assert_eq!((bar.symbol, bar.interval, bar.is_final), (symbol("NKN/USDT"), Interval::Minute, true));
     assert_eq!(bar.time.timestamp_millis(), 1_633_998_480_000);
-    assert_eq!([bar.open, bar.high, bar.low, bar.close], ["0.3527", "0.3528", "0.3522", "0.3528"].map(decimal));
+    assert_eq!(
+        [bar.open, bar.high, bar.low, bar.close],
+        ["0.3527", "0.3528", "0.3522", "0.3528"].map(decimal)
+    );
     assert_eq!((bar.volume, bar.ticks), (decimal("25877"), 30));
     assert_eq!((bar.source.feed.as_str(), bar.source.origin), ("binance", CandleOrigin::Provider));
 }
 
 #[test]
 fn a_closed_bar_of_another_width_is_passed_over() {
-    let hour = frame_with("nknusdt@kline_1m").replace("\"x\":false", "\"x\":true").replace("\"i\":\"1m\"", "\"i\":\"1h\"");
+    let hour = frame_with("nknusdt@kline_1m")
+        .replace("\"x\":false", "\"x\":true")
+        .replace("\"i\":\"1m\"", "\"i\":\"1h\"");
     assert_eq!(session().parse(hour.as_bytes(), received_at()).unwrap(), Frame::Nothing);
 }
 
@@ -135,12 +145,19 @@ fn the_answer_with_bars_holds_those_that_were_over() {
     let rows: Vec<KlineRow> = serde_json::from_str(KLINES).unwrap();
     let feed = Source::parse("binance").unwrap();
     let end = DateTime::from_timestamp_millis(1_499_644_799_999).unwrap();
-    assert_eq!(klines(&rows, feed, symbol("BNB/BTC"), end).unwrap(), [], "its last millisecond is still running");
+    assert_eq!(
+        klines(&rows, feed, symbol("BNB/BTC"), end).unwrap(),
+        [],
+        "its last millisecond is still running"
+    );
 
     let bars = klines(&rows, feed, symbol("BNB/BTC"), end + TimeDelta::milliseconds(1)).unwrap();
     let [bar] = bars.as_slice() else { panic!("{} bars", bars.len()) };
     assert_eq!(bar.time.timestamp_millis(), 1_499_040_000_000);
-    assert_eq!([bar.open, bar.high, bar.low, bar.close], ["0.0163479", "0.8", "0.015758", "0.015771"].map(decimal));
+    assert_eq!(
+        [bar.open, bar.high, bar.low, bar.close],
+        ["0.0163479", "0.8", "0.015758", "0.015771"].map(decimal)
+    );
     assert_eq!((bar.volume, bar.ticks), (decimal("148976.11427815"), 308));
 }
 
@@ -161,7 +178,8 @@ fn a_broken_frame_is_refused_with_the_field() {
 #[test]
 fn quantities_beyond_all_bounds_are_refused_and_do_not_panic() {
     let mut session = session();
-    let trade = r#"{"e":"trade","s":"BNBBTC","t":1,"p":"4","q":"70000000000000000000000000000","T":1499869899041}"#;
+    let trade =
+        r#"{"e":"trade","s":"BNBBTC","t":1,"p":"4","q":"70000000000000000000000000000","T":1499869899041}"#;
     for _ in 0..3 {
         let _ = session.parse(trade.as_bytes(), received_at());
     }

@@ -53,7 +53,9 @@ fn the_first_ticker_of_the_recording_is_a_tick_with_the_days_figures() {
 #[test]
 fn a_match_and_the_ticker_that_repeats_it_have_one_identity() {
     let ticker = of_kind("ticker");
-    let repeated = frames().into_iter().find(|frame| frame["type"] == "last_match" && frame["trade_id"] == ticker["trade_id"]);
+    let repeated = frames()
+        .into_iter()
+        .find(|frame| frame["type"] == "last_match" && frame["trade_id"] == ticker["trade_id"]);
     let by_match = parsed(&mut session(), &repeated.unwrap());
     let by_ticker = parsed(&mut session(), &ticker);
     assert_eq!((by_match.len(), by_ticker.len()), (1, 1));
@@ -79,7 +81,8 @@ fn the_recording_holds_every_trade_once() {
     let mut prices: HashMap<(Symbol, u64), Decimal> = HashMap::new();
     for frame in frames().iter().filter(|frame| frame["type"] == "match") {
         let symbol = Symbol::parse(frame["product_id"].as_str().unwrap()).unwrap();
-        prices.insert((symbol, frame["trade_id"].as_u64().unwrap()), decimal(frame["price"].as_str().unwrap()));
+        prices
+            .insert((symbol, frame["trade_id"].as_u64().unwrap()), decimal(frame["price"].as_str().unwrap()));
     }
     assert_eq!(prices.len(), 97);
     for tick in ticks {
@@ -136,8 +139,10 @@ fn the_ticker_of_advanced_trade_is_a_tick_whose_open_follows_from_the_change() {
 fn every_trade_of_advanced_trade_is_a_tick() {
     let ticks = session().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap();
     let said: Vec<_> = ticks.iter().map(|tick| (tick.seq, tick.price, tick.volume)).collect();
-    let expected =
-        [(995_098_700, decimal("68900.50"), decimal("0.0015")), (995_098_701, decimal("68900"), decimal("0.0515"))];
+    let expected = [
+        (995_098_700, decimal("68900.50"), decimal("0.0015")),
+        (995_098_701, decimal("68900"), decimal("0.0515")),
+    ];
     assert_eq!(said, expected);
 }
 

@@ -127,10 +127,18 @@ fn a_long_file_comes_in_several_chunks_whose_line_numbers_go_on() {
 #[case("photo.jpg", "no recording at all\n", "this is no recording")]
 #[case("list.json", "[1, 2]\n", "this is no recording")]
 #[case("cut.jsonl", "{\"received_at\": 1", "line 1 is no JSON object")]
-#[case("other.jsonl", "{\"received_at\": 1.0, \"message\": {\"venue\": 1}}", "line 1 is a frame of a venue that is not known")]
+#[case(
+    "other.jsonl",
+    "{\"received_at\": 1.0, \"message\": {\"venue\": 1}}",
+    "line 1 is a frame of a venue that is not known"
+)]
 #[case("no symbol.csv", "Date,Open,High,Low,Close,Volume\n", "the file must be named for its symbol")]
 #[case("AAPL.csv", "Date,Open,High,Low,Close\n", "the header has no column Volume")]
-fn a_file_that_is_no_recording_is_refused_with_its_name(#[case] name: &str, #[case] content: &str, #[case] reason: &str) {
+fn a_file_that_is_no_recording_is_refused_with_its_name(
+    #[case] name: &str,
+    #[case] content: &str,
+    #[case] reason: &str,
+) {
     let folder = tempfile::tempdir().unwrap();
     let refused = format!("{:#}", read_all(&file(&folder, name, content)).unwrap_err());
     assert!(refused.contains(name) && refused.contains(reason), "{refused}");

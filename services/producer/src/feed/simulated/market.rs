@@ -125,7 +125,8 @@ impl Market {
     /// The bar of the minute from `time` on, of the symbol in a place; its price goes on from there.
     pub(crate) fn bar(&mut self, place: usize, time: DateTime<Utc>) -> Option<Candle> {
         let step = TimeDelta::minutes(1) / STEPS_PER_BAR;
-        let (mut prices, mut volume) = (Vec::new(), 0.0);
+        // A bar opens where the one before closed.
+        let (mut prices, mut volume) = (vec![self.series.get(place)?.price], 0.0);
         for n in 1..=STEPS_PER_BAR {
             let before = self.series.get(place)?.day.volume;
             // The last step stays within the minute.

@@ -23,7 +23,8 @@ fn tick(market: &mut Market, place: usize, now: DateTime<Utc>) -> Tick {
 /// A tick of each of two symbols every 100 ms.
 fn path(seed: u64) -> Vec<Tick> {
     let mut market = market_of(&["AAPL", "BTC/USDT"], seed);
-    let place_and_time = |n: i32| ((n % 2) as usize, start() + TimeDelta::milliseconds(i64::from(n / 2) * 100));
+    let place_and_time =
+        |n: i32| ((n % 2) as usize, start() + TimeDelta::milliseconds(i64::from(n / 2) * 100));
     (2..2_000).map(place_and_time).map(|(place, now)| tick(&mut market, place, now)).collect()
 }
 
@@ -63,7 +64,10 @@ fn sequence_numbers_lie_above_those_of_an_earlier_run() {
     let mut market = market_of(&["AAPL", "BTC/USDT"], 1);
     let ahead = start().timestamp_micros().unsigned_abs() + 1_000_000_000;
     market.above(ahead);
-    assert_eq!([tick(&mut market, 0, start()).seq, tick(&mut market, 1, start()).seq], [ahead + 1, ahead + 1]);
+    assert_eq!(
+        [tick(&mut market, 0, start()).seq, tick(&mut market, 1, start()).seq],
+        [ahead + 1, ahead + 1]
+    );
     market.above(5);
     assert_eq!(tick(&mut market, 0, start()).seq, ahead + 2, "a lower number changes nothing");
 }
@@ -144,10 +148,15 @@ fn the_history_is_every_minute_once_and_ends_where_ticks_begin() {
         let own: Vec<&Candle> = bars.iter().filter(|bar| bar.symbol.as_str() == name).collect();
         let times: Vec<DateTime<Utc>> = own.iter().map(|bar| bar.time).collect();
         assert_eq!(times, (0..90).map(|n| start() + TimeDelta::minutes(n)).collect::<Vec<_>>());
-        assert!(own.iter().all(|bar| bar.low <= bar.open.min(bar.close) && bar.high >= bar.open.max(bar.close)));
+        assert!(
+            own.iter().all(|bar| bar.low <= bar.open.min(bar.close) && bar.high >= bar.open.max(bar.close))
+        );
         let last = decimal_to_f64(own.last().unwrap().close);
         let first = decimal_to_f64(tick(&mut market, place, now).price);
-        assert!((first / last - 1.0).abs() < 0.01, "{name}: a tick of {first} after a bar that closed at {last}");
+        assert!(
+            (first / last - 1.0).abs() < 0.01,
+            "{name}: a tick of {first} after a bar that closed at {last}"
+        );
     }
 }
 
@@ -163,7 +172,10 @@ fn a_market_goes_on_from_the_last_tick_of_an_earlier_run() {
     market.above(last.seq);
     market.go_on_from(&last);
     let next = tick(&mut market, 0, last.timestamp + TimeDelta::milliseconds(1));
-    assert!((decimal_to_f64(next.price) / decimal_to_f64(last.price) - 1.0).abs() < 0.001, "{next:?} after {last:?}");
+    assert!(
+        (decimal_to_f64(next.price) / decimal_to_f64(last.price) - 1.0).abs() < 0.001,
+        "{next:?} after {last:?}"
+    );
     assert_eq!(next.open, last.open);
     assert!(next.volume >= last.volume && next.high >= last.high && next.low <= last.low);
     assert!((next.change_percent - last.change_percent).abs() < 0.1, "{next:?} after {last:?}");
@@ -177,7 +189,10 @@ fn the_history_of_a_second_run_begins_after_the_minute_of_the_last_tick() {
     market.go_on_from(&last);
     let bars = history(&mut market, start(), start() + TimeDelta::minutes(20));
     let minutes = |name| {
-        bars.iter().filter(|bar| bar.symbol.as_str() == name).map(|bar| (bar.time - start()).num_minutes()).collect::<Vec<_>>()
+        bars.iter()
+            .filter(|bar| bar.symbol.as_str() == name)
+            .map(|bar| (bar.time - start()).num_minutes())
+            .collect::<Vec<_>>()
     };
     assert_eq!(minutes("AAPL"), (11..20).collect::<Vec<_>>());
     assert_eq!(minutes("BTC/USDT"), (0..20).collect::<Vec<_>>());

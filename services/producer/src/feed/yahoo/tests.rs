@@ -53,7 +53,17 @@ fn the_answer_holds_five_daily_bars_to_the_seven_digits_that_are_meant() {
     let candles = read(&answer(), received_at()).unwrap().candles;
     let said: Vec<_> = candles
         .iter()
-        .map(|bar| format!("{} {} {} {} {} {}", bar.time.date_naive(), bar.open, bar.high, bar.low, bar.close, bar.volume))
+        .map(|bar| {
+            format!(
+                "{} {} {} {} {} {}",
+                bar.time.date_naive(),
+                bar.open,
+                bar.high,
+                bar.low,
+                bar.close,
+                bar.volume
+            )
+        })
         .collect();
     let expected = [
         "2024-01-16 550.18 568.35 549 563.82 44958000",
@@ -91,8 +101,12 @@ fn holes_in_the_series_are_left_out() {
     quote["close"][1] = Value::Null;
     quote["volume"][3] = Value::Null;
     quote["open"].as_array_mut().unwrap().truncate(4);
-    let days: Vec<String> =
-        read(&holed, received_at()).unwrap().candles.iter().map(|bar| bar.time.date_naive().to_string()).collect();
+    let days: Vec<String> = read(&holed, received_at())
+        .unwrap()
+        .candles
+        .iter()
+        .map(|bar| bar.time.date_naive().to_string())
+        .collect();
     assert_eq!(days, ["2024-01-16", "2024-01-18"]);
 }
 
@@ -104,12 +118,16 @@ fn an_answer_without_bars_still_holds_the_price() {
     result.insert("indicators".into(), json!({"quote": [{}]}));
     let parsed = read(&bare, received_at()).unwrap();
     assert!(parsed.candles.is_empty());
-    assert_eq!([parsed.tick.price, parsed.tick.open, parsed.tick.high, parsed.tick.low], [decimal("596.54"); 4]);
+    assert_eq!(
+        [parsed.tick.price, parsed.tick.open, parsed.tick.high, parsed.tick.low],
+        [decimal("596.54"); 4]
+    );
 }
 
 #[test]
 fn a_refusal_is_told_in_the_providers_words() {
-    let refusal = json!({"chart": {"result": null, "error": {"code": "Not Found", "description": "No data found"}}});
+    let refusal =
+        json!({"chart": {"result": null, "error": {"code": "Not Found", "description": "No data found"}}});
     assert_eq!(read(&refusal, received_at()).unwrap_err().to_string(), "the provider says: No data found");
     let empty = json!({"chart": {"result": [], "error": null}});
     assert_eq!(read(&empty, received_at()).unwrap_err().to_string(), "chart.result is missing");

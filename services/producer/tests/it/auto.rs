@@ -1,0 +1,118 @@
+//! Which provider serves which symbols.
+
+use producer::{Provider, choose};
+use serde_json::json;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
+
+use crate::world::{closed_port, config};
+
+fn symbols(plan: &producer::FeedPlan) -> Vec<&str> {
+    plan.symbols.iter().map(market::Symbol::as_str).collect()
+}
+
+#[tokio::test]
+async fn where_nobody_answers_the_whole_market_is_simulated_and_the_notes_say_why() {
+    let (binance, yahoo) = (closed_port().await, closed_port().await);
+    let (binance, yahoo) = (format!("http://{binance}"), format!("http://{yahoo}"));
+    let args = ["--watchlist", "AAPL,BTC/USDT", "--binance-rest-url", &binance, "--yahoo-url", &yahoo];
+    let choice = choose(&config(&args)).await.unwrap();
+    assert!(choice.is_simulated() && choice.was_automatic());
+    let [plan] = choice.feeds.as_slice() else { panic!("{choice:?}") };
+    assert_eq!((plan.provider, symbols(plan)), (Provider::Simulated, vec!["AAPL", "BTC/USDT"]));
+    let [crypto, stocks] = choice.notes.as_slice() else { panic!("{:?}", choice.notes) };
+    assert!(
+        crypto.starts_with("binance does not answer (127.0.0.1/api/v3/ping: ")
+            && crypto.ends_with("): BTC/USDT"),
+        "{crypto}"
+    );
+    assert!(crypto.contains("refused"), "{crypto}");
+    assert!(
+        stocks.starts_with("yahoo does not answer (127.0.0.1/v8/finance/chart/AAPL: ")
+            && stocks.ends_with("): AAPL"),
+        "{stocks}"
+    );
+}
+
+#[tokio::test]
+async fn where_only_binance_answers_crypto_is_live_and_nothing_is_invented() {
+    let server = MockServer::start().await;
+    Mock::given(path("/api/v3/ping"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
+        .mount(&server)
+        .await;
+    let yahoo = format!("http://{}", closed_port().await);
+    let args = [
+        "--watchlist",
+        "AAPL,BTC/USDT,BRK.B,ETH/USDT",
+        "--binance-rest-url",
+        &server.uri(),
+        "--yahoo-url",
+        &yahoo,
+    ];
+    let choice = choose(&config(&args)).await.unwrap();
+    assert!(!choice.is_simulated() && choice.was_automatic());
+    let [plan] = choice.feeds.as_slice() else { panic!("{choice:?}") };
+    assert_eq!((plan.provider, symbols(plan)), (Provider::Binance, vec!["BTC/USDT", "ETH/USDT"]));
+    let [note] = choice.notes.as_slice() else { panic!("{:?}", choice.notes) };
+    assert!(note.starts_with("yahoo does not answer (") && note.ends_with("): AAPL, BRK.B"), "{note}");
+}
+
+#[tokio::test]
+async fn where_both_answer_each_serves_its_class() {
+    let server = MockServer::start().await;
+    Mock::given(path("/api/v3/ping"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
+        .mount(&server)
+        .await;
+    let answer = include_str!("../fixtures/yahoo_chart_NVDA.json");
+    let answer = ResponseTemplate::new(200).set_body_raw(answer, "application/json");
+    Mock::given(path("/v8/finance/chart/NVDA")).respond_with(answer).mount(&server).await;
+    let args =
+        ["--watchlist", "NVDA,BTC/USDT", "--binance-rest-url", &server.uri(), "--yahoo-url", &server.uri()];
+    let choice = choose(&config(&args)).await.unwrap();
+    let plans: Vec<_> = choice.feeds.iter().map(|plan| (plan.provider, symbols(plan))).collect();
+    assert_eq!(plans, [(Provider::Binance, vec!["BTC/USDT"]), (Provider::Yahoo, vec!["NVDA"])]);
+    assert!(choice.notes.is_empty() && !choice.is_simulated());
+}
+
+#[tokio::test]
+async fn a_page_for_people_is_no_answer() {
+    let server = MockServer::start().await;
+    let page = ResponseTemplate::new(200).set_body_raw("<html>blocked here</html>", "text/html");
+    Mock::given(path("/api/v3/ping")).respond_with(page).mount(&server).await;
+    let choice =
+        choose(&config(&["--watchlist", "BTC/USDT", "--binance-rest-url", &server.uri()])).await.unwrap();
+    assert!(choice.is_simulated());
+    assert_eq!(choice.notes.len(), 1);
+    assert!(choice.notes[0].contains("answered with HTML instead of JSON"), "{}", choice.notes[0]);
+}
+
+#[tokio::test]
+async fn a_named_provider_says_which_symbols_it_does_not_serve() {
+    let choice =
+        choose(&config(&["--provider", "binance", "--watchlist", "AAPL,BTC/USDT,BRK.B"])).await.unwrap();
+    assert_eq!(symbols(&choice.feeds[0]), ["BTC/USDT"]);
+    assert_eq!(choice.notes, ["binance does not serve AAPL, BRK.B"]);
+    assert!(!choice.was_automatic());
+}
+
+#[tokio::test]
+async fn a_named_provider_that_serves_none_of_the_symbols_is_an_error_with_the_way_out() {
+    let refused =
+        choose(&config(&["--provider", "yahoo", "--watchlist", "BTC/USDT,ETH/USDT"])).await.unwrap_err();
+    let expected =
+        "yahoo serves none of the watched symbols (BTC/USDT, ETH/USDT); change --watchlist or --provider";
+    assert_eq!(refused.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_simulated_market_that_was_asked_for_is_not_automatic() {
+    let choice = choose(&config(&["--provider", "simulated", "--watchlist", "AAPL"])).await.unwrap();
+    assert!(choice.is_simulated() && !choice.was_automatic() && choice.notes.is_empty());
+}
+
+#[tokio::test]
+async fn a_replay_needs_a_recording() {
+    let refused = choose(&config(&["--provider", "replay"])).await.unwrap_err();
+    assert_eq!(refused.to_string(), "--provider replay needs a recording: --file PATH");
+}
