@@ -1,7 +1,7 @@
 //! Reads the log without ever standing still: gathers a batch while the one before is being written, and goes on
 //! polling, with its partitions paused, while the store is away.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::Utc;
@@ -23,6 +23,9 @@ use crate::{
 const IDLE_WAIT_MS: u64 = 250;
 /// What a rebalance may take to save the state of the partitions that leave.
 const REVOKE_DEADLINE_MS: u64 = 4_000;
+/// Positions are committed this often, and when partitions are given up. Reading goes on from the checkpoint in the store
+/// whatever they say: a commit only tells how far we are.
+const COMMIT_INTERVAL_MS: u64 = 200;
 /// Between two looks for symbols that have gone quiet.
 const ADVANCE_INTERVAL_MS: u64 = 1_000;
 
@@ -84,6 +87,9 @@ pub(crate) struct Intake {
     assigned: Vec<TopicPartition>,
     is_writing: bool,
     is_paused: bool,
+    /// Handles of what is stored and not committed yet, the furthest of each partition.
+    stored: BTreeMap<TopicPartition, CommitHandle>,
+    committed_at: Instant,
     health: Component,
     metrics: Arc<Metrics>,
 }
@@ -108,6 +114,8 @@ impl Intake {
             assigned: Vec::new(),
             is_writing: false,
             is_paused: false,
+            stored: BTreeMap::new(),
+            committed_at: Instant::now(),
             health,
             metrics,
         }
@@ -135,6 +143,9 @@ impl Intake {
             }
             self.write_if_due().await?;
             self.pause_if_full().await?;
+            if self.committed_at.elapsed() >= Duration::from_millis(COMMIT_INTERVAL_MS) {
+                self.commit().await?;
+            }
         }
     }
 
@@ -180,7 +191,8 @@ impl Intake {
             }
             Reply::Written(handles) => {
                 self.is_writing = false;
-                self.commit(handles).await?;
+                let by_partition = |handle: CommitHandle| (handle.position().topic_partition.clone(), handle);
+                self.stored.extend(handles.into_iter().map(by_partition));
                 if std::mem::take(&mut self.is_paused) {
                     self.subscription.resume(&self.assigned).await.context("cannot resume")?;
                 }
@@ -190,9 +202,13 @@ impl Intake {
         }
     }
 
-    /// A commit that fails for now is made good by the next one: positions only tell how far behind we are, reading
-    /// goes on from the checkpoint.
-    async fn commit(&mut self, handles: Vec<CommitHandle>) -> anyhow::Result<()> {
+    /// A commit that fails for now is made good by the next one.
+    async fn commit(&mut self) -> anyhow::Result<()> {
+        self.committed_at = Instant::now();
+        let handles: Vec<CommitHandle> = std::mem::take(&mut self.stored).into_values().collect();
+        if handles.is_empty() {
+            return Ok(());
+        }
         match self.subscription.commit(handles).await {
             Ok(0) => Ok(()),
             Ok(stale) => {
@@ -224,7 +240,7 @@ impl Intake {
                 }
                 self.take_reply(reply).await?;
             }
-            Ok(())
+            self.commit().await
         };
         if let Ok(saved) = timeout(deadline, saved).await {
             return saved;
@@ -276,6 +292,7 @@ impl Intake {
                 None => return self.writer_ended().await,
             }
         }
+        self.commit().await?;
         tracing::info!(stored = self.metrics.stored.total(), "everything read is stored and committed");
         Ok(())
     }

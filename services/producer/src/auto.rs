@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use market::{AssetClass, Symbol};
 
-use crate::config::{Provider, ProviderChoice, ProducerConfig};
+use crate::config::{ProducerConfig, Provider, ProviderChoice};
 
 /// A provider that has not answered by then is taken as absent.
 const ANSWER_TIMEOUT_MS: u64 = 3_000;
@@ -49,7 +49,9 @@ pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
     let symbols = config.watchlist.symbols();
     match config.provider {
         ProviderChoice::Simulated => Ok(only(Provider::Simulated, symbols.to_vec(), Vec::new())),
-        ProviderChoice::Replay if config.files.is_empty() => bail!("--provider replay needs a recording: --file PATH"),
+        ProviderChoice::Replay if config.files.is_empty() => {
+            bail!("--provider replay needs a recording: --file PATH")
+        }
         ProviderChoice::Replay => Ok(only(Provider::Replay, Vec::new(), Vec::new())),
         ProviderChoice::Binance => served(Provider::Binance, AssetClass::Crypto, symbols),
         ProviderChoice::Yahoo => served(Provider::Yahoo, AssetClass::Stock, symbols),
@@ -73,7 +75,10 @@ fn served(provider: Provider, class: AssetClass, symbols: &[Symbol]) -> anyhow::
     let (mine, others): (Vec<Symbol>, Vec<Symbol>) =
         symbols.iter().partition(|symbol| symbol.asset_class() == class);
     if mine.is_empty() {
-        bail!("{provider} serves none of the watched symbols ({}); change --watchlist or --provider", listed(symbols));
+        bail!(
+            "{provider} serves none of the watched symbols ({}); change --watchlist or --provider",
+            listed(symbols)
+        );
     }
     let note = (!others.is_empty()).then(|| format!("{provider} does not serve {}", listed(&others)));
     Ok(only(provider, mine, note.into_iter().collect()))
@@ -87,10 +92,14 @@ async fn automatic(config: &ProducerConfig) -> Choice {
         asked(Provider::Yahoo, !stocks.is_empty(), crate::feed::yahoo::answers(config)),
     );
     let (mut feeds, mut notes) = (Vec::new(), Vec::new());
-    for (provider, symbols, answer) in [(Provider::Binance, crypto, binance), (Provider::Yahoo, stocks, yahoo)] {
+    for (provider, symbols, answer) in
+        [(Provider::Binance, crypto, binance), (Provider::Yahoo, stocks, yahoo)]
+    {
         match answer {
             Some(Ok(())) => feeds.push(FeedPlan { provider, symbols }),
-            Some(Err(reason)) => notes.push(format!("{provider} does not answer ({reason}): {}", listed(&symbols))),
+            Some(Err(reason)) => {
+                notes.push(format!("{provider} does not answer ({reason}): {}", listed(&symbols)))
+            }
             None => {}
         }
     }

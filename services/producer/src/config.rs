@@ -24,7 +24,8 @@ pub struct ProducerArgs {
 }
 
 /// Watched unless somebody says otherwise.
-const DEFAULT_WATCHLIST: &str = "AAPL,MSFT,NVDA,AMZN,GOOGL,META,TSLA,BRK.B,BTC/USDT,ETH/USDT,SOL/USDT,BNB/USDT";
+const DEFAULT_WATCHLIST: &str =
+    "AAPL,MSFT,NVDA,AMZN,GOOGL,META,TSLA,BRK.B,BTC/USDT,ETH/USDT,SOL/USDT,BNB/USDT";
 
 /// What is watched, and where prices come from.
 #[derive(Clone, Debug, clap::Args)]
@@ -136,7 +137,10 @@ impl FromStr for Speed {
         }
         match text.trim_end_matches('x').parse::<f64>() {
             Ok(times) if times > 0.0 && times <= 1e6 => Ok(Self::Times(times)),
-            _ => Err(format!("`{}` is no speed; a number above 0, such as 1 or 60, or max", text.escape_debug())),
+            _ => Err(format!(
+                "`{}` is no speed; a number above 0, such as 1 or 60, or max",
+                text.escape_debug()
+            )),
         }
     }
 }

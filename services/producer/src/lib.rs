@@ -54,7 +54,8 @@ pub async fn run(config: ProducerConfig, choice: Choice, runtime: Runtime) -> an
                 tasks.spawn("feed binance", run);
             }
             Provider::Yahoo => {
-                let run = feed::yahoo::run(config, plan.symbols, runtime.log, outlet, health, runtime.shutdown);
+                let run =
+                    feed::yahoo::run(config, plan.symbols, runtime.log, outlet, health, runtime.shutdown);
                 tasks.spawn("feed yahoo", run);
             }
             Provider::Replay => {

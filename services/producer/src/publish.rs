@@ -72,7 +72,8 @@ impl Outlet {
             }
             self.metrics.received.add(of_class.len() as u64);
             let topic = topics::tick::topic_for(class);
-            let receipt = self.publisher.send(topic, records(&of_class)).await.context("cannot publish ticks")?;
+            let receipt =
+                self.publisher.send(topic, records(&of_class)).await.context("cannot publish ticks")?;
             let received_at = of_class.iter().map(|tick| tick.received_at).collect();
             // Nobody collects any more only while the process goes down.
             let _ = self.unacknowledged.send(Sent { receipt, received_at }).await;
@@ -97,9 +98,12 @@ impl Outlet {
         const BATCH: usize = 2_000;
         let mut receipts = Vec::new();
         for batch in candles.chunks(BATCH) {
-            let record = |candle: &Candle| record(candle.symbol.as_str(), topics::candle::encode(candle), Utc::now());
+            let record =
+                |candle: &Candle| record(candle.symbol.as_str(), topics::candle::encode(candle), Utc::now());
             let records = batch.iter().map(record).collect();
-            receipts.push(self.publisher.send(topics::candle::TOPIC, records).await.context("cannot publish bars")?);
+            receipts.push(
+                self.publisher.send(topics::candle::TOPIC, records).await.context("cannot publish bars")?,
+            );
         }
         for receipt in receipts {
             receipt.durable().await.context("the event log did not store bars")?;

@@ -270,3 +270,62 @@ fn say(topic: &mut Topic, kind: Kind, version: &mut u64, value: &impl Serialize)
         Err(error) => tracing::error!(%error, "an event could not be encoded"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use market::{Source, TickFields, parse_decimal};
+
+    fn tick(price: &str, timestamp: DateTime<Utc>, received_at: DateTime<Utc>) -> Tick {
+        let price = parse_decimal(price).expect("a decimal");
+        Tick::new(TickFields {
+            symbol: Symbol::parse("BTC/USDT").expect("a symbol"),
+            timestamp,
+            price,
+            volume: price,
+            open: price,
+            high: price,
+            low: price,
+            change_percent: 0.0,
+            source: Source::parse("binance").expect("a source"),
+            received_at,
+            seq: 1,
+        })
+        .expect("a tick")
+    }
+
+    fn shown(picture: &Picture, now: DateTime<Utc>) -> Option<f64> {
+        picture.views(now).first().and_then(|view| view.quote.as_ref()).map(|quote| quote.price)
+    }
+
+    #[test]
+    fn a_replayed_past_does_not_push_a_live_price_away_but_shows_where_nothing_is_live() {
+        let now: DateTime<Utc> = "2026-01-13T12:00:00Z".parse().expect("a time");
+        let past = now - TimeDelta::days(30);
+        let mut picture = Picture::new(&[]);
+        picture.apply_tick(&tick("105", now, now), now);
+        picture.apply_tick(&tick("50", past, now), now);
+        assert_eq!(shown(&picture, now), Some(105.0));
+
+        let later = now + TimeDelta::seconds(STALE_AFTER_SECONDS);
+        picture.apply_tick(&tick("51", past, later), later);
+        assert_eq!(shown(&picture, later), Some(51.0), "the live feed has been silent for a minute");
+    }
+
+    #[test]
+    fn what_changed_is_said_once_and_what_did_not_is_not_said_again() {
+        let now: DateTime<Utc> = "2026-01-13T12:00:00Z".parse().expect("a time");
+        let mut picture = Picture::new(&[]);
+        picture.apply_tick(&tick("105", now, now), now);
+        assert!(picture.flush(now));
+        let said = picture.said_since(0, &[], &Kind::ALL);
+        assert_eq!(said.iter().map(|said| said.kind).collect::<Vec<_>>(), [Kind::Quote, Kind::Candle]);
+        assert!(!picture.flush(now), "nothing happened");
+        assert!(picture.said_since(picture.version(), &[], &Kind::ALL).is_empty());
+
+        let stale = now + TimeDelta::seconds(STALE_AFTER_SECONDS + 1);
+        assert!(picture.flush(stale), "that a price went stale is news");
+        let said = picture.said_since(2, &[], &Kind::ALL);
+        assert!(said.iter().all(|said| said.text.contains("\"state\":\"stale\"")), "{said:?}");
+    }
+}

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use market::{DecimalError, Source, Symbol, SymbolError, Tick, TickError, TickFields, decimal_to_f64, parse_decimal};
+use market::{
+    DecimalError, Source, Symbol, SymbolError, Tick, TickError, TickFields, decimal_to_f64, parse_decimal,
+};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
 
@@ -103,7 +105,11 @@ impl Session {
 
     /// The ticks of a frame. A match and the ticker that repeats it have the same identity, the trade's id; a match is
     /// passed over once its product has a ticker.
-    pub(crate) fn parse(&mut self, frame: &[u8], received_at: DateTime<Utc>) -> Result<Vec<Tick>, ParseError> {
+    pub(crate) fn parse(
+        &mut self,
+        frame: &[u8],
+        received_at: DateTime<Utc>,
+    ) -> Result<Vec<Tick>, ParseError> {
         let Frame { r#type, channel, timestamp, events, quote } = serde_json::from_slice(frame)?;
         match (channel.as_deref(), r#type.as_deref()) {
             (Some("ticker" | "market_trades"), _) => {
@@ -155,7 +161,8 @@ impl Session {
         }
         day.high = day.high.max(price);
         day.low = day.low.min(price);
-        day.volume = day.volume.checked_add(size).ok_or(ParseError::Number("size", DecimalError::NotFinite))?;
+        day.volume =
+            day.volume.checked_add(size).ok_or(ParseError::Number("size", DecimalError::NotFinite))?;
         let tick = self.tick(symbol, price, day, quote, received_at)?;
         // Only now: a trade that was refused leaves no trace in the day's figures.
         self.days.insert(symbol, day);

@@ -52,8 +52,13 @@ pub(crate) async fn get<T: DeserializeOwned>(client: &Client, url: Url) -> Resul
     let body = body(&place, answer).await?;
     serde_json::from_slice(&body).map_err(|error| {
         let text = String::from_utf8_lossy(&body);
-        let begins = text.trim_start().chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect::<String>();
-        let what = if begins.starts_with('<') { "answered with HTML instead of JSON" } else { "answered with something else" };
+        let begins =
+            text.trim_start().chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect::<String>();
+        let what = if begins.starts_with('<') {
+            "answered with HTML instead of JSON"
+        } else {
+            "answered with something else"
+        };
         FeedError::provider(format!("{place} {what} ({error}): {begins}"))
     })
 }
@@ -88,7 +93,9 @@ async fn body(place: &str, answer: Response) -> Result<Vec<u8>, FeedError> {
         let part = part.map_err(|error| FeedError::provider(format!("{place}: {}", root_cause(&error))))?;
         body.extend_from_slice(&part);
         if body.len() > MAX_ANSWER_BYTES {
-            return Err(FeedError::provider(format!("{place} answered with more than {MAX_ANSWER_BYTES} bytes")));
+            return Err(FeedError::provider(format!(
+                "{place} answered with more than {MAX_ANSWER_BYTES} bytes"
+            )));
         }
     }
     Ok(body)

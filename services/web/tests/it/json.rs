@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Suite, bar, empty_runtime, symbol, tick};
+use crate::support::{Suite, bar, empty_runtime, tick};
 
 fn noon() -> DateTime<Utc> {
     "2026-01-13T12:00:00Z".parse().expect("a time")
@@ -259,28 +259,4 @@ async fn browsers_tell_how_long_prices_take_to_the_screen() {
     let many = format!("[{}1]", "1,".repeat(500));
     assert_eq!(tell(&origin, many).await, StatusCode::BAD_REQUEST);
     assert_eq!(tell(&origin, " ".repeat(20_000)).await, StatusCode::PAYLOAD_TOO_LARGE);
-}
-
-#[tokio::test]
-async fn a_price_of_a_replayed_past_does_not_push_a_live_one_away() {
-    let suite = Suite::start().await;
-    suite.publish(&[tick("BTC/USDT", "105", Utc::now(), 2)]).await;
-    let mut old = tick("BTC/USDT", "50", noon(), 1).into_fields();
-    old.received_at = Utc::now();
-    let old = market::Tick::new(old).expect("a tick");
-    // The second symbol tells when both have arrived: one partition keeps its order, but these may lie in two.
-    let mut payload = Vec::new();
-    topics::tick::encode(&old, &mut payload);
-    suite.publish(&[tick("BTC/USDT", "106", Utc::now(), 3)]).await;
-    assert_eq!(symbol("BTC/USDT"), old.symbol);
-    let publisher = suite.runtime.log.publisher().expect("a publisher");
-    let record = event_log::NewRecord {
-        key: Some(bytes::Bytes::from_static(b"BTC/USDT")),
-        payload: payload.into(),
-        headers: Vec::new(),
-        timestamp: Utc::now(),
-    };
-    publisher.send("crypto-prices", vec![record]).await.expect("accepted").durable().await.expect("durable");
-    suite.publish(&[tick("BTC/USDT", "107", Utc::now(), 4)]).await;
-    assert_eq!(suite.json("/v1/quotes").await["quotes"][0]["price"], 107.0);
 }

@@ -1,7 +1,12 @@
-// Every page starts here; the server says which one it is.
+// Every page starts here; the server says which one it is. Of the styles, those for narrow and wide screens come last.
 
 import "./tokens.css";
-import "./pages.css";
+import "./frame.css";
+import "./board.css";
+import "./symbol.css";
+import "./tables.css";
+import "./system.css";
+import "./screens.css";
 import * as board from "./board";
 import * as clock from "./clock";
 import * as latency from "./latency";

@@ -12,7 +12,10 @@ use reqwest::Client;
 use serde_json::Value;
 use service_runtime::Component;
 use tokio::time::timeout;
-use tokio_tungstenite::{connect_async_with_config, tungstenite::{Message, protocol::WebSocketConfig}};
+use tokio_tungstenite::{
+    connect_async_with_config,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -54,8 +57,11 @@ pub(crate) async fn run(
     let source = Source::parse("binance").context("the name of the source")?;
     let client = rest::client(USER_AGENT)?;
     if symbols.len() * STREAMS_PER_SYMBOL > MAX_STREAMS {
-        anyhow::bail!("binance: {} symbols are more than one connection carries ({})", symbols.len(),
-            MAX_STREAMS / STREAMS_PER_SYMBOL);
+        anyhow::bail!(
+            "binance: {} symbols are more than one connection carries ({})",
+            symbols.len(),
+            MAX_STREAMS / STREAMS_PER_SYMBOL
+        );
     }
     let feed = Binance { config, symbols, source, client, outlet, health };
     let history = feed.fill_history();
@@ -108,10 +114,16 @@ impl Binance {
         let now = Utc::now();
         let half = TimeDelta::minutes(HISTORY_MINUTES / 2);
         for start in [now - half * 2, now - half] {
-            let (from, to) = (start.timestamp_millis().to_string(), (start + half).timestamp_millis().to_string());
+            let (from, to) =
+                (start.timestamp_millis().to_string(), (start + half).timestamp_millis().to_string());
             let name = venue_name(symbol);
-            let query =
-                [("symbol", name.as_str()), ("interval", "1m"), ("startTime", &from), ("endTime", &to), ("limit", "1000")];
+            let query = [
+                ("symbol", name.as_str()),
+                ("interval", "1m"),
+                ("startTime", &from),
+                ("endTime", &to),
+                ("limit", "1000"),
+            ];
             let url = endpoint(&self.config.binance_rest_url, "api/v3/klines", &query)?;
             let rows: Vec<KlineRow> = rest::get(&self.client, url).await?;
             let bars = parse::klines(&rows, self.source, symbol, now)
@@ -152,7 +164,9 @@ impl Binance {
         rest::install_tls();
         let mut session = self.seeded_session().await?;
         let url = self.stream_url()?;
-        let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME_BYTES)).max_frame_size(Some(MAX_FRAME_BYTES));
+        let limits = WebSocketConfig::default()
+            .max_message_size(Some(MAX_FRAME_BYTES))
+            .max_frame_size(Some(MAX_FRAME_BYTES));
         let connecting = connect_async_with_config(url.as_str(), Some(limits), true);
         let (mut socket, _) = timeout(Duration::from_millis(CONNECT_TIMEOUT_MS), connecting)
             .await

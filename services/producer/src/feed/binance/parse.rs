@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use market::{
-    Candle, CandleOrigin, CandleSource, DecimalError, Interval, Source, Symbol, Tick, TickFields, decimal_to_f64, parse_decimal,
+    Candle, CandleOrigin, CandleSource, DecimalError, Interval, Source, Symbol, Tick, TickFields,
+    decimal_to_f64, parse_decimal,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, de::IgnoredAny};
@@ -193,7 +194,9 @@ impl Session {
         let data = envelope.data.unwrap_or(whole).get();
         // Some frames (`@bookTicker`) carry no event type at all: they hold no price that was paid.
         match serde_json::from_str::<Kind<'_>>(data)?.event {
-            Some("trade" | "aggTrade") => self.trade(&serde_json::from_str(data)?, received_at).map(Frame::Tick),
+            Some("trade" | "aggTrade") => {
+                self.trade(&serde_json::from_str(data)?, received_at).map(Frame::Tick)
+            }
             Some("24hrMiniTicker") => self.mini_ticker(&serde_json::from_str(data)?).map(|()| Frame::Nothing),
             Some("kline") => self.kline(&serde_json::from_str(data)?),
             _ => Ok(Frame::Nothing),
@@ -247,7 +250,13 @@ impl Session {
         if !is_closed || interval != Interval::Minute.as_str() {
             return Ok(Frame::Nothing);
         }
-        let candle = bar(self.source, Symbol::parse(frame.symbol)?, open_time, [open, high, low, close, volume], trades)?;
+        let candle = bar(
+            self.source,
+            Symbol::parse(frame.symbol)?,
+            open_time,
+            [open, high, low, close, volume],
+            trades,
+        )?;
         Ok(Frame::Candle(candle))
     }
 }

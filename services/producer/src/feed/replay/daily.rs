@@ -21,7 +21,8 @@ const COLUMNS: [&str; 6] = ["Date", "Open", "High", "Low", "Close", "Volume"];
 impl Bars {
     pub(super) fn new(path: &Path, header: &[String]) -> Result<Self, String> {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let symbol = Symbol::parse(stem).map_err(|error| format!("the file must be named for its symbol: {error}"))?;
+        let symbol =
+            Symbol::parse(stem).map_err(|error| format!("the file must be named for its symbol: {error}"))?;
         let mut columns = [0; 6];
         for (place, name) in columns.iter_mut().zip(COLUMNS) {
             let found = header.iter().position(|column| column == name);
@@ -36,19 +37,25 @@ impl Bars {
     pub(super) fn ticks(&mut self, cells: &[String]) -> Result<Vec<Tick>, String> {
         let cell = |column: usize| {
             let place = self.columns.get(column).copied().unwrap_or(usize::MAX);
-            cells.get(place).map(String::as_str).ok_or_else(|| format!("{} is missing", COLUMNS.get(column).unwrap_or(&"")))
+            cells
+                .get(place)
+                .map(String::as_str)
+                .ok_or_else(|| format!("{} is missing", COLUMNS.get(column).unwrap_or(&"")))
         };
         let number = |column: usize| {
-            parse_decimal(cell(column)?).map_err(|error| format!("{} {error}", COLUMNS.get(column).unwrap_or(&"")))
+            parse_decimal(cell(column)?)
+                .map_err(|error| format!("{} {error}", COLUMNS.get(column).unwrap_or(&"")))
         };
         let date: NaiveDate = cell(0)?.parse().map_err(|error| format!("Date: {error}"))?;
         let (open, high, low, close, volume) = (number(1)?, number(2)?, number(3)?, number(4)?, number(5)?);
         if low > open.min(close) || high < open.max(close) {
             return Err(format!("Low {low} and High {high} do not enclose Open {open} and Close {close}"));
         }
-        let hours = session(self.symbol.asset_class(), date).ok_or_else(|| format!("{date} is no trading day"))?;
+        let hours =
+            session(self.symbol.asset_class(), date).ok_or_else(|| format!("{date} is no trading day"))?;
         let third = (hours.close - hours.open) / 3;
-        let times = [hours.open, hours.open + third, hours.open + third * 2, hours.close - TimeDelta::seconds(1)];
+        let times =
+            [hours.open, hours.open + third, hours.open + third * 2, hours.close - TimeDelta::seconds(1)];
         let prices = if close >= open { [open, low, high, close] } else { [open, high, low, close] };
         let before = decimal_to_f64(self.previous_close.unwrap_or(open));
         let (mut ticks, mut so_far) = (Vec::new(), (open, open));

@@ -45,7 +45,9 @@ impl Item {
     fn recorded_at(&self) -> DateTime<Utc> {
         match self {
             Self::Tick(tick) => tick.received_at,
-            Self::Candle(candle) => candle.time.checked_add_signed(candle.interval.duration()).unwrap_or(candle.time),
+            Self::Candle(candle) => {
+                candle.time.checked_add_signed(candle.interval.duration()).unwrap_or(candle.time)
+            }
         }
     }
 }
@@ -78,7 +80,10 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { files, lines, ticks, candles, bad_lines } = self;
-        write!(f, "{ticks} ticks and {candles} bars from {lines} lines of {files} file(s), {bad_lines} bad line(s)")
+        write!(
+            f,
+            "{ticks} ticks and {candles} bars from {lines} lines of {files} file(s), {bad_lines} bad line(s)"
+        )
     }
 }
 

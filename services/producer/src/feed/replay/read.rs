@@ -50,7 +50,8 @@ pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        let bytes = next_line(&mut reader, &mut line).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes =
+            next_line(&mut reader, &mut line).with_context(|| format!("cannot read {}", path.display()))?;
         if bytes == 0 {
             break;
         }
@@ -93,7 +94,8 @@ fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Ve
     if line.len() as u64 > MAX_LINE_BYTES {
         return Err(bad(format!("longer than {MAX_LINE_BYTES} bytes")));
     }
-    let text = std::str::from_utf8(line).map_err(|error| bad(format!("not UTF-8 (byte {})", error.valid_up_to())))?;
+    let text = std::str::from_utf8(line)
+        .map_err(|error| bad(format!("not UTF-8 (byte {})", error.valid_up_to())))?;
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Ok(Vec::new());
@@ -159,7 +161,9 @@ impl Format {
                 let ticks = session.parse(frame.get().as_bytes(), received_at).map_err(bad)?;
                 Ok(ticks.into_iter().map(Item::Tick).collect())
             }
-            Self::TickLines => Ok(vec![Item::Tick(topics::tick::decode(line.as_bytes(), Utc::now()).map_err(bad)?)]),
+            Self::TickLines => {
+                Ok(vec![Item::Tick(topics::tick::decode(line.as_bytes(), Utc::now()).map_err(bad)?)])
+            }
             Self::TickTable(header) => Ok(vec![Item::Tick(table_row(header, line)?)]),
             Self::DailyBars(bars) => {
                 let ticks = bars.ticks(&cells(line).map_err(bad)?).map_err(bad)?;
@@ -192,7 +196,11 @@ fn table_row(header: &[String], line: &str) -> Result<market::Tick, Refusal> {
     let mut fields = Map::new();
     for (name, cell) in header.iter().zip(cells) {
         let is_text = TEXT_FIELDS.contains(&name.as_str());
-        let value = if is_text { Value::String(cell) } else { serde_json::from_str(&cell).unwrap_or(Value::String(cell)) };
+        let value = if is_text {
+            Value::String(cell)
+        } else {
+            serde_json::from_str(&cell).unwrap_or(Value::String(cell))
+        };
         fields.insert(name.clone(), value);
     }
     let json = serde_json::to_vec(&fields).map_err(bad)?;

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{
-    AssetClass, Candle, CandleOrigin, CandleSource, DayBounds, Interval, Source, Symbol, Tick, TickError, TickFields,
-    day_bounds, decimal_to_f64,
+    AssetClass, Candle, CandleOrigin, CandleSource, DayBounds, Interval, Source, Symbol, Tick, TickError,
+    TickFields, day_bounds, decimal_to_f64,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -27,10 +27,26 @@ const PRICE_RANGE: (f64, f64) = (0.000_01, 10_000_000.0);
 
 /// Where well-known symbols start, in their quote currency.
 const KNOWN: [(&str, f64); 20] = [
-    ("AAPL", 262.0), ("MSFT", 487.0), ("NVDA", 186.0), ("AMZN", 231.0), ("GOOGL", 303.0), ("META", 612.0),
-    ("TSLA", 402.0), ("BRK.B", 498.0), ("JPM", 305.0), ("V", 338.0), ("AMD", 214.0), ("NFLX", 109.0),
-    ("BTC/USDT", 91_250.0), ("ETH/USDT", 3_020.0), ("SOL/USDT", 138.0), ("BNB/USDT", 872.0), ("XRP/USDT", 2.05),
-    ("ADA/USDT", 0.43), ("DOGE/USDT", 0.152), ("BTC/USD", 91_240.0),
+    ("AAPL", 262.0),
+    ("MSFT", 487.0),
+    ("NVDA", 186.0),
+    ("AMZN", 231.0),
+    ("GOOGL", 303.0),
+    ("META", 612.0),
+    ("TSLA", 402.0),
+    ("BRK.B", 498.0),
+    ("JPM", 305.0),
+    ("V", 338.0),
+    ("AMD", 214.0),
+    ("NFLX", 109.0),
+    ("BTC/USDT", 91_250.0),
+    ("ETH/USDT", 3_020.0),
+    ("SOL/USDT", 138.0),
+    ("BNB/USDT", 872.0),
+    ("XRP/USDT", 2.05),
+    ("ADA/USDT", 0.43),
+    ("DOGE/USDT", 0.152),
+    ("BTC/USD", 91_240.0),
 ];
 
 /// The market.
@@ -137,7 +153,8 @@ impl Market {
             prices.push(series.price);
         }
         let series = self.series.get(place)?;
-        let (high, low) = prices.iter().fold((f64::MIN, f64::MAX), |(high, low), p| (high.max(*p), low.min(*p)));
+        let (high, low) =
+            prices.iter().fold((f64::MIN, f64::MAX), |(high, low), p| (high.max(*p), low.min(*p)));
         Some(Candle {
             symbol: series.symbol,
             interval: Interval::Minute,
@@ -203,7 +220,8 @@ impl Series {
         let class = symbol.asset_class();
         let known = KNOWN.iter().find(|(name, _)| *name == symbol.as_str());
         // Drawn even where they are not used, so that one symbol more does not change the others' paths.
-        let (drawn_price, drawn_sigma): (f64, f64) = (random.random_range(20.0..400.0), random.random_range(0.0..1.0));
+        let (drawn_price, drawn_sigma): (f64, f64) =
+            (random.random_range(20.0..400.0), random.random_range(0.0..1.0));
         let price = known.map_or(drawn_price, |(_, price)| *price);
         let (sigma, turnover) = match class {
             AssetClass::Stock => (0.22 + 0.3 * drawn_sigma, 8e9),

@@ -14,8 +14,11 @@ use tokio_util::sync::CancellationToken;
 use self::market::Market;
 use crate::{config::Sessions, publish::Outlet, tails};
 
-/// Ticks are made in bursts, so far apart; at high rates each burst is larger.
+/// Ticks are made in bursts, so far apart: at high rates often, at low ones so seldom that an idle market costs nothing.
 const BURST_INTERVAL_MS: u64 = 5;
+const SLOW_BURST_INTERVAL_MS: u64 = 100;
+/// From so many ticks a second on a rate is high.
+const HIGH_RATE: u32 = 1_000;
 /// Ticks of one burst; what a slow log leaves undone beyond that is not caught up.
 const MAX_BURST: f64 = 20_000.0;
 /// Bars of history, in minutes.
@@ -85,7 +88,8 @@ async fn make_ticks(
     outlet: &Outlet,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut burst = tokio::time::interval(Duration::from_millis(BURST_INTERVAL_MS));
+    let interval_ms = if settings.rate < HIGH_RATE { SLOW_BURST_INTERVAL_MS } else { BURST_INTERVAL_MS };
+    let mut burst = tokio::time::interval(Duration::from_millis(interval_ms));
     burst.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut last = tokio::time::Instant::now();
     let (mut owed, mut place) = (0.0_f64, 0);

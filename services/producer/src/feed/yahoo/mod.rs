@@ -27,7 +27,8 @@ use crate::{
 };
 
 /// Without something like it the endpoint answers 429.
-const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
+const USER_AGENT: &str =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
 /// While the exchange is closed, polls are so many times rarer.
 const CLOSED_FACTOR: u32 = 8;
 /// Between the questions of one round.
@@ -121,7 +122,8 @@ impl Yahoo {
     }
 
     async fn ask(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
-        let answer: parse::Answer = rest::get(&self.client, chart_url(&self.config.yahoo_url, symbol)?).await?;
+        let answer: parse::Answer =
+            rest::get(&self.client, chart_url(&self.config.yahoo_url, symbol)?).await?;
         let parsed = match parse::parse(answer, symbol, self.source, micros(Utc::now())) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(error.to_string())),

@@ -3,7 +3,8 @@
 
 use chrono::{DateTime, Datelike, Utc};
 use market::{
-    Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds, decimal_from_f64,
+    Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds,
+    decimal_from_f64,
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -94,13 +95,26 @@ pub(crate) fn venue_name(symbol: Symbol) -> String {
 }
 
 /// Reads the answer to a question about `symbol`.
-pub(crate) fn parse(answer: Answer, symbol: Symbol, source: Source, received_at: DateTime<Utc>) -> Result<Parsed, ParseError> {
+pub(crate) fn parse(
+    answer: Answer,
+    symbol: Symbol,
+    source: Source,
+    received_at: DateTime<Utc>,
+) -> Result<Parsed, ParseError> {
     if let Some(Refusal { description }) = answer.chart.error {
-        return Err(ParseError::Provider(description.unwrap_or_else(|| "an error without description".to_owned())));
+        return Err(ParseError::Provider(
+            description.unwrap_or_else(|| "an error without description".to_owned()),
+        ));
     }
-    let outcome = answer.chart.result.and_then(|list| list.into_iter().next()).ok_or(ParseError::Missing("chart.result"))?;
+    let outcome = answer
+        .chart
+        .result
+        .and_then(|list| list.into_iter().next())
+        .ok_or(ParseError::Missing("chart.result"))?;
     if Symbol::parse(&outcome.meta.symbol).ok() != Some(symbol) {
-        return Err(ParseError::OtherSymbol(outcome.meta.symbol.chars().take(24).flat_map(char::escape_debug).collect()));
+        return Err(ParseError::OtherSymbol(
+            outcome.meta.symbol.chars().take(24).flat_map(char::escape_debug).collect(),
+        ));
     }
     let feed = CandleSource { feed: source, origin: CandleOrigin::Provider };
     let candles = candles(&outcome, symbol, feed, received_at);
@@ -128,7 +142,12 @@ fn widened(value: f64) -> Option<Decimal> {
     Some(exact.round_sf(7).unwrap_or(exact).normalize())
 }
 
-fn tick(outcome: &Outcome, symbol: Symbol, source: Source, received_at: DateTime<Utc>) -> Result<Tick, ParseError> {
+fn tick(
+    outcome: &Outcome,
+    symbol: Symbol,
+    source: Source,
+    received_at: DateTime<Utc>,
+) -> Result<Tick, ParseError> {
     let meta = &outcome.meta;
     let last = price("regularMarketPrice", meta.regular_market_price)?;
     let timestamp = seconds("regularMarketTime", meta.regular_market_time)?;
@@ -138,14 +157,24 @@ fn tick(outcome: &Outcome, symbol: Symbol, source: Source, received_at: DateTime
         let all = outcome.timestamp.iter().zip(quote.map(values).unwrap_or_default());
         all.filter(|(at, _)| moment(**at).is_some_and(|at| day.holds(at))).filter_map(|(_, value)| *value)
     };
-    let open = of_day(|quote| &quote.open).next().and_then(widened).filter(|open| *open > Decimal::ZERO).unwrap_or(last);
-    let high = meta.regular_market_day_high.or_else(|| of_day(|quote| &quote.high).reduce(f64::max)).and_then(widened);
-    let low = meta.regular_market_day_low.or_else(|| of_day(|quote| &quote.low).reduce(f64::min)).and_then(widened);
+    let open = of_day(|quote| &quote.open)
+        .next()
+        .and_then(widened)
+        .filter(|open| *open > Decimal::ZERO)
+        .unwrap_or(last);
+    let high = meta
+        .regular_market_day_high
+        .or_else(|| of_day(|quote| &quote.high).reduce(f64::max))
+        .and_then(widened);
+    let low =
+        meta.regular_market_day_low.or_else(|| of_day(|quote| &quote.low).reduce(f64::min)).and_then(widened);
     let volume = meta.regular_market_volume.unwrap_or_else(|| of_day(|quote| &quote.volume).sum());
     // The close before the chart is the close before the day only where the chart shows one day.
     let one_day = meta.range.as_deref() == Some("1d");
-    let before = meta.previous_close.or(meta.chart_previous_close.filter(|_| one_day)).filter(|close| *close > 0.0);
-    let change = before.map_or(0.0, |close| (meta.regular_market_price.unwrap_or(close) / close - 1.0) * 100.0);
+    let before =
+        meta.previous_close.or(meta.chart_previous_close.filter(|_| one_day)).filter(|close| *close > 0.0);
+    let change =
+        before.map_or(0.0, |close| (meta.regular_market_price.unwrap_or(close) / close - 1.0) * 100.0);
     Ok(Tick::new(TickFields {
         symbol,
         timestamp,
@@ -172,7 +201,9 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
     };
     let Some(quote) = outcome.indicators.quote.first() else { return Vec::new() };
     let at = |values: &[Option<f64>], place: usize| values.get(place).copied().flatten();
-    let positive = |values: &[Option<f64>], place| at(values, place).and_then(widened).filter(|price| *price > Decimal::ZERO);
+    let positive = |values: &[Option<f64>], place| {
+        at(values, place).and_then(widened).filter(|price| *price > Decimal::ZERO)
+    };
     let bar = |(place, seconds): (usize, &i64)| {
         let moment = moment(*seconds)?;
         let day = day_bounds(symbol.asset_class(), moment);
