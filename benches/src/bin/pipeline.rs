@@ -67,22 +67,17 @@ async fn pipeline(log: &str, store: &str, run_for: Duration) -> anyhow::Result<(
     ]);
     let feed_stops = CancellationToken::new();
     let log = event_log::open(log).await?;
-    let specs = topics::ALL.map(|topic| event_log::TopicSpec {
-        name: topic.name.to_owned(),
-        partitions: topic.partitions,
-        retention: topic.retention,
-    });
-    log.ensure_topics(&specs).await?;
+    service_runtime::create_topics(&*log).await?;
     let runtime = Runtime {
         log,
-        store: live_store::open(store).await?,
         status: Status::new("bench", "bench", Utc::now()),
         shutdown: CancellationToken::new(),
     };
     let feeding = Runtime { shutdown: feed_stops.clone(), ..runtime.clone() };
     let choice = producer::choose(&settings.producer).await?;
     let group = settings.consumer.group.clone();
-    let consuming = tokio::spawn(consumer::run(settings.consumer, runtime.clone()));
+    let consuming =
+        tokio::spawn(consumer::run(settings.consumer, live_store::open(store).await?, runtime.clone()));
     let begun = Instant::now();
     let producing = tokio::spawn(producer::run(settings.producer, choice, feeding));
     tokio::time::sleep(run_for).await;

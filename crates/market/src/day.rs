@@ -8,7 +8,7 @@ use crate::AssetClass;
 
 /// Local time is reckoned between these only: at the ends of the library's range it would leave it.
 const EARLIEST: DateTime<Utc> =
-    DateTime::from_timestamp(-62_135_596_800, 0).expect("0001-01-01T00:00:00Z exists");
+    DateTime::from_timestamp(-62_167_219_200, 0).expect("0000-01-01T00:00:00Z exists");
 const LATEST: DateTime<Utc> =
     DateTime::from_timestamp(253_402_300_799, 0).expect("9999-12-31T23:59:59Z exists");
 
@@ -36,7 +36,7 @@ impl DayBounds {
 }
 
 /// The trading day that holds a moment: the New York date for stocks, the UTC date for crypto; on weekends and holidays
-/// as well, since prices are quoted outside sessions too. Years before 1 and after 9999 count as the nearest of these.
+/// as well, since prices are quoted outside sessions too. Years before 0 and after 9999 count as the nearest of these.
 pub fn day_bounds(class: AssetClass, time: DateTime<Utc>) -> DayBounds {
     let midnight = |date: NaiveDate| match class {
         AssetClass::Crypto => date.and_time(NaiveTime::MIN).and_utc(),

@@ -103,7 +103,7 @@ pub struct TickFields {
     pub seq: u64,
 }
 
-/// A checked tick: positive prices, low not above high, volume not negative, finite change, times in the years 1 to
+/// A checked tick: positive prices, low not above high, volume not negative, finite change, times in the years 0 to
 /// 9999, so that no calculation with them leaves the range of dates.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Tick(TickFields);
@@ -133,8 +133,8 @@ pub enum TickError {
     /// NaN or infinite.
     #[error("change_percent is not a finite number")]
     ChangeNotFinite,
-    /// A time before the year 1 or after 9999.
-    #[error("{field} is not within the years 1 to 9999")]
+    /// A time before the year 0 or after 9999.
+    #[error("{field} is not within the years 0 to 9999")]
     TimeOutOfRange {
         /// The field's wire name.
         field: &'static str,
@@ -168,7 +168,7 @@ impl Tick {
             return Err(TickError::ChangeNotFinite);
         }
         for (field, time) in [("timestamp", fields.timestamp), ("received_at", fields.received_at)] {
-            if !(1..=9999).contains(&time.year()) {
+            if !(0..=9999).contains(&time.year()) {
                 return Err(TickError::TimeOutOfRange { field });
             }
         }

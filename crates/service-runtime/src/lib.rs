@@ -16,7 +16,6 @@ mod telemetry;
 use std::sync::Arc;
 
 use event_log::EventLog;
-use live_store::LiveStore;
 use tokio_util::sync::CancellationToken;
 
 pub use admin::{admin_routes, health_response, metrics_response, ready_response, serve_admin};
@@ -24,7 +23,7 @@ pub use figures::{Figures, Latency, Meter};
 pub use heartbeat::heartbeat;
 pub use settings::{LogSettings, StoreSettings, Watchlist};
 pub use shutdown::cancel_on_signals;
-pub use start::{open, start};
+pub use start::{create_topics, open_log, open_store, start};
 pub use status::{Component, Status};
 pub use tasks::Tasks;
 pub use telemetry::{LogFormat, init_logs, install_metrics};
@@ -34,8 +33,6 @@ pub use telemetry::{LogFormat, init_logs, install_metrics};
 pub struct Runtime {
     /// The event log.
     pub log: Arc<dyn EventLog>,
-    /// The live store.
-    pub store: Arc<dyn LiveStore>,
     /// Health and figures of this process.
     pub status: Arc<Status>,
     /// Cancelled when it is time to drain and leave.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{IsTerminal, stderr},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::Context;
@@ -56,6 +56,9 @@ static REGISTRY: OnceLock<PrometheusHandle> = OnceLock::new();
 /// # Errors
 /// When somebody else has installed a recorder.
 pub fn install_metrics() -> anyhow::Result<&'static PrometheusHandle> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    // Two first calls at once must not both install.
+    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = REGISTRY.get() {
         return Ok(handle);
     }

@@ -31,8 +31,8 @@ pub enum CandleDecodeError {
     /// Below zero.
     #[error("volume must not be negative")]
     NegativeVolume,
-    /// Before the year 1 or after 9999.
-    #[error("time is not within the years 1 to 9999")]
+    /// Before the year 0 or after 9999.
+    #[error("time is not within the years 0 to 9999")]
     TimeOutOfRange,
 }
 
@@ -101,7 +101,7 @@ pub fn decode(payload: &[u8]) -> Result<Candle, CandleDecodeError> {
     if volume < Decimal::ZERO {
         return Err(CandleDecodeError::NegativeVolume);
     }
-    if !(1..=9999).contains(&time.year()) {
+    if !(0..=9999).contains(&time.year()) {
         return Err(CandleDecodeError::TimeOutOfRange);
     }
     Ok(Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final })

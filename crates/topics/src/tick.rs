@@ -271,7 +271,7 @@ fn time(field: &'static str, raw: Option<&RawValue>) -> Result<DateTime<Utc>, Ti
     };
     let parsed = parsed.map_err(|_| bad())?;
     // RFC 3339 knows the years 0 to 9999; the other notation would let anything pass.
-    let is_known = (1..=9999).contains(&parsed.year());
+    let is_known = (0..=9999).contains(&parsed.year());
     DateTime::from_timestamp_micros(parsed.timestamp_micros()).filter(|_| is_known).ok_or_else(bad)
 }
 

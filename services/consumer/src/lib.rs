@@ -13,7 +13,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
+use live_store::LiveStore;
 use service_runtime::{Runtime, Tasks};
+use tokio_util::sync::CancellationToken;
 
 use crate::{batcher::Batcher, intake::Intake, metrics::Metrics, writer::Writer};
 
@@ -30,12 +32,12 @@ pub const TOPICS: [&str; 3] =
 ///
 /// # Errors
 /// A log or a store that fails for good.
-pub async fn run(config: ConsumerConfig, runtime: Runtime) -> anyhow::Result<()> {
+pub async fn run(config: ConsumerConfig, store: Arc<dyn LiveStore>, runtime: Runtime) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(&runtime.status));
     let health = runtime.status.component("consumer");
     let batcher =
         Batcher::new(config.batch_max_messages as usize, Duration::from_millis(config.batch_max_age_ms));
-    let writer = Writer::new(&runtime, Arc::clone(&metrics))?;
+    let writer = Writer::new(&runtime, Arc::clone(&store), Arc::clone(&metrics))?;
     let subscription = runtime
         .log
         .subscribe(&config.group, &TOPICS)
@@ -45,20 +47,24 @@ pub async fn run(config: ConsumerConfig, runtime: Runtime) -> anyhow::Result<()>
 
     let mut tasks = Tasks::new(runtime.shutdown.clone());
     tasks.spawn("consumer intake", intake.run(runtime.shutdown.clone()));
-    tasks.spawn("consumer pruning", prune(runtime, config.retention_days));
+    tasks.spawn("consumer pruning", prune(store, runtime.shutdown, config.retention_days));
     tasks.join().await
 }
 
 /// Removes what is older than the retention, now and every hour. A failure is said and tried again an hour later.
-async fn prune(runtime: Runtime, retention_days: u32) -> anyhow::Result<()> {
+async fn prune(
+    store: Arc<dyn LiveStore>,
+    shutdown: CancellationToken,
+    retention_days: u32,
+) -> anyhow::Result<()> {
     let mut due = tokio::time::interval(Duration::from_secs(PRUNE_INTERVAL_SECONDS));
     loop {
         tokio::select! {
-            () = runtime.shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => return Ok(()),
             _ = due.tick() => {}
         }
         let before = Utc::now() - TimeDelta::days(i64::from(retention_days));
-        match runtime.store.prune(before).await {
+        match store.prune(before).await {
             Ok(pruned) if pruned.ticks + pruned.candles > 0 => {
                 tracing::info!(ticks = pruned.ticks, candles = pruned.candles, retention_days, "pruned");
             }

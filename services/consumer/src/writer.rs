@@ -46,9 +46,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(runtime: &Runtime, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        runtime: &Runtime,
+        store: Arc<dyn LiveStore>,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            store: Arc::clone(&runtime.store),
+            store,
             publisher: runtime.log.publisher().context("cannot publish candles")?,
             partitions: BTreeMap::new(),
             checkpointed: tokio::time::Instant::now(),

@@ -98,7 +98,7 @@ async fn automatic(config: &ProducerConfig) -> Choice {
         match answer {
             Some(Ok(())) => feeds.push(FeedPlan { provider, symbols }),
             Some(Err(reason)) => {
-                notes.push(format!("{provider} does not answer ({reason}): {}", listed(&symbols)))
+                notes.push(format!("{provider} does not answer ({reason}): {}", listed(&symbols)));
             }
             None => {}
         }

@@ -20,11 +20,11 @@ const STUCK_SECONDS: u64 = 120;
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     let path = args.places.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
     let data = DataDir::open(&path, Prices::Real, "replaying")?;
-    let runtime = open_runtime("tapedeck-replay", &args.places, &data).await?;
+    let (runtime, store) = open_runtime("tapedeck-replay", &args.places, &data).await?;
 
     let group = args.consumer.group.clone();
     let mut tasks = Tasks::new(runtime.shutdown.clone());
-    tasks.spawn("consumer", consumer::run(args.consumer, runtime.clone()));
+    tasks.spawn("consumer", consumer::run(args.consumer, store, runtime.clone()));
     let (report, reported) = tokio::sync::oneshot::channel();
     let player = runtime.clone();
     tasks.spawn("replay", async move {

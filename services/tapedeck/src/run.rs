@@ -1,11 +1,16 @@
 //! `tapedeck run`: every service in one process.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, bail};
+use live_store::LiveStore;
 use market::Symbol;
-use producer::{Choice, Provider};
+use producer::{Choice, Provider, ProviderChoice};
 use service_runtime::{Runtime, Tasks, heartbeat};
+use web::WebConfig;
 
 use crate::{
     cli::{DEFAULT_DATA, Places, RunArgs},
@@ -18,13 +23,19 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let address = listener.local_addr().context("cannot tell the address")?;
     let choice = producer::choose(&args.producer).await?;
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
-    let runtime = open_runtime("tapedeck", &args.places, &data).await?;
+    let (runtime, store) = open_runtime("tapedeck", &args.places, &data).await?;
     print!("{}", summary(&choice, &format!("http://{address}"), &data, &args.places));
 
+    let web = WebConfig {
+        watchlist: (args.producer.provider != ProviderChoice::Replay)
+            .then(|| args.producer.watchlist.clone()),
+        consumer_group: args.consumer.group.clone(),
+        ..args.web
+    };
     let mut tasks = Tasks::new(runtime.shutdown.clone());
     tasks.spawn("heartbeat", heartbeat(runtime.clone()));
-    tasks.spawn("web", web::run(args.web, listener, runtime.clone()));
-    tasks.spawn("consumer", consumer::run(args.consumer, runtime.clone()));
+    tasks.spawn("web", web::run(web, listener, Arc::clone(&store), runtime.clone()));
+    tasks.spawn("consumer", consumer::run(args.consumer, store, runtime.clone()));
     tasks.spawn("producer", producer::run(args.producer, choice, runtime));
     tasks.join().await?;
     println!("stopped; everything is stored in {}", data.path().display());
@@ -32,10 +43,15 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 /// Opens the log and the store that the flags name, or the embedded ones of the data folder.
-pub(crate) async fn open_runtime(service: &str, places: &Places, data: &DataDir) -> anyhow::Result<Runtime> {
+pub(crate) async fn open_runtime(
+    service: &str,
+    places: &Places,
+    data: &DataDir,
+) -> anyhow::Result<(Runtime, Arc<dyn LiveStore>)> {
     let log = places.log.clone().unwrap_or_else(|| data.log_url());
     let store = places.store.clone().unwrap_or_else(|| data.store_url());
-    service_runtime::open(service, &log, &store).await
+    let runtime = service_runtime::open_log(service, &log).await?;
+    Ok((runtime, service_runtime::open_store(&store).await?))
 }
 
 /// The folder that the flags name. Simulated prices that nobody asked for by name go to a folder inside it, and so

@@ -23,6 +23,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::Utc;
+use live_store::LiveStore;
 use service_runtime::{Runtime, Tasks};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
@@ -65,21 +66,26 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// A log or a store that fails for good.
-pub async fn run(config: WebConfig, listener: TcpListener, runtime: Runtime) -> anyhow::Result<()> {
+pub async fn run(
+    config: WebConfig,
+    listener: TcpListener,
+    store: Arc<dyn LiveStore>,
+    runtime: Runtime,
+) -> anyhow::Result<()> {
     let metrics = Metrics::new(&runtime.status);
     let watched = config.watchlist.as_ref().map_or(&[][..], |watchlist| watchlist.symbols());
     let boot = format!("{:x}", Utc::now().timestamp_micros());
     let live = Arc::new(Live::new(boot, Picture::new(watched), Pipeline::default()));
 
     let reader = Reader::join(Arc::clone(&live), &runtime, Arc::clone(&metrics.unreadable)).await?;
-    let app = App::new(Arc::clone(&live), metrics, runtime.clone());
+    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone());
     let mut tasks = Tasks::new(runtime.shutdown.clone());
     // The live topics first, then the store: what lies between is seen twice rather than never.
     tasks.spawn("web live prices", reader.run(runtime.clone()));
-    seed::first(&live, &*runtime.store, Utc::now()).await.context("the live store cannot be read")?;
+    seed::first(&live, &*store, Utc::now()).await.context("the live store cannot be read")?;
     tasks.spawn("web pages", serve(listener, app, runtime.shutdown.clone()));
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
-    tasks.spawn("web history", seed::again(Arc::clone(&live), runtime.clone()));
+    tasks.spawn("web history", seed::again(Arc::clone(&live), store, runtime.shutdown.clone()));
     tasks.spawn("web pipeline", pipeline::watch(live, runtime, config.consumer_group));
     tasks.join().await
 }

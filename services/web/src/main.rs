@@ -1,16 +1,17 @@
 //! The pages as a process of their own.
 
 use clap::Parser;
-use service_runtime::{Tasks, heartbeat, start};
+use service_runtime::{Tasks, heartbeat, open_store, start};
 use web::{WebArgs, bind, run};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = WebArgs::parse();
     let listener = bind(args.web.listen).await?;
-    let runtime = start("web", args.log_format, &args.log, &args.store).await?;
+    let runtime = start("web", args.log_format, &args.log.log_url).await?;
+    let store = open_store(&args.store.store_url).await?;
     let mut tasks = Tasks::new(runtime.shutdown.clone());
     tasks.spawn("heartbeat", heartbeat(runtime.clone()));
-    tasks.spawn("web", run(args.into_config(), listener, runtime));
+    tasks.spawn("web", run(args.into_config(), listener, store, runtime));
     tasks.join().await
 }

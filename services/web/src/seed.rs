@@ -7,7 +7,7 @@ use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{CandleQuery, LiveStore, LiveStoreError, TickQuery, best_candles};
 use market::{Interval, Symbol};
-use service_runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 use crate::{live::Live, params::far_future};
 
@@ -72,16 +72,20 @@ async fn day(live: &Live, store: &dyn LiveStore, symbol: Symbol) -> Result<(), L
 }
 
 /// Repeats until the shutdown.
-pub(crate) async fn again(live: Arc<Live>, runtime: Runtime) -> anyhow::Result<()> {
+pub(crate) async fn again(
+    live: Arc<Live>,
+    store: Arc<dyn LiveStore>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let mut waits = EARLY_SECONDS.into_iter();
     loop {
         let mut wait = Duration::from_secs(waits.next().unwrap_or(REPEAT_SECONDS));
         loop {
             tokio::select! {
-                () = runtime.shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => return Ok(()),
                 () = tokio::time::sleep(wait) => {}
             }
-            match days(&live, &*runtime.store).await {
+            match days(&live, &*store).await {
                 Ok(()) => break,
                 Err(error) if error.is_transient() => {
                     tracing::warn!(%error, "the day's bars were not read; tried again");

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use event_log::{Event, EventLogError, NewRecord, StartAt, TopicPartition, TopicSpec, open, open_for_reading};
+use event_log::{
+    Event, EventLogError, NewRecord, StartAt, TopicPartition, TopicSpec, open, open_for_reading,
+};
 
 fn record(text: &str) -> NewRecord {
     let payload = Bytes::copy_from_slice(text.as_bytes());
@@ -36,7 +38,9 @@ async fn a_log_in_use_can_be_looked_into_but_not_written() {
         match member.next(10, Duration::from_secs(30)).await.unwrap() {
             Event::Assigned(partitions) => member.seek(&partitions[0], StartAt::Beginning).await.unwrap(),
             Event::Revoked(_) => {}
-            Event::Messages(messages) => handles.extend(messages.into_iter().filter_map(|message| message.handle)),
+            Event::Messages(messages) => {
+                handles.extend(messages.into_iter().filter_map(|message| message.handle));
+            }
         }
     }
     handles.truncate(2);

@@ -103,7 +103,7 @@ fn bars_that_contradict_themselves_are_refused() {
         ("\"close\":91288.0,", "", "missing field `close`"),
         ("\"open\":91250.17", "\"open\":1e999", "finite"),
         ("\"open\":91250.17", "\"open\":\"91250.17\"", "not a number"),
-        ("\"2026-", "\"-200000-", "years 1 to 9999"),
+        ("\"2026-", "\"-200000-", "years 0 to 9999"),
         ("BTC/USDT", "$", "neither a stock"),
         ("binance/ticks", "Binance", "no source name"),
     ] {

@@ -34,12 +34,7 @@ impl Pipeline {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = event_log::open(&url(&folder, "log.db")).await.unwrap();
-        let specs = topics::ALL.map(|topic| event_log::TopicSpec {
-            name: topic.name.to_owned(),
-            partitions: topic.partitions,
-            retention: topic.retention,
-        });
-        log.ensure_topics(&specs).await.unwrap();
+        service_runtime::create_topics(&*log).await.unwrap();
         let store = live_store::open(&url(&folder, "store.db")).await.unwrap();
         Self { folder, log, store, running: None }
     }
@@ -53,12 +48,12 @@ impl Pipeline {
         let shutdown = CancellationToken::new();
         let runtime = Runtime {
             log: Arc::clone(&self.log),
-            store: Arc::clone(&self.store),
             status: Status::new("consumer", "test", Utc::now()),
             shutdown: shutdown.clone(),
         };
         let config = Args::parse_from(["consumer"]).config;
-        self.running = Some((shutdown, tokio::spawn(consumer::run(config, runtime))));
+        self.running =
+            Some((shutdown, tokio::spawn(consumer::run(config, Arc::clone(&self.store), runtime))));
     }
 
     /// As Ctrl-C does.

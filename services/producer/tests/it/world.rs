@@ -5,7 +5,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
 use event_log::{EventLog, TopicPartition};
-use live_store::LiveStore;
 use market::{Candle, Tick};
 use producer::{Choice, ProducerConfig};
 use service_runtime::{Runtime, Status};
@@ -31,7 +30,6 @@ pub(crate) fn config(args: &[&str]) -> ProducerConfig {
 pub(crate) struct World {
     folder: TempDir,
     pub(crate) log: Arc<dyn EventLog>,
-    store: Arc<dyn LiveStore>,
     running: Option<Running>,
 }
 
@@ -45,20 +43,13 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let url = |file: &str| format!("sqlite:{}", folder.path().join(file).display());
         let log = event_log::open(&url("log.db")).await.unwrap();
-        let specs = topics::ALL.map(|topic| event_log::TopicSpec {
-            name: topic.name.to_owned(),
-            partitions: topic.partitions,
-            retention: topic.retention,
-        });
-        log.ensure_topics(&specs).await.unwrap();
-        let store = live_store::open(&url("store.db")).await.unwrap();
-        Self { folder, log, store, running: None }
+        service_runtime::create_topics(&*log).await.unwrap();
+        Self { folder, log, running: None }
     }
 
     pub(crate) fn runtime(&self) -> Runtime {
         Runtime {
             log: Arc::clone(&self.log),
-            store: Arc::clone(&self.store),
             status: Status::new("producer", "test", Utc::now()),
             shutdown: CancellationToken::new(),
         }

@@ -15,6 +15,7 @@ use axum::{
     middleware,
     routing::{get, post},
 };
+use live_store::LiveStore;
 use service_runtime::{Runtime, admin_routes};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
@@ -39,15 +40,21 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 pub(crate) struct App {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
+    store: Arc<dyn LiveStore>,
     runtime: Runtime,
     bundle: Arc<assets::Bundle>,
     latency_budget: Arc<v1::LatencyBudget>,
 }
 
 impl App {
-    pub(crate) fn new(live: Arc<Live>, metrics: Arc<Metrics>, runtime: Runtime) -> Self {
+    pub(crate) fn new(
+        live: Arc<Live>,
+        metrics: Arc<Metrics>,
+        store: Arc<dyn LiveStore>,
+        runtime: Runtime,
+    ) -> Self {
         let bundle = Arc::new(assets::Bundle::read());
-        Self { live, metrics, runtime, bundle, latency_budget: Arc::default() }
+        Self { live, metrics, store, runtime, bundle, latency_budget: Arc::default() }
     }
 }
 

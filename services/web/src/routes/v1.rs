@@ -153,7 +153,7 @@ pub(crate) async fn ticks(State(app): State<App>, params: Params) -> Result<Json
     let (from, to) = params.range()?;
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let cursor = params.get("cursor").map(str::to_owned);
-    let page = app.runtime.store.ticks(&TickQuery { symbol, from, to, limit, cursor }).await?;
+    let page = app.store.ticks(&TickQuery { symbol, from, to, limit, cursor }).await?;
     Ok(Json(Ticks { ticks: page.ticks.iter().map(TickRow::from).collect(), next_cursor: page.next_cursor }))
 }
 
@@ -177,7 +177,7 @@ pub(crate) async fn candles(State(app): State<App>, params: Params) -> Result<Js
 
 /// The bars of the store, and behind them the bar in progress; the newest `limit` of the range.
 pub(super) async fn bars(app: &App, query: &CandleQuery) -> Result<Vec<Candle>, Problem> {
-    let mut bars = best_candles(&*app.runtime.store, query, Utc::now()).await?;
+    let mut bars = best_candles(&*app.store, query, Utc::now()).await?;
     if let Some(open) = bar_in_progress(app, query.symbol, query.interval).await?
         && (query.from..query.to).contains(&open.time)
     {
@@ -208,7 +208,7 @@ async fn bar_in_progress(app: &App, symbol: Symbol, interval: Interval) -> Resul
         to: minute.time,
         limit: MINUTES_OF_A_DAY,
     };
-    let mut minutes = best_candles(&*app.runtime.store, &query, Utc::now()).await?;
+    let mut minutes = best_candles(&*app.store, &query, Utc::now()).await?;
     minutes.push(minute);
     Ok(rollup(&minutes, interval, Utc::now()).pop())
 }

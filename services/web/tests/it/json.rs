@@ -52,15 +52,15 @@ async fn a_quote_says_all_that_is_known_of_a_price() {
 #[tokio::test]
 async fn symbols_are_listed_from_the_watch_list_and_from_the_store() {
     let dir = TempDir::new().expect("a folder");
-    let runtime = empty_runtime(&dir).await;
+    let (runtime, store) = empty_runtime(&dir).await;
     let stored = StoredTick {
         tick: tick("ETH/USDT", "3000.5", noon(), 1),
         processed_at: noon(),
         partition: 0,
         offset: 0,
     };
-    runtime.store.write_ticks(&[stored]).await.expect("stored");
-    let suite = Suite::over(runtime, dir, Some("AAPL,ETH/USDT")).await;
+    store.write_ticks(&[stored]).await.expect("stored");
+    let suite = Suite::over((runtime, store), dir, Some("AAPL,ETH/USDT")).await;
 
     let answer = suite.json("/v1/symbols").await;
     let names: Vec<&Value> =
@@ -79,7 +79,7 @@ async fn symbols_are_listed_from_the_watch_list_and_from_the_store() {
 #[tokio::test]
 async fn walking_the_pages_of_ticks_meets_every_tick_once_and_in_order() {
     let dir = TempDir::new().expect("a folder");
-    let runtime = empty_runtime(&dir).await;
+    let (runtime, store) = empty_runtime(&dir).await;
     let stored: Vec<StoredTick> = (0..250)
         .map(|n| StoredTick {
             tick: tick("AAPL", "101", noon() + TimeDelta::milliseconds(n / 3), n as u64),
@@ -88,8 +88,8 @@ async fn walking_the_pages_of_ticks_meets_every_tick_once_and_in_order() {
             offset: n as u64,
         })
         .collect();
-    runtime.store.write_ticks(&stored).await.expect("stored");
-    let suite = Suite::over(runtime, dir, None).await;
+    store.write_ticks(&stored).await.expect("stored");
+    let suite = Suite::over((runtime, store), dir, None).await;
 
     let (mut walked, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -122,10 +122,10 @@ async fn walking_the_pages_of_ticks_meets_every_tick_once_and_in_order() {
 #[tokio::test]
 async fn candles_end_with_the_bar_in_progress() {
     let dir = TempDir::new().expect("a folder");
-    let runtime = empty_runtime(&dir).await;
+    let (runtime, store) = empty_runtime(&dir).await;
     let bars: Vec<_> = (1..=10).rev().map(|ago| bar("BTC/USDT", ago, "100")).collect();
-    runtime.store.write_progress(&bars, &[]).await.expect("stored");
-    let suite = Suite::over(runtime, dir, None).await;
+    store.write_progress(&bars, &[]).await.expect("stored");
+    let suite = Suite::over((runtime, store), dir, None).await;
     let now = Utc::now();
     suite
         .publish(&[

@@ -25,9 +25,9 @@ async fn the_board_can_be_read_without_javascript() {
 #[tokio::test]
 async fn the_page_of_a_symbol_has_its_figures_and_a_table_of_bars() {
     let dir = TempDir::new().expect("a folder");
-    let runtime = empty_runtime(&dir).await;
-    runtime.store.write_progress(&[bar("BTC/USDT", 1, "59999.5")], &[]).await.expect("stored");
-    let suite = Suite::over(runtime, dir, None).await;
+    let (runtime, store) = empty_runtime(&dir).await;
+    store.write_progress(&[bar("BTC/USDT", 1, "59999.5")], &[]).await.expect("stored");
+    let suite = Suite::over((runtime, store), dir, None).await;
     suite.publish(&[tick("BTC/USDT", "60000.25", Utc::now(), 1)]).await;
     let page = suite.text("/symbols/BTC/USDT?interval=1m").await;
     for part in ["<b>BTC</b>", "60,000.25", "59,999.50", "in progress", "Open around the clock", "<noscript>"]

@@ -1,11 +1,15 @@
 //! A running service on a log and a store of its own.
 
-use std::{sync::Once, time::Duration};
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{NewRecord, TopicSpec};
+use event_log::NewRecord;
 use futures_util::{Stream, StreamExt};
+use live_store::LiveStore;
 use market::{Candle, CandleSource, Interval, Source, Symbol, Tick, TickFields, parse_decimal};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
@@ -29,32 +33,30 @@ pub(crate) struct Suite {
 /// The registry belongs to the process, which all tests share.
 static METRICS: Once = Once::new();
 
+/// What a service runs on.
+type Parts = (Runtime, Arc<dyn LiveStore>);
+
 /// A log and a store with nothing in them.
-pub(crate) async fn empty_runtime(dir: &TempDir) -> Runtime {
+pub(crate) async fn empty_runtime(dir: &TempDir) -> Parts {
     METRICS.call_once(|| {
         service_runtime::install_metrics().expect("a registry");
     });
     let url = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
     let log = event_log::open(&url("log.db")).await.expect("a log");
-    let topics = topics::ALL.map(|topic| TopicSpec {
-        name: topic.name.to_owned(),
-        partitions: topic.partitions,
-        retention: topic.retention,
-    });
-    log.ensure_topics(&topics).await.expect("topics");
+    service_runtime::create_topics(&*log).await.expect("topics");
     let store = live_store::open(&url("store.db")).await.expect("a store");
     let status = Status::new("web", "web-test", Utc::now());
-    Runtime { log, store, status, shutdown: CancellationToken::new() }
+    (Runtime { log, status, shutdown: CancellationToken::new() }, store)
 }
 
 impl Suite {
     pub(crate) async fn start() -> Self {
         let dir = TempDir::new().expect("a folder");
-        let runtime = empty_runtime(&dir).await;
-        Self::over(runtime, dir, None).await
+        let parts = empty_runtime(&dir).await;
+        Self::over(parts, dir, None).await
     }
 
-    pub(crate) async fn over(runtime: Runtime, dir: TempDir, watchlist: Option<&str>) -> Self {
+    pub(crate) async fn over((runtime, store): Parts, dir: TempDir, watchlist: Option<&str>) -> Self {
         // The client is built for TLS although nothing here uses it; a second call finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
@@ -64,7 +66,7 @@ impl Suite {
             watchlist: watchlist.map(|list| list.parse().expect("a watch list")),
             consumer_group: "stock-consumer-group".to_owned(),
         };
-        let service = tokio::spawn(web::run(config, listener, runtime.clone()));
+        let service = tokio::spawn(web::run(config, listener, store, runtime.clone()));
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         let suite = Self { runtime, address: listen.to_string(), http, service, _dir: dir };
         suite.until(async || suite.service.is_finished() || suite.is_ready().await).await;
