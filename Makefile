@@ -61,7 +61,7 @@ $(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package.json $(BROWSER)/p
 	npm --prefix $(BROWSER) ci --no-audit --no-fund
 	@touch $@
 
-bench: ## The benchmarks; see benches/README.md for single ones.
+bench: ui ## The benchmarks; see benches/README.md for single ones.
 	benches/run.sh
 
 clean: ## Remove what was built.

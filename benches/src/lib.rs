@@ -1,10 +1,10 @@
 //! What the benchmarks share: the messages they send, and how a comparison is printed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::NewRecord;
+use event_log::{EventLog, NewRecord};
 use market::{Source, Symbol, Tick, TickFields, parse_decimal};
 
 /// How many symbols the messages are spread over.
@@ -68,4 +68,22 @@ pub fn rate(count: u64, took: Duration) -> f64 {
 /// One line: ours, the limit or peer of the same run, and the ratio.
 pub fn print_ratio(what: &str, ours: f64, limit_name: &str, limit: f64) {
     println!("{what:<34} {ours:>12.0} /s   {limit_name:<40} {limit:>12.0} /s   {:>6.2}", ours / limit);
+}
+
+/// Publishes batches and waits until all are durable; records a second.
+///
+/// # Errors
+/// A log that refuses.
+pub async fn publish(log: &dyn EventLog, topic: &str, batches: Vec<Vec<NewRecord>>) -> anyhow::Result<f64> {
+    let publisher = log.publisher()?;
+    let messages = batches.iter().map(Vec::len).sum::<usize>() as u64;
+    let begun = Instant::now();
+    let mut receipts = Vec::with_capacity(batches.len());
+    for batch in batches {
+        receipts.push(publisher.send(topic, batch).await?);
+    }
+    for receipt in receipts {
+        receipt.durable().await?;
+    }
+    Ok(rate(messages, begun.elapsed()))
 }

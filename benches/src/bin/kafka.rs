@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use benches::{batches, print_ratio, rate};
+use benches::{batches, print_ratio, publish, rate};
 use chrono::Utc;
 use clap::Parser;
 use event_log::{Event, EventLog, NewRecord, StartAt, TopicSpec};
@@ -42,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
         }
         let records = batches(args.messages, 500)?;
         let bare_in = produce_bare(brokers, &bare, &records)?;
-        let ours_in = produce(&*log, &ours, records, args.messages).await?;
+        let ours_in = publish(&*log, &ours, records).await?;
         print_ratio("producing", ours_in, "bare librdkafka", bare_in);
         produced.push(ours_in / bare_in);
         let bare_out = drain_bare(brokers, &bare, args.messages)?;
@@ -57,24 +57,6 @@ async fn main() -> anyhow::Result<()> {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-async fn produce(
-    log: &dyn EventLog,
-    topic: &str,
-    records: Vec<Vec<NewRecord>>,
-    messages: u64,
-) -> anyhow::Result<f64> {
-    let publisher = log.publisher()?;
-    let begun = Instant::now();
-    let mut receipts = Vec::with_capacity(records.len());
-    for batch in records {
-        receipts.push(publisher.send(topic, batch).await?);
-    }
-    for receipt in receipts {
-        receipt.durable().await?;
-    }
-    Ok(rate(messages, begun.elapsed()))
 }
 
 fn produce_bare(brokers: &str, topic: &str, records: &[Vec<NewRecord>]) -> anyhow::Result<f64> {

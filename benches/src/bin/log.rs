@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use benches::{batches, print_ratio, rate};
+use benches::{batches, print_ratio, publish, rate};
 use clap::Parser;
 use event_log::{Event, EventLog, NewRecord, StartAt, TopicSpec};
 
@@ -39,7 +39,7 @@ async fn main() -> anyhow::Result<()> {
     let log = event_log::open(&format!("sqlite:{}", dir.path().join("log.db").display())).await?;
     let spec = TopicSpec { name: TOPIC.into(), partitions: 3, retention: Duration::from_hours(24) };
     log.ensure_topics(&[spec]).await?;
-    let published = publish(&*log, records, args.messages).await?;
+    let published = publish(&*log, TOPIC, records).await?;
     print_ratio("embedded log, in", published, "plain file, fdatasync every 10 batches", write_limit);
     let drained = drain(&*log, args.messages).await?;
     print_ratio("embedded log, out", drained, "plain file read, one copy each", read_limit);
@@ -65,19 +65,6 @@ fn plain_file(records: &[Vec<NewRecord>], dir: &Path, messages: u64) -> anyhow::
     let copies: Vec<Vec<u8>> = all.chunks(size).map(<[u8]>::to_vec).collect();
     let read = rate(copies.len() as u64, begun.elapsed());
     Ok((written, read))
-}
-
-async fn publish(log: &dyn EventLog, records: Vec<Vec<NewRecord>>, messages: u64) -> anyhow::Result<f64> {
-    let publisher = log.publisher()?;
-    let begun = Instant::now();
-    let mut receipts = Vec::with_capacity(records.len());
-    for batch in records {
-        receipts.push(publisher.send(TOPIC, batch).await?);
-    }
-    for receipt in receipts {
-        receipt.durable().await?;
-    }
-    Ok(rate(messages, begun.elapsed()))
 }
 
 async fn drain(log: &dyn EventLog, messages: u64) -> anyhow::Result<f64> {

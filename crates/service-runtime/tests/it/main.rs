@@ -14,7 +14,7 @@ use topics::status::ComponentState;
 fn a_watch_list_keeps_its_order_drops_repeats_and_names_what_is_wrong() {
     let list = Watchlist::from_str("MSFT, btcusdt,,AAPL,MSFT").unwrap();
     assert_eq!(
-        list.symbols().iter().map(|symbol| symbol.as_str()).collect::<Vec<_>>(),
+        list.symbols().iter().map(market::Symbol::as_str).collect::<Vec<_>>(),
         ["MSFT", "BTC/USDT", "AAPL"]
     );
     assert!(Watchlist::from_str(" , ").unwrap_err().contains("empty"));

@@ -1,6 +1,6 @@
 use std::{fs, net::TcpListener, path::Path};
 
-use crate::process::{Running, output, stderr};
+use crate::process::{Running, output, output_in_time, stderr};
 
 /// Runs `tapedeck` with arguments that must be refused, and returns what it said.
 fn refused(args: &[&str]) -> String {
@@ -120,4 +120,25 @@ fn questions_without_an_instance_say_how_to_start_one() {
     let folder = tempfile::tempdir().unwrap();
     let said = refused(&["topics", "--data", folder.path().to_str().unwrap()]);
     assert!(said.contains("no event log"), "{said}");
+}
+
+#[test]
+fn a_full_disk_ends_it_with_a_clear_message_and_with_room_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    // The log may not grow past 2 MB, as if the disk ended there.
+    let log = format!("sqlite:{}?max_bytes=2000000", folder.path().join("log.db").display());
+    let market = ["--provider", "simulated", "--watchlist", "AAPL,MSFT"];
+    let small = ["--rate", "20000", "--log", &log];
+    let ended = output_in_time(&run(&data, &[&market[..], &small].concat()));
+    let said = stderr(&ended);
+    assert!(!ended.status.success());
+    assert!(said.contains("no space left on the disk") && said.contains("log.db"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+
+    let roomy = format!("sqlite:{}", folder.path().join("log.db").display());
+    let running = Running::start(&data, &[&market[..], &["--log", &roomy]].concat());
+    let ticks = || running.get("/v1/ticks?symbol=AAPL&limit=1000")["ticks"].as_array().map_or(0, Vec::len);
+    crate::process::wait_until("what was in the log is stored", || ticks() > 100);
+    assert!(running.interrupt().success());
 }

@@ -28,6 +28,30 @@ pub(crate) fn output(args: &[&str]) -> Output {
     tapedeck().args(args).stdin(Stdio::null()).output().unwrap()
 }
 
+/// Runs a command that is to end by itself, and kills it at the deadline.
+pub(crate) fn output_in_time(args: &[&str]) -> Output {
+    let child = tapedeck()
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id().to_string();
+    let (ended, has_ended) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn(move || {
+        let output = child.wait_with_output().unwrap();
+        // Nobody listens any more only after the deadline.
+        let _ = ended.send(());
+        output
+    });
+    if has_ended.recv_timeout(DEADLINE).is_err() {
+        Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+        panic!("{args:?} did not end within {DEADLINE:?}");
+    }
+    waiting.join().unwrap()
+}
+
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::parse::{Frame, KlineRow, Session, Ticker24h};
-use super::rest;
+use super::{micros, rest};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
@@ -190,7 +190,7 @@ impl Binance {
     }
 
     async fn frame(&self, session: &mut Session, bytes: &[u8]) -> Result<(), FeedError> {
-        match session.parse(bytes, Utc::now()) {
+        match session.parse(bytes, micros(Utc::now())) {
             Ok(Frame::Tick(tick)) => {
                 self.health.up(&format!("{} symbols, live", self.symbols.len()));
                 self.outlet.offer(&[tick]).await?;

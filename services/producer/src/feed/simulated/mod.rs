@@ -12,6 +12,7 @@ use service_runtime::Component;
 use tokio_util::sync::CancellationToken;
 
 use self::market::Market;
+use super::micros;
 use crate::{config::Sessions, publish::Outlet, tails};
 
 /// Ticks are made in bursts, so far apart: at high rates often, at low ones so seldom that an idle market costs nothing.
@@ -119,11 +120,6 @@ async fn make_ticks(
             () = shutdown.cancelled() => return Ok(()),
         }
     }
-}
-
-/// Whole microseconds, as times are kept.
-fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
 #[cfg(test)]

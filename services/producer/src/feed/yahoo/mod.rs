@@ -18,7 +18,7 @@ use service_runtime::Component;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::rest;
+use super::{micros, rest};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
@@ -156,10 +156,3 @@ impl Yahoo {
         Tick::new(TickFields { seq: state.last_seq, ..tick.into_fields() }).map(Some)
     }
 }
-
-fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
-}
-
-#[cfg(test)]
-mod tests;
