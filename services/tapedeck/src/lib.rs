@@ -2,6 +2,7 @@
 
 mod cli;
 mod data_dir;
+mod drain;
 mod http;
 mod replay;
 mod run;

@@ -1,21 +1,17 @@
 //! `tapedeck replay FILE...`: recordings through log and consumer into the store, then an exit with 0.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use producer::Report;
-use service_runtime::{Runtime, Tasks};
+use service_runtime::Tasks;
 
 use crate::{
     cli::{DEFAULT_DATA, ReplayArgs},
     data_dir::{DataDir, Prices},
+    drain::wait_until_stored,
     run::open_runtime,
 };
-
-/// Between two looks at how far the consumer has come.
-const POLL_MS: u64 = 50;
-/// A consumer that stores nothing for so long is stuck.
-const STUCK_SECONDS: u64 = 120;
 
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     let path = args.places.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
@@ -51,27 +47,4 @@ fn conclude(report: &Report, data: &DataDir) -> anyhow::Result<()> {
         bail!("no line could be read");
     }
     Ok(())
-}
-
-/// Waits until the consumer has committed everything there is; fails when it makes no headway.
-async fn wait_until_stored(runtime: &Runtime, group: &str) -> anyhow::Result<()> {
-    let mut poll = tokio::time::interval(Duration::from_millis(POLL_MS));
-    let (mut least, mut since) = (u64::MAX, tokio::time::Instant::now());
-    loop {
-        tokio::select! {
-            _ = poll.tick() => {}
-            () = runtime.shutdown.cancelled() => bail!("stopped before everything was stored"),
-        }
-        let lags =
-            runtime.log.lag(group, &consumer::TOPICS).await.context("cannot tell how far the consumer is")?;
-        let lag: u64 = lags.iter().map(|lag| lag.lag).sum();
-        if lag == 0 {
-            return Ok(());
-        }
-        if lag < least {
-            (least, since) = (lag, tokio::time::Instant::now());
-        } else if since.elapsed() > Duration::from_secs(STUCK_SECONDS) {
-            bail!("the consumer has stored nothing for {STUCK_SECONDS} s; {lag} messages wait");
-        }
-    }
 }

@@ -2,20 +2,27 @@
 
 use std::{
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use live_store::LiveStore;
 use market::Symbol;
-use producer::{Choice, Provider, ProviderChoice};
+use producer::{Choice, ProducerConfig, Provider, ProviderChoice};
 use service_runtime::{Runtime, Tasks, heartbeat};
+use tokio_util::sync::CancellationToken;
 use web::WebConfig;
 
 use crate::{
     cli::{DEFAULT_DATA, Places, RunArgs},
     data_dir::{DataDir, Prices},
+    drain::wait_until_stored,
 };
+
+/// How long the consumer may take, after the feeds have stopped, to store what they sent.
+const DRAIN_SECONDS: u64 = 10;
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     // The port first: the likeliest thing to be taken, and nothing has been written yet.
@@ -32,13 +39,45 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         consumer_group: args.consumer.group.clone(),
         ..args.web
     };
+    // Ctrl-C stops the feeds; the rest goes on until it has dealt with what they had sent.
+    let stopping = runtime.shutdown.clone();
+    let runtime = Runtime { shutdown: CancellationToken::new(), ..runtime };
     let mut tasks = Tasks::new(runtime.shutdown.clone());
+    let group = args.consumer.group.clone();
     tasks.spawn("heartbeat", heartbeat(runtime.clone()));
     tasks.spawn("web", web::run(web, listener, Arc::clone(&store), runtime.clone()));
     tasks.spawn("consumer", consumer::run(args.consumer, store, runtime.clone()));
-    tasks.spawn("producer", producer::run(args.producer, choice, runtime));
+    tasks.spawn("producer", feed_then_drain(args.producer, choice, runtime, stopping, group));
     tasks.join().await?;
     println!("stopped; everything is stored in {}", data.path().display());
+    Ok(())
+}
+
+/// Runs the feeds until `stopping`, waits until the consumer has stored what they sent, and then stops the rest.
+async fn feed_then_drain(
+    config: ProducerConfig,
+    choice: Choice,
+    runtime: Runtime,
+    stopping: CancellationToken,
+    group: String,
+) -> anyhow::Result<()> {
+    let feeding = Runtime { shutdown: stopping.clone(), ..runtime.clone() };
+    let mut feeds = pin!(producer::run(config, choice, feeding));
+    tokio::select! {
+        ended = &mut feeds => ended?,
+        // Something else has failed.
+        () = runtime.shutdown.cancelled() => {
+            stopping.cancel();
+            return feeds.await;
+        }
+    }
+    let drained = wait_until_stored(&runtime, &group);
+    if let Ok(drained) = tokio::time::timeout(Duration::from_secs(DRAIN_SECONDS), drained).await {
+        drained?;
+    } else {
+        tracing::warn!("not everything in the log is stored yet; the rest is at the next start");
+    }
+    runtime.shutdown.cancel();
     Ok(())
 }
 

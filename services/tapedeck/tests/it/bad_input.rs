@@ -1,10 +1,12 @@
 use std::{fs, net::TcpListener, path::Path};
 
-use crate::process::{Running, output, output_in_time, stderr};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+
+use crate::process::{Running, output_in_time, stderr};
 
 /// Runs `tapedeck` with arguments that must be refused, and returns what it said.
 fn refused(args: &[&str]) -> String {
-    let ended = output(args);
+    let ended = output_in_time(args);
     assert!(!ended.status.success(), "{args:?} was accepted");
     let said = stderr(&ended);
     assert!(!said.contains("panicked"), "{said}");
@@ -75,18 +77,26 @@ fn data_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
     assert!(running.interrupt().success());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     for file in ["store.db", "log.db"] {
-        // The format number of SQLite's header: bytes 60 to 63, big-endian.
         let path = folder.path().join(file);
-        let mut bytes = fs::read(&path).unwrap();
-        let before = bytes[60..64].to_vec();
-        bytes[60..64].copy_from_slice(&9_999_u32.to_be_bytes());
-        fs::write(&path, &bytes).unwrap();
+        let before = runtime.block_on(exchange_format(&path, 9_999));
         let said = refused(&run(folder.path(), &["--provider", "simulated"]));
         assert!(said.contains(file) && said.contains("newer version"), "{said}");
-        bytes[60..64].copy_from_slice(&before);
-        fs::write(&path, &bytes).unwrap();
+        runtime.block_on(exchange_format(&path, before));
     }
+}
+
+/// Sets the format number of a database, and returns the one it had.
+async fn exchange_format(path: &Path, format: i64) -> i64 {
+    let mut database = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let before = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut database).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("PRAGMA user_version = {format}")))
+        .execute(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+    before
 }
 
 #[test]

@@ -69,8 +69,10 @@ fn topics_are_listed_and_peeked_at_while_an_instance_runs() {
     let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!records.is_empty());
     assert!(records.iter().all(|record| record["value"]["symbol"] == "AAPL"), "{text}");
-    let offsets = output(&["topics", "--data", data, "offsets"]);
-    assert!(String::from_utf8(offsets.stdout).unwrap().contains("stock-prices["));
+    wait_until("offsets are committed", || {
+        let offsets = output(&["topics", "--data", data, "offsets"]);
+        String::from_utf8(offsets.stdout).unwrap().contains("stock-prices[")
+    });
 }
 
 #[test]

@@ -170,17 +170,22 @@ impl Market {
         })
     }
 
-    /// The next tick of the symbol in a place.
-    pub(crate) fn tick(&mut self, place: usize, now: DateTime<Utc>) -> Option<Result<Tick, TickError>> {
-        self.advance(place, now);
+    /// The next tick of the symbol in a place: it happened at `at` and was seen at `received_at`.
+    pub(crate) fn tick(
+        &mut self,
+        place: usize,
+        at: DateTime<Utc>,
+        received_at: DateTime<Utc>,
+    ) -> Option<Result<Tick, TickError>> {
+        self.advance(place, at);
         let source = self.source;
         let series = self.series.get_mut(place)?;
-        series.last_seq = (series.last_seq + 1).max(now.timestamp_micros().unsigned_abs());
+        series.last_seq = (series.last_seq + 1).max(received_at.timestamp_micros().unsigned_abs());
         let day = &series.day;
         let change = (series.price / day.reference - 1.0) * 100.0;
         Some(Tick::new(TickFields {
             symbol: series.symbol,
-            timestamp: now,
+            timestamp: at,
             price: series.rounded(series.price),
             volume: series.rounded_volume(day.volume),
             open: series.rounded(day.open),
@@ -188,7 +193,7 @@ impl Market {
             low: series.rounded(day.low),
             change_percent: (change * 1e4).round() / 1e4,
             source,
-            received_at: now,
+            received_at,
             seq: series.last_seq,
         }))
     }

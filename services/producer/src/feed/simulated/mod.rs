@@ -17,7 +17,7 @@ use crate::{config::Sessions, publish::Outlet, tails};
 
 /// Ticks are made in bursts, so far apart: at high rates often, at low ones so seldom that an idle market costs nothing.
 const BURST_INTERVAL_MS: u64 = 5;
-const SLOW_BURST_INTERVAL_MS: u64 = 100;
+const SLOW_BURST_INTERVAL_MS: u64 = 200;
 /// From so many ticks a second on a rate is high.
 const HIGH_RATE: u32 = 1_000;
 /// Ticks of one burst; what a slow log leaves undone beyond that is not caught up.
@@ -103,14 +103,18 @@ async fn make_ticks(
         let elapsed = last.elapsed();
         last += elapsed;
         owed = (owed + elapsed.as_secs_f64() * f64::from(settings.rate)).min(MAX_BURST);
-        let mut ticks: Vec<Tick> = Vec::with_capacity(owed as usize);
         let now = micros(Utc::now());
-        while owed >= 1.0 {
-            owed -= 1.0;
+        let due = owed as i32;
+        owed -= f64::from(due);
+        let mut ticks: Vec<Tick> = Vec::with_capacity(due.unsigned_abs() as usize);
+        // Spread over the time since the last burst, as they would have come.
+        let since = TimeDelta::from_std(elapsed).unwrap_or_default();
+        for n in 1..=due {
             place = (place + 1) % market.len().max(1);
+            let at = micros(now - since + since / due * n);
             let trades = settings.sessions == Sessions::AlwaysOpen
-                || market.symbol(place).is_some_and(|symbol| is_open(symbol.asset_class(), now));
-            if trades && let Some(tick) = market.tick(place, now) {
+                || market.symbol(place).is_some_and(|symbol| is_open(symbol.asset_class(), at));
+            if trades && let Some(tick) = market.tick(place, at, now) {
                 ticks.push(tick.context("the simulated market made an impossible tick")?);
             }
         }

@@ -17,7 +17,7 @@ fn market_of(names: &[&str], seed: u64) -> Market {
 }
 
 fn tick(market: &mut Market, place: usize, now: DateTime<Utc>) -> Tick {
-    market.tick(place, now).unwrap().unwrap()
+    market.tick(place, now, now).unwrap().unwrap()
 }
 
 /// A tick of each of two symbols every 100 ms.
