@@ -7,8 +7,9 @@ use crate::{
     samples::{all_ticks, ticks},
 };
 
-/// What the adapter lets it grow to, and one batch more.
-const BOUND_BYTES: u64 = (64 << 20) + (4 << 20);
+/// What the adapter lets it grow to, once more where a reader on a busy machine has thwarted the first attempt to start it
+/// over, and one batch more.
+const BOUND_BYTES: u64 = 2 * (64 << 20) + (4 << 20);
 const BATCH: u64 = 10_000;
 
 fn log_bytes(place: &SqlitePlace) -> u64 {
