@@ -158,12 +158,13 @@ export class Chart {
     const time = seconds(bar);
     if (this.bars.get(time)?.final && !bar.final) return;
     const isHistory = time < this.last;
+    const isBetween = isHistory && !this.bars.has(time);
     this.bars.set(time, bar);
-    if (this.bars.size === 1) {
+    // The chart takes no new bar between old ones, and a first one sets the scale: both are drawn anew.
+    if (this.bars.size === 1 || isBetween) {
       this.draw();
       return;
     }
-    // A bar that was not there cannot be put between others one by one.
     this.candles.update(this.candle(time, bar), isHistory);
     this.volumes.update(this.volume(time, bar), isHistory);
     this.last = Math.max(this.last, time);
