@@ -32,7 +32,7 @@ pub struct ConsumerConfig {
     #[arg(long, env = "CONSUMER_GROUP", default_value = "stock-consumer-group")]
     pub group: String,
     /// A batch is written when it holds so many messages.
-    #[arg(long, env = "BATCH_MAX_MESSAGES", default_value_t = 5_000,
+    #[arg(long, env = "BATCH_MAX_MESSAGES", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub batch_max_messages: u32,
     /// A batch is written when its first message has waited so long, in milliseconds.
