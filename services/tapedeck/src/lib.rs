@@ -4,6 +4,7 @@ mod cli;
 mod data_dir;
 mod drain;
 mod http;
+mod output;
 mod replay;
 mod run;
 mod status;
@@ -22,6 +23,13 @@ use cli::Command;
 /// # Errors
 /// Whatever stops the command, in words for the person who typed it.
 pub async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    match dispatch(cli).await {
+        Err(error) if output::is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
+        done => done,
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => {
             service_runtime::init_logs(cli.log_format)?;

@@ -10,6 +10,7 @@ use crate::{
     cli::{DEFAULT_DATA, ReplayArgs},
     data_dir::{DataDir, Prices},
     drain::wait_until_stored,
+    output::print_line,
     run::open_runtime,
 };
 
@@ -42,7 +43,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
 }
 
 fn conclude(report: &Report, data: &DataDir) -> anyhow::Result<()> {
-    println!("{report}; stored in {}", data.path().display());
+    print_line(format_args!("{report}; stored in {}", data.path().display()))?;
     if report.ticks == 0 && report.bad_lines > 0 {
         bail!("no line could be read");
     }

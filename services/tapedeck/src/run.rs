@@ -19,6 +19,7 @@ use crate::{
     cli::{DEFAULT_DATA, Places, RunArgs},
     data_dir::{DataDir, Prices},
     drain::wait_until_stored,
+    output::print_line,
 };
 
 /// How long the consumer may take, after the feeds have stopped, to store what they sent.
@@ -31,7 +32,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let choice = producer::choose(&args.producer).await?;
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
     let (runtime, store) = open_runtime("tapedeck", &args.places, &data).await?;
-    print!("{}", summary(&choice, &format!("http://{address}"), &data, &args.places));
+    print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
 
     let web = WebConfig {
         watchlist: (args.producer.provider != ProviderChoice::Replay)
@@ -49,8 +50,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     tasks.spawn("consumer", consumer::run(args.consumer, store, runtime.clone()));
     tasks.spawn("producer", feed_then_drain(args.producer, choice, runtime, stopping, group));
     tasks.join().await?;
-    println!("stopped; everything is stored in {}", data.path().display());
-    Ok(())
+    print_line(format_args!("stopped; what is stored lies in {}", data.path().display()))
 }
 
 /// Runs the feeds until `stopping`, waits until the consumer has stored what they sent, and then stops the rest.
@@ -141,7 +141,7 @@ fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> Strin
     line("log", shown(places.log.as_deref(), "embedded"));
     line("store", shown(places.store.as_deref(), "embedded"));
     line("stop", "Ctrl-C".to_owned());
-    lines.join("\n") + "\n"
+    lines.join("\n")
 }
 
 /// A URL without what may be secret in it: user, password, parameters.

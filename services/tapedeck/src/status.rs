@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde_json::Value;
 
-use crate::{cli::StatusArgs, http::Remote};
+use crate::{cli::StatusArgs, http::Remote, output::print_line};
 
 /// Fails where a part of the instance is down, for scripts.
 pub(crate) async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let system = Remote::new(&args.instance.url)?.get("/v1/system", &[]).await?;
     if args.json {
-        println!("{system:#}");
+        print_line(format_args!("{system:#}"))?;
     } else {
-        print_tables(&system);
+        print_tables(&system)?;
     }
     let is_up = components(&system).all(|part| text(part, "state") == "up");
     Ok(if is_up { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -32,13 +32,13 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn print_tables(system: &Value) {
+fn print_tables(system: &Value) -> anyhow::Result<()> {
     let mut parts = Table::new();
     parts.load_style(UTF8_HORIZONTAL_ONLY).set_header(["service", "part", "state", "detail"]);
     for part in components(system) {
         parts.add_row(["service", "name", "state", "detail"].map(|field| text(part, field)));
     }
-    println!("{parts}");
+    print_line(parts)?;
     let mut figures = Table::new();
     figures.load_style(UTF8_HORIZONTAL_ONLY).set_header(["figure", "value"]);
     for process in list(system, "processes") {
@@ -49,5 +49,5 @@ fn print_tables(system: &Value) {
             ]);
         }
     }
-    println!("{figures}");
+    print_line(figures)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io::{IsTerminal, Write, stdout},
+    io::{IsTerminal, stdout},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 
-use crate::{cli::TailArgs, http::Remote};
+use crate::{cli::TailArgs, http::Remote, output::print_line};
 
 /// Between two questions.
 const INTERVAL_MS: u64 = 250;
@@ -54,8 +54,8 @@ pub(crate) async fn tail(args: TailArgs) -> anyhow::Result<()> {
             for tick in page.ticks {
                 newest = newest.max(tick.timestamp);
                 let is_new = shown.insert((tick.source.clone(), tick.seq), tick.timestamp).is_none();
-                if is_new && !show(&tick, &symbol)? {
-                    return Ok(());
+                if is_new {
+                    show(&tick, &symbol)?;
                 }
             }
             cursor = page.next_cursor;
@@ -89,8 +89,7 @@ async fn page(
     serde_json::from_value(answer).context("/v1/ticks answered in a form this version does not know")
 }
 
-/// False when nobody reads any more (`tapedeck tail … | head`).
-fn show(tick: &Shown, symbol: &str) -> anyhow::Result<bool> {
+fn show(tick: &Shown, symbol: &str) -> anyhow::Result<()> {
     let arrow = if tick.change_percent < 0.0 { '▼' } else { '▲' };
     let mark = if tick.source == "simulated" { "  SIMULATED" } else { "" };
     let mut line = format!(
@@ -105,9 +104,5 @@ fn show(tick: &Shown, symbol: &str) -> anyhow::Result<bool> {
         let colour = if tick.change_percent < 0.0 { "\u{1b}[38;5;208m" } else { "\u{1b}[38;5;39m" };
         line = format!("{colour}{line}\u{1b}[0m");
     }
-    match writeln!(stdout(), "{line}") {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("cannot write to stdout"),
-    }
+    print_line(line)
 }

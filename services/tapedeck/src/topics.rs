@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
     cli::{TopicsArgs, TopicsCommand},
+    output::print_line,
     run::existing_log_url,
 };
 
@@ -15,7 +16,7 @@ pub(crate) async fn topics(args: TopicsArgs) -> anyhow::Result<()> {
     let log = event_log::open_for_reading(&url).await.context("cannot open the event log (--log, --data)")?;
     let infos = log.topics().await.context("cannot list the topics")?;
     match args.command.unwrap_or(TopicsCommand::List) {
-        TopicsCommand::List => list(&infos),
+        TopicsCommand::List => list(&infos)?,
         TopicsCommand::Offsets { group } => offsets(&*log, &infos, &group).await?,
         TopicsCommand::Peek { topic, partition, offset, max } => {
             let info = infos.iter().find(|info| info.name == topic);
@@ -34,7 +35,7 @@ pub(crate) async fn topics(args: TopicsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list(infos: &[TopicInfo]) {
+fn list(infos: &[TopicInfo]) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["topic", "partitions", "records", "offsets"]);
     for info in infos {
@@ -48,7 +49,7 @@ fn list(infos: &[TopicInfo]) {
             ranges.join("  "),
         ]);
     }
-    println!("{table}");
+    print_line(table)
 }
 
 async fn offsets(log: &dyn EventLog, infos: &[TopicInfo], group: &str) -> anyhow::Result<()> {
@@ -71,8 +72,7 @@ async fn offsets(log: &dyn EventLog, infos: &[TopicInfo], group: &str) -> anyhow
     if !committed_any {
         bail!("the group `{group}` has committed nothing");
     }
-    println!("{table}");
-    Ok(())
+    print_line(table)
 }
 
 async fn peek(
@@ -97,7 +97,7 @@ async fn peek(
         let messages =
             log.read(&place, from, usize::from(max)).await.with_context(|| format!("cannot read {place}"))?;
         for message in &messages {
-            println!("{}", described(message));
+            print_line(described(message))?;
         }
     }
     Ok(())

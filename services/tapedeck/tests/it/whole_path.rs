@@ -83,3 +83,22 @@ fn completions_are_printed_for_the_shells() {
         assert!(String::from_utf8(printed.stdout).unwrap().contains("tapedeck"));
     }
 }
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let running =
+        Running::start(folder.path(), &["--provider", "simulated", "--rate", "50", "--watchlist", "AAPL"]);
+    let data = folder.path().to_str().unwrap().to_owned();
+    for args in [
+        vec!["status", "--url", &running.url],
+        vec!["topics", "--data", &data],
+        vec!["tail", "AAPL", "--url", &running.url],
+    ] {
+        let mut command =
+            tapedeck().args(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(command.stdout.take());
+        let ended = command.wait_with_output().unwrap();
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{args:?}: {ended:?}");
+    }
+}
