@@ -116,6 +116,24 @@ pub enum StartAt {
     CommittedOrEnd,
     /// This offset; the beginning where it is no longer kept, the end where it is not there yet.
     Offset(u64),
+    /// So many records before the end; the beginning where fewer are kept.
+    BeforeEnd(u64),
+}
+
+impl StartAt {
+    /// The offset it means in a partition that keeps the records from `first` to before `end`.
+    pub(crate) fn offset(self, first: u64, end: u64, committed: Option<u64>) -> u64 {
+        let offset = match self {
+            Self::Beginning => first,
+            Self::End => end,
+            Self::CommittedOrBeginning => committed.unwrap_or(first),
+            Self::CommittedOrEnd => committed.unwrap_or(end),
+            Self::Offset(offset) => offset,
+            Self::BeforeEnd(records) => end.saturating_sub(records),
+        };
+        // The end may be said to lie before the beginning for a moment, while records expire.
+        offset.max(first).min(end.max(first))
+    }
 }
 
 /// What a subscription has to say.

@@ -67,7 +67,8 @@ pub trait Subscription: Send {
     /// The next event, after at most `max_wait`; at most `max_messages` messages. Safe to cancel.
     async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event>;
 
-    /// Sets where the next message of an assigned partition comes from, and starts its delivery.
+    /// Sets where the next message of an assigned partition comes from, and starts its delivery. While the log is away
+    /// the wish is kept: [`Subscription::next`] tells of the trouble, and sees to it when the log is back.
     async fn seek(&mut self, partition: &TopicPartition, at: StartAt) -> Result<()>;
 
     /// Delivers nothing from these until [`Subscription::resume`]. Calling [`Subscription::next`] goes on, so that

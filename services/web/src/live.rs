@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use chrono::Utc;
-use event_log::{Event, EventLog, Message, StartAt, Subscription, TopicPartition};
+use event_log::{Event, Message, StartAt, Subscription, TopicPartition};
 use service_runtime::{Component, Meter, Runtime};
 use tokio::sync::watch;
 use topics::{candle, status, tick};
@@ -93,7 +93,6 @@ pub(crate) async fn flush(live: Arc<Live>, runtime: Runtime) -> anyhow::Result<(
 /// Reads the live topics, each partition from its end on.
 pub(crate) struct Reader {
     live: Arc<Live>,
-    log: Arc<dyn EventLog>,
     subscription: Box<dyn Subscription>,
     /// Where to go on when a partition is assigned again.
     next_offsets: BTreeMap<TopicPartition, u64>,
@@ -118,8 +117,7 @@ impl Reader {
             .subscribe(&group, &TOPICS)
             .await
             .with_context(|| format!("cannot join the group {group}"))?;
-        let log = Arc::clone(&runtime.log);
-        Ok(Self { live, log, subscription, next_offsets: BTreeMap::new(), health, unreadable })
+        Ok(Self { live, subscription, next_offsets: BTreeMap::new(), health, unreadable })
     }
 
     /// Reads until the shutdown.
@@ -153,9 +151,8 @@ impl Reader {
                 for partition in partitions {
                     let start = match self.next_offsets.get(&partition) {
                         Some(next) => StartAt::Offset(*next),
-                        None if &*partition.topic == status::TOPIC => {
-                            last_heartbeats(&*self.log, &partition).await?
-                        }
+                        // The last heartbeats say at once who is there.
+                        None if &*partition.topic == status::TOPIC => StartAt::BeforeEnd(STATUS_HISTORY),
                         None => StartAt::End,
                     };
                     self.subscription.seek(&partition, start).await?;
@@ -205,13 +202,4 @@ impl Reader {
             }
         }
     }
-}
-
-/// The last heartbeats say at once who is there.
-async fn last_heartbeats(log: &dyn EventLog, partition: &TopicPartition) -> event_log::Result<StartAt> {
-    let topics = log.topics().await?;
-    let status = topics.iter().find(|topic| topic.name == status::TOPIC);
-    let ends = status.and_then(|topic| topic.partitions.get(partition.partition as usize));
-    Ok(ends
-        .map_or(StartAt::End, |(first, end)| StartAt::Offset(end.saturating_sub(STATUS_HISTORY).max(*first))))
 }

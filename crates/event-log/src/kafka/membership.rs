@@ -97,6 +97,11 @@ impl Membership {
         self.closing.store(true, Ordering::Release);
     }
 
+    /// The membership is ending.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     /// The owner asks again: what it was told to give up may go.
     pub(crate) fn owner_asks(&self) {
         if let Some(revocation) = locked(&self.state).revocation.as_mut().filter(|revocation| revocation.told)

@@ -11,6 +11,7 @@ mod context;
 mod creating;
 mod failure;
 mod membership;
+mod placing;
 mod publisher;
 mod reading;
 mod settings;

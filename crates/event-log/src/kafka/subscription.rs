@@ -4,26 +4,29 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rdkafka::{
+    Offset,
     consumer::{CommitMode, Consumer, base_consumer::PartitionQueue},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
 };
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     arena::Arena,
-    asking::{ANSWER_LIMIT, Asking, at, list_of},
-    blocking, failure,
+    asking::{Asking, at, list_of},
+    failure,
     membership::{Context, Member, Membership, News},
+    placing::{Place, Placing},
 };
-use crate::{CommitHandle, Event, EventLogError, Message, Result, StartAt, Subscription, TopicPartition};
+use crate::{
+    CommitHandle, Event, EventLogError, Message, Result, StartAt, Subscription, TopicPartition,
+    generation::next_generation,
+};
 
 /// Longest wait of one call, so that a careless `Duration::MAX` does not overflow the clock.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// How long a commit is tried while the broker is away or the group is being rebalanced.
 const COMMIT_LIMIT: Duration = Duration::from_secs(30);
-/// How long a new assignment may take until it can be told where to begin.
-const SEEK_LIMIT: Duration = Duration::from_secs(10);
-/// Between two tries of either.
+/// Between two tries of one.
 const RETRY: Duration = Duration::from_millis(20);
 
 /// A member of a Kafka group.
@@ -36,6 +39,8 @@ pub(crate) struct KafkaSubscription {
     turn: usize,
     /// A commit whose caller did not wait for its end; the next one follows it.
     commit_under_way: Option<JoinHandle<Result<(), KafkaError>>>,
+    /// Goes on when the call that began it is cancelled.
+    placing: Option<Placing>,
 }
 
 struct Assigned {
@@ -46,6 +51,15 @@ struct Assigned {
     paused: bool,
     /// Where commits have come to since the last seek; earlier handles change nothing.
     committed_to: u64,
+    /// Where it shall begin, until the client has been told so; nothing is delivered before. With the number of the
+    /// seek, so that a later one is not taken for done.
+    wanted: Option<(StartAt, u64)>,
+}
+
+impl Assigned {
+    fn is_flowing(&self) -> bool {
+        !self.paused && self.wanted.is_none()
+    }
 }
 
 impl KafkaSubscription {
@@ -60,6 +74,7 @@ impl KafkaSubscription {
             partitions: Vec::new(),
             turn: 0,
             commit_under_way: None,
+            placing: None,
         })
     }
 
@@ -86,6 +101,7 @@ impl KafkaSubscription {
                         queue: None,
                         paused: false,
                         committed_to: 0,
+                        wanted: None,
                     });
                 }
                 Event::Assigned(partitions.into_iter().map(|(partition, _)| partition).collect())
@@ -104,7 +120,7 @@ impl KafkaSubscription {
         self.turn = self.turn.wrapping_add(1);
         for place in 0..count {
             let assigned = &self.partitions[self.turn.wrapping_add(place) % count];
-            let Some(queue) = assigned.queue.as_ref().filter(|_| !assigned.paused) else {
+            let Some(queue) = assigned.queue.as_ref().filter(|_| assigned.is_flowing()) else {
                 continue;
             };
             while arena.len() < max {
@@ -120,28 +136,57 @@ impl KafkaSubscription {
         arena.finish()
     }
 
-    /// The offset that `start` means at the moment.
-    async fn resolve(&self, partition: &TopicPartition, start: StartAt) -> Result<u64> {
-        let (asking, member, wanted) = (Arc::clone(&self.asking), self.member()?, partition.clone());
-        blocking(move || {
-            let one = std::slice::from_ref(&wanted);
-            let (first, end) = asking.bounds(one)?.get(&wanted).copied().unwrap_or_default();
-            let committed = match start {
-                StartAt::CommittedOrBeginning | StartAt::CommittedOrEnd => {
-                    asking.committed_by(&member, one)?.remove(&wanted)
-                }
-                _ => None,
+    /// Begins to tell the client where the partitions that were sought shall begin.
+    fn begin_placing(&mut self) -> Result<()> {
+        if self.placing.is_some() {
+            return Ok(());
+        }
+        let wanted = |assigned: &Assigned| {
+            let (start, seek) = assigned.wanted?;
+            let (partition, generation) = (assigned.topic_partition.clone(), assigned.generation);
+            Some(Place { partition, generation, start, seek })
+        };
+        let places: Vec<Place> = self.partitions.iter().filter_map(wanted).collect();
+        if !places.is_empty() {
+            let member = self.member()?;
+            self.placing = Some(Placing::begin(&self.asking, &self.membership, member, places));
+        }
+        Ok(())
+    }
+
+    /// Waits for the placing under way, if there is one, and lets its partitions flow.
+    async fn end_placing(&mut self) -> Result<()> {
+        let Some(placing) = &mut self.placing else { return Ok(()) };
+        let ended = (&mut placing.work).await;
+        let places = self.placing.take().map(|placing| placing.places).unwrap_or_default();
+        ended.map_err(|_| EventLogError::Closed)??;
+        let member = self.member()?;
+        for place in places {
+            let is_of_it = |assigned: &&mut Assigned| {
+                assigned.topic_partition == place.partition
+                    && assigned.generation == place.generation
+                    && assigned.wanted.is_some_and(|(_, seek)| seek == place.seek)
             };
-            let offset = match start {
-                StartAt::Beginning => first,
-                StartAt::End => end,
-                StartAt::CommittedOrBeginning => committed.unwrap_or(first),
-                StartAt::CommittedOrEnd => committed.unwrap_or(end),
-                StartAt::Offset(offset) => offset,
-            };
-            Ok(offset.clamp(first, end))
-        })
-        .await
+            // Another seek, or the end of the assignment, may have come between.
+            let Some(assigned) = self.partitions.iter_mut().find(is_of_it) else { continue };
+            assigned.wanted = None;
+            let (topic, number) = (&place.partition.topic, place.partition.partition);
+            if assigned.queue.is_none()
+                && let Some(mut queue) = member.split_partition_queue(topic, number)
+            {
+                let membership = Arc::clone(&self.membership);
+                queue.set_nonempty_callback(move || membership.something.notify_one());
+                assigned.queue = Some(queue);
+                let list = list_of(std::slice::from_ref(&place.partition), |_| Offset::Invalid);
+                list.and_then(|list| member.resume(&list))
+                    .map_err(|error| self.asking.settings.failure(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_placed(&self) -> bool {
+        self.placing.as_ref().is_some_and(|placing| placing.work.is_finished())
     }
 
     /// Sorts out what of the handles counts: where each partition moves to, and how many handles came too late.
@@ -192,50 +237,49 @@ impl KafkaSubscription {
 impl Subscription for KafkaSubscription {
     async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event> {
         let deadline = Instant::now() + max_wait.min(LONGEST_WAIT);
-        self.membership.owner_asks();
+        let membership = Arc::clone(&self.membership);
+        membership.owner_asks();
         loop {
-            if let Some(news) = self.membership.news()? {
+            if let Some(news) = membership.news()? {
                 return Ok(self.tell(news));
+            }
+            self.begin_placing()?;
+            if self.is_placed() {
+                self.end_placing().await?;
             }
             let messages = self.messages(max_messages);
             if !messages.is_empty() || Instant::now() >= deadline {
                 return Ok(Event::Messages(messages));
             }
-            // Keeps a notice that came while we looked.
-            let something = self.membership.something.notified();
-            let _ = tokio::time::timeout_at(deadline, something).await;
+            let is_placing = self.placing.is_some();
+            tokio::select! {
+                // Keeps a notice that came while we looked.
+                () = membership.something.notified() => {}
+                placed = self.end_placing(), if is_placing => placed?,
+                () = tokio::time::sleep_until(deadline) => {}
+            }
         }
     }
 
-    async fn seek(&mut self, partition: &TopicPartition, at_which: StartAt) -> Result<()> {
-        let generation = self.find(partition)?.generation;
-        let offset = self.resolve(partition, at_which).await?;
-        let deadline = Instant::now() + SEEK_LIMIT;
-        let member = self.member()?;
-        // A partition given up meanwhile needs no place to begin; the news of it is on its way.
-        while self.membership.generation(partition) == Some(generation) {
-            match seek_to(&self.asking, &member, partition, offset).await? {
-                Ok(()) => break,
-                Err(error) if !may_seek_later(&error) => return Err(self.asking.settings.failure(&error)),
-                Err(_) if Instant::now() >= deadline => {
-                    return Err(self.asking.settings.no_answer("waiting for an assigned partition"));
+    async fn seek(&mut self, partition: &TopicPartition, at: StartAt) -> Result<()> {
+        let assigned = self.find(partition)?;
+        let seek = next_generation();
+        assigned.committed_to = 0;
+        assigned.wanted = Some((at, seek));
+        loop {
+            self.begin_placing()?;
+            match self.end_placing().await {
+                Err(error) if error.is_transient() => {
+                    // It stays wanted, and `next` sees to it.
+                    tracing::debug!(%partition, %error, "cannot say yet where to begin");
+                    return Ok(());
                 }
-                Err(_) => tokio::time::sleep(RETRY).await,
+                result => result?,
+            }
+            if self.find(partition)?.wanted.is_none_or(|(_, later)| later != seek) {
+                return Ok(());
             }
         }
-        let membership = Arc::clone(&self.membership);
-        let settings = self.asking.settings.clone();
-        let assigned = self.find(partition)?;
-        assigned.committed_to = 0;
-        if assigned.queue.is_none()
-            && let Some(mut queue) = member.split_partition_queue(&partition.topic, partition.partition)
-        {
-            queue.set_nonempty_callback(move || membership.something.notify_one());
-            assigned.queue = Some(queue);
-            let list = list_of(std::slice::from_ref(partition), |_| at(offset));
-            list.and_then(|list| member.resume(&list)).map_err(|error| settings.failure(&error))?;
-        }
-        Ok(())
     }
 
     async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
@@ -289,44 +333,4 @@ impl Drop for KafkaSubscription {
         self.member = None;
         self.membership.close();
     }
-}
-
-async fn seek_to(
-    asking: &Arc<Asking>,
-    member: &Arc<Member>,
-    partition: &TopicPartition,
-    offset: u64,
-) -> Result<Result<(), KafkaError>> {
-    let (asking, member, partition) = (Arc::clone(asking), Arc::clone(member), partition.clone());
-    blocking(move || {
-        let list = list_of(std::slice::from_ref(&partition), |_| at(offset));
-        let sought = list.and_then(|list| member.seek_partitions(list, ANSWER_LIMIT));
-        let element = |list: rdkafka::TopicPartitionList| match list
-            .find_partition(&partition.topic, partition.partition)
-        {
-            Some(element) => element.error(),
-            None => Ok(()),
-        };
-        match sought.and_then(element) {
-            // This one comes without its code.
-            Err(KafkaError::Seek(reason)) => {
-                Err(EventLogError::Unavailable { brokers: asking.settings.brokers.clone(), reason })
-            }
-            result => Ok(result),
-        }
-    })
-    .await
-}
-
-/// The client has not begun with the partition yet, or is still busy with the seek before.
-fn may_seek_later(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::State
-                | RDKafkaErrorCode::PreviousInProgress
-                | RDKafkaErrorCode::InProgress
-                | RDKafkaErrorCode::OperationTimedOut
-        )
-    )
 }

@@ -130,13 +130,7 @@ impl Subscription for SqliteSubscription {
         let group = Arc::clone(&self.group);
         let reader = self.reader(partition)?;
         let (start, end) = reader.partition.bounds();
-        reader.begin_at(match at {
-            StartAt::Beginning => start,
-            StartAt::End => end,
-            StartAt::CommittedOrBeginning => committed.unwrap_or(start),
-            StartAt::CommittedOrEnd => committed.unwrap_or(end),
-            StartAt::Offset(offset) => offset,
-        });
+        reader.begin_at(at.offset(start, end, committed));
         if let Some(generation) = reader.generation {
             group.sought(partition, generation);
         }

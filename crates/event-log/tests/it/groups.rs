@@ -56,6 +56,8 @@ pub(crate) async fn reading_begins_where_the_caller_says(fixture: &Fixture) -> a
         (StartAt::Beginning, 0),
         (StartAt::Offset(7), 7),
         (StartAt::Offset(3), 3),
+        (StartAt::BeforeEnd(4), 6),
+        (StartAt::BeforeEnd(99), 0),
         (StartAt::CommittedOrBeginning, 0),
     ];
     for (start, first) in expected {

@@ -74,9 +74,12 @@ pub(crate) fn handles(messages: &mut [Message]) -> Vec<CommitHandle> {
     messages.iter_mut().filter_map(|message| message.handle.take()).collect()
 }
 
-/// The next event; partitions that come are begun at `start`.
+/// The next event; partitions that come are begun at `start`. Trouble that passes is none: every caller has a deadline.
 pub(crate) async fn step(subscription: &mut dyn Subscription, start: StartAt) -> anyhow::Result<Event> {
-    let event = subscription.next(100, WAIT).await?;
+    let event = match subscription.next(100, WAIT).await {
+        Err(error) if error.is_transient() => Event::Messages(Vec::new()),
+        event => event?,
+    };
     if let Event::Assigned(partitions) = &event {
         for partition in partitions {
             subscription.seek(partition, start).await?;
