@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use market::Candle;
+use market::{Candle, Symbol};
 
 use crate::{CandleQuery, Checkpoint, Pruned, Result, StoredTick, TickOutcome, TickPage, TickQuery};
 
@@ -25,6 +25,10 @@ pub trait LiveStore: Send + Sync {
 
     /// All checkpoints of a processor.
     async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>>;
+
+    /// Every symbol of which ticks or bars are stored, in order. [`LiveStore::latest_ticks`] does not know those whose
+    /// ticks were pruned and whose bars are kept.
+    async fn symbols(&self) -> Result<Vec<Symbol>>;
 
     /// A page of ticks.
     async fn ticks(&self, query: &TickQuery) -> Result<TickPage>;

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use market::Candle;
+use market::{Candle, Symbol};
 use sqlx::SqlitePool;
 
 use crate::{
@@ -60,6 +60,10 @@ impl LiveStore for SqliteStore {
 
     async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
         self.read_checkpoints(processor).await
+    }
+
+    async fn symbols(&self) -> Result<Vec<Symbol>> {
+        self.read_symbols().await
     }
 
     async fn ticks(&self, query: &TickQuery) -> Result<TickPage> {

@@ -1,7 +1,7 @@
 //! Reading ticks and bars.
 
 use futures_util::TryStreamExt;
-use market::Candle;
+use market::{Candle, Symbol};
 use sqlx::{
     AssertSqlSafe, Sqlite,
     error::BoxDynError,
@@ -47,6 +47,16 @@ fn latest_sql() -> String {
     )
 }
 
+/// Jumps from symbol to symbol in both tables. No symbol sorts before the empty text.
+const SYMBOLS: &str = "WITH RECURSIVE \
+         of_ticks (symbol) AS (SELECT '' UNION ALL \
+             SELECT (SELECT min(symbol) FROM realtime_prices WHERE symbol > of_ticks.symbol) FROM of_ticks \
+             WHERE of_ticks.symbol IS NOT NULL), \
+         of_bars (symbol) AS (SELECT '' UNION ALL \
+             SELECT (SELECT min(symbol) FROM candles WHERE symbol > of_bars.symbol) FROM of_bars \
+             WHERE of_bars.symbol IS NOT NULL) \
+     SELECT symbol FROM of_ticks WHERE symbol > '' UNION SELECT symbol FROM of_bars WHERE symbol > '' ORDER BY 1";
+
 fn candles_sql() -> String {
     format!(
         "SELECT {CANDLE_COLUMNS} FROM candles WHERE symbol = ? AND interval = ? AND time >= ? AND time < ? \
@@ -87,6 +97,10 @@ impl SqliteStore {
 
     pub(super) async fn read_latest_ticks(&self) -> Result<Vec<StoredTick>> {
         self.read(sqlx::query(AssertSqlSafe(latest_sql())), "realtime_prices", rows::tick).await
+    }
+
+    pub(super) async fn read_symbols(&self) -> Result<Vec<Symbol>> {
+        self.read(sqlx::query(SYMBOLS), "realtime_prices or candles", rows::symbol).await
     }
 
     pub(super) async fn read_candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {
@@ -130,17 +144,22 @@ mod tests {
     async fn no_query_scans_the_ticks() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(&folder.path().join("plan.db"), None).await.expect("opens");
-        for sql in [ticks_sql(false), ticks_sql(true), latest_sql(), candles_sql()] {
+        for sql in [ticks_sql(false), ticks_sql(true), latest_sql(), candles_sql(), SYMBOLS.to_owned()] {
             let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
                 .fetch_all(&store.readers)
                 .await
                 .expect("a plan");
             for step in plan {
                 let step: String = step.get("detail");
-                // `min(symbol)` of a whole index is written SEARCH, too, and reads one row. The latest ticks are sorted
-                // by symbol: as many as there are symbols.
-                assert!(sql == latest_sql() || !step.contains("TEMP B-TREE"), "{sql}\nsorts: {step}");
-                assert!(!step.starts_with("SCAN") || step == "SCAN symbols", "{sql}\nscans: {step}");
+                // `min(symbol)` of a whole index is written SEARCH, too, and reads one row. Symbols and their latest
+                // ticks are sorted: as many as there are symbols.
+                let of_symbols = sql == latest_sql() || sql == SYMBOLS;
+                assert!(of_symbols || !step.contains("TEMP B-TREE"), "{sql}\nsorts: {step}");
+                let steps_made_here = ["SCAN symbols", "SCAN of_ticks", "SCAN of_bars", "SCAN CONSTANT ROW"];
+                assert!(
+                    !step.starts_with("SCAN") || steps_made_here.contains(&step.as_str()),
+                    "{sql}\nscans: {step}"
+                );
             }
         }
     }

@@ -158,6 +158,11 @@ pub(super) fn candle(row: &SqliteRow) -> Result<Candle, BoxDynError> {
     })
 }
 
+/// A row that is nothing but a symbol.
+pub(super) fn symbol(row: &SqliteRow) -> Result<Symbol, BoxDynError> {
+    text(row, "symbol", 0, Symbol::parse)
+}
+
 pub(super) fn unsigned(row: &SqliteRow, at: usize) -> Result<u64, BoxDynError> {
     Ok(row.try_get::<i64, _>(at)?.cast_unsigned())
 }

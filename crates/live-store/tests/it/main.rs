@@ -42,6 +42,7 @@ macro_rules! adapters {
             reading::a_cursor_of_nobody_is_an_error,
             reading::a_cursor_from_before_the_range_starts_at_the_range,
             reading::the_latest_tick_of_every_symbol_is_found,
+            reading::every_symbol_with_ticks_or_bars_is_named_once,
             reading::an_empty_store_answers_with_nothing,
             progress::a_bar_replaces_that_of_its_identity_and_no_other,
             progress::the_newest_bars_of_a_range_come_oldest_first,

@@ -1,10 +1,10 @@
 use chrono::TimeDelta;
 use live_store::{LiveStoreError, StoredTick, TickQuery};
-use market::{Source, Tick, TickFields};
+use market::{Candle, Interval, Source, Tick, TickFields};
 
 use crate::{
     place::Place,
-    samples::{all_ticks, at, everything, symbol, tick, tick_of, ticks},
+    samples::{all_ticks, at, candle, everything, symbol, tick, tick_of, ticks},
 };
 
 fn of_source(row: StoredTick, source: &str) -> StoredTick {
@@ -116,9 +116,25 @@ pub(crate) async fn the_latest_tick_of_every_symbol_is_found(place: impl Place) 
     assert_eq!(store.latest_ticks().await.expect("read")[0], same_moment, "the last in the order of pages");
 }
 
+pub(crate) async fn every_symbol_with_ticks_or_bars_is_named_once(place: impl Place) {
+    let store = place.open().await;
+    let rows: Vec<_> =
+        ["MSFT", "AAPL", "BRK.B"].iter().zip(0..).map(|(name, n)| tick_of(name, n, at(0))).collect();
+    store.write_ticks(&rows).await.expect("stored");
+    store.write_ticks(&ticks(50..60)).await.expect("stored");
+    let minute = |n: i64| candle(Interval::Minute, at(60 * n), "binance", 100);
+    // Bars of a symbol without ticks, of one with ticks, and of several widths and makers.
+    let of_apple = Candle { symbol: symbol("AAPL"), ..candle(Interval::Day, at(0), "yahoo", 100) };
+    let bars = [minute(0), minute(1), candle(Interval::Hour, at(0), "binance/ticks", 90), of_apple];
+    store.write_progress(&bars, &[]).await.expect("stored");
+    let named = store.symbols().await.expect("read");
+    assert_eq!(named, ["AAPL", "BRK.B", "BTC/USDT", "MSFT"].map(symbol));
+}
+
 pub(crate) async fn an_empty_store_answers_with_nothing(place: impl Place) {
     let store = place.open().await;
     assert_eq!(store.latest_ticks().await.expect("read"), []);
+    assert_eq!(store.symbols().await.expect("read"), []);
     let page = store.ticks(&everything("AAPL", 10)).await.expect("a page");
     assert_eq!((page.ticks, page.next_cursor), (vec![], None));
     assert_eq!(store.checkpoints("consumer").await.expect("read"), []);
