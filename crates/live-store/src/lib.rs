@@ -6,6 +6,7 @@ mod best;
 mod cursor;
 mod error;
 mod model;
+mod mongo;
 mod open;
 mod port;
 mod sqlite;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::{LiveStore, LiveStoreError, Result, sqlite};
+use crate::{LiveStore, LiveStoreError, Result, mongo, sqlite};
 
 /// Opens the store that `url` names, creating what is missing.
 ///
@@ -28,7 +28,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn LiveStore>> {
             Ok(Arc::new(sqlite::SqliteStore::open(Path::new(path), max_bytes).await?))
         }
         Some(("mongodb" | "mongodb+srv", _)) => {
-            Err(bad("the MongoDB adapter is not built yet, it comes later"))
+            Ok(Arc::new(mongo::MongoStore::open(url, &without_credentials(url)).await?))
         }
         Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') => {
             Err(bad(&format!("no adapter for `{scheme}:`")))

@@ -32,8 +32,6 @@ async fn refused(url: &str) -> LiveStoreError {
 #[case::parameter("sqlite:x.db?mode=ro", "only parameter is max_mb")]
 #[case::bound("sqlite:x.db?max_mb=0", "max_mb must be")]
 #[case::bound_no_number("sqlite:x.db?max_mb=much", "max_mb must be")]
-#[case::mongo("mongodb://me:secret@host/stock_market?authSource=secret", "not built yet")]
-#[case::mongo_hosts("mongodb+srv://me:sec@secret@a,b", "not built yet")]
 #[case::other("mysql://me:secret@host/x", "no adapter for `mysql:`")]
 #[case::opaque("mysql:me:secret@host", "no adapter for `mysql:`")]
 #[tokio::test]

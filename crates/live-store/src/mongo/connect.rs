@@ -1,0 +1,122 @@
+//! From a URL to a database.
+
+use std::time::Duration;
+
+use mongodb::{
+    Client,
+    bson::{RawDocumentBuf, raw::cstr, rawdoc},
+    options::{Acknowledgment, ClientOptions, ConnectionString, WriteConcern},
+};
+
+use super::{MongoStore, failure, schema};
+use crate::{LiveStoreError, Result};
+
+/// The database, where the URL names none.
+const DEFAULT_DATABASE: &str = "stock_market";
+/// What the server's log calls us, unless the URL says `appName`.
+const APP_NAME: &str = "tapedeck";
+/// How long a server that takes writes is looked for, unless the URL says `serverSelectionTimeoutMS`.
+const SERVER_SELECTION_TIMEOUT_MS: u64 = 5_000;
+/// How long connecting may take, unless the URL says `connectTimeoutMS`.
+const CONNECT_TIMEOUT_MS: u64 = 5_000;
+/// How long a command may take altogether, unless the URL says `socketTimeoutMS`.
+const COMMAND_TIMEOUT_MS: u64 = 30_000;
+/// The bounds of that setting.
+const COMMAND_TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u128> = 100..=600_000;
+/// How long a write waits for a majority of a replica set, unless the URL says `wTimeoutMS`.
+const MAJORITY_TIMEOUT_MS: u64 = 10_000;
+/// Connections, unless the URL says `maxPoolSize`.
+const MAX_POOL_SIZE: u32 = 16;
+
+impl MongoStore {
+    /// Connects, and brings the collections up to date. `shown` is the URL for messages.
+    pub(crate) async fn open(url: &str, shown: &str) -> Result<Self> {
+        let settings = Settings::parse(url).await.map_err(|reason| LiveStoreError::BadUrl {
+            url: shown.to_owned(),
+            reason: without_secrets(url, &reason),
+        })?;
+        let Settings { options, database, command_timeout } = settings;
+        let write_concern = write_concern(options.write_concern.as_ref());
+        let place = place(shown, &database);
+        let client = Client::with_options(options)
+            .map_err(|error| failure::translate(&place, "cannot connect", &error))?;
+        let store = Self { database: client.database(&database), place, write_concern, command_timeout };
+        schema::prepare(&store).await?;
+        Ok(store)
+    }
+}
+
+struct Settings {
+    options: ClientOptions,
+    database: String,
+    command_timeout: Duration,
+}
+
+impl Settings {
+    /// Reads the URL, and fills in what it leaves open. A failure is in the driver's words.
+    async fn parse(url: &str) -> Result<Self, String> {
+        let mut parsed = ConnectionString::parse(url).map_err(|error| error.kind.to_string())?;
+        // The driver reads this setting, and then refuses it: it has no such timeout. We have.
+        #[allow(deprecated)]
+        let command_timeout = parsed.socket_timeout.take();
+        let command_timeout = command_timeout.unwrap_or(Duration::from_millis(COMMAND_TIMEOUT_MS));
+        if !COMMAND_TIMEOUT_RANGE_MS.contains(&command_timeout.as_millis()) {
+            let (min, max) = COMMAND_TIMEOUT_RANGE_MS.into_inner();
+            return Err(format!("socketTimeoutMS must be from {min} to {max}"));
+        }
+        let mut options = ClientOptions::parse(parsed).await.map_err(|error| error.kind.to_string())?;
+        if options.write_concern.as_ref().is_some_and(|concern| concern.w == Some(Acknowledgment::Nodes(0))) {
+            return Err("w=0 would lose ticks without a word; leave it out".to_owned());
+        }
+        let database = options.default_database.take().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
+        // Reading from another server than was written to would find ticks missing that are stored.
+        options.selection_criteria = None;
+        options.read_concern = None;
+        let millis = Duration::from_millis;
+        options.server_selection_timeout.get_or_insert(millis(SERVER_SELECTION_TIMEOUT_MS));
+        options.connect_timeout.get_or_insert(millis(CONNECT_TIMEOUT_MS));
+        options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
+        options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
+        Ok(Self { options, database, command_timeout })
+    }
+}
+
+/// A majority of the replica set, in its journals; a single server takes it for itself alone. What the URL says goes
+/// before.
+fn write_concern(of_url: Option<&WriteConcern>) -> RawDocumentBuf {
+    let mut concern = rawdoc! {};
+    match of_url.and_then(|concern| concern.w.as_ref()) {
+        Some(Acknowledgment::Nodes(nodes)) => concern.append(cstr!("w"), *nodes as i32),
+        Some(Acknowledgment::Custom(tag)) => concern.append(cstr!("w"), tag.as_str()),
+        _ => concern.append(cstr!("w"), "majority"),
+    }
+    concern.append(cstr!("j"), of_url.and_then(|concern| concern.journal).unwrap_or(true));
+    let timeout = of_url.and_then(|concern| concern.w_timeout);
+    let timeout = timeout.unwrap_or(Duration::from_millis(MAJORITY_TIMEOUT_MS));
+    concern.append(cstr!("wtimeout"), i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
+    concern
+}
+
+/// The URL for messages, always with the database.
+fn place(shown: &str, database: &str) -> String {
+    let rest = shown.split_once("://").map_or(shown, |(_, rest)| rest);
+    match rest.split_once('/') {
+        Some((_, path)) if !path.is_empty() => shown.to_owned(),
+        _ => format!("{}/{database}", shown.trim_end_matches('/')),
+    }
+}
+
+/// The driver's message about a URL, unless it repeats a part that may be secret.
+fn without_secrets(url: &str, message: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let user = place.rsplit_once('@').map_or("", |(user, _)| user);
+    let values = parameters.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value);
+    let mut secrets = user.split([':', '@', '/']).chain(values).filter(|part| !part.is_empty());
+    if secrets.any(|secret| message.contains(secret)) {
+        return "the driver cannot read it; check host and settings, and that user and password are written with % \
+                codes where they hold : / ? # [ ] @ or %"
+            .to_owned();
+    }
+    failure::one_line(message)
+}

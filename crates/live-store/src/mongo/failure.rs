@@ -1,0 +1,160 @@
+//! From the driver's errors and the server's codes to the errors of the port.
+
+use mongodb::error::{Error, ErrorKind};
+
+use crate::LiveStoreError;
+
+/// What a failure means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Away, busy, or another server has become the primary: the same call may succeed later.
+    Away,
+    /// No space, or over the quota that the provider has set.
+    NoSpace,
+    /// This user may not do that.
+    Forbidden,
+    /// The user or the password is wrong.
+    Login,
+    /// For good.
+    Refused,
+}
+
+/// <https://www.mongodb.com/docs/manual/reference/error-codes/>
+pub(super) mod code {
+    pub(in super::super) const UNAUTHORIZED: i32 = 13;
+    pub(in super::super) const AUTHENTICATION_FAILED: i32 = 18;
+    pub(in super::super) const NAMESPACE_NOT_FOUND: i32 = 26;
+    pub(in super::super) const NAMESPACE_EXISTS: i32 = 48;
+    pub(in super::super) const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
+    pub(in super::super) const ATLAS_ERROR: i32 = 8000;
+    pub(in super::super) const QUOTA_EXCEEDED: i32 = 12501;
+    pub(in super::super) const DUPLICATE_KEY: i32 = 11000;
+    pub(in super::super) const OUT_OF_DISK_SPACE: i32 = 14031;
+
+    /// The server, the network between servers, or the election of a primary is in the way, or somebody else's
+    /// operation is; all of it passes.
+    pub(super) const PASSING: [i32; 33] = [
+        6,     // HostUnreachable
+        7,     // HostNotFound
+        24,    // LockTimeout
+        43,    // CursorNotFound
+        46,    // LockBusy
+        50,    // MaxTimeMSExpired
+        63,    // StaleShardVersion
+        64,    // WriteConcernFailed: written, but not yet on a majority in time
+        89,    // NetworkTimeout
+        91,    // ShutdownInProgress
+        112,   // WriteConflict
+        117,   // ConflictingOperationInProgress
+        133,   // FailedToSatisfyReadPreference
+        134,   // ReadConcernMajorityNotAvailableYet
+        150,   // StaleEpoch
+        175,   // QueryPlanKilled
+        189,   // PrimarySteppedDown
+        202,   // NetworkInterfaceExceededTimeLimit
+        237,   // CursorKilled
+        262,   // ExceededTimeLimit
+        365,   // TemporarilyUnavailable
+        371,   // UserWritesBlocked: while a cluster is copied
+        462,   // IngressRequestRateLimitExceeded
+        9001,  // SocketException
+        10058, // LegacyNotPrimary
+        10107, // NotWritablePrimary
+        11600, // InterruptedAtShutdown
+        11601, // Interrupted
+        11602, // InterruptedDueToReplStateChange
+        13388, // StaleConfig
+        13435, // NotPrimaryNoSecondaryOk
+        13436, // NotPrimaryOrSecondary
+        16500, // requests beyond the rate that was paid for, of servers that speak this protocol
+    ];
+}
+
+/// What the server's code means.
+pub(super) fn kind_of_code(code: i32, message: &str) -> Kind {
+    match code {
+        code::UNAUTHORIZED => Kind::Forbidden,
+        code::AUTHENTICATION_FAILED => Kind::Login,
+        code::OUT_OF_DISK_SPACE | code::QUOTA_EXCEEDED => Kind::NoSpace,
+        code::ATLAS_ERROR if message.contains("quota") => Kind::NoSpace,
+        code::ATLAS_ERROR if message.contains("auth") => Kind::Login,
+        code if code::PASSING.contains(&code) => Kind::Away,
+        _ => Kind::Refused,
+    }
+}
+
+/// The error of the port for a code of the server. `what` says what was tried, `words` what the server said.
+pub(super) fn of_code(place: &str, what: &str, code: i32, words: &str) -> LiveStoreError {
+    of_kind(place, what, kind_of_code(code, words), &format!("{} (code {code})", one_line(words)))
+}
+
+/// The same for what the driver says.
+pub(super) fn translate(place: &str, what: &str, error: &Error) -> LiveStoreError {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => of_code(place, what, command.code, &command.message),
+        ErrorKind::Authentication { message, .. } => of_kind(place, what, Kind::Login, &one_line(message)),
+        ErrorKind::Io(io) => of_kind(place, what, Kind::Away, &io.to_string()),
+        ErrorKind::ServerSelection { message, .. } => {
+            // A pool that was cleared because the login failed says so only here.
+            let login =
+                error_beneath(error).is_some_and(is_login) || message.contains("AuthenticationFailed");
+            let kind = if login { Kind::Login } else { Kind::Away };
+            of_kind(place, what, kind, &reason_of_selection(message))
+        }
+        ErrorKind::ConnectionPoolCleared { message, .. } | ErrorKind::DnsResolve { message, .. } => {
+            of_kind(place, what, Kind::Away, &one_line(message))
+        }
+        other => of_kind(place, what, Kind::Refused, &one_line(&other.to_string())),
+    }
+}
+
+fn error_beneath(error: &Error) -> Option<&Error> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>())
+}
+
+fn is_login(error: &Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Authentication { .. })
+}
+
+fn of_kind(place: &str, what: &str, kind: Kind, words: &str) -> LiveStoreError {
+    let place = place.to_owned();
+    match kind {
+        Kind::Away => LiveStoreError::Unavailable { place, reason: format!("{what}: {words}") },
+        Kind::NoSpace => LiveStoreError::DiskFull { place },
+        Kind::Forbidden => LiveStoreError::Refused {
+            place,
+            reason: format!(
+                "{what}: this user may not ({words}); give it the role readWrite on the database, or name another \
+                 user in STORE_URL"
+            ),
+        },
+        Kind::Login => LiveStoreError::Refused {
+            place,
+            reason: format!(
+                "{what}: the login failed ({words}); check user, password and authSource of STORE_URL (without \
+                 authSource the user is looked for in the database that the URL names)"
+            ),
+        },
+        Kind::Refused => LiveStoreError::Refused { place, reason: format!("{what}: {words}") },
+    }
+}
+
+/// The driver lists the whole topology; what a person needs is the reason within.
+fn reason_of_selection(message: &str) -> String {
+    let reasons = message.split("Error: ").skip(1).filter_map(|rest| {
+        let rest = rest.strip_prefix("Kind: ").unwrap_or(rest);
+        rest.split(", labels:").next()
+    });
+    match reasons.last() {
+        Some(reason) => format!("no server that takes writes was found in time: {}", one_line(reason)),
+        None => one_line(message),
+    }
+}
+
+/// Longest message of a server that is passed on.
+const MAX_WORDS: usize = 400;
+
+pub(super) fn one_line(text: &str) -> String {
+    let text: String = text.chars().take(MAX_WORDS).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,145 @@
+//! Bars and checkpoints. One command holds many statements; `bulkWrite` would need MongoDB 8.
+
+use std::collections::HashMap;
+
+use chrono::Utc;
+use market::Candle;
+use mongodb::bson::{RawArrayBuf, RawDocumentBuf, raw::cstr, rawdoc};
+
+use super::{
+    CANDLES, CHECKPOINTS, MongoStore,
+    command::Write,
+    rows::{self, RowError},
+};
+use crate::{Checkpoint, Result};
+
+/// Bounds of one command; a server takes 100,000 statements and 16 MB.
+const COMMAND_STATEMENTS: usize = 1000;
+const COMMAND_BYTES: usize = 4 << 20;
+
+impl MongoStore {
+    /// Bars first: when checkpoints are sent, every bar is acknowledged.
+    pub(super) async fn upsert_progress(&self, candles: &[Candle], checkpoints: &[Checkpoint]) -> Result<()> {
+        let mut bars = Vec::with_capacity(candles.len());
+        for candle in last_of_each(candles) {
+            let statement = candle_statement(candle)
+                .map_err(|error| self.refused(format!("cannot store the bar {}: {error}", candle.id())))?;
+            bars.push(statement);
+        }
+        let mut states = Vec::with_capacity(checkpoints.len());
+        for checkpoint in furthest_of_each(checkpoints) {
+            states.push(self.checkpoint_statement(checkpoint)?);
+        }
+        let taken = self.upsert("cannot store bars", CANDLES, &bars).await?;
+        if !taken.is_empty() {
+            return Err(self.refused(format!(
+                "cannot store bars: {} of them are refused as duplicates; drop the unique indexes of {CANDLES} that \
+                 are not on _id",
+                taken.len()
+            )));
+        }
+        // A checkpoint that is further already does not match, and its identity is taken: as it should be.
+        self.upsert("cannot store checkpoints", CHECKPOINTS, &states).await.map(drop)
+    }
+
+    fn checkpoint_statement(&self, checkpoint: &Checkpoint) -> Result<RawDocumentBuf> {
+        let next_offset = i64::try_from(checkpoint.next_offset).map_err(|_| {
+            self.refused(format!(
+                "the offset {} of a checkpoint is above {}",
+                checkpoint.next_offset,
+                i64::MAX
+            ))
+        })?;
+        Ok(rawdoc! {
+            "q": { "_id": rows::checkpoint_id(checkpoint), "next_offset": { "$lte": next_offset } },
+            "u": { "$set": {
+                "processor": checkpoint.processor.as_str(),
+                "topic": checkpoint.topic.as_str(),
+                "partition": checkpoint.partition,
+                "next_offset": next_offset,
+                "state": checkpoint.state.as_str(),
+            } },
+            "upsert": true,
+        })
+    }
+
+    /// Runs update statements; returns those whose identity is taken by a document that their filter does not match.
+    async fn upsert<'a>(
+        &self,
+        what: &str,
+        collection: &str,
+        statements: &'a [RawDocumentBuf],
+    ) -> Result<Vec<&'a RawDocumentBuf>> {
+        let all: Vec<&RawDocumentBuf> = statements.iter().collect();
+        let taken = self.upsert_once(what, collection, &all).await?;
+        // Somebody else may have made the document between the server's look for it and its insert. Now it is there, so
+        // the second try tells for certain.
+        self.upsert_once(what, collection, &taken).await
+    }
+
+    async fn upsert_once<'a>(
+        &self,
+        what: &str,
+        collection: &str,
+        statements: &[&'a RawDocumentBuf],
+    ) -> Result<Vec<&'a RawDocumentBuf>> {
+        let mut taken = Vec::new();
+        let mut rest = statements;
+        while !rest.is_empty() {
+            let (chunk, behind) = rest.split_at(chunk_length(rest));
+            rest = behind;
+            let list: RawArrayBuf = chunk.iter().copied().collect();
+            let reply = self.write(what, Write::Update, collection, &list).await?;
+            taken.extend(reply.taken.iter().filter_map(|index| chunk.get(*index).copied()));
+        }
+        Ok(taken)
+    }
+}
+
+/// How many of the first statements fit into one command; at least one.
+fn chunk_length(statements: &[&RawDocumentBuf]) -> usize {
+    let mut bytes = 0;
+    let fitting = statements.iter().take(COMMAND_STATEMENTS).take_while(|statement| {
+        bytes += statement.as_bytes().len();
+        bytes <= COMMAND_BYTES
+    });
+    fitting.count().max(1)
+}
+
+fn candle_statement(candle: &Candle) -> Result<RawDocumentBuf, RowError> {
+    let mut first_stored = RawDocumentBuf::new();
+    rows::append_time(&mut first_stored, cstr!("stored_at"), cstr!("stored_at_us"), Utc::now())?;
+    Ok(rawdoc! {
+        "q": { "_id": rows::candle_id(candle) },
+        "u": { "$set": rows::encode_candle(candle)?, "$setOnInsert": first_stored },
+        "upsert": true,
+    })
+}
+
+/// Statements of one command may run in any order, so that of one identity only the last may be among them.
+fn last_of_each(candles: &[Candle]) -> Vec<&Candle> {
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(candles.len());
+    let mut last: Vec<&Candle> = Vec::with_capacity(candles.len());
+    for candle in candles {
+        let place = *places.entry(rows::candle_id(candle)).or_insert(last.len());
+        match last.get_mut(place) {
+            Some(slot) => *slot = candle,
+            None => last.push(candle),
+        }
+    }
+    last
+}
+
+fn furthest_of_each(checkpoints: &[Checkpoint]) -> Vec<&Checkpoint> {
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(checkpoints.len());
+    let mut furthest: Vec<&Checkpoint> = Vec::with_capacity(checkpoints.len());
+    for checkpoint in checkpoints {
+        let place = *places.entry(rows::checkpoint_id(checkpoint)).or_insert(furthest.len());
+        match furthest.get_mut(place) {
+            Some(slot) if slot.next_offset <= checkpoint.next_offset => *slot = checkpoint,
+            Some(_) => {}
+            None => furthest.push(checkpoint),
+        }
+    }
+    furthest
+}

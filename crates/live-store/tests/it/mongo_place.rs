@@ -1,0 +1,96 @@
+//! A database of its own for each test, on the server that the environment names.
+
+use std::{
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use chrono::Utc;
+use live_store::LiveStore;
+use mongodb::{Client, Database};
+
+use crate::place::Place;
+
+/// A database that is dropped with the value.
+pub(crate) struct MongoPlace {
+    url: String,
+    database: String,
+}
+
+impl MongoPlace {
+    /// On the server of `MONGO_URL`; `None` where there need not be one.
+    pub(crate) fn new() -> Option<Self> {
+        match std::env::var("MONGO_URL") {
+            Ok(url) => Some(Self::at(&url)),
+            Err(_) if std::env::var_os("REQUIRE_SERVERS").is_some() => {
+                panic!("REQUIRE_SERVERS is set, MONGO_URL is not")
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// On a MongoDB of MongoDB, which `MONGODB_URI` names: no package registry has it, so that it may be missing
+    /// anywhere.
+    pub(crate) fn real() -> Option<Self> {
+        std::env::var("MONGODB_URI").ok().map(|url| Self::at(&url))
+    }
+
+    /// On the FerretDB of `FERRETDB_URL`: minutes to build, so that only the strict run has it.
+    pub(crate) fn ferretdb() -> Option<Self> {
+        std::env::var("FERRETDB_URL").ok().map(|url| Self::at(&url))
+    }
+
+    fn at(server: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let database = format!("test_{}_{}_{count}", Utc::now().timestamp_millis(), process::id());
+        Self { url: with_database(server, &database), database }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Past the store, as another program would.
+    pub(crate) async fn raw(&self) -> Database {
+        Client::with_uri_str(&self.url).await.expect("connects").database(&self.database)
+    }
+}
+
+impl Place for MongoPlace {
+    async fn open(&self) -> Arc<dyn LiveStore> {
+        live_store::open(&self.url).await.expect("opens")
+    }
+}
+
+impl Drop for MongoPlace {
+    fn drop(&mut self) {
+        let (url, database) = (self.url.clone(), self.database.clone());
+        // A runtime of its own: that of the test is in the middle of dropping this value.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                Client::with_uri_str(url).await?.database(&database).drop().await?;
+                anyhow::Ok(())
+            })
+        });
+        if let Ok(Err(error)) = dropping.join() {
+            eprintln!("the database {} was left behind: {error:#}", self.database);
+        }
+    }
+}
+
+/// The server's URL with another database. A user that stands in it belongs where it said, or to `admin`.
+fn with_database(server: &str, database: &str) -> String {
+    let (place, parameters) = server.split_once('?').unwrap_or((server, ""));
+    let (scheme, hosts) = place.split_once("://").expect("a URL");
+    let hosts = hosts.split('/').next().unwrap_or(hosts);
+    let mut parameters: Vec<&str> = parameters.split('&').filter(|pair| !pair.is_empty()).collect();
+    if hosts.contains('@') && !parameters.iter().any(|pair| pair.starts_with("authSource=")) {
+        parameters.push("authSource=admin");
+    }
+    format!("{scheme}://{hosts}/{database}?{}", parameters.join("&"))
+}
