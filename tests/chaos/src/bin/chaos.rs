@@ -1,0 +1,157 @@
+//! Runs the faults, one after the other, and says what each came to.
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use anyhow::Context;
+use chaos::{
+    Outcome,
+    faults::{self, Fault},
+    numbers::Numbers,
+    process::free_address,
+    results,
+    scene::{StoreKind, World},
+    servers::Server,
+};
+use clap::Parser;
+
+/// Faults against the real services, broker and store.
+#[derive(Debug, Parser)]
+#[command(name = "chaos")]
+struct Args {
+    /// The numbers that the promises are stated with, and a row for each fault in RESULTS.md.
+    #[arg(long)]
+    long: bool,
+    /// Only these faults.
+    #[arg(long, env = "CHAOS_FAULTS", value_delimiter = ',')]
+    faults: Vec<u8>,
+    /// Repeats the random moments of an earlier run.
+    #[arg(long, env = "CHAOS_SEED")]
+    seed: Option<u64>,
+    /// Ticks of a fault.
+    #[arg(long, env = "CHAOS_TICKS")]
+    ticks: Option<u64>,
+    /// Ticks a second.
+    #[arg(long, env = "CHAOS_RATE")]
+    rate: Option<u32>,
+    /// How often something is killed.
+    #[arg(long, env = "CHAOS_KILLS")]
+    kills: Option<u32>,
+    /// How long a server is away, in seconds.
+    #[arg(long, env = "CHAOS_OUTAGE_SECONDS")]
+    outage_seconds: Option<u64>,
+    /// How long the broker is away the second time, in seconds.
+    #[arg(long, env = "CHAOS_LONG_OUTAGE_SECONDS")]
+    long_outage_seconds: Option<u64>,
+    /// Which store.
+    #[arg(long, env = "CHAOS_STORE", value_enum, default_value_t = StoreKind::Sqlite)]
+    store: StoreKind,
+    /// The broker's port.
+    #[arg(long, env = "KAFKA_PORT", default_value_t = 9092)]
+    kafka_port: u16,
+    /// The store's port.
+    #[arg(long, env = "MONGO_PORT", default_value_t = 27017)]
+    mongo_port: u16,
+    /// Logs of the services go here, and stay [default: a folder that is removed when all went well].
+    #[arg(long, env = "CHAOS_OUTPUT")]
+    output: Option<PathBuf>,
+}
+
+impl Args {
+    fn numbers(&self) -> Numbers {
+        let all = if self.long { Numbers::LONG } else { Numbers::SHORT };
+        Numbers {
+            ticks: self.ticks.unwrap_or(all.ticks),
+            rate: self.rate.unwrap_or(all.rate),
+            kills: self.kills.unwrap_or(all.kills),
+            outage_seconds: self.outage_seconds.unwrap_or(all.outage_seconds),
+            long_outage_seconds: self.long_outage_seconds.unwrap_or(all.long_outage_seconds),
+            ..all
+        }
+    }
+
+    fn faults(&self) -> anyhow::Result<Vec<Fault>> {
+        if self.faults.is_empty() {
+            return Ok(faults::ALL.to_vec());
+        }
+        let find = |number: &u8| {
+            faults::ALL
+                .into_iter()
+                .find(|fault| fault.number == *number)
+                .with_context(|| format!("no fault {number}"))
+        };
+        self.faults.iter().map(find).collect()
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    let address = free_address()?;
+    let (_, port) = address.rsplit_once(':').context("an address has a port")?;
+    Ok(port.parse()?)
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let folder = tempfile::Builder::new().prefix("chaos-").tempdir()?.keep();
+    let folder = args.output.clone().unwrap_or(folder);
+    let (proxied, proxy) = (free_port()?, free_port()?);
+    let kafka_env = vec![
+        ("KAFKA_PORT".to_owned(), args.kafka_port.to_string()),
+        ("KAFKA_PROXIED".to_owned(), format!("{proxied}:{proxy}")),
+    ];
+    let mongo_env = vec![("MONGO_PORT".to_owned(), args.mongo_port.to_string())];
+    let world = World {
+        numbers: args.numbers(),
+        seed,
+        kafka: Server::new("kafka.sh", "kafka", kafka_env)?,
+        kafka_port: args.kafka_port,
+        kafka_proxied_port: proxied,
+        kafka_proxy_port: proxy,
+        mongo: Server::new("kafka.sh", "mongo-mjs", mongo_env)?,
+        mongo_port: args.mongo_port,
+        store: args.store,
+        folder: folder.clone(),
+    };
+    println!("seed {seed}, logs in {}, {:?}", folder.display(), world.numbers);
+
+    let mut run = Vec::new();
+    for fault in args.faults()? {
+        println!("fault {}: {}", fault.number, fault.name);
+        let begun = Instant::now();
+        let outcome = faults::run(fault, &world)
+            .await
+            .unwrap_or_else(|error| Outcome { problems: vec![format!("{error:#}")], ..Outcome::default() });
+        for number in &outcome.numbers {
+            println!("    {number}");
+        }
+        for problem in &outcome.problems {
+            println!("    BROKEN: {problem}");
+        }
+        println!(
+            "    {} in {} s",
+            if outcome.problems.is_empty() { "kept" } else { "broken" },
+            begun.elapsed().as_secs()
+        );
+        run.push((fault, outcome));
+    }
+    if args.long {
+        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+        let path =
+            results::append(&format!("chaos {command} --seed {seed}"), &format!("{:?}", args.store), &run)?;
+        println!("noted in {}", path.display());
+    }
+    let broken = run.iter().filter(|(_, outcome)| !outcome.problems.is_empty()).count();
+    if broken > 0 {
+        println!(
+            "{broken} of {} broken; the logs are in {}, the seed is {seed}",
+            run.len(),
+            folder.display()
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    if args.output.is_none() {
+        std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

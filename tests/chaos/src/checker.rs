@@ -1,0 +1,391 @@
+//! Compares what was acknowledged with what is stored. A tick takes a bit, a bar a few dozen bytes, whatever the number.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use event_log::{DEAD_LETTER_SUFFIX, EventLog, TopicPartition};
+use live_store::{CandleQuery, LiveStore, MAX_CANDLES, MAX_PAGE_TICKS, StoredTick, TickQuery};
+use market::{Candle, CandleOrigin, Interval, Symbol};
+use rust_decimal::Decimal;
+
+use crate::{
+    SeqSet,
+    ledger::{Poison, Said},
+    plan::{LANES, Plan, poison},
+    seq_set::listed,
+};
+
+/// Records of one look into the log.
+const READ_AT_ONCE: usize = 5_000;
+
+/// What the store holds of a plan.
+#[derive(Debug)]
+pub struct Stored {
+    plan: Plan,
+    /// Numbers, by lane.
+    pub seqs: [SeqSet; LANES],
+    /// Offsets, by topic and partition.
+    pub offsets: BTreeMap<(&'static str, i32), SeqSet>,
+    /// Ticks of an identity that had been counted before.
+    pub doubled: u64,
+    /// Ticks under a symbol that their number does not belong to, or of a symbol the plan does not have.
+    pub strange: u64,
+    minutes: BTreeMap<(Symbol, DateTime<Utc>), Minute>,
+}
+
+/// The bar that ticks add up to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Minute {
+    first: (DateTime<Utc>, u64),
+    last: (DateTime<Utc>, u64),
+    open: Decimal,
+    high: Decimal,
+    low: Decimal,
+    close: Decimal,
+    ticks: u64,
+}
+
+impl Stored {
+    /// Nothing yet.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            plan: plan.clone(),
+            seqs: Default::default(),
+            offsets: BTreeMap::new(),
+            doubled: 0,
+            strange: 0,
+            minutes: BTreeMap::new(),
+        }
+    }
+
+    /// Everything of the plan's source in the store, page by page.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn read(store: &dyn LiveStore, plan: &Plan) -> anyhow::Result<Self> {
+        let mut stored = Self::new(plan);
+        for lane in &plan.lanes {
+            for symbol in &lane.symbols {
+                let mut query = TickQuery {
+                    symbol: *symbol,
+                    from: DateTime::UNIX_EPOCH,
+                    to: Utc::now() + TimeDelta::days(1),
+                    limit: MAX_PAGE_TICKS,
+                    cursor: None,
+                };
+                loop {
+                    let page = store.ticks(&query).await?;
+                    stored.count(&page.ticks);
+                    query.cursor = page.next_cursor;
+                    if query.cursor.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Counts ticks; those of another source are passed over.
+    pub fn count(&mut self, ticks: &[StoredTick]) {
+        for stored in ticks.iter().filter(|stored| stored.tick.source == self.plan.source) {
+            let tick = &stored.tick;
+            let lane = self.plan.lane_of(tick.symbol);
+            let Some(lane) = lane.filter(|lane| self.plan.symbol(*lane, tick.seq) == tick.symbol) else {
+                self.strange += 1;
+                continue;
+            };
+            if !self.seqs[lane].insert(tick.seq) {
+                self.doubled += 1;
+                continue;
+            }
+            let place = (self.plan.lanes[lane].topic, stored.partition);
+            self.offsets.entry(place).or_default().insert(stored.offset);
+            let minute = (tick.symbol, Interval::Minute.floor(tick.timestamp));
+            let order = (tick.timestamp, tick.seq);
+            self.minutes
+                .entry(minute)
+                .and_modify(|minute| minute.add(order, tick.price))
+                .or_insert_with(|| Minute::new(order, tick.price));
+        }
+    }
+
+    /// All ticks, of all lanes.
+    pub fn len(&self) -> u64 {
+        self.seqs.iter().map(SeqSet::len).sum()
+    }
+
+    /// None at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Compares with what was acknowledged.
+    pub fn verdict(&self, said: &Said) -> Verdict {
+        let mut verdict = Verdict {
+            acknowledged: said.acknowledged_len(),
+            stored: self.len(),
+            doubled: self.doubled,
+            strange: self.strange,
+            ..Verdict::default()
+        };
+        for lane in 0..LANES {
+            let topic = self.plan.lanes[lane].topic;
+            let (acknowledged, stored) = (&said.acknowledged[lane], &self.seqs[lane]);
+            let readable = |seq: &u64| !self.plan.is_poison(*seq);
+            verdict.poison += acknowledged.iter().filter(|seq| !readable(seq)).count() as u64;
+            let lost: SeqSet = acknowledged.without(stored).filter(readable).collect();
+            verdict.lost += lost.len();
+            if !lost.is_empty() {
+                verdict.lost_listed.push(format!("{topic} {}", listed(lost.iter())));
+            }
+            verdict.unacknowledged += stored.without(acknowledged).count() as u64;
+            verdict.strange += stored.iter().filter(|seq| *seq >= said.reserved[lane]).count() as u64;
+        }
+        verdict
+    }
+
+    /// Compares the one-minute bars of the store with those that its ticks add up to, ticks and prices alike.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn bars(&self, store: &dyn LiveStore) -> anyhow::Result<Bars> {
+        let symbols: BTreeSet<Symbol> = self.minutes.keys().map(|(symbol, _)| *symbol).collect();
+        let mut bars = Bars::default();
+        let mut missing: BTreeSet<_> = self.minutes.keys().copied().collect();
+        for symbol in symbols {
+            let query = CandleQuery {
+                symbol,
+                interval: Interval::Minute,
+                from: DateTime::UNIX_EPOCH,
+                to: Utc::now() + TimeDelta::days(1),
+                limit: MAX_CANDLES,
+            };
+            for candle in store.candles(&query).await? {
+                let is_ours =
+                    candle.source.feed == self.plan.source && candle.source.origin == CandleOrigin::Ticks;
+                if !is_ours {
+                    continue;
+                }
+                missing.remove(&(symbol, candle.time));
+                bars.right += 1;
+                let expected = self.minutes.get(&(symbol, candle.time));
+                if let Some(difference) = difference(&candle, expected) {
+                    bars.right -= 1;
+                    bars.wrong.push(format!("{symbol} {}: {difference}", candle.time.format("%H:%M")));
+                }
+            }
+        }
+        bars.missing =
+            missing.iter().map(|(symbol, time)| format!("{symbol} {}", time.format("%H:%M"))).collect();
+        Ok(bars)
+    }
+}
+
+impl Minute {
+    fn new(order: (DateTime<Utc>, u64), price: Decimal) -> Self {
+        Self { first: order, last: order, open: price, high: price, low: price, close: price, ticks: 1 }
+    }
+
+    fn add(&mut self, order: (DateTime<Utc>, u64), price: Decimal) {
+        self.ticks += 1;
+        self.high = self.high.max(price);
+        self.low = self.low.min(price);
+        if order < self.first {
+            (self.first, self.open) = (order, price);
+        }
+        if order > self.last {
+            (self.last, self.close) = (order, price);
+        }
+    }
+}
+
+fn difference(candle: &Candle, expected: Option<&Minute>) -> Option<String> {
+    let Some(expected) = expected else { return Some("a bar without ticks".to_owned()) };
+    if candle.ticks != expected.ticks {
+        return Some(format!("{} ticks in the bar, {} stored", candle.ticks, expected.ticks));
+    }
+    let (bar, ticks) = (
+        (candle.open, candle.high, candle.low, candle.close),
+        (expected.open, expected.high, expected.low, expected.close),
+    );
+    (bar != ticks).then(|| format!("the bar says {bar:?}, its ticks {ticks:?}"))
+}
+
+/// What became of the ticks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Records that were acknowledged, poison among them.
+    pub acknowledged: u64,
+    /// Acknowledged records that cannot be read.
+    pub poison: u64,
+    /// Ticks in the store.
+    pub stored: u64,
+    /// Acknowledged and readable, but not stored.
+    pub lost: u64,
+    /// The first of them, by topic.
+    pub lost_listed: Vec<String>,
+    /// Stored, but never acknowledged: their producer was killed in between.
+    pub unacknowledged: u64,
+    /// Stored more than once.
+    pub doubled: u64,
+    /// Stored, but never sent.
+    pub strange: u64,
+}
+
+impl Verdict {
+    /// What breaks the promise, for people; empty when it was kept.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.lost > 0 {
+            problems.push(format!("{} acknowledged ticks lost: {}", self.lost, self.lost_listed.join("; ")));
+        }
+        if self.doubled > 0 {
+            problems.push(format!("{} ticks stored more than once", self.doubled));
+        }
+        if self.strange > 0 {
+            problems.push(format!("{} ticks stored that nobody sent", self.strange));
+        }
+        problems
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} acknowledged, {} stored, {} lost, {} doubled",
+            self.acknowledged, self.stored, self.lost, self.doubled
+        )?;
+        if self.unacknowledged > 0 {
+            write!(f, ", {} stored but not acknowledged", self.unacknowledged)?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of the bars.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bars {
+    /// Those that agree with their ticks.
+    pub right: u64,
+    /// Those that do not, each with the difference.
+    pub wrong: Vec<String>,
+    /// Minutes with ticks and without a bar.
+    pub missing: Vec<String>,
+}
+
+impl Bars {
+    /// What is wrong, for people; the first few of each.
+    pub fn problems(&self) -> Vec<String> {
+        let some = |what: &str, list: &[String]| {
+            let first: Vec<&str> = list.iter().take(3).map(String::as_str).collect();
+            (!list.is_empty()).then(|| format!("{} {what}: {}", list.len(), first.join("; ")))
+        };
+        let wrong = some("bars differ from their ticks", &self.wrong);
+        let missing = some("minutes have ticks and no bar", &self.missing);
+        wrong.into_iter().chain(missing).collect()
+    }
+}
+
+/// What lies in the dead-letter topics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Letters of different records.
+    pub distinct: u64,
+    /// Letters of a record that had one before.
+    pub repeated: u64,
+    /// Poison records without a letter, letters without a poison record, and letters that lack a header or say
+    /// something else than the record.
+    pub problems: Vec<String>,
+}
+
+/// Compares the dead-letter topics with the poison that was sent.
+///
+/// # Errors
+/// A log that is away or cannot be read.
+pub async fn dead_letters(log: &dyn EventLog, plan: &Plan, said: &Said) -> anyhow::Result<DeadLetters> {
+    let mut expected: BTreeMap<(String, i32, u64), Poison> = BTreeMap::new();
+    for poison in &said.poison {
+        let topic = plan.lanes[poison.lane].topic.to_owned();
+        expected.insert((topic, poison.partition, poison.offset), *poison);
+    }
+    let mut found: BTreeSet<(String, i32, u64)> = BTreeSet::new();
+    let mut letters = DeadLetters::default();
+    let mut strange = Vec::new();
+    for info in log.topics().await? {
+        if !plan.lanes.iter().any(|lane| format!("{}{DEAD_LETTER_SUFFIX}", lane.topic) == info.name) {
+            continue;
+        }
+        for (partition, (first, next)) in (0..).zip(&info.partitions) {
+            let place = TopicPartition { topic: info.name.as_str().into(), partition };
+            let mut offset = *first;
+            while offset < *next {
+                let messages = log.read(&place, offset, READ_AT_ONCE).await?;
+                let Some(last) = messages.last() else { break };
+                offset = last.position.offset + 1;
+                for message in messages {
+                    match origin(&message.headers) {
+                        Err(reason) => {
+                            strange.push(format!("{place} offset {}: {reason}", message.position.offset))
+                        }
+                        Ok(origin) => {
+                            let sent = expected.get(&origin).map(|sent| poison(sent.seq));
+                            if sent.is_some_and(|sent| sent != message.payload) {
+                                strange.push(format!(
+                                    "the letter of {origin:?} holds other bytes than the record"
+                                ));
+                            }
+                            letters.repeated += u64::from(!found.insert(origin));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    letters.distinct = found.len() as u64;
+    let without: Vec<_> = expected.keys().filter(|origin| !found.contains(*origin)).collect();
+    if let Some(first) = without.first() {
+        letters
+            .problems
+            .push(format!("{} poison records have no dead letter, such as {first:?}", without.len()));
+    }
+    let unasked: Vec<_> = found.iter().filter(|origin| !expected.contains_key(*origin)).collect();
+    // The producer may have been killed before it could note what it had sent.
+    letters.problems.extend(unasked.first().map(|first| {
+        format!("{} dead letters are of records that were not acknowledged, such as {first:?}", unasked.len())
+    }));
+    if let Some(first) = strange.first() {
+        letters.problems.push(format!("{} dead letters are odd: {first}", strange.len()));
+    }
+    Ok(letters)
+}
+
+/// Topic, partition and offset, as the headers say; there must be a reason and a time, too.
+fn origin(headers: &[(String, bytes::Bytes)]) -> Result<(String, i32, u64), String> {
+    let text = |name: &str| {
+        let header = headers.iter().find(|(known, _)| known == name).ok_or(format!("no header {name}"))?;
+        let text = std::str::from_utf8(&header.1).map_err(|_| format!("header {name} is not UTF-8"))?;
+        if text.is_empty() { Err(format!("header {name} is empty")) } else { Ok(text.to_owned()) }
+    };
+    let number = |error: std::num::ParseIntError| error.to_string();
+    text("reason")?;
+    text("when")?;
+    Ok((
+        text("topic")?,
+        text("partition")?.parse().map_err(number)?,
+        text("offset")?.parse().map_err(number)?,
+    ))
+}
+
+/// Records that the group has not committed, of these topics together.
+///
+/// # Errors
+/// A log that is away.
+pub async fn lag(log: &dyn EventLog, group: &str) -> anyhow::Result<u64> {
+    let topics = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES, topics::candle::TOPIC];
+    Ok(log.lag(group, &topics).await?.iter().map(|partition| partition.lag).sum())
+}

@@ -1,0 +1,87 @@
+//! Faults 1 and 2: consumers that are killed, join and leave.
+
+use rand::RngExt;
+use tokio::time::{Duration, Instant};
+
+use super::any_moment;
+use crate::{
+    Outcome,
+    numbers::MEMORY_CAP_MB,
+    process::Program,
+    scene::{Scene, World, end},
+};
+
+/// A kill comes within so long after a consumer has its partitions.
+const KILL_WITHIN_MS: u64 = 1_500;
+/// How many share the partitions in fault 2.
+const MEMBERS: usize = 3;
+
+/// Fault 1.
+pub(super) async fn one_is_killed(world: &World) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut scene = Scene::set(world, 1, 0).await?;
+    let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
+    let mut peak_mb = 0;
+    for _ in 0..world.numbers.kills {
+        let (consumer, _) = scene.consumer().await?;
+        any_moment(&mut scene.rng, KILL_WITHIN_MS).await;
+        peak_mb = peak_mb.max(consumer.peak_mb());
+        consumer.kill_9()?;
+    }
+    let (consumer, _) = scene.consumer().await?;
+    scene.loaded(load).await?;
+    let settled = scene.settled().await?;
+    peak_mb = peak_mb.max(consumer.peak_mb());
+    end([consumer]).await?;
+    outcome.note(format!("{} kills", world.numbers.kills));
+    outcome.note(format!("lag 0 after {:.1} s", settled.as_secs_f64()));
+    note_memory(&mut outcome, peak_mb);
+    scene.check(&mut outcome).await?;
+    Ok(outcome)
+}
+
+/// Fault 2.
+pub(super) async fn three_and_rebalances(world: &World) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut scene = Scene::set(world, 2, 0).await?;
+    let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
+    let mut members: Vec<Program> = Vec::new();
+    for _ in 0..MEMBERS {
+        members.push(scene.service("consumer", &[])?.0);
+    }
+    let (mut killed, mut left, mut peak_mb) = (0, 0, 0);
+    let mut next = Instant::now();
+    for _ in 0..world.numbers.kills {
+        next += Duration::from_secs(world.numbers.rebalance_seconds);
+        tokio::time::sleep_until(next).await; // the pace of the fault
+        any_moment(&mut scene.rng, KILL_WITHIN_MS).await;
+        // Each change moves partitions: one member goes, by force or in good order, and another comes.
+        let mut member = members.remove(scene.rng.random_range(0..members.len()));
+        member.check_running()?;
+        peak_mb = peak_mb.max(member.peak_mb());
+        if scene.rng.random_bool(0.5) {
+            member.kill_9()?;
+            killed += 1;
+        } else {
+            end([member]).await?;
+            left += 1;
+        }
+        members.push(scene.service("consumer", &[])?.0);
+    }
+    scene.loaded(load).await?;
+    let settled = scene.settled().await?;
+    peak_mb = members.iter().map(Program::peak_mb).fold(peak_mb, u64::max);
+    end(members).await?;
+    outcome.note(format!("{killed} kills, {left} left in good order"));
+    outcome.note(format!("lag 0 after {:.1} s", settled.as_secs_f64()));
+    note_memory(&mut outcome, peak_mb);
+    scene.check(&mut outcome).await?;
+    Ok(outcome)
+}
+
+/// Notes the most memory that any process of a service had.
+pub(super) fn note_memory(outcome: &mut Outcome, peak_mb: u64) {
+    outcome.note(format!("at most {peak_mb} MiB"));
+    outcome
+        .check(peak_mb <= MEMORY_CAP_MB, format!("a service took {peak_mb} MiB, its cap is {MEMORY_CAP_MB}"));
+}

@@ -1,0 +1,4 @@
+//! The checker checked: it finds what was planted.
+
+mod checking;
+mod numbering;
