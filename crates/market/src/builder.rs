@@ -164,9 +164,13 @@ impl CandleBuilder {
     /// does, so that recordings are closed in their own time.
     pub fn advance(&mut self, now: DateTime<Utc>, closed: &mut Vec<Candle>) {
         for series in self.series.values_mut() {
-            let quiet = (now - series.seen_at).max(TimeDelta::zero());
-            series.close_until(series.newest.order.0 + quiet - self.lateness, &self.intervals, closed);
+            series.close_until(series.quiet_time(now, self.lateness), &self.intervals, closed);
         }
+    }
+
+    /// Whether [`CandleBuilder::advance`] would close a bar.
+    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+        self.series.values().any(|series| series.is_due(series.quiet_time(now, self.lateness)))
     }
 
     /// The bars in progress, not final, by symbol, feed, interval and time.
@@ -261,8 +265,17 @@ impl Series {
         before.filter(|(order, _)| order.0 < start)
     }
 
+    /// Up to when bars may be closed if nothing came since the newest tick.
+    fn quiet_time(&self, now: DateTime<Utc>, lateness: TimeDelta) -> DateTime<Utc> {
+        self.newest.order.0 + (now - self.seen_at).max(TimeDelta::zero()) - lateness
+    }
+
+    fn is_due(&self, time: DateTime<Utc>) -> bool {
+        self.open.iter().any(|bucket| bucket.end <= time)
+    }
+
     fn close_until(&mut self, time: DateTime<Utc>, intervals: &[Interval], closed: &mut Vec<Candle>) {
-        if !self.open.iter().any(|bucket| bucket.end <= time) {
+        if !self.is_due(time) {
             return;
         }
         self.open.sort_by_key(|bucket| (bucket.start, bucket.interval));

@@ -85,6 +85,28 @@ impl Batcher {
         std::mem::take(&mut self.batch)
     }
 
+    /// Leaves out the ticks of partitions that have gone. Should one of them come back, its state begins at its checkpoint,
+    /// and everything since is delivered again: what was read before must not be counted as well.
+    pub(crate) fn forget(&mut self, gone: &[TopicPartition]) {
+        let Batch { ticks, origins, partitions, .. } = &mut self.batch;
+        let mut places = Vec::with_capacity(partitions.len());
+        let mut kept = 0_u16;
+        partitions.retain(|(partition, _)| {
+            let stays = !gone.contains(partition);
+            places.push(stays.then_some(kept));
+            kept += u16::from(stays);
+            stays
+        });
+        let before = ticks.len();
+        let staying = std::mem::take(ticks).into_iter().zip(std::mem::take(origins));
+        let staying = staying.filter_map(|(tick, origin)| Some((tick, (*places.get(usize::from(origin))?)?)));
+        (*ticks, *origins) = staying.unzip();
+        self.batch.messages -= before - self.batch.ticks.len();
+        if self.batch.is_empty() {
+            self.since = None;
+        }
+    }
+
     /// Takes a message in: reads it, or makes a dead letter of it.
     pub(crate) fn push(&mut self, mut message: Message, now: DateTime<Utc>, arrived: Instant) {
         let Some(handle) = message.handle.take() else { return };
@@ -122,5 +144,87 @@ impl Batcher {
             self.batch.provider_candles.push(candle);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_log::{Event, StartAt, TopicSpec};
+
+    use super::*;
+
+    const TICK: &str = r#"{"symbol":"AAPL","timestamp":"2024-01-02T15:04:05Z","price":1,"volume":1,"open":1,"high":1,"low":1,"change_percent":0,"source":"test","received_at":"2024-01-02T15:04:05Z","seq":1}"#;
+
+    /// One message of each of three partitions; handles come from a log only.
+    async fn messages() -> Vec<Message> {
+        let folder = tempfile::tempdir().unwrap();
+        let log =
+            event_log::open(&format!("sqlite:{}", folder.path().join("log.db").display())).await.unwrap();
+        let topic = TopicSpec {
+            name: topics::tick::STOCK_PRICES.to_owned(),
+            partitions: 3,
+            retention: Duration::from_hours(1),
+        };
+        log.ensure_topics(&[topic]).await.unwrap();
+        let record = |n: u8| NewRecord {
+            key: Some(vec![n].into()),
+            payload: TICK.into(),
+            headers: Vec::new(),
+            timestamp: Utc::now(),
+        };
+        let publisher = log.publisher().unwrap();
+        let sent = publisher.send(topics::tick::STOCK_PRICES, (0..20).map(record).collect()).await.unwrap();
+        sent.durable().await.unwrap();
+        let mut subscription = log.subscribe("test", &[topics::tick::STOCK_PRICES]).await.unwrap();
+        let (deadline, mut all) = (Instant::now() + Duration::from_secs(30), Vec::new());
+        while all.len() < 20 {
+            assert!(Instant::now() < deadline, "the log does not deliver");
+            match subscription.next(100, Duration::from_millis(100)).await.unwrap() {
+                Event::Assigned(partitions) => {
+                    for partition in partitions {
+                        subscription.seek(&partition, StartAt::Beginning).await.unwrap();
+                    }
+                }
+                Event::Messages(messages) => all.extend(messages),
+                Event::Revoked(_) => {}
+            }
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn partitions_that_have_gone_take_their_ticks_with_them_and_no_others() {
+        let messages = messages().await;
+        let gone = messages[0].position.topic_partition.clone();
+        let expected: Vec<(i32, u64)> = messages
+            .iter()
+            .map(|message| (message.position.topic_partition.partition, message.position.offset))
+            .filter(|(partition, _)| *partition != gone.partition)
+            .collect();
+        let mut batcher = Batcher::new(100, Duration::from_secs(1));
+        for message in messages {
+            batcher.push(message, Utc::now(), Instant::now());
+        }
+        batcher.forget(std::slice::from_ref(&gone));
+        let batch = batcher.take();
+        assert_eq!(batch.messages, expected.len());
+        let left: Vec<(i32, u64)> =
+            batch.ticks.iter().map(|stored| (stored.partition, stored.offset)).collect();
+        assert_eq!(left, expected);
+        for (stored, origin) in batch.ticks.iter().zip(&batch.origins) {
+            assert_eq!(batch.partitions[usize::from(*origin)].0.partition, stored.partition);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_whose_partitions_have_all_gone_is_empty_and_not_due() {
+        let mut batcher = Batcher::new(100, Duration::ZERO);
+        let mut gone = Vec::new();
+        for message in messages().await {
+            gone.push(message.position.topic_partition.clone());
+            batcher.push(message, Utc::now(), Instant::now());
+        }
+        batcher.forget(&gone);
+        assert!(batcher.is_empty() && batcher.due_at().is_none());
     }
 }

@@ -1,22 +1,27 @@
 //! Reads the log without ever standing still: gathers a batch while the one before is being written, and goes on
 //! polling, with its partitions paused, while the store is away.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
-use chrono::Utc;
-use event_log::{CommitHandle, Event, StartAt, Subscription, TopicPartition};
+use chrono::{DateTime, Utc};
+use event_log::{CommitHandle, Event, EventLog, StartAt, Subscription, TopicPartition};
 use service_runtime::Component;
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout},
+    task::JoinSet,
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     batcher::{Batch, Batcher},
     metrics::Metrics,
-    writer::Writer,
+    writer::{Ends, Writer},
 };
 
 /// Longest wait for messages when there is nothing to do.
@@ -28,6 +33,10 @@ const REVOKE_DEADLINE_MS: u64 = 4_000;
 const COMMIT_INTERVAL_MS: u64 = 200;
 /// Between two looks for symbols that have gone quiet.
 const ADVANCE_INTERVAL_MS: u64 = 1_000;
+
+/// Commands that may wait for the writer: one batch, and two for every rebalance while the store is away. Past that
+/// the intake waits, too; its place in the group is kept all the same.
+const MAX_COMMANDS: usize = 64;
 
 /// What the writer is asked to do, in order.
 enum Command {
@@ -45,18 +54,54 @@ enum Reply {
     Finished,
 }
 
+/// Where the partitions of these topics end. A log that does not answer tells nothing.
+async fn ends(log: Arc<dyn EventLog>, topics: BTreeSet<Arc<str>>) -> Ends {
+    match log.topics().await {
+        Ok(all) => {
+            let wanted = all.iter().filter_map(|info| Some((topics.get(info.name.as_str())?, info)));
+            let ends = wanted.flat_map(|(topic, info)| {
+                let place = |partition| TopicPartition { topic: Arc::clone(topic), partition };
+                (0..).map(place).zip(info.partitions.iter().map(|(_, end)| *end))
+            });
+            ends.collect()
+        }
+        Err(error) => {
+            tracing::debug!(%error, "cannot tell whether a symbol is quiet");
+            Ends::new()
+        }
+    }
+}
+
 /// Runs the writer until it has finished, or for good fails.
 async fn write_loop(
     mut writer: Writer,
+    log: Arc<dyn EventLog>,
     mut commands: mpsc::Receiver<Command>,
     replies: mpsc::Sender<Reply>,
 ) -> anyhow::Result<()> {
     let mut advance = tokio::time::interval(Duration::from_millis(ADVANCE_INTERVAL_MS));
     advance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // One question at a time, asked aside: an answer may take seconds, and the writer has better to do.
+    let mut asked: Option<DateTime<Utc>> = None;
+    let mut asking = JoinSet::new();
     loop {
         let command = tokio::select! {
             command = commands.recv() => command,
-            _ = advance.tick() => { writer.advance(Utc::now()).await?; continue }
+            Some(ends) = asking.join_next() => {
+                if let (Some(now), Ok(ends)) = (asked.take(), ends) {
+                    writer.advance(now, &ends).await?;
+                }
+                continue;
+            }
+            _ = advance.tick(), if asked.is_none() => {
+                let now = Utc::now();
+                let topics: BTreeSet<_> = writer.quiet(now).into_iter().map(|place| place.topic).collect();
+                if !topics.is_empty() {
+                    asked = Some(now);
+                    asking.spawn(ends(Arc::clone(&log), topics));
+                }
+                continue;
+            }
         };
         let reply = match command {
             None => return Ok(()),
@@ -99,12 +144,13 @@ impl Intake {
         subscription: Box<dyn Subscription>,
         batcher: Batcher,
         writer: Writer,
+        log: Arc<dyn EventLog>,
         health: Component,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (commands, receive_commands) = mpsc::channel(8);
-        let (send_replies, replies) = mpsc::channel(8);
-        let writer = tokio::spawn(write_loop(writer, receive_commands, send_replies));
+        let (commands, receive_commands) = mpsc::channel(MAX_COMMANDS);
+        let (send_replies, replies) = mpsc::channel(MAX_COMMANDS);
+        let writer = tokio::spawn(write_loop(writer, log, receive_commands, send_replies));
         Self {
             subscription,
             batcher,
@@ -187,6 +233,10 @@ impl Intake {
                             .with_context(|| partition.to_string())?;
                     }
                 }
+                // The batch is full, and not for those before only.
+                if self.is_paused {
+                    self.subscription.pause(&self.assigned).await.context("cannot pause")?;
+                }
                 Ok(())
             }
             Reply::Written(handles) => {
@@ -229,20 +279,39 @@ impl Intake {
         tracing::info!(partitions = %listed(&partitions), "revoked");
         self.assigned.retain(|known| !partitions.contains(known));
         self.health.up(&format!("{} partitions", self.assigned.len()));
-        let rest = self.batcher.take();
-        let deadline = Duration::from_millis(REVOKE_DEADLINE_MS);
-        let saved = async {
-            self.command(Command::Write(rest)).await?;
-            self.command(Command::Revoke(partitions)).await?;
-            while let Some(reply) = self.replies.recv().await {
-                if matches!(reply, Reply::Revoked) {
-                    break;
+        let deadline = Instant::now() + Duration::from_millis(REVOKE_DEADLINE_MS);
+        // What is taken from the batcher must reach the writer: it holds messages of partitions that stay, too, and their
+        // position would move past what was dropped. So nothing is taken before the writer is free, and what has gone is
+        // left out.
+        let is_free = async {
+            while self.is_writing {
+                match self.replies.recv().await {
+                    Some(reply) => self.take_reply(reply).await?,
+                    None => return self.writer_ended().await,
                 }
-                self.take_reply(reply).await?;
             }
-            self.commit().await
+            Ok(())
         };
-        if let Ok(saved) = timeout(deadline, saved).await {
+        if let Ok(free) = timeout_at(deadline, is_free).await {
+            free?;
+            self.is_writing = true;
+            let rest = self.batcher.take();
+            self.command(Command::Write(rest)).await?;
+        } else {
+            tracing::warn!("the store is behind; the next owner reads again what was not stored");
+            self.batcher.forget(&partitions);
+        }
+        self.command(Command::Revoke(partitions)).await?;
+        let saved = async {
+            loop {
+                match self.replies.recv().await {
+                    Some(Reply::Revoked) => return self.commit().await,
+                    Some(reply) => self.take_reply(reply).await?,
+                    None => return self.writer_ended().await,
+                }
+            }
+        };
+        if let Ok(saved) = timeout_at(deadline, saved).await {
             return saved;
         }
         tracing::warn!("partitions moved on before their state was saved; it is made anew from the log");

@@ -43,7 +43,7 @@ pub async fn run(config: ConsumerConfig, store: Arc<dyn LiveStore>, runtime: Run
         .subscribe(&config.group, &TOPICS)
         .await
         .with_context(|| format!("cannot join the group {}", config.group))?;
-    let intake = Intake::new(subscription, batcher, writer, health, metrics);
+    let intake = Intake::new(subscription, batcher, writer, runtime.log, health, metrics);
 
     let mut tasks = Tasks::new(runtime.shutdown.clone());
     tasks.spawn("consumer intake", intake.run(runtime.shutdown.clone()));

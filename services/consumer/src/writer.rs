@@ -27,6 +27,9 @@ const RETRY_MAX_MS: u64 = 5_000;
 /// Ticks may be this late and still count in their bar.
 const ALLOWED_LATENESS_SECONDS: u32 = 5;
 
+/// The offset that the next record of a partition gets.
+pub(crate) type Ends = BTreeMap<TopicPartition, u64>;
+
 /// The candle state of one partition.
 struct Partition {
     builder: CandleBuilder,
@@ -120,10 +123,21 @@ impl Writer {
         Ok(batch.partitions.into_iter().map(|(_, handle)| handle).collect())
     }
 
-    /// Closes the bars of symbols that have gone quiet.
-    pub(crate) async fn advance(&mut self, now: DateTime<Utc>) -> anyhow::Result<()> {
+    /// The partitions with bars of symbols that seem to have gone quiet.
+    pub(crate) fn quiet(&self, now: DateTime<Utc>) -> Vec<TopicPartition> {
+        let due = self.partitions.iter().filter(|(_, state)| state.builder.is_due(now));
+        due.map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// Closes the bars of symbols that have gone quiet, of the partitions that were read up to where they ended at
+    /// `now`. Where more waits in the log, after a crash or while the store was away, nobody is quiet: a bar that was
+    /// closed there would miss what belongs in it.
+    pub(crate) async fn advance(&mut self, now: DateTime<Utc>, ends: &Ends) -> anyhow::Result<()> {
         let mut closed = Vec::new();
-        for state in self.partitions.values_mut() {
+        for (partition, state) in &mut self.partitions {
+            if ends.get(partition).is_none_or(|end| state.next_offset < *end) {
+                continue;
+            }
             let before = closed.len();
             state.builder.advance(now, &mut closed);
             state.is_changed |= closed.len() > before;
