@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, Receipt, TopicSpec};
+use market::Interval;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
@@ -47,6 +48,9 @@ pub struct LoadArgs {
     /// Every so many-th record cannot be read; 0: all can.
     #[arg(long, default_value_t = 0)]
     pub poison_every: u64,
+    /// Ticks are dated back so far that a minute ends so many milliseconds after the start; at most 60,000.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub minute_ends_after_ms: Option<u32>,
 }
 
 struct Sent {
@@ -72,7 +76,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     let (send, receive) = mpsc::channel(MAX_UNACKNOWLEDGED);
     let collector = tokio::spawn(collect(receive, plan.clone(), ledger.another()?));
 
-    let (mut pace, mut clock) = (Pace::new(args.rate), Clock(Utc::now()));
+    let (mut pace, mut clock) = (Pace::new(args.rate), Clock::new(args.minute_ends_after_ms));
     let mut lane = 0;
     while left > 0 {
         let due = pace.due().await.min(left);
@@ -161,12 +165,24 @@ impl Pace {
 }
 
 /// Times in microseconds, each after the one before: the order of a symbol's ticks is that of their times.
-struct Clock(DateTime<Utc>);
+struct Clock {
+    newest: DateTime<Utc>,
+    behind: TimeDelta,
+}
 
 impl Clock {
+    fn new(minute_ends_after_ms: Option<u32>) -> Self {
+        let now = Utc::now();
+        let behind = minute_ends_after_ms.map_or(TimeDelta::zero(), |after_ms| {
+            let end = now + TimeDelta::milliseconds(i64::from(after_ms));
+            end - Interval::Minute.floor(end)
+        });
+        Self { newest: DateTime::UNIX_EPOCH, behind }
+    }
+
     fn next(&mut self) -> DateTime<Utc> {
-        self.0 = micros(Utc::now()).max(self.0 + TimeDelta::microseconds(1));
-        self.0
+        self.newest = micros(Utc::now() - self.behind).max(self.newest + TimeDelta::microseconds(1));
+        self.newest
     }
 }
 

@@ -140,6 +140,23 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// A program that is not built.
     pub fn load(&mut self, count: u64, rate: u32) -> anyhow::Result<Program> {
+        self.load_with(count, rate, Vec::new())
+    }
+
+    /// The load program whose ticks' minute ends so many milliseconds after it starts.
+    ///
+    /// # Errors
+    /// A program that is not built.
+    pub fn load_over_a_minute(
+        &mut self,
+        count: u64,
+        rate: u32,
+        ends_after_ms: u64,
+    ) -> anyhow::Result<Program> {
+        self.load_with(count, rate, vec!["--minute-ends-after-ms".to_owned(), ends_after_ms.to_string()])
+    }
+
+    fn load_with(&mut self, count: u64, rate: u32, more: Vec<String>) -> anyhow::Result<Program> {
         let args = [
             ("--ledger", self.ledger_path().display().to_string()),
             ("--source", self.plan.source.to_string()),
@@ -148,7 +165,7 @@ impl<'a> Scene<'a> {
             ("--rate", rate.to_string()),
             ("--poison-every", self.plan.poison_every.to_string()),
         ];
-        let args = args.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
+        let args = args.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).chain(more).collect();
         self.start("load", args, Vec::new())
     }
 

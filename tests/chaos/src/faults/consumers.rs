@@ -13,6 +13,8 @@ use crate::{
 
 /// A kill comes within so long after a consumer has its partitions.
 const KILL_WITHIN_MS: u64 = 1_500;
+/// When the minute ends that the first kill of fault 1 is about.
+const MINUTE_ENDS_AFTER_MS: u64 = 7_000;
 /// How many share the partitions in fault 2.
 const MEMBERS: usize = 3;
 
@@ -20,9 +22,15 @@ const MEMBERS: usize = 3;
 pub(super) async fn one_is_killed(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set(world, 1, 0).await?;
-    let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
-    let mut peak_mb = 0;
-    for _ in 0..world.numbers.kills {
+    // The first kill is no random one: the consumer is away while a minute ends, so that its bar must be finished later.
+    let begun = Instant::now();
+    let load = scene.load_over_a_minute(world.numbers.ticks, world.numbers.rate, MINUTE_ENDS_AFTER_MS)?;
+    let (consumer, _) = scene.consumer().await?;
+    tokio::time::sleep_until(begun + Duration::from_millis(MINUTE_ENDS_AFTER_MS - 2_000)).await; // the fault
+    let mut peak_mb = consumer.peak_mb();
+    consumer.kill_9()?;
+    tokio::time::sleep_until(begun + Duration::from_millis(MINUTE_ENDS_AFTER_MS + 6_000)).await; // the fault
+    for _ in 1..world.numbers.kills {
         let (consumer, _) = scene.consumer().await?;
         any_moment(&mut scene.rng, KILL_WITHIN_MS).await;
         peak_mb = peak_mb.max(consumer.peak_mb());
