@@ -3,6 +3,7 @@
 use std::{
     io::{IsTerminal, stderr},
     sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -51,10 +52,14 @@ pub fn init_logs(format: LogFormat) -> anyhow::Result<()> {
 
 static REGISTRY: OnceLock<PrometheusHandle> = OnceLock::new();
 
+/// Between two times that observations are gathered into their summaries. Until then each takes memory of its own, so
+/// that a process that nobody asks for its figures would grow for ever.
+const UPKEEP_INTERVAL_MS: u64 = 1_000;
+
 /// The process's metrics registry; installed at the first call.
 ///
 /// # Errors
-/// When somebody else has installed a recorder.
+/// When somebody else has installed a recorder, or no thread is to be had.
 pub fn install_metrics() -> anyhow::Result<&'static PrometheusHandle> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     // Two first calls at once must not both install.
@@ -64,5 +69,15 @@ pub fn install_metrics() -> anyhow::Result<&'static PrometheusHandle> {
     }
     let handle =
         PrometheusBuilder::new().install_recorder().context("cannot install the metrics recorder")?;
+    let kept = handle.clone();
+    // A thread of its own, as the first call may come from outside the runtime; it lives as long as the process.
+    let upkeep = std::thread::Builder::new().name("metrics-upkeep".to_owned());
+    let started = upkeep.spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_millis(UPKEEP_INTERVAL_MS));
+            kept.run_upkeep();
+        }
+    });
+    started.context("no thread for the upkeep of the metrics")?;
     Ok(REGISTRY.get_or_init(|| handle))
 }
