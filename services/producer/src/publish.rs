@@ -1,19 +1,27 @@
 //! From feeds to the log: encodes, sends in order, and keeps count of what became durable.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use event_log::{NewRecord, Publisher, Receipt};
 use market::{AssetClass, Candle, Tick};
 use tokio::sync::mpsc;
 
 use crate::metrics::FeedMetrics;
 
-/// Batches on the way to the disk of the log; further ones wait.
-const MAX_UNACKNOWLEDGED: usize = 1_024;
-/// A socket feed waits so long for room in the log's buffer, then drops what it has and goes on reading.
+/// Batches on the way to the disk of the log; further ones wait. The log's own buffer is the bound that counts, in bytes:
+/// this one is for batches of a single tick, as sockets bring them.
+const MAX_UNACKNOWLEDGED: usize = 131_072;
+/// A socket feed waits so long for room in the log's buffer, then drops what it has and goes on reading. Until there is
+/// room again it does not wait: a tick a second would leave the rest unread, and uncounted.
 const OFFER_TIMEOUT_MS: u64 = 1_000;
 
 /// One feed's way to the log. Batches of one outlet keep their order.
@@ -21,13 +29,15 @@ const OFFER_TIMEOUT_MS: u64 = 1_000;
 pub(crate) struct Outlet {
     publisher: Arc<dyn Publisher>,
     unacknowledged: mpsc::Sender<Sent>,
+    /// The last offer found no room.
+    is_full: Arc<AtomicBool>,
     metrics: FeedMetrics,
 }
 
 /// A batch that the log has accepted and not yet acknowledged.
 struct Sent {
     receipt: Receipt,
-    received_at: Vec<chrono::DateTime<Utc>>,
+    received_at: Vec<DateTime<Utc>>,
 }
 
 /// Waits for the acknowledgements of one outlet, until all its clones are gone.
@@ -39,7 +49,8 @@ pub(crate) struct Acknowledgements {
 /// An outlet and the task side of it.
 pub(crate) fn outlet(publisher: Arc<dyn Publisher>, metrics: FeedMetrics) -> (Outlet, Acknowledgements) {
     let (sender, receiver) = mpsc::channel(MAX_UNACKNOWLEDGED);
-    let outlet = Outlet { publisher, unacknowledged: sender, metrics: metrics.clone() };
+    let outlet =
+        Outlet { publisher, unacknowledged: sender, is_full: Arc::default(), metrics: metrics.clone() };
     (outlet, Acknowledgements { unacknowledged: receiver, metrics })
 }
 
@@ -65,30 +76,76 @@ impl Outlet {
 
     /// Sends ticks in order; waits while the log's buffer is full, and so slows the feed down.
     pub(crate) async fn send(&self, ticks: &[Tick]) -> anyhow::Result<()> {
-        for class in [AssetClass::Stock, AssetClass::Crypto] {
-            let of_class: Vec<&Tick> = ticks.iter().filter(|tick| tick.asset_class() == class).collect();
-            if of_class.is_empty() {
-                continue;
-            }
-            self.metrics.received.add(of_class.len() as u64);
-            let topic = topics::tick::topic_for(class);
-            let receipt =
-                self.publisher.send(topic, records(&of_class)).await.context("cannot publish ticks")?;
-            let received_at = of_class.iter().map(|tick| tick.received_at).collect();
-            // Nobody collects any more only while the process goes down.
-            let _ = self.unacknowledged.send(Sent { receipt, received_at }).await;
+        self.metrics.received.add(ticks.len() as u64);
+        for (topic, of_class) in by_topic(ticks) {
+            self.pass_on(topic, records(&of_class), received_at(&of_class)).await?;
         }
         Ok(())
     }
 
-    /// The same for a feed that must not be kept waiting: after a while the ticks are dropped, counted and said.
+    /// The same for a feed that must not be kept waiting: where there is no room the ticks are dropped, counted and said.
     pub(crate) async fn offer(&self, ticks: &[Tick]) -> anyhow::Result<()> {
-        let deadline = Duration::from_millis(OFFER_TIMEOUT_MS);
-        if let Ok(sent) = tokio::time::timeout(deadline, self.send(ticks)).await {
-            return sent;
+        self.metrics.received.add(ticks.len() as u64);
+        for (topic, of_class) in by_topic(ticks) {
+            let is_sent =
+                self.try_for_a_while(self.pass_on(topic, records(&of_class), received_at(&of_class)));
+            if !is_sent.await? {
+                self.metrics.dropped.add(of_class.len() as u64);
+            }
         }
-        self.metrics.dropped.add(ticks.len() as u64);
-        tracing::warn!(dropped = ticks.len(), "the event log takes no more; ticks were dropped");
+        Ok(())
+    }
+
+    /// A venue's bar from a feed that must not be kept waiting; dropped, counted as an error and said where there is no
+    /// room.
+    pub(crate) async fn offer_candle(&self, candle: &Candle) -> anyhow::Result<()> {
+        let records = vec![candle_record(candle)];
+        if !self.try_for_a_while(self.pass_on(topics::candle::TOPIC, records, Vec::new())).await? {
+            self.metrics.errors.add(1);
+        }
+        Ok(())
+    }
+
+    /// Whether there was room in time.
+    async fn try_for_a_while(
+        &self,
+        sending: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<bool> {
+        let was_full = self.is_full.load(Ordering::Relaxed);
+        // Without a wait the sending is still tried once.
+        let deadline = Duration::from_millis(if was_full { 0 } else { OFFER_TIMEOUT_MS });
+        let sent = tokio::time::timeout(deadline, sending).await;
+        self.is_full.store(sent.is_err(), Ordering::Relaxed);
+        match (was_full, &sent) {
+            (false, Err(_)) => {
+                tracing::warn!("the event log takes no more; from here on ticks are dropped and counted");
+            }
+            (true, Ok(_)) => {
+                tracing::info!(
+                    dropped_so_far = self.metrics.dropped.total(),
+                    "the event log takes ticks again"
+                );
+            }
+            _ => {}
+        }
+        sent.map_or(Ok(false), |sent| sent.map(|()| true))
+    }
+
+    /// To the log. A place for the receipt first: what has been sent must not be taken for dropped.
+    async fn pass_on(
+        &self,
+        topic: &str,
+        records: Vec<NewRecord>,
+        received_at: Vec<DateTime<Utc>>,
+    ) -> anyhow::Result<()> {
+        // Nobody collects any more only while the process goes down.
+        let Ok(place) = self.unacknowledged.reserve().await else { return Ok(()) };
+        let receipt = self
+            .publisher
+            .send(topic, records)
+            .await
+            .with_context(|| format!("cannot publish to {topic}"))?;
+        place.send(Sent { receipt, received_at });
         Ok(())
     }
 
@@ -98,9 +155,7 @@ impl Outlet {
         const BATCH: usize = 2_000;
         let mut receipts = Vec::new();
         for batch in candles.chunks(BATCH) {
-            let record =
-                |candle: &Candle| record(candle.symbol.as_str(), topics::candle::encode(candle), Utc::now());
-            let records = batch.iter().map(record).collect();
+            let records = batch.iter().map(candle_record).collect();
             receipts.push(
                 self.publisher.send(topics::candle::TOPIC, records).await.context("cannot publish bars")?,
             );
@@ -137,11 +192,23 @@ fn records(ticks: &[&Tick]) -> Vec<NewRecord> {
     ticks.iter().zip(ends).map(cut).collect()
 }
 
-fn record(key: &str, payload: Vec<u8>, timestamp: chrono::DateTime<Utc>) -> NewRecord {
+fn candle_record(candle: &Candle) -> NewRecord {
     NewRecord {
-        key: Some(Bytes::copy_from_slice(key.as_bytes())),
-        payload: Bytes::from(payload),
+        key: Some(Bytes::copy_from_slice(candle.symbol.as_str().as_bytes())),
+        payload: Bytes::from(topics::candle::encode(candle)),
         headers: Vec::new(),
-        timestamp,
+        timestamp: Utc::now(),
     }
+}
+
+/// Ticks in order, by their topics.
+fn by_topic(ticks: &[Tick]) -> impl Iterator<Item = (&'static str, Vec<&Tick>)> {
+    [AssetClass::Stock, AssetClass::Crypto].into_iter().filter_map(|class| {
+        let of_class: Vec<&Tick> = ticks.iter().filter(|tick| tick.asset_class() == class).collect();
+        (!of_class.is_empty()).then(|| (topics::tick::topic_for(class), of_class))
+    })
+}
+
+fn received_at(ticks: &[&Tick]) -> Vec<DateTime<Utc>> {
+    ticks.iter().map(|tick| tick.received_at).collect()
 }

@@ -195,7 +195,7 @@ impl Binance {
                 self.health.up(&format!("{} symbols, live", self.symbols.len()));
                 self.outlet.offer(&[tick]).await?;
             }
-            Ok(Frame::Candle(candle)) => self.outlet.send_candles(&[candle]).await?,
+            Ok(Frame::Candle(candle)) => self.outlet.offer_candle(&candle).await?,
             Ok(Frame::Nothing) => {}
             Err(error) => {
                 self.outlet.metrics().errors.add(1);
