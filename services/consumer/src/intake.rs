@@ -93,7 +93,11 @@ async fn write_loop(
                 }
                 continue;
             }
-            _ = advance.tick(), if asked.is_none() => {
+            _ = advance.tick() => {
+                writer.checkpoint().await?;
+                if asked.is_some() {
+                    continue;
+                }
                 let now = Utc::now();
                 let topics: BTreeSet<_> = writer.quiet(now).into_iter().map(|place| place.topic).collect();
                 if !topics.is_empty() {
@@ -130,6 +134,9 @@ pub(crate) struct Intake {
     replies: mpsc::Receiver<Reply>,
     writer: tokio::task::JoinHandle<anyhow::Result<()>>,
     assigned: Vec<TopicPartition>,
+    /// Where to begin with assigned partitions that are not read yet.
+    starts: BTreeMap<TopicPartition, StartAt>,
+    begin_again_at: Instant,
     is_writing: bool,
     is_paused: bool,
     /// Handles of what is stored and not committed yet, the furthest of each partition.
@@ -158,6 +165,8 @@ impl Intake {
             replies,
             writer,
             assigned: Vec::new(),
+            starts: BTreeMap::new(),
+            begin_again_at: Instant::now(),
             is_writing: false,
             is_paused: false,
             stored: BTreeMap::new(),
@@ -187,6 +196,7 @@ impl Intake {
                     Err(error) => return Err(error).context("the subscription failed"),
                 },
             }
+            self.begin().await?;
             self.write_if_due().await?;
             self.pause_if_full().await?;
             if self.committed_at.elapsed() >= Duration::from_millis(COMMIT_INTERVAL_MS) {
@@ -225,18 +235,8 @@ impl Intake {
     async fn take_reply(&mut self, reply: Reply) -> anyhow::Result<()> {
         match reply {
             Reply::Assigned(starts) => {
-                for (partition, start) in starts {
-                    if self.assigned.contains(&partition) {
-                        self.subscription
-                            .seek(&partition, start)
-                            .await
-                            .with_context(|| partition.to_string())?;
-                    }
-                }
-                // The batch is full, and not for those before only.
-                if self.is_paused {
-                    self.subscription.pause(&self.assigned).await.context("cannot pause")?;
-                }
+                let ours = starts.into_iter().filter(|(partition, _)| self.assigned.contains(partition));
+                self.starts.extend(ours);
                 Ok(())
             }
             Reply::Written(handles) => {
@@ -250,6 +250,31 @@ impl Intake {
             }
             Reply::Revoked | Reply::Finished => Ok(()),
         }
+    }
+
+    /// Begins with the partitions that wait for it. A broker that has just come back may refuse for a while.
+    async fn begin(&mut self) -> anyhow::Result<()> {
+        if self.starts.is_empty() || Instant::now() < self.begin_again_at {
+            return Ok(());
+        }
+        while let Some((partition, start)) = self.starts.pop_first() {
+            match self.subscription.seek(&partition, start).await {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => {
+                    self.health.down(&format!("{partition}: {error}"));
+                    self.starts.insert(partition, start);
+                    self.begin_again_at = Instant::now() + Duration::from_millis(IDLE_WAIT_MS);
+                    return Ok(());
+                }
+                Err(error) => return Err(error).with_context(|| partition.to_string()),
+            }
+        }
+        self.health.up(&format!("{} partitions", self.assigned.len()));
+        // The batch is full, and not for those before only.
+        if self.is_paused {
+            self.subscription.pause(&self.assigned).await.context("cannot pause")?;
+        }
+        Ok(())
     }
 
     /// A commit that fails for now is made good by the next one.
@@ -278,6 +303,7 @@ impl Intake {
     async fn give_up(&mut self, partitions: Vec<TopicPartition>) -> anyhow::Result<()> {
         tracing::info!(partitions = %listed(&partitions), "revoked");
         self.assigned.retain(|known| !partitions.contains(known));
+        self.starts.retain(|known, _| !partitions.contains(known));
         self.health.up(&format!("{} partitions", self.assigned.len()));
         let deadline = Instant::now() + Duration::from_millis(REVOKE_DEADLINE_MS);
         // What is taken from the batcher must reach the writer: it holds messages of partitions that stay, too, and their

@@ -107,7 +107,7 @@ impl Writer {
         let mut candles = self.apply(&batch, &outcomes);
         for (partition, handle) in &batch.partitions {
             if let Some(state) = self.partitions.get_mut(partition) {
-                state.next_offset = handle.position().offset + 1;
+                state.next_offset = state.next_offset.max(handle.position().offset + 1);
                 state.is_changed = true;
             }
         }
@@ -121,6 +121,11 @@ impl Writer {
             self.persist(|| store.write_progress(&candles, &[])).await?;
         }
         Ok(batch.partitions.into_iter().map(|(_, handle)| handle).collect())
+    }
+
+    /// Saves the state of the partitions that moved.
+    pub(crate) async fn checkpoint(&mut self) -> anyhow::Result<()> {
+        self.save(&[]).await
     }
 
     /// The partitions with bars of symbols that seem to have gone quiet.
@@ -170,7 +175,10 @@ impl Writer {
         for (origin, (partition, _)) in batch.partitions.iter().enumerate() {
             let Some(state) = self.partitions.get_mut(partition) else { continue };
             for ((stored, outcome), of) in batch.ticks.iter().zip(outcomes).zip(&batch.origins) {
-                if usize::from(*of) == origin && *outcome != TickOutcome::Duplicate {
+                // What lies before the state's offset is in it: partitions that came, went and came again while the store
+                // was away are delivered from more than one place.
+                let is_new = stored.offset >= state.next_offset && *outcome != TickOutcome::Duplicate;
+                if usize::from(*of) == origin && is_new {
                     let applied = state.builder.apply(&stored.tick, stored.processed_at, &mut closed);
                     late += u64::from(applied == Applied::Late);
                 }
