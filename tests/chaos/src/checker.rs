@@ -5,16 +5,17 @@ use std::{
     fmt,
 };
 
+use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{DEAD_LETTER_SUFFIX, EventLog, TopicPartition};
+use event_log::{EventLog, Message, TopicPartition};
 use live_store::{CandleQuery, LiveStore, MAX_CANDLES, MAX_PAGE_TICKS, StoredTick, TickQuery};
 use market::{Candle, CandleOrigin, Interval, Symbol};
 use rust_decimal::Decimal;
 
 use crate::{
     SeqSet,
-    ledger::{Poison, Said},
-    plan::{LANES, Plan, poison},
+    ledger::Said,
+    plan::{LANES, Plan},
     seq_set::listed,
 };
 
@@ -69,21 +70,7 @@ impl Stored {
         let mut stored = Self::new(plan);
         for lane in &plan.lanes {
             for symbol in &lane.symbols {
-                let mut query = TickQuery {
-                    symbol: *symbol,
-                    from: DateTime::UNIX_EPOCH,
-                    to: Utc::now() + TimeDelta::days(1),
-                    limit: MAX_PAGE_TICKS,
-                    cursor: None,
-                };
-                loop {
-                    let page = store.ticks(&query).await?;
-                    stored.count(&page.ticks);
-                    query.cursor = page.next_cursor;
-                    if query.cursor.is_none() {
-                        break;
-                    }
-                }
+                pages(store, *symbol, |page| stored.count(page)).await?;
             }
         }
         Ok(stored)
@@ -291,96 +278,6 @@ impl Bars {
     }
 }
 
-/// What lies in the dead-letter topics.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeadLetters {
-    /// Letters of different records.
-    pub distinct: u64,
-    /// Letters of a record that had one before.
-    pub repeated: u64,
-    /// Poison records without a letter, letters without a poison record, and letters that lack a header or say
-    /// something else than the record.
-    pub problems: Vec<String>,
-}
-
-/// Compares the dead-letter topics with the poison that was sent.
-///
-/// # Errors
-/// A log that is away or cannot be read.
-pub async fn dead_letters(log: &dyn EventLog, plan: &Plan, said: &Said) -> anyhow::Result<DeadLetters> {
-    let mut expected: BTreeMap<(String, i32, u64), Poison> = BTreeMap::new();
-    for poison in &said.poison {
-        let topic = plan.lanes[poison.lane].topic.to_owned();
-        expected.insert((topic, poison.partition, poison.offset), *poison);
-    }
-    let mut found: BTreeSet<(String, i32, u64)> = BTreeSet::new();
-    let mut letters = DeadLetters::default();
-    let mut strange = Vec::new();
-    for info in log.topics().await? {
-        if !plan.lanes.iter().any(|lane| format!("{}{DEAD_LETTER_SUFFIX}", lane.topic) == info.name) {
-            continue;
-        }
-        for (partition, (first, next)) in (0..).zip(&info.partitions) {
-            let place = TopicPartition { topic: info.name.as_str().into(), partition };
-            let mut offset = *first;
-            while offset < *next {
-                let messages = log.read(&place, offset, READ_AT_ONCE).await?;
-                let Some(last) = messages.last() else { break };
-                offset = last.position.offset + 1;
-                for message in messages {
-                    match origin(&message.headers) {
-                        Err(reason) => {
-                            strange.push(format!("{place} offset {}: {reason}", message.position.offset))
-                        }
-                        Ok(origin) => {
-                            let sent = expected.get(&origin).map(|sent| poison(sent.seq));
-                            if sent.is_some_and(|sent| sent != message.payload) {
-                                strange.push(format!(
-                                    "the letter of {origin:?} holds other bytes than the record"
-                                ));
-                            }
-                            letters.repeated += u64::from(!found.insert(origin));
-                        }
-                    }
-                }
-            }
-        }
-    }
-    letters.distinct = found.len() as u64;
-    let without: Vec<_> = expected.keys().filter(|origin| !found.contains(*origin)).collect();
-    if let Some(first) = without.first() {
-        letters
-            .problems
-            .push(format!("{} poison records have no dead letter, such as {first:?}", without.len()));
-    }
-    let unasked: Vec<_> = found.iter().filter(|origin| !expected.contains_key(*origin)).collect();
-    // The producer may have been killed before it could note what it had sent.
-    letters.problems.extend(unasked.first().map(|first| {
-        format!("{} dead letters are of records that were not acknowledged, such as {first:?}", unasked.len())
-    }));
-    if let Some(first) = strange.first() {
-        letters.problems.push(format!("{} dead letters are odd: {first}", strange.len()));
-    }
-    Ok(letters)
-}
-
-/// Topic, partition and offset, as the headers say; there must be a reason and a time, too.
-fn origin(headers: &[(String, bytes::Bytes)]) -> Result<(String, i32, u64), String> {
-    let text = |name: &str| {
-        let header = headers.iter().find(|(known, _)| known == name).ok_or(format!("no header {name}"))?;
-        let text = std::str::from_utf8(&header.1).map_err(|_| format!("header {name} is not UTF-8"))?;
-        if text.is_empty() { Err(format!("header {name} is empty")) } else { Ok(text.to_owned()) }
-    };
-    let number = |error: std::num::ParseIntError| error.to_string();
-    text("reason")?;
-    text("when")?;
-    Ok((
-        text("topic")?,
-        text("partition")?.parse().map_err(number)?,
-        text("offset")?.parse().map_err(number)?,
-    ))
-}
-
 /// Records that the group has not committed, of these topics together.
 ///
 /// # Errors
@@ -388,4 +285,85 @@ fn origin(headers: &[(String, bytes::Bytes)]) -> Result<(String, i32, u64), Stri
 pub async fn lag(log: &dyn EventLog, group: &str) -> anyhow::Result<u64> {
     let topics = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES, topics::candle::TOPIC];
     Ok(log.lag(group, &topics).await?.iter().map(|partition| partition.lag).sum())
+}
+
+/// Symbol and number of every tick of a source.
+pub type Ticks = BTreeSet<(Symbol, u64)>;
+
+/// What the log holds of a source, and how many are there twice.
+///
+/// # Errors
+/// A log that is away or cannot be read.
+pub async fn logged(log: &dyn EventLog, source: &str) -> anyhow::Result<(Ticks, u64)> {
+    let (mut ticks, mut doubled) = (Ticks::new(), 0);
+    for topic in [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES] {
+        for message in read_topic(log, topic).await? {
+            let Ok(tick) = topics::tick::decode(&message.payload, Utc::now()) else { continue };
+            if tick.source.as_str() == source {
+                doubled += u64::from(!ticks.insert((tick.symbol, tick.seq)));
+            }
+        }
+    }
+    Ok((ticks, doubled))
+}
+
+/// What the store holds of a source, of these symbols.
+///
+/// # Errors
+/// What the store answers.
+pub async fn stored_of(store: &dyn LiveStore, source: &str, symbols: &[Symbol]) -> anyhow::Result<Ticks> {
+    let mut ticks = Ticks::new();
+    for symbol in symbols {
+        pages(store, *symbol, |page| {
+            let ours = page.iter().filter(|stored| stored.tick.source.as_str() == source);
+            ticks.extend(ours.map(|stored| (stored.tick.symbol, stored.tick.seq)));
+        })
+        .await?;
+    }
+    Ok(ticks)
+}
+
+/// Every record of a topic.
+///
+/// # Errors
+/// A log that is away or cannot be read.
+pub(crate) async fn read_topic(log: &dyn EventLog, topic: &str) -> anyhow::Result<Vec<Message>> {
+    let mut all = Vec::new();
+    for info in log.topics().await?.into_iter().filter(|info| info.name == topic) {
+        for (partition, (first, next)) in (0..).zip(&info.partitions) {
+            let place = TopicPartition { topic: topic.into(), partition };
+            let mut offset = *first;
+            while offset < *next {
+                let messages = log.read(&place, offset, READ_AT_ONCE).await?;
+                let last =
+                    messages.last().with_context(|| format!("{place} ends at {offset}, not {next}"))?;
+                offset = last.position.offset + 1;
+                all.extend(messages);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Every tick of a symbol, page by page.
+async fn pages(
+    store: &dyn LiveStore,
+    symbol: Symbol,
+    mut see: impl FnMut(&[StoredTick]),
+) -> anyhow::Result<()> {
+    let mut query = TickQuery {
+        symbol,
+        from: DateTime::UNIX_EPOCH,
+        to: Utc::now() + TimeDelta::days(1),
+        limit: MAX_PAGE_TICKS,
+        cursor: None,
+    };
+    loop {
+        let page = store.ticks(&query).await?;
+        see(&page.ticks);
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() {
+            return Ok(());
+        }
+    }
 }

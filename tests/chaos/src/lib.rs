@@ -7,6 +7,7 @@
 pub mod checker;
 pub mod faults;
 pub mod ledger;
+pub mod letters;
 pub mod load;
 pub mod numbers;
 pub mod plan;
@@ -16,6 +17,7 @@ pub mod results;
 pub mod scene;
 mod seq_set;
 pub mod servers;
+pub mod venue;
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 

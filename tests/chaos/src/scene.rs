@@ -9,8 +9,9 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     Outcome,
-    checker::{DeadLetters, Stored, dead_letters, lag},
+    checker::{Stored, lag},
     ledger::Said,
+    letters::{DeadLetters, dead_letters},
     load::create_topics,
     numbers::{Numbers, SETTLE_SECONDS},
     plan::Plan,
@@ -21,6 +22,8 @@ use crate::{
 
 /// The group of the consumers, the services' own.
 pub const GROUP: &str = "stock-consumer-group";
+/// Topics of ticks.
+const TICKS: [&str; 2] = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES];
 /// How long a service may take to start or to leave.
 const START_SECONDS: u64 = 40;
 /// How long the load program may take beyond the time that its rate asks for.
@@ -198,7 +201,8 @@ impl<'a> Scene<'a> {
         mut env: Vec<(String, String)>,
     ) -> anyhow::Result<Program> {
         self.starts += 1;
-        env.push(("LOG_URL".to_owned(), self.log_url.clone()));
+        // A caller's own comes later, and counts.
+        env.insert(0, ("LOG_URL".to_owned(), self.log_url.clone()));
         Program::start(&Recipe {
             name: name.to_owned(),
             binary: built(name)?,
@@ -254,27 +258,49 @@ impl<'a> Scene<'a> {
         live_store::open(&self.store_url_direct).await.context("the checker cannot open the store")
     }
 
+    /// Compares ticks with the ledger.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub async fn check_ticks(&self, outcome: &mut Outcome) -> anyhow::Result<(Said, Stored)> {
+        let said = self.said()?;
+        let stored = Stored::read(&*self.store().await?, &self.plan).await?;
+        let verdict = stored.verdict(&said);
+        outcome.note(verdict.to_string());
+        outcome.problems.extend(verdict.problems());
+        outcome.check(verdict.acknowledged > 0, "nothing was acknowledged, so nothing was tested");
+        Ok((said, stored))
+    }
+
     /// Compares ticks, bars and dead letters with the ledger. The consumers have been stopped in good order.
     ///
     /// # Errors
     /// A store or log that cannot be read.
     pub async fn check(&self, outcome: &mut Outcome) -> anyhow::Result<(Said, DeadLetters)> {
-        let said = self.said()?;
-        let store = self.store().await?;
-        let stored = Stored::read(&*store, &self.plan).await?;
-        let verdict = stored.verdict(&said);
-        outcome.note(verdict.to_string());
-        outcome.problems.extend(verdict.problems());
-        if verdict.acknowledged == 0 {
-            outcome.problems.push("nothing was acknowledged, so nothing was tested".to_owned());
-        }
-        let bars = stored.bars(&*store).await?;
+        let (said, stored) = self.check_ticks(outcome).await?;
+        let bars = stored.bars(&*self.store().await?).await?;
         outcome.note(format!("{} bars agree with their ticks", bars.right));
         outcome.problems.extend(bars.problems());
         let letters = dead_letters(&*self.log, &self.plan, &said).await?;
         outcome.problems.extend(letters.problems.iter().cloned());
         Ok((said, letters))
     }
+}
+
+/// Whether the checkpoint of every partition of ticks has come to its end.
+async fn all_saved(log: &dyn EventLog, store: &dyn LiveStore) -> anyhow::Result<bool> {
+    let checkpoints = store.checkpoints("consumer").await?;
+    let is_saved = |topic: &str, partition: usize, end: u64| {
+        let ours =
+            checkpoints.iter().find(|known| known.topic == topic && known.partition as usize == partition);
+        ours.map_or(0, |known| known.next_offset) >= end
+    };
+    let topics = log.topics().await?;
+    let ticks = topics.iter().filter(|info| TICKS.contains(&info.name.as_str()));
+    let mut ends = ticks.flat_map(|info| {
+        info.partitions.iter().enumerate().map(move |(place, (_, end))| (info, place, *end))
+    });
+    Ok(ends.all(|(info, place, end)| is_saved(&info.name, place, end)))
 }
 
 /// The address of a database on the store's server, directly.

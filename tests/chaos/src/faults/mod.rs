@@ -1,5 +1,6 @@
 //! The faults, in the order of the list in `tests/chaos/README.md`.
 
+mod broker;
 mod consumers;
 mod poison;
 mod producers;
@@ -21,10 +22,11 @@ pub struct Fault {
 }
 
 /// All of them.
-pub const ALL: [Fault; 4] = [
+pub const ALL: [Fault; 5] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers, and a rebalance again and again" },
     Fault { number: 3, name: "the producer is killed at random" },
+    Fault { number: 4, name: "the broker is away" },
     Fault { number: 9, name: "one record in a hundred cannot be read" },
 ];
 
@@ -37,6 +39,7 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         1 => consumers::one_is_killed(world).await,
         2 => consumers::three_and_rebalances(world).await,
         3 => producers::killed(world).await,
+        4 => broker::away(world).await,
         9 => poison::one_in_a_hundred(world).await,
         number => anyhow::bail!("there is no fault {number}"),
     }

@@ -1,8 +1,9 @@
 use std::path::Path;
 
 use chaos::{
-    checker::{Stored, dead_letters},
+    checker::Stored,
     ledger::{Poison, Said},
+    letters::dead_letters,
     load::create_topics,
     plan::Plan,
 };

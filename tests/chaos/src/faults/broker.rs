@@ -1,0 +1,205 @@
+//! Fault 4: the broker is away: killed, standing still, or behind a network that swallows everything.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::Context;
+use market::Symbol;
+
+use super::consumers::note_memory;
+use crate::{
+    Outcome,
+    checker::{logged, stored_of},
+    numbers::RESUME_SECONDS,
+    process::{Program, get, metric, wait_until},
+    proxy::{Mode, Proxy},
+    scene::{Scene, World, end, ready},
+    venue::Venue,
+};
+
+/// Ticks a second of the simulated market.
+const SIMULATED_RATE: &str = "500";
+/// Trades a second of the venue.
+const VENUE_RATE: u32 = 1_000;
+/// The venue's producer may keep so many ticks for a broker that is away: so few that it must drop some.
+const VENUE_BUFFER: &str = "queue.buffering.max.messages=2000";
+/// How long a figure may take to come to rest.
+const REST_SECONDS: u64 = 30;
+/// How long a service may take to get back to work: long enough to say how long it took where the promise is broken.
+const PATIENCE_SECONDS: u64 = 60;
+
+const PUBLISHED: &str = "tapedeck_ticks_published_total";
+const RECEIVED: &str = "tapedeck_ticks_received_total";
+const DROPPED: &str = "tapedeck_ticks_dropped_total";
+const STORED: &str = "tapedeck_ticks_stored_total";
+
+/// How the broker is away.
+#[derive(Clone, Copy, Debug)]
+enum Absence {
+    Killed,
+    StandsStill,
+    NetworkSwallows,
+    NetworkCut,
+}
+
+/// The services, each with where its health answers.
+struct Services {
+    simulated: (Program, String),
+    venues: (Program, String),
+    consumer: (Program, String),
+    web: (Program, String),
+}
+
+/// Fault 4.
+pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut scene = Scene::set(world, 4, 0).await?;
+    let proxy = scene.proxy_broker().await?;
+    let venue = Venue::open(VENUE_RATE).await?;
+    let mut services = start(&mut scene, &venue).await?;
+    let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
+
+    let seconds = world.numbers.outage_seconds;
+    let mut absences = vec![
+        (Absence::Killed, seconds),
+        (Absence::StandsStill, seconds / 2),
+        (Absence::NetworkSwallows, seconds / 2),
+        (Absence::NetworkCut, seconds / 2),
+    ];
+    if world.numbers.long_outage_seconds > 0 {
+        absences.push((Absence::Killed, world.numbers.long_outage_seconds));
+    }
+    for (absence, seconds) in absences {
+        working(&services).await.context("before the broker was away")?;
+        be_away(world, &proxy, absence, seconds).await?;
+        let resumed = working(&services).await.with_context(|| format!("{absence:?}"))?;
+        outcome.note(format!("{absence:?} {seconds} s: at work again after {:.1} s", resumed.as_secs_f64()));
+        outcome.check(
+            resumed <= Duration::from_secs(RESUME_SECONDS),
+            format!("{absence:?}: at work again only after {:.1} s", resumed.as_secs_f64()),
+        );
+    }
+    scene.loaded(load).await?;
+    count_the_venue(&services, &venue, &mut outcome).await?;
+    let published = metric(&services.simulated.1, PUBLISHED).await.context("the producer's figures")?;
+    let all = [&services.simulated.0, &services.venues.0, &services.consumer.0, &services.web.0];
+    note_memory(&mut outcome, all.into_iter().map(Program::peak_mb).max().unwrap_or(0));
+    services.web.0.check_running()?;
+    end([services.simulated.0, services.venues.0]).await?;
+    let settled = scene.settled().await?;
+    end([services.consumer.0, services.web.0]).await?;
+    outcome.note(format!("lag 0 after {:.1} s", settled.as_secs_f64()));
+    compare(&scene, &mut outcome, published).await?;
+    Ok(outcome)
+}
+
+async fn start(scene: &mut Scene<'_>, venue: &Venue) -> anyhow::Result<Services> {
+    let simulated =
+        [("PROVIDERS", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
+    let small_buffer = format!("{}&{VENUE_BUFFER}", scene.log_url);
+    let binance = [
+        ("PROVIDERS", "binance"),
+        ("WATCHLIST", Venue::SYMBOL),
+        ("BINANCE_REST_URL", &venue.rest_url),
+        ("BINANCE_WS_URL", &venue.socket_url),
+        ("LOG_URL", &small_buffer),
+    ];
+    let mut services = Services {
+        simulated: scene.service("producer", &simulated)?,
+        venues: scene.service("producer", &binance)?,
+        consumer: scene.service("consumer", &[])?,
+        web: scene.service("web", &[])?,
+    };
+    let Services { simulated, venues, consumer, web } = &mut services;
+    for (program, address) in [simulated, venues, consumer, web] {
+        ready(program, address).await?;
+    }
+    Ok(services)
+}
+
+async fn be_away(world: &World, proxy: &Proxy, absence: Absence, seconds: u64) -> anyhow::Result<()> {
+    match absence {
+        Absence::Killed => world.kafka.kill_9()?,
+        Absence::StandsStill => world.kafka.stand_still()?,
+        Absence::NetworkSwallows => proxy.set(Mode::Silent),
+        Absence::NetworkCut => proxy.set(Mode::Cut),
+    }
+    tokio::time::sleep(Duration::from_secs(seconds)).await; // the fault itself
+    match absence {
+        Absence::Killed => world.kafka.start().await?,
+        Absence::StandsStill => world.kafka.go_on()?,
+        Absence::NetworkSwallows | Absence::NetworkCut => proxy.set(Mode::Pass),
+    }
+    Ok(())
+}
+
+/// Waits until every service has got something done since the call; how long that took.
+async fn working(services: &Services) -> anyhow::Result<Duration> {
+    let feeds =
+        [(&services.simulated.1, PUBLISHED), (&services.venues.1, PUBLISHED), (&services.consumer.1, STORED)];
+    let mut before = Vec::new();
+    for (address, name) in feeds {
+        before.push(metric(address, name).await.with_context(|| format!("nobody answers for {name}"))?);
+    }
+    let shown_before = newest_shown(&services.web.1).await;
+    let limit = Duration::from_secs(PATIENCE_SECONDS);
+    wait_until("every service is at work again", limit, async || {
+        for ((address, name), before) in feeds.iter().zip(&before) {
+            if metric(address, name).await.is_none_or(|now| now <= *before) {
+                return Ok(false);
+            }
+        }
+        Ok(newest_shown(&services.web.1).await > shown_before)
+    })
+    .await
+}
+
+/// The time of the newest price that the pages show, as text; times of one form sort as they are.
+async fn newest_shown(web: &str) -> Option<String> {
+    let (_, body) = get(web, "/v1/quotes?symbols=AAPL,BTC/USDT").await?;
+    let answer: serde_json::Value = serde_json::from_str(&body).ok()?;
+    let times = answer["quotes"].as_array()?.iter().filter_map(|quote| quote["timestamp"].as_str());
+    times.max().map(str::to_owned)
+}
+
+/// Every trade that the venue has said was published, or dropped and counted.
+async fn count_the_venue(services: &Services, venue: &Venue, outcome: &mut Outcome) -> anyhow::Result<()> {
+    venue.fall_quiet();
+    let address = &services.venues.1;
+    let figure = async |name| metric(address, name).await.context("the venue's producer does not answer");
+    let said = venue.trades() as f64;
+    let rest = wait_until("all trades are accounted for", Duration::from_secs(REST_SECONDS), async || {
+        Ok(figure(PUBLISHED).await? + figure(DROPPED).await? >= said)
+    });
+    let accounted = rest.await;
+    let (received, published, dropped) =
+        (figure(RECEIVED).await?, figure(PUBLISHED).await?, figure(DROPPED).await?);
+    outcome.note(format!("a venue said {said} trades: {published} published, {dropped} dropped and counted"));
+    outcome.check(
+        accounted.is_ok() && published + dropped <= said,
+        format!("{said} trades said, {received} received, {published} published, {dropped} dropped"),
+    );
+    outcome.check(dropped > 0.0, "nothing had to be dropped, so counting was not tested");
+    outcome.check(venue.connections() == 1, format!("the feed connected {} times", venue.connections()));
+    Ok(())
+}
+
+/// The store against the ledger, and against the log for the real producers.
+async fn compare(scene: &Scene<'_>, outcome: &mut Outcome, published: f64) -> anyhow::Result<()> {
+    // Bars are left out: a broker that is away for a minute makes ticks late, and late ticks are in no bar.
+    scene.check_ticks(outcome).await?;
+    let symbols =
+        ["AAPL", "BTC/USDT", Venue::SYMBOL].map(Symbol::parse).into_iter().collect::<Result<Vec<_>, _>>()?;
+    for source in ["simulated", "binance"] {
+        let (in_log, doubled) = logged(&*scene.log, source).await?;
+        let in_store = stored_of(&*scene.store().await?, source, &symbols).await?;
+        let lost: BTreeSet<_> = in_log.difference(&in_store).collect();
+        outcome.note(format!("{source}: {} in the log, {} stored", in_log.len(), in_store.len()));
+        outcome.check(lost.is_empty(), format!("{source}: {} of the log are not stored", lost.len()));
+        outcome.check(doubled == 0, format!("{source}: {doubled} are in the log twice"));
+        outcome.check(
+            source != "simulated" || in_store.len() as f64 >= published,
+            format!("{source}: {published} acknowledged, {} stored", in_store.len()),
+        );
+    }
+    Ok(())
+}
