@@ -107,12 +107,21 @@ impl Batcher {
         }
     }
 
-    /// Takes a message in: reads it, or makes a dead letter of it.
-    pub(crate) fn push(&mut self, mut message: Message, now: DateTime<Utc>, arrived: Instant) {
-        let Some(handle) = message.handle.take() else { return };
+    /// Takes a message in of which only the handle counts: it was dealt with before.
+    pub(crate) fn push_known(&mut self, mut message: Message, arrived: Instant) {
+        self.take_handle(&mut message, arrived);
+    }
+
+    fn take_handle(&mut self, message: &mut Message, arrived: Instant) -> Option<u16> {
+        let handle = message.handle.take()?;
         self.since.get_or_insert(arrived);
         self.batch.messages += 1;
-        let origin = self.batch.origin(handle);
+        Some(self.batch.origin(handle))
+    }
+
+    /// Takes a message in: reads it, or makes a dead letter of it.
+    pub(crate) fn push(&mut self, mut message: Message, now: DateTime<Utc>, arrived: Instant) {
+        let Some(origin) = self.take_handle(&mut message, arrived) else { return };
         let refused = if &*message.position.topic_partition.topic == topics::candle::TOPIC {
             self.push_candle(&message)
         } else {

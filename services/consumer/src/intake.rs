@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use event_log::{CommitHandle, Event, EventLog, StartAt, Subscription, TopicPartition};
+use event_log::{CommitHandle, Event, EventLog, Message, Position, StartAt, Subscription, TopicPartition};
 use service_runtime::Component;
 use tokio::{
     sync::mpsc,
@@ -137,6 +137,8 @@ pub(crate) struct Intake {
     /// Where to begin with assigned partitions that are not read yet.
     starts: BTreeMap<TopicPartition, StartAt>,
     begin_again_at: Instant,
+    /// Of partitions that have just begun: offsets before this one were dealt with.
+    known: BTreeMap<TopicPartition, u64>,
     is_writing: bool,
     is_paused: bool,
     /// Handles of what is stored and not committed yet, the furthest of each partition.
@@ -167,6 +169,7 @@ impl Intake {
             assigned: Vec::new(),
             starts: BTreeMap::new(),
             begin_again_at: Instant::now(),
+            known: BTreeMap::new(),
             is_writing: false,
             is_paused: false,
             stored: BTreeMap::new(),
@@ -225,7 +228,11 @@ impl Intake {
             Event::Messages(messages) => {
                 let (now, arrived) = (Utc::now(), Instant::now());
                 for message in messages {
-                    self.batcher.push(message, now, arrived);
+                    if self.is_known(&message) {
+                        self.batcher.push_known(message, arrived);
+                    } else {
+                        self.batcher.push(message, now, arrived);
+                    }
                 }
                 Ok(())
             }
@@ -258,7 +265,16 @@ impl Intake {
             return Ok(());
         }
         while let Some((partition, start)) = self.starts.pop_first() {
-            match self.subscription.seek(&partition, start).await {
+            // The last message before the checkpoint comes once more, for its handle: it may have been stored and never
+            // committed, and where nothing new is said nothing else would move the group's position.
+            let from = match start {
+                StartAt::Offset(next @ 1..) => {
+                    self.known.insert(partition.clone(), next);
+                    StartAt::Offset(next - 1)
+                }
+                start => start,
+            };
+            match self.subscription.seek(&partition, from).await {
                 Ok(()) => {}
                 Err(error) if error.is_transient() => {
                     self.health.down(&format!("{partition}: {error}"));
@@ -275,6 +291,19 @@ impl Intake {
             self.subscription.pause(&self.assigned).await.context("cannot pause")?;
         }
         Ok(())
+    }
+
+    /// Whether a message lies before the checkpoint that its partition began at.
+    fn is_known(&mut self, message: &Message) -> bool {
+        if self.known.is_empty() {
+            return false;
+        }
+        let Position { topic_partition, offset } = &message.position;
+        let is_known = self.known.get(topic_partition).is_some_and(|next| offset < next);
+        if !is_known {
+            self.known.remove(topic_partition);
+        }
+        is_known
     }
 
     /// A commit that fails for now is made good by the next one.
@@ -304,6 +333,7 @@ impl Intake {
         tracing::info!(partitions = %listed(&partitions), "revoked");
         self.assigned.retain(|known| !partitions.contains(known));
         self.starts.retain(|known, _| !partitions.contains(known));
+        self.known.retain(|known, _| !partitions.contains(known));
         self.health.up(&format!("{} partitions", self.assigned.len()));
         let deadline = Instant::now() + Duration::from_millis(REVOKE_DEADLINE_MS);
         // What is taken from the batcher must reach the writer: it holds messages of partitions that stay, too, and their

@@ -80,9 +80,8 @@ impl Writer {
             // A store without checkpoint knows nothing of this log, whatever the group has committed.
             let start = checkpoint.map_or(StartAt::Beginning, |known| StartAt::Offset(known.next_offset));
             starts.push((partition.clone(), start));
-            if &*partition.topic != topics::candle::TOPIC {
-                self.partitions.insert(partition.clone(), Partition::restore(checkpoint)?);
-            }
+            // Of providers' bars there is no state but how far they were read, so that days of them need not be read anew.
+            self.partitions.insert(partition.clone(), Partition::restore(checkpoint)?);
         }
         Ok(starts)
     }
