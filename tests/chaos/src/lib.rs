@@ -5,6 +5,7 @@
 //! share the machine.
 
 pub mod checker;
+pub mod disk;
 pub mod faults;
 pub mod ledger;
 pub mod letters;

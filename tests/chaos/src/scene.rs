@@ -92,6 +92,19 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// Servers that cannot be started.
     pub async fn set(world: &'a World, number: u8, poison_every: u64) -> anyhow::Result<Self> {
+        Self::set_with(world, number, poison_every, world.store).await
+    }
+
+    /// The same on a store that the run did not choose.
+    ///
+    /// # Errors
+    /// Servers that cannot be started.
+    pub async fn set_with(
+        world: &'a World,
+        number: u8,
+        poison_every: u64,
+        store: StoreKind,
+    ) -> anyhow::Result<Self> {
         let folder = world.folder.join(format!("fault-{number}"));
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?; // of an earlier run
@@ -99,7 +112,7 @@ impl<'a> Scene<'a> {
         std::fs::create_dir_all(&folder)?;
         world.kafka.wipe().await?;
         world.kafka.start().await?;
-        let store_url = match world.store {
+        let store_url = match store {
             StoreKind::Sqlite => format!("sqlite:{}", folder.join("store.db").display()),
             StoreKind::Mongodb => {
                 world.mongo.wipe().await?;

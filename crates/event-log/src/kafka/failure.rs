@@ -35,6 +35,9 @@ pub(crate) fn is_transient(code: RDKafkaErrorCode) -> bool {
             | Code::PreviousInProgress
             | Code::NodeUpdate
             | Code::Outdated
+            // A broker that has just come back, or has no leader for a partition yet, does not know it for a while.
+            | Code::UnknownPartition
+            | Code::UnknownTopicOrPartition
             | Code::QueueFull
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition

@@ -69,9 +69,9 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
         absences.push((Absence::Killed, world.numbers.long_outage_seconds));
     }
     for (absence, seconds) in absences {
-        working(&services).await.context("before the broker was away")?;
+        working(&mut services).await.context("before the broker was away")?;
         be_away(world, &proxy, absence, seconds).await?;
-        let resumed = working(&services).await.with_context(|| format!("{absence:?}"))?;
+        let resumed = working(&mut services).await.with_context(|| format!("{absence:?}"))?;
         outcome.note(format!("{absence:?} {seconds} s: at work again after {:.1} s", resumed.as_secs_f64()));
         outcome.check(
             resumed <= Duration::from_secs(RESUME_SECONDS),
@@ -133,22 +133,26 @@ async fn be_away(world: &World, proxy: &Proxy, absence: Absence, seconds: u64) -
 }
 
 /// Waits until every service has got something done since the call; how long that took.
-async fn working(services: &Services) -> anyhow::Result<Duration> {
+async fn working(services: &mut Services) -> anyhow::Result<Duration> {
+    let Services { simulated, venues, consumer, web } = services;
     let feeds =
-        [(&services.simulated.1, PUBLISHED), (&services.venues.1, PUBLISHED), (&services.consumer.1, STORED)];
+        [(simulated.1.clone(), PUBLISHED), (venues.1.clone(), PUBLISHED), (consumer.1.clone(), STORED)];
     let mut before = Vec::new();
-    for (address, name) in feeds {
+    for (address, name) in &feeds {
         before.push(metric(address, name).await.with_context(|| format!("nobody answers for {name}"))?);
     }
-    let shown_before = newest_shown(&services.web.1).await;
+    let shown_before = newest_shown(&web.1).await;
     let limit = Duration::from_secs(PATIENCE_SECONDS);
     wait_until("every service is at work again", limit, async || {
+        for program in [&mut simulated.0, &mut venues.0, &mut consumer.0, &mut web.0] {
+            program.check_running()?;
+        }
         for ((address, name), before) in feeds.iter().zip(&before) {
             if metric(address, name).await.is_none_or(|now| now <= *before) {
                 return Ok(false);
             }
         }
-        Ok(newest_shown(&services.web.1).await > shown_before)
+        Ok(newest_shown(&web.1).await > shown_before)
     })
     .await
 }

@@ -2,6 +2,7 @@
 
 mod broker;
 mod consumers;
+mod disk;
 mod poison;
 mod producers;
 
@@ -22,11 +23,13 @@ pub struct Fault {
 }
 
 /// All of them.
-pub const ALL: [Fault; 5] = [
+pub const ALL: [Fault; 7] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers, and a rebalance again and again" },
     Fault { number: 3, name: "the producer is killed at random" },
     Fault { number: 4, name: "the broker is away" },
+    Fault { number: 7, name: "a slow disk" },
+    Fault { number: 8, name: "a full disk" },
     Fault { number: 9, name: "one record in a hundred cannot be read" },
 ];
 
@@ -40,6 +43,8 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         2 => consumers::three_and_rebalances(world).await,
         3 => producers::killed(world).await,
         4 => broker::away(world).await,
+        7 => disk::slow(world).await,
+        8 => disk::full(world).await,
         9 => poison::one_in_a_hundred(world).await,
         number => anyhow::bail!("there is no fault {number}"),
     }

@@ -1,0 +1,66 @@
+//! Disks that are slow or full.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, bail};
+
+/// Builds the library that makes a process's disk slow, and returns what the process's environment must say.
+///
+/// # Errors
+/// No C compiler, or one that fails.
+pub fn slow_sync(folder: &Path, milliseconds: u32) -> anyhow::Result<[(String, String); 2]> {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/shim/slow_sync.c");
+    let library = folder.join("slow_sync.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&library).arg(source);
+    let output = compiler.output().context("the C compiler `cc` is needed")?;
+    if !output.status.success() {
+        bail!("cc: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let preload = ("LD_PRELOAD".to_owned(), library.display().to_string());
+    Ok([preload, ("SLOW_SYNC_MS".to_owned(), milliseconds.to_string())])
+}
+
+/// A disk of a few megabytes, in memory. Gone when dropped.
+pub struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts it at a folder, which is made.
+    ///
+    /// # Errors
+    /// Where mounting is not permitted.
+    pub fn mount(path: &Path, megabytes: u32) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        let size = format!("size={megabytes}m");
+        mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], path)?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// More room, with everything still there.
+    ///
+    /// # Errors
+    /// What mounting says.
+    pub fn grow(&self, megabytes: u32) -> anyhow::Result<()> {
+        mount(&["-o", &format!("remount,size={megabytes}m")], &self.path)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // One that is still in use goes with its last user.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
+    }
+}
+
+fn mount(args: &[&str], path: &Path) -> anyhow::Result<()> {
+    let output = Command::new("mount").args(args).arg(path).output().context("the command `mount`")?;
+    if !output.status.success() {
+        bail!("mount: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}

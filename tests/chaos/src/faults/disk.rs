@@ -1,0 +1,191 @@
+//! Faults 7 and 8: a disk that is slow, and one that is full; the embedded log and store feel them most.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use market::Symbol;
+
+use super::any_moment;
+use crate::{
+    Outcome,
+    checker::{logged, stored_of},
+    disk::{SmallDisk, slow_sync},
+    process::{Program, Recipe, built, free_address, metric, wait_until},
+    scene::{Scene, StoreKind, World, end, ready},
+};
+
+/// What a slow disk takes to make anything durable.
+const SLOW_MS: u32 = 50;
+/// What a full disk holds before and after room is made.
+const SMALL_MB: u32 = 6;
+const ROOMY_MB: u32 = 512;
+/// How long a full disk may take to fill, or a service to get somewhere.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What is traded.
+const WATCHLIST: &str = "AAPL,MSFT,BTC/USDT,ETH/USDT";
+const PUBLISHED: &str = "tapedeck_ticks_published_total";
+const STORED: &str = "tapedeck_ticks_stored_total";
+
+/// `tapedeck run`: the simulated market through the embedded log into the embedded store.
+struct Embedded {
+    data: PathBuf,
+    /// URLs where they are not the data folder's own.
+    urls: Vec<(String, String)>,
+    env: Vec<(String, String)>,
+    folder: PathBuf,
+    starts: u32,
+}
+
+impl Embedded {
+    fn new(folder: &Path, data: PathBuf) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        Ok(Self { data, urls: Vec::new(), env: Vec::new(), folder: folder.to_owned(), starts: 0 })
+    }
+
+    fn start(&mut self, rate: &str) -> anyhow::Result<(Program, String)> {
+        self.starts += 1;
+        let address = free_address()?;
+        let data = self.data.display().to_string();
+        let args =
+            ["run", "--provider", "simulated", "--watchlist", WATCHLIST, "--rate", rate, "--data", &data];
+        let mut env = vec![("LISTEN".to_owned(), address.clone())];
+        env.extend(self.env.iter().chain(&self.urls).cloned());
+        let program = Program::start(&Recipe {
+            name: "tapedeck".to_owned(),
+            binary: built("tapedeck")?,
+            args: args.map(str::to_owned).to_vec(),
+            env,
+            output: self.folder.join(format!("embedded-{}.log", self.starts)),
+        })?;
+        Ok((program, address))
+    }
+
+    /// Everything that is in the log is in the store, once. No instance runs.
+    async fn compare(&self, outcome: &mut Outcome, acknowledged: f64) -> anyhow::Result<()> {
+        let url = |file: &str| format!("sqlite:{}", self.data.join(file).display());
+        let log = event_log::open_for_reading(&url("log.db")).await?;
+        let store = live_store::open(&url("store.db")).await?;
+        let symbols: Vec<Symbol> = WATCHLIST.split(',').map(Symbol::parse).collect::<Result<_, _>>()?;
+        let (in_log, doubled) = logged(&*log, "simulated").await?;
+        let in_store = stored_of(&*store, "simulated", &symbols).await?;
+        let lost = in_log.difference(&in_store).count();
+        outcome.note(format!(
+            "{acknowledged} acknowledged, {} in the log, {} stored",
+            in_log.len(),
+            in_store.len()
+        ));
+        outcome.check(in_log.len() as f64 >= acknowledged, "acknowledged ticks are not in the log");
+        outcome.check(lost == 0, format!("{lost} ticks of the log are not stored"));
+        outcome.check(doubled == 0, format!("{doubled} ticks are in the log twice"));
+        Ok(())
+    }
+}
+
+/// Fault 7.
+pub(super) async fn slow(world: &World) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    // A consumer whose embedded store lies on the slow disk, killed on top of that.
+    let mut scene = Scene::set_with(world, 7, 0, StoreKind::Sqlite).await?;
+    let slow = slow_sync(&scene.folder, SLOW_MS)?;
+    let env: Vec<(&str, &str)> = slow.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
+    let (mut consumer, address) = scene.service("consumer", &env)?;
+    ready(&mut consumer, &address).await?;
+    any_moment(&mut scene.rng, 3_000).await;
+    consumer.kill_9()?;
+    let (mut consumer, address) = scene.service("consumer", &env)?;
+    ready(&mut consumer, &address).await?;
+    scene.loaded(load).await?;
+    let settled = scene.settled().await?;
+    end([consumer]).await?;
+    outcome.note(format!("consumer: lag 0 after {:.1} s", settled.as_secs_f64()));
+    scene.check(&mut outcome).await?;
+
+    // And everything in one process, log and store on the slow disk.
+    let mut embedded = Embedded::new(&scene.folder, scene.folder.join("data"))?;
+    embedded.env = slow.to_vec();
+    let (mut program, address) = embedded.start("2000")?;
+    ready(&mut program, &address).await?;
+    reach(&mut program, &address, 5_000.0).await?;
+    let acknowledged = metric(&address, PUBLISHED).await.context("tapedeck does not answer")?;
+    program.kill_9()?;
+    let (mut program, address) = embedded.start("2000")?;
+    ready(&mut program, &address).await?;
+    reach(&mut program, &address, 5_000.0).await?;
+    let acknowledged =
+        acknowledged + metric(&address, PUBLISHED).await.context("tapedeck does not answer")?;
+    end([program]).await?;
+    embedded.compare(&mut outcome, acknowledged).await?;
+    Ok(outcome)
+}
+
+/// Waits until so many ticks are stored.
+async fn reach(program: &mut Program, address: &str, ticks: f64) -> anyhow::Result<()> {
+    wait_until("ticks are stored", PATIENCE, async || {
+        program.check_running()?;
+        Ok(metric(address, STORED).await.is_some_and(|stored| stored >= ticks))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Fault 8.
+pub(super) async fn full(world: &World) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let folder = world.folder.join("fault-8");
+    let data = folder.join("data");
+    let mut embedded = Embedded::new(&folder, data.clone())?;
+    let disk = match SmallDisk::mount(&data, SMALL_MB) {
+        Ok(disk) => Some(disk),
+        Err(error) => {
+            // Without the right to mount the files are bounded instead; SQLite answers the same.
+            outcome.note(format!("no small disk here ({error:#}), so the files were bounded"));
+            std::fs::create_dir_all(&data)?;
+            let url = |file: &str, bound: &str| format!("sqlite:{}?{bound}", data.join(file).display());
+            embedded.urls = vec![
+                ("LOG_URL".to_owned(), url("log.db", "max_bytes=4000000")),
+                ("STORE_URL".to_owned(), url("store.db", "max_mb=4")),
+            ];
+            None
+        }
+    };
+    let mut acknowledged = 0.0;
+    // Twice: the second start meets a disk that is full from the beginning.
+    for start in ["while it runs", "from the start"] {
+        let (mut program, address) = embedded.start("5000")?;
+        let mut published = 0.0_f64;
+        let ended = wait_until("the full disk ends it", PATIENCE, async || {
+            published = metric(&address, PUBLISHED).await.map_or(published, |now| published.max(now));
+            Ok(program.check_running().is_err())
+        });
+        ended.await?;
+        acknowledged += published;
+        let status = program.wait(PATIENCE).await?;
+        let said = program.said();
+        outcome.check(
+            status.code().is_some_and(|code| code != 0),
+            format!("full {start}: it ended with {status}"),
+        );
+        outcome.check(!said.contains("panicked"), format!("full {start}: it panicked"));
+        outcome.check(
+            said.contains("no space left on the disk"),
+            format!("full {start}: it did not say why: {}", program.last_words()),
+        );
+        outcome.note(format!("full {start}: exit code {}", status.code().unwrap_or(-1)));
+    }
+    if let Some(disk) = &disk {
+        disk.grow(ROOMY_MB)?;
+    }
+    embedded.urls.clear();
+    let (mut program, address) = embedded.start("200")?;
+    ready(&mut program, &address).await?;
+    reach(&mut program, &address, 200.0).await?;
+    acknowledged += metric(&address, PUBLISHED).await.context("tapedeck does not answer")?;
+    end([program]).await?;
+    embedded.compare(&mut outcome, acknowledged).await?;
+    drop(disk);
+    Ok(outcome)
+}
