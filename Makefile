@@ -8,10 +8,12 @@ UI := services/web/ui
 BROWSER := tests/browser
 # Arguments for `make run`, such as ARGS="--provider simulated --watchlist AAPL,BTC/USDT".
 ARGS ?=
+# Of the fault tests: all, or the numbers of some, such as FAULTS=1,4.
+FAULTS ?=
 KAFKA_PORT ?= 9092
 export KAFKA_PORT
 
-.PHONY: help run build ui test lint fmt test-servers test-browser servers-start servers-stop bench licences clean
+.PHONY: help run build ui test lint fmt test-servers test-browser chaos chaos-long servers-start servers-stop bench licences clean
 
 help: ## Print this list.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +54,14 @@ fmt: ## Format the Rust code.
 
 test-servers: ui ## Contract and end-to-end suites against real servers, which it starts and stops.
 	tests/servers/with-servers.sh cargo test --workspace --locked --test it -- server
+
+chaos: ui ## Faults against the real processes, broker and store; the short form, minutes. FAULTS=1,4 for some.
+	cargo build --locked --bins
+	tests/servers/with-servers.sh target/debug/chaos $(if $(FAULTS),--faults $(FAULTS))
+
+chaos-long: ui ## The same with the full numbers, more than an hour; notes the results in tests/chaos/RESULTS.md.
+	cargo build --release --locked --bins
+	tests/servers/with-servers.sh target/release/chaos --long $(if $(FAULTS),--faults $(FAULTS))
 
 test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## The pages in a real Chromium.
 	cargo build --locked --bin tapedeck

@@ -1,6 +1,6 @@
 //! The load program: publishes what the plan says, and writes down what was acknowledged.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt::Write, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,7 +9,7 @@ use market::Interval;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    ledger::{Ledger, Numbers, Poison, Said},
+    ledger::{Ledger, Numbers, Said},
     plan::{LANES, Plan},
 };
 
@@ -108,15 +108,11 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
 async fn collect(mut sent: mpsc::Receiver<Sent>, plan: Plan, mut ledger: Ledger) -> anyhow::Result<()> {
     while let Some(Sent { lane, first, count, receipt }) = sent.recv().await {
         let positions = receipt.durable().await.context("the log did not store a batch")?;
-        let poison = (first..first + count).zip(positions).filter(|(seq, _)| plan.is_poison(*seq));
-        let mut lines: String = poison
-            .map(|(seq, at)| {
-                let (partition, offset) = (at.topic_partition.partition, at.offset);
-                let Poison { lane, seq, partition, offset } = Poison { lane, seq, partition, offset };
-                format!("p {lane} {seq} {partition} {offset}\n")
-            })
-            .collect();
-        lines.push_str(&format!("a {lane} {first} {}\n", first + count - 1));
+        let mut lines = String::new();
+        for (seq, at) in (first..first + count).zip(positions).filter(|(seq, _)| plan.is_poison(*seq)) {
+            let _ = writeln!(lines, "p {lane} {seq} {} {}", at.topic_partition.partition, at.offset);
+        }
+        let _ = writeln!(lines, "a {lane} {first} {}", first + count - 1);
         ledger.write(&lines)?;
     }
     Ok(())

@@ -275,6 +275,16 @@ pub fn free_address() -> anyhow::Result<String> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
+/// The port of such an address.
+///
+/// # Errors
+/// When the operating system has none.
+pub fn free_port() -> anyhow::Result<u16> {
+    let address = free_address()?;
+    let (_, port) = address.rsplit_once(':').context("an address has a port")?;
+    Ok(port.parse()?)
+}
+
 /// The program of that name, built into the folder that this one was built into.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ use crate::{
 /// The group of the consumers, the services' own.
 pub const GROUP: &str = "stock-consumer-group";
 /// Topics of ticks.
-const TICKS: [&str; 2] = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES];
+pub const TICKS: [&str; 2] = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES];
 /// How long a service may take to start or to leave.
 const START_SECONDS: u64 = 40;
 /// How long the load program may take beyond the time that its rate asks for.
@@ -322,7 +322,7 @@ async fn all_saved(log: &dyn EventLog, store: &dyn LiveStore) -> anyhow::Result<
 
 /// The address of a database on the store's server, directly.
 pub fn mongo_url(port: u16) -> String {
-    format!("mongodb://127.0.0.1:{port}/stock_market")
+    format!("mongodb://127.0.0.1:{port}/stock_market?directConnection=true")
 }
 
 /// Waits until a service says that it is ready.

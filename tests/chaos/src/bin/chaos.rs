@@ -7,7 +7,7 @@ use chaos::{
     Outcome,
     faults::{self, Fault},
     numbers::Numbers,
-    process::free_address,
+    process::free_port,
     results,
     scene::{StoreKind, World},
     servers::Server,
@@ -43,7 +43,7 @@ struct Args {
     #[arg(long, env = "CHAOS_LONG_OUTAGE_SECONDS")]
     long_outage_seconds: Option<u64>,
     /// Which store.
-    #[arg(long, env = "CHAOS_STORE", value_enum, default_value_t = StoreKind::Sqlite)]
+    #[arg(long, env = "CHAOS_STORE", value_enum, default_value_t = StoreKind::Mongodb)]
     store: StoreKind,
     /// The broker's port.
     #[arg(long, env = "KAFKA_PORT", default_value_t = 9092)]
@@ -83,12 +83,6 @@ impl Args {
     }
 }
 
-fn free_port() -> anyhow::Result<u16> {
-    let address = free_address()?;
-    let (_, port) = address.rsplit_once(':').context("an address has a port")?;
-    Ok(port.parse()?)
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
@@ -108,7 +102,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         kafka_port: args.kafka_port,
         kafka_proxied_port: proxied,
         kafka_proxy_port: proxy,
-        mongo: Server::new("kafka.sh", "mongo-mjs", mongo_env)?,
+        mongo: Server::new("mongo.sh", "mongo-mjs", mongo_env)?,
         mongo_port: args.mongo_port,
         store: args.store,
         folder: folder.clone(),
@@ -135,6 +129,9 @@ async fn main() -> anyhow::Result<ExitCode> {
         );
         run.push((fault, outcome));
     }
+    // What the faults left is of no use to anybody.
+    world.kafka.wipe().await?;
+    world.mongo.wipe().await?;
     if args.long {
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let path =

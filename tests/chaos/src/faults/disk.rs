@@ -13,17 +13,17 @@ use crate::{
     Outcome,
     checker::{logged, stored_of},
     disk::{SmallDisk, slow_sync},
-    process::{Program, Recipe, built, free_address, metric, wait_until},
+    process::{Program, Recipe, built, free_address, get, metric, wait_until},
     scene::{Scene, StoreKind, World, end, ready},
 };
 
 /// What a slow disk takes to make anything durable.
 const SLOW_MS: u32 = 50;
 /// What a full disk holds before and after room is made.
-const SMALL_MB: u32 = 6;
+const SMALL_MB: u32 = 16;
 const ROOMY_MB: u32 = 512;
 /// How long a full disk may take to fill, or a service to get somewhere.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What is traded.
 const WATCHLIST: &str = "AAPL,MSFT,BTC/USDT,ETH/USDT";
 const PUBLISHED: &str = "tapedeck_ticks_published_total";
@@ -111,6 +111,10 @@ pub(super) async fn slow(world: &World) -> anyhow::Result<Outcome> {
     ready(&mut program, &address).await?;
     reach(&mut program, &address, 5_000.0).await?;
     let acknowledged = metric(&address, PUBLISHED).await.context("tapedeck does not answer")?;
+    let published_ms =
+        median_ms(&address).await.context("tapedeck does not say how long publishing takes")?;
+    outcome.note(format!("embedded: {published_ms:.0} ms from the feed to the log, at the median"));
+    outcome.check(published_ms >= f64::from(SLOW_MS), "the disk was not slow, so nothing was tested");
     program.kill_9()?;
     let (mut program, address) = embedded.start("2000")?;
     ready(&mut program, &address).await?;
@@ -120,6 +124,14 @@ pub(super) async fn slow(world: &World) -> anyhow::Result<Outcome> {
     end([program]).await?;
     embedded.compare(&mut outcome, acknowledged).await?;
     Ok(outcome)
+}
+
+/// What a tick takes from the feed until it is durable in the log.
+async fn median_ms(address: &str) -> Option<f64> {
+    let (_, body) = get(address, "/v1/system").await?;
+    let system: serde_json::Value = serde_json::from_str(&body).ok()?;
+    let figure = |process: &serde_json::Value| process["figures"]["tapedeck_feed_published_p50_ms"].as_f64();
+    system["processes"].as_array()?.iter().find_map(figure)
 }
 
 /// Waits until so many ticks are stored.
@@ -146,8 +158,8 @@ pub(super) async fn full(world: &World) -> anyhow::Result<Outcome> {
             std::fs::create_dir_all(&data)?;
             let url = |file: &str, bound: &str| format!("sqlite:{}?{bound}", data.join(file).display());
             embedded.urls = vec![
-                ("LOG_URL".to_owned(), url("log.db", "max_bytes=4000000")),
-                ("STORE_URL".to_owned(), url("store.db", "max_mb=4")),
+                ("LOG_URL".to_owned(), url("log.db", "max_bytes=10000000")),
+                ("STORE_URL".to_owned(), url("store.db", "max_mb=10")),
             ];
             None
         }

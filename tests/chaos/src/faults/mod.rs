@@ -5,6 +5,7 @@ mod consumers;
 mod disk;
 mod poison;
 mod producers;
+mod store;
 
 use std::time::Duration;
 
@@ -23,11 +24,13 @@ pub struct Fault {
 }
 
 /// All of them.
-pub const ALL: [Fault; 7] = [
+pub const ALL: [Fault; 9] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers, and a rebalance again and again" },
     Fault { number: 3, name: "the producer is killed at random" },
     Fault { number: 4, name: "the broker is away" },
+    Fault { number: 5, name: "the store stands still, then is killed" },
+    Fault { number: 6, name: "every 50th reply of the store is lost" },
     Fault { number: 7, name: "a slow disk" },
     Fault { number: 8, name: "a full disk" },
     Fault { number: 9, name: "one record in a hundred cannot be read" },
@@ -43,6 +46,8 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         2 => consumers::three_and_rebalances(world).await,
         3 => producers::killed(world).await,
         4 => broker::away(world).await,
+        5 => store::away(world).await,
+        6 => store::replies_are_lost(world).await,
         7 => disk::slow(world).await,
         8 => disk::full(world).await,
         9 => poison::one_in_a_hundred(world).await,
