@@ -11,7 +11,8 @@ ARGS ?=
 # Of the fault tests: all, or the numbers of some, such as FAULTS=1,4.
 FAULTS ?=
 KAFKA_PORT ?= 9092
-export KAFKA_PORT
+MONGO_PORT ?= 27017
+export KAFKA_PORT MONGO_PORT
 
 .PHONY: help run build ui test lint fmt test-servers test-browser chaos chaos-long servers-start servers-stop bench licences clean
 

@@ -4,10 +4,16 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-started=$("$here/kafka.sh" start) || exit 1
-echo "$started"
-case $started in *"already runs"*) ;; *) trap '"$here/kafka.sh" stop' EXIT ;; esac
+ours=()
+stop() { for server in "${ours[@]}"; do "$here/$server.sh" stop; done; }
+trap stop EXIT
+for server in kafka mongo; do
+  started=$("$here/$server.sh" start) || { echo "$started"; exit 1; }
+  echo "$started"
+  case $started in *"already runs"*) ;; *) ours+=("$server") ;; esac
+done
 
 export REQUIRE_SERVERS=1
 export KAFKA_URL=kafka://127.0.0.1:${KAFKA_PORT:-9092}
+export MONGO_URL=mongodb://127.0.0.1:${MONGO_PORT:-27017}
 "$@"

@@ -15,7 +15,7 @@ pub struct LogSettings {
 /// Where the live store is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StoreSettings {
-    /// Live store: sqlite:PATH.
+    /// Live store: sqlite:PATH or mongodb://user:password@host:27017/stock_market[?option=value].
     #[arg(long = "store", env = "STORE_URL", value_name = "URL", hide_env_values = true)]
     pub store_url: String,
 }

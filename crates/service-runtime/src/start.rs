@@ -1,14 +1,22 @@
 //! What the `main` of a service does before its work.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
+use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;
 use event_log::{EventLog, TopicSpec};
-use live_store::LiveStore;
+use live_store::{LiveStore, LiveStoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{LogFormat, Runtime, Status, cancel_on_signals, init_logs, install_metrics};
+
+/// Between two tries of a server that is not there yet: at first, and at most.
+const MIN_WAIT_MS: u64 = 250;
+/// See [`MIN_WAIT_MS`].
+const MAX_WAIT_MS: u64 = 5_000;
+/// Then it is an error.
+const MAX_TRIES: usize = 12;
 
 /// Starts logs and metrics, opens the event log, creates the topics, listens for signals.
 ///
@@ -28,10 +36,23 @@ pub async fn open_log(service: &str, url: &str) -> anyhow::Result<Runtime> {
     let shutdown = CancellationToken::new();
     cancel_on_signals(shutdown.clone())?;
     let log = event_log::open(url).await.context("cannot open the event log (--log, LOG_URL)")?;
-    create_topics(&*log).await.context("cannot create the topics (--log, LOG_URL)")?;
+    (|| create_topics(&*log))
+        .retry(patience())
+        .when(event_log::EventLogError::is_transient)
+        .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not there yet"))
+        .await
+        .context("cannot create the topics (--log, LOG_URL)")?;
     let now = Utc::now();
     let instance = format!("{service}-{}-{}", std::process::id(), now.timestamp_millis());
     Ok(Runtime { log, status: Status::new(service, &instance, now), shutdown })
+}
+
+/// Servers that are started together do not come up together: they are waited for, for about a minute.
+fn patience() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(MIN_WAIT_MS))
+        .with_max_delay(Duration::from_millis(MAX_WAIT_MS))
+        .with_max_times(MAX_TRIES)
 }
 
 /// Opens the live store.
@@ -39,7 +60,12 @@ pub async fn open_log(service: &str, url: &str) -> anyhow::Result<Runtime> {
 /// # Errors
 /// A store that cannot be opened, with the setting to mend.
 pub async fn open_store(url: &str) -> anyhow::Result<Arc<dyn LiveStore>> {
-    live_store::open(url).await.context("cannot open the live store (--store, STORE_URL)")
+    (|| live_store::open(url))
+        .retry(patience())
+        .when(|error| matches!(error, LiveStoreError::Unavailable { .. }))
+        .notify(|error, wait| tracing::warn!(%error, ?wait, "the live store is not there yet"))
+        .await
+        .context("cannot open the live store (--store, STORE_URL)")
 }
 
 /// Creates every topic of the suite that is missing.
