@@ -1,19 +1,275 @@
-//! The collections, their indexes, and the format of the documents.
+//! The collections with their validators and indexes, the format of the documents, and whose they are.
 
-use mongodb::bson::{RawDocumentBuf, rawdoc};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use serde::Deserialize;
 
-use super::{CANDLES, MongoStore, REALTIME_PRICES};
-use crate::Result;
+use super::{
+    CANDLES, CHECKPOINTS, MongoStore, REALTIME_PRICES,
+    command::{Write, integer},
+    rows,
+};
+use crate::{LiveStoreError, Migration, Result};
 
-/// Brings the database to the newest format, or refuses it.
-pub(super) async fn prepare(store: &MongoStore) -> Result<()> {
-    let ticks = rawdoc! { "symbol": 1, "timestamp": 1, "timestamp_us": 1, "source": 1, "seq": 1 };
-    create_index(store, REALTIME_PRICES, ticks).await?;
-    let candles = rawdoc! { "symbol": 1, "interval": 1, "time": 1, "time_us": 1, "source": 1 };
-    create_index(store, CANDLES, candles).await
+/// Which format the documents have, as a document of its own.
+const FORMATS: &str = "schema_format";
+const FORMAT_ID: &str = "live_store";
+/// The format that this version writes. A higher one is refused, a lower one is brought up.
+const FORMAT: i64 = 1;
+
+/// One file for each collection.
+const SCHEMAS: [&str; 3] = [
+    include_str!("../../../../schema/mongodb/realtime_prices.json"),
+    include_str!("../../../../schema/mongodb/candles.json"),
+    include_str!("../../../../schema/mongodb/checkpoints.json"),
+];
+
+/// Documents looked at to see whose a collection is.
+const SAMPLE_DOCUMENTS: u32 = 5;
+
+#[derive(Deserialize)]
+struct Schema {
+    collection: String,
+    validator: Document,
+    indexes: Vec<Index>,
 }
 
-async fn create_index(store: &MongoStore, collection: &str, key: RawDocumentBuf) -> Result<()> {
-    let command = rawdoc! { "createIndexes": collection, "indexes": [{ "key": key, "name": "in_order" }] };
-    store.run("cannot create an index", command).await.map(drop)
+#[derive(Deserialize)]
+struct Index {
+    name: String,
+    key: Document,
+}
+
+/// A collection that is there.
+struct Existing {
+    name: String,
+    /// `collection`, `view`, `timeseries`.
+    kind: String,
+    validator: Document,
+}
+
+/// Brings the database to the newest format, or refuses it. Where nothing is missing, nothing is written: then a user
+/// who may only read can open it.
+pub(super) async fn prepare(store: &MongoStore) -> Result<Migration> {
+    let schemas = schemas().map_err(|error| store.refused(error.to_string()))?;
+    let found = read_format(store).await?;
+    let mut migration = Migration { place: store.place.clone(), ..Migration::default() };
+    let existing = list_collections(store, &mut migration).await?;
+    for schema in &schemas {
+        let there = existing.iter().find(|existing| existing.name == schema.collection);
+        if let Some(there) = there {
+            refuse_foreign(store, there, found.is_some()).await?;
+        }
+    }
+    for schema in &schemas {
+        let there = existing.iter().find(|existing| existing.name == schema.collection);
+        apply_validator(store, schema, there, &mut migration).await?;
+        create_indexes(store, schema, &mut migration).await?;
+    }
+    if found != Some(FORMAT) {
+        write_format(store).await?;
+        migration.done.push(format!("the format of the documents is now {FORMAT}"));
+    }
+    Ok(migration)
+}
+
+fn schemas() -> serde_json::Result<Vec<Schema>> {
+    SCHEMAS.into_iter().map(serde_json::from_str).collect()
+}
+
+/// The format of the database; `None` of one that nobody has prepared.
+async fn read_format(store: &MongoStore) -> Result<Option<i64>> {
+    let filter = doc! { "_id": FORMAT_ID };
+    let found = store.find("cannot read the format", FORMATS, filter, |find| find.limit(1)).await?;
+    let Some(document) = found.first() else { return Ok(None) };
+    let document = Document::try_from(document)
+        .map_err(|error| store.refused(format!("a document of {FORMATS} is damaged: {error}")))?;
+    match integer(document.get("format")) {
+        Some(found) if found > FORMAT => {
+            Err(LiveStoreError::NewerFormat { place: store.place.clone(), found, known: FORMAT })
+        }
+        Some(found) if found > 0 => Ok(Some(found)),
+        _ => Err(store.refused(format!(
+            "the document {FORMAT_ID} of the collection {FORMATS} names no format; this is no database of ours, or it \
+             is damaged: name another in the path of STORE_URL"
+        ))),
+    }
+}
+
+async fn write_format(store: &MongoStore) -> Result<()> {
+    let statement = raw(store, &doc! {
+        "q": { "_id": FORMAT_ID, "format": { "$lt": FORMAT } },
+        "u": { "$set": { "format": FORMAT } },
+        "upsert": true,
+    })?;
+    let statements = [statement].iter().collect();
+    // A format that is taken was written by somebody who started at the same moment.
+    store.write("cannot write the format", Write::Update, FORMATS, &statements).await.map(drop)
+}
+
+async fn list_collections(store: &MongoStore, migration: &mut Migration) -> Result<Vec<Existing>> {
+    let command = raw(store, &doc! { "listCollections": 1, "cursor": { "batchSize": 10_000 } })?;
+    let answer = store.try_run("cannot list the collections", command).await?;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(reason) => {
+            migration.refused.push(format!("listing the collections: {reason}"));
+            return Ok(Vec::new());
+        }
+    };
+    let batch = answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    let listed = batch.map_or(&[][..], Vec::as_slice).iter().filter_map(Bson::as_document);
+    let existing = listed.filter_map(|listed| {
+        let options = listed.get_document("options").ok();
+        let validator = options.and_then(|options| options.get_document("validator").ok());
+        Some(Existing {
+            name: listed.get_str("name").ok()?.to_owned(),
+            kind: listed.get_str("type").unwrap_or("collection").to_owned(),
+            validator: validator.cloned().unwrap_or_default(),
+        })
+    });
+    Ok(existing.collect())
+}
+
+/// Refuses a collection that cannot hold our documents, or that holds somebody else's.
+async fn refuse_foreign(store: &MongoStore, there: &Existing, is_ours: bool) -> Result<()> {
+    let name = there.name.as_str();
+    if there.kind != "collection" {
+        return Err(store.refused(format!(
+            "{name} is of the kind `{}`, not a plain collection; name another database in the path of STORE_URL, or \
+             rename it",
+            there.kind
+        )));
+    }
+    if is_ours {
+        return Ok(());
+    }
+    let sample = store
+        .find("cannot look into the collections", name, doc! {}, |find| {
+            find.limit(i64::from(SAMPLE_DOCUMENTS))
+        })
+        .await?;
+    for document in &sample {
+        let checked = match name {
+            REALTIME_PRICES => rows::tick(document).map(drop),
+            CANDLES => rows::candle(document).map(drop),
+            CHECKPOINTS => rows::checkpoint(document).map(drop),
+            _ => Ok(()),
+        };
+        let checked = checked.and_then(|()| rows::id(document).map(drop));
+        if let Err(error) = checked {
+            let fields: Vec<&str> =
+                document.iter().filter_map(|field| Some(field.ok()?.0.as_str())).take(8).collect();
+            return Err(store.refused(format!(
+                "the collection {name} of the database {} holds documents that are not Tapedeck's ({error}; one has \
+                 the fields {}); nothing was written. Name another database in the path of STORE_URL, or rename \
+                 that collection",
+                store.database.name(),
+                fields.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Creates the collection, or gives it the validator.
+async fn apply_validator(
+    store: &MongoStore,
+    schema: &Schema,
+    there: Option<&Existing>,
+    migration: &mut Migration,
+) -> Result<()> {
+    let name = schema.collection.as_str();
+    let (verb, done) = match there {
+        Some(there) if same(&schema.validator, &there.validator) => return Ok(()),
+        Some(_) => ("collMod", format!("{name} has its validator")),
+        None => ("create", format!("{name} is created, with its validator")),
+    };
+    let command = raw(store, &doc! { verb: name, "validator": schema.validator.clone() })?;
+    let what = format!("cannot {verb} {name}");
+    match store.try_run(&what, command).await? {
+        Ok(_) => migration.done.push(done),
+        // The collection comes with its first index or document; what is lost is the server's second look at each
+        // document, which nothing here depends on.
+        Err(reason) => migration.refused.push(format!("the validator of {name}: {reason}")),
+    }
+    Ok(())
+}
+
+/// Creates the indexes that are missing.
+async fn create_indexes(store: &MongoStore, schema: &Schema, migration: &mut Migration) -> Result<()> {
+    let name = schema.collection.as_str();
+    if schema.indexes.is_empty() {
+        return Ok(());
+    }
+    let command = raw(store, &doc! { "listIndexes": name, "cursor": { "batchSize": 1000 } })?;
+    // A collection that is not there yet, or a user who may not look: creating tells.
+    let listed = store.try_run(&format!("cannot list the indexes of {name}"), command).await?;
+    let listed = listed.unwrap_or_default();
+    let batch = listed.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    let batch = batch.map_or(&[][..], Vec::as_slice);
+    for index in &schema.indexes {
+        let is_there = |listed: &Bson| {
+            let key = listed.as_document().and_then(|listed| listed.get_document("key").ok());
+            key.is_some_and(|key| same(key, &index.key))
+        };
+        if batch.iter().any(is_there) {
+            continue;
+        }
+        let wanted = doc! { "name": index.name.as_str(), "key": index.key.clone() };
+        let command = raw(store, &doc! { "createIndexes": name, "indexes": [wanted] })?;
+        match store.try_run(&format!("cannot create an index of {name}"), command).await? {
+            Ok(_) => migration.done.push(format!("{name} has its index {}", index.name)),
+            // Reading is slow without, but right.
+            Err(reason) => migration.refused.push(format!("the index {} of {name}: {reason}", index.name)),
+        }
+    }
+    Ok(())
+}
+
+fn raw(store: &MongoStore, command: &Document) -> Result<RawDocumentBuf> {
+    RawDocumentBuf::try_from(command).map_err(|error| store.refused(format!("cannot write a command: {error}")))
+}
+
+/// The same fields in the same order; servers give numbers back in types of their own.
+fn same(one: &Document, other: &Document) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|((name, value), (other_name, other_value))| {
+            name == other_name && same_value(value, other_value)
+        })
+}
+
+fn same_value(one: &Bson, other: &Bson) -> bool {
+    match (one, other) {
+        (Bson::Document(one), Bson::Document(other)) => same(one, other),
+        (Bson::Array(one), Bson::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same_value(one, other))
+        }
+        _ => match (integer(Some(one)), integer(Some(other))) {
+            (Some(one), Some(other)) => one == other,
+            _ => one == other,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_are_read_with_their_fields_in_order() {
+        let schemas = schemas().expect("readable");
+        let names: Vec<&str> = schemas.iter().map(|schema| schema.collection.as_str()).collect();
+        assert_eq!(names, [REALTIME_PRICES, CANDLES, CHECKPOINTS]);
+        let key: Vec<&String> = schemas[0].indexes[0].key.keys().collect();
+        assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
+    }
+
+    #[test]
+    fn numbers_are_the_same_whatever_their_type() {
+        assert!(same(&doc! { "a": { "b": [1_i32] } }, &doc! { "a": { "b": [1_i64] } }));
+        assert!(same(&doc! { "a": 1_i64 }, &doc! { "a": 1.0 }));
+        for other in [doc! { "a": 2 }, doc! { "b": 1 }, doc! { "a": "1" }, doc! {}, doc! { "a": 1, "b": 1 }] {
+            assert!(!same(&doc! { "a": 1 }, &other), "{other}");
+        }
+    }
 }
