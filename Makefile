@@ -12,12 +12,13 @@ ARGS ?=
 FAULTS ?=
 KAFKA_PORT ?= 9092
 MONGO_PORT ?= 27017
-export KAFKA_PORT MONGO_PORT
+FERRETDB_PORT ?= 27018
+export KAFKA_PORT MONGO_PORT FERRETDB_PORT
 
-.PHONY: help run build ui test lint fmt test-servers test-browser chaos chaos-long servers-start servers-stop bench licences clean
+.PHONY: help run build ui test lint fmt test-servers test-servers-strict test-browser chaos chaos-long servers-start servers-stop bench licences clean
 
 help: ## Print this list.
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-19s %s\n", $$1, $$2}'
 
 run: ui ## Build and start everything in one process: http://localhost:5000
 	cargo build --release --locked --bin tapedeck
@@ -63,6 +64,9 @@ chaos: ui ## Faults against the real processes, broker and store; the short form
 chaos-long: ui ## The same with the full numbers, more than an hour; notes the results in tests/chaos/RESULTS.md.
 	cargo build --release --locked --bins
 	tests/servers/with-servers.sh target/release/chaos --long $(if $(FAULTS),--faults $(FAULTS))
+
+test-servers-strict: ui ## The same with FerretDB (minutes to build) as a second opinion on the MongoDB adapter.
+	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked --test it -- server
 
 test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## The pages in a real Chromium.
 	cargo build --locked --bin tapedeck

@@ -1,19 +1,30 @@
 #!/usr/bin/env bash
 # with-servers.sh COMMAND...: starts the servers that the suites need, tells the command where they are, and stops
 # those that it started itself. With REQUIRE_SERVERS=1 a suite that finds no server fails instead of passing by.
+# With STRICT=1 also FerretDB, a second opinion on the MongoDB adapter, which takes minutes to build.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-ours=()
-stop() { for server in "${ours[@]}"; do "$here/$server.sh" stop; done; }
-trap stop EXIT
-for server in kafka mongo; do
-  started=$("$here/$server.sh" start) || { echo "$started"; exit 1; }
-  echo "$started"
-  case $started in *"already runs"*) ;; *) ours+=("$server") ;; esac
-done
+stops=()
+stop_all() { for stop in "${stops[@]}"; do eval "$stop"; done; }
+trap stop_all EXIT
 
+# begin 'SETTING=VALUE script': starts the server, and remembers to stop it unless it ran already.
+begin() {
+  local started
+  started=$(eval "$1 start") || exit 1
+  echo "$started"
+  case $started in *"already runs"*) ;; *) stops+=("$1 stop") ;; esac
+}
+
+KAFKA_PORT=${KAFKA_PORT:-9092} MONGO_PORT=${MONGO_PORT:-27017} FERRETDB_PORT=${FERRETDB_PORT:-27018}
+begin "KAFKA_PORT=$KAFKA_PORT '$here/kafka.sh'"
+begin "MONGO_IMPL=mjs MONGO_PORT=$MONGO_PORT '$here/mongo.sh'"
 export REQUIRE_SERVERS=1
-export KAFKA_URL=kafka://127.0.0.1:${KAFKA_PORT:-9092}
-export MONGO_URL=mongodb://127.0.0.1:${MONGO_PORT:-27017}
+export KAFKA_URL=kafka://127.0.0.1:$KAFKA_PORT
+export MONGO_URL=mongodb://127.0.0.1:$MONGO_PORT
+if [ -n "${STRICT:-}" ]; then
+  begin "MONGO_IMPL=ferretdb MONGO_PORT=$FERRETDB_PORT '$here/mongo.sh'"
+  export FERRETDB_URL=mongodb://127.0.0.1:$FERRETDB_PORT
+fi
 "$@"

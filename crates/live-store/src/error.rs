@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum LiveStoreError {
     /// The URL names no adapter or lacks a part.
-    #[error("store URL `{url}`: {reason}; use sqlite:path")]
+    #[error("store URL `{url}`: {reason}; use sqlite:path or mongodb://host/database")]
     BadUrl {
         /// The URL without credentials.
         url: String,
@@ -19,7 +19,7 @@ pub enum LiveStoreError {
     },
     /// The database was written by a newer version.
     #[error(
-        "{place} was written by a newer version (format {found}, this one knows {known}); upgrade, or use another --data folder"
+        "{place} was written by a newer version (format {found}, this one knows {known}); upgrade, or name another store (--data, --store)"
     )]
     NewerFormat {
         /// The database.
@@ -29,8 +29,9 @@ pub enum LiveStoreError {
         /// The newest format known here.
         known: i64,
     },
-    /// The disk is full; nothing of the call was stored.
-    #[error("no space left on the disk of {place}; nothing of this batch was stored")]
+    /// No space, or over a quota. An embedded store stored nothing of the call, a server maybe part of it; the call can be
+    /// repeated whole.
+    #[error("no space left on the disk of {place}; make room, the batch will be sent again")]
     DiskFull {
         /// The database.
         place: String,

@@ -14,10 +14,10 @@ mod sqlite;
 pub use best::{MAX_BEST_CANDLES, best_candles};
 pub use error::LiveStoreError;
 pub use model::{
-    CandleQuery, Checkpoint, MAX_CANDLES, MAX_PAGE_TICKS, Pruned, StoredTick, TickOutcome, TickPage,
-    TickQuery,
+    CandleQuery, Checkpoint, MAX_CANDLES, MAX_PAGE_TICKS, Migration, Pruned, StoredTick, TickOutcome,
+    TickPage, TickQuery,
 };
-pub use open::open;
+pub use open::{migrate, open};
 pub use port::LiveStore;
 
 /// Result of this crate.

@@ -2,16 +2,45 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::{LiveStore, LiveStoreError, Result, mongo, sqlite};
+use crate::{LiveStore, LiveStoreError, Migration, Result, mongo, sqlite};
 
 /// Opens the store that `url` names, creating what is missing.
 ///
 /// `sqlite:path` (also `sqlite://path`): a file, with its folders. `?max_mb=N` bounds the file to N MiB, beyond
 /// which a write answers [`LiveStoreError::DiskFull`].
 ///
+/// `mongodb://[user:password@]host[:port][,...][/database][?...]` and `mongodb+srv://...`: a database of MongoDB 7 or 8,
+/// `stock_market` unless named. Without `authSource` the user is looked for in the database that the URL names. The
+/// settings behind `?` are those of the driver, among them:
+/// - `tls=true&tlsCAFile=/path/ca.pem`, for a client certificate `tlsCertificateKeyFile=/path/cert-and-key.pem`;
+/// - `replicaSet`, `directConnection`, `maxPoolSize` (16), `appName` (tapedeck);
+/// - `serverSelectionTimeoutMS` (5000), `connectTimeoutMS` (5000), `socketTimeoutMS` (30000, for a whole command);
+/// - `w` (majority), `journal` (true), `wTimeoutMS` (10000): what a write waits for; `w=0` is refused.
+///
+/// Reading is always from the primary, whatever `readPreference` says.
+///
 /// # Errors
 /// [`LiveStoreError::BadUrl`], [`LiveStoreError::NewerFormat`], and what else the place refuses.
 pub async fn open(url: &str) -> Result<Arc<dyn LiveStore>> {
+    let (store, Migration { place, done, refused }) = open_and_tell(url).await?;
+    for change in done {
+        tracing::debug!(store = place, change, "live store prepared");
+    }
+    if !refused.is_empty() {
+        tracing::warn!(store = place, refused = refused.join("; "), "the store does without");
+    }
+    Ok(store)
+}
+
+/// Opens the store that `url` names as [`open`] does, and tells what that changed.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn migrate(url: &str) -> Result<Migration> {
+    Ok(open_and_tell(url).await?.1)
+}
+
+async fn open_and_tell(url: &str) -> Result<(Arc<dyn LiveStore>, Migration)> {
     let bad =
         |reason: &str| LiveStoreError::BadUrl { url: without_credentials(url), reason: reason.to_owned() };
     match url.split_once(':') {
@@ -25,10 +54,12 @@ pub async fn open(url: &str) -> Result<Arc<dyn LiveStore>> {
                 return Err(bad("a store in memory keeps nothing"));
             }
             let max_bytes = max_bytes(parameters).map_err(|reason| bad(&reason))?;
-            Ok(Arc::new(sqlite::SqliteStore::open(Path::new(path), max_bytes).await?))
+            let (store, migration) = sqlite::SqliteStore::open(Path::new(path), max_bytes).await?;
+            Ok((Arc::new(store), migration))
         }
         Some(("mongodb" | "mongodb+srv", _)) => {
-            Ok(Arc::new(mongo::MongoStore::open(url, &without_credentials(url)).await?))
+            let (store, migration) = mongo::MongoStore::open(url, &without_credentials(url)).await?;
+            Ok((Arc::new(store), migration))
         }
         Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') => {
             Err(bad(&format!("no adapter for `{scheme}:`")))

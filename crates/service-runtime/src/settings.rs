@@ -15,7 +15,8 @@ pub struct LogSettings {
 /// Where the live store is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StoreSettings {
-    /// Live store: sqlite:PATH or mongodb://user:password@host:27017/stock_market[?option=value].
+    /// Live store: mongodb://[user:password@]host[:port][/database][?tls=true&tlsCAFile=PATH&...], the database
+    /// stock_market unless named, or sqlite:PATH (one host only).
     #[arg(long = "store", env = "STORE_URL", value_name = "URL", hide_env_values = true)]
     pub store_url: String,
 }

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use consumer::ConsumerConfig;
 use market::Symbol;
 use producer::{ProducerConfig, Speed};
-use service_runtime::LogFormat;
+use service_runtime::{LogFormat, StoreSettings};
 use web::WebConfig;
 
 /// Where everything lies unless --data says otherwise. Simulated prices then get a folder of their own inside it.
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Look into the event log.
     Topics(TopicsArgs),
+    /// Create or bring up to date the tables or collections of a live store, and say what was done.
+    Migrate(MigrateArgs),
     /// Print a completion script: tapedeck completions bash > ~/.local/share/bash-completion/completions/tapedeck.
     Completions {
         /// For this shell.
@@ -52,7 +54,7 @@ pub(crate) struct Places {
     /// Event log instead of the embedded one: kafka://host:9092 or sqlite:PATH.
     #[arg(long, env = "LOG_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) log: Option<String>,
-    /// Live store instead of the embedded one: sqlite:PATH.
+    /// Live store instead of the embedded one: mongodb://host[:port][/database][?tls=true&...] or sqlite:PATH.
     #[arg(long, env = "STORE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) store: Option<String>,
 }
@@ -106,6 +108,12 @@ pub(crate) struct StatusArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) instance: Instance,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreSettings,
 }
 
 #[derive(Debug, clap::Args)]

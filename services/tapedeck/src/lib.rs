@@ -4,6 +4,7 @@ mod cli;
 mod data_dir;
 mod drain;
 mod http;
+mod migrate;
 mod output;
 mod replay;
 mod run;
@@ -42,6 +43,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Tail(args) => tail::tail(args).await?,
         Command::Status(args) => return status::status(args).await,
         Command::Topics(args) => topics::topics(args).await?,
+        Command::Migrate(args) => migrate::migrate(args).await?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());
         }

@@ -38,6 +38,21 @@ impl MongoStore {
         self.bounded(what, async { self.database.run_raw_command(command).await }).await
     }
 
+    /// Runs a command that the server may refuse: then its code and words are within.
+    pub(super) async fn try_run(
+        &self,
+        what: &str,
+        command: RawDocumentBuf,
+    ) -> Result<Result<Document, (i32, String)>> {
+        let call = async {
+            match self.database.run_raw_command(command).await {
+                Ok(answer) => Ok(Ok(answer)),
+                Err(error) => failure::refusal(&error).map(Err).ok_or(error),
+            }
+        };
+        self.bounded(what, call).await
+    }
+
     /// Waits for the driver, but not for ever: it has no timeout of its own for an answer. A call given up closes its
     /// connection; whether the server has done it is unknown, which is why every write can be repeated.
     pub(super) async fn bounded<T>(
@@ -77,36 +92,38 @@ impl MongoStore {
             Write::Delete => command.append(cstr!("deletes"), statements),
         }
         let answer = self.run(what, command).await?;
-        self.judge(what, &answer)
+        judge(&self.place, what, &answer)
     }
+}
 
-    fn judge(&self, what: &str, answer: &Document) -> Result<WriteReply> {
-        let mut taken = Vec::new();
-        let mut failed: Option<LiveStoreError> = None;
-        for item in item_errors(answer) {
-            if item.code == code::DUPLICATE_KEY {
-                taken.push(item.place);
-                continue;
-            }
-            let error = failure::of_code(&self.place, what, item.code, &item.message);
-            if failed.as_ref().is_none_or(|failed| failed.is_transient() && !error.is_transient()) {
-                failed = Some(error);
-            }
+/// What the answer to a write command says.
+fn judge(place: &str, what: &str, answer: &Document) -> Result<WriteReply> {
+    let mut taken = Vec::new();
+    let mut failed: Option<LiveStoreError> = None;
+    for item in item_errors(answer) {
+        if item.code == code::DUPLICATE_KEY {
+            taken.push(item.place);
+            continue;
         }
-        if let Some(error) = failed {
-            return Err(error);
+        let error = failure::of_code(place, what, item.code, &item.message);
+        if failed.as_ref().is_none_or(|failed| failed.is_transient() && !error.is_transient()) {
+            failed = Some(error);
         }
-        if let Ok(concern) = answer.get_document("writeConcernError") {
-            let code = integer(concern.get("code")).unwrap_or_default();
-            let words = concern.get_str("errmsg").unwrap_or_default();
-            return Err(failure::of_code(&self.place, what, code as i32, words));
-        }
-        let touched = integer(answer.get("n")).and_then(|n| u64::try_from(n).ok());
-        let touched = touched.ok_or_else(|| {
-            self.refused(format!("{what}: the server's answer does not say how many documents it touched"))
-        })?;
-        Ok(WriteReply { touched, taken })
     }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if let Ok(concern) = answer.get_document("writeConcernError") {
+        let code = integer(concern.get("code")).unwrap_or_default();
+        let words = concern.get_str("errmsg").unwrap_or_default();
+        return Err(failure::of_code(place, what, code as i32, words));
+    }
+    let touched = integer(answer.get("n")).and_then(|n| u64::try_from(n).ok());
+    let touched = touched.ok_or_else(|| LiveStoreError::Refused {
+        place: place.to_owned(),
+        reason: format!("{what}: the server's answer does not say how many documents it touched"),
+    })?;
+    Ok(WriteReply { touched, taken })
 }
 
 fn item_errors(answer: &Document) -> impl Iterator<Item = ItemError> {
@@ -125,5 +142,73 @@ pub(super) fn integer(value: Option<&Bson>) -> Option<i64> {
         Bson::Int64(number) => Some(*number),
         Bson::Double(number) if number.fract() == 0.0 => Some(*number as i64),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::doc;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn item(index: i32, code: i32, message: &str) -> Document {
+        doc! { "index": index, "code": code, "errmsg": message }
+    }
+
+    fn judged(items: Vec<Document>) -> Result<WriteReply> {
+        judge("mongodb://host/x", "cannot store ticks", &doc! { "ok": 1, "n": 7, "writeErrors": items })
+    }
+
+    #[test]
+    fn identities_that_are_taken_are_no_failure() {
+        let reply = judged(vec![item(2, 11000, "E11000"), item(5, 11000, "E11000")]).expect("a reply");
+        assert_eq!((reply.taken, reply.touched), (vec![2, 5], 7));
+    }
+
+    #[rstest]
+    #[case::validation(121, "Document failed validation", false, "failed validation (code 121)")]
+    #[case::too_large(10334, "BSONObj size: 20000000", false, "code 10334")]
+    #[case::may_not(13, "not authorized on x", false, "may not")]
+    #[case::no_longer_primary(10107, "not primary", true, "not primary")]
+    #[case::stepping_down(189, "stepped down", true, "stepped down")]
+    #[case::shutting_down(11600, "shutting down", true, "shutting down")]
+    #[case::over_quota(8000, "you are over your space quota", true, "no space left")]
+    #[case::disk_full(14031, "available disk space", true, "no space left")]
+    #[case::rate(16500, "Request rate is large", true, "Request rate")]
+    fn every_other_failure_of_one_document_is_told_apart_from_it(
+        #[case] code: i32,
+        #[case] words: &str,
+        #[case] passes: bool,
+        #[case] said: &str,
+    ) {
+        let error = judged(vec![item(0, 11000, "E11000"), item(1, code, words)]).err().expect("an error");
+        assert_eq!(error.is_transient(), passes, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+
+    #[test]
+    fn a_failure_for_good_goes_before_one_that_passes() {
+        let items = vec![item(0, 10107, "not primary"), item(1, 121, "failed validation")];
+        let error = judged(items).err().expect("an error");
+        assert!(!error.is_transient(), "{error}");
+    }
+
+    #[test]
+    fn what_no_majority_has_yet_is_not_stored() {
+        let answer = doc! {
+            "ok": 1, "n": 3,
+            "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" },
+        };
+        let error = judge("mongodb://host/x", "cannot store ticks", &answer).err().expect("an error");
+        assert!(error.is_transient(), "{error}");
+        assert!(error.to_string().contains("replication timed out"), "{error}");
+    }
+
+    #[test]
+    fn an_answer_without_a_count_is_refused() {
+        let error =
+            judge("mongodb://host/x", "cannot store ticks", &doc! { "ok": 1 }).err().expect("an error");
+        assert!(!error.is_transient(), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use mongodb::{
 };
 
 use super::{MongoStore, failure, schema};
-use crate::{LiveStoreError, Result};
+use crate::{LiveStoreError, Migration, Result};
 
 /// The database, where the URL names none.
 const DEFAULT_DATABASE: &str = "stock_market";
@@ -30,7 +30,7 @@ const MAX_POOL_SIZE: u32 = 16;
 
 impl MongoStore {
     /// Connects, and brings the collections up to date. `shown` is the URL for messages.
-    pub(crate) async fn open(url: &str, shown: &str) -> Result<Self> {
+    pub(crate) async fn open(url: &str, shown: &str) -> Result<(Self, Migration)> {
         let settings = Settings::parse(url).await.map_err(|reason| LiveStoreError::BadUrl {
             url: shown.to_owned(),
             reason: without_secrets(url, &reason),
@@ -41,8 +41,8 @@ impl MongoStore {
         let client = Client::with_options(options)
             .map_err(|error| failure::translate(&place, "cannot connect", &error))?;
         let store = Self { database: client.database(&database), place, write_concern, command_timeout };
-        schema::prepare(&store).await?;
-        Ok(store)
+        let migration = schema::prepare(&store).await?;
+        Ok((store, migration))
     }
 }
 
@@ -106,13 +106,20 @@ fn place(shown: &str, database: &str) -> String {
     }
 }
 
+/// Settings whose values are nobody's business.
+const SECRET_SETTINGS: [&str; 3] = ["password", "properties", "token"];
+
 /// The driver's message about a URL, unless it repeats a part that may be secret.
 fn without_secrets(url: &str, message: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-    let user = place.rsplit_once('@').map_or("", |(user, _)| user);
-    let values = parameters.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value);
-    let mut secrets = user.split([':', '@', '/']).chain(values).filter(|part| !part.is_empty());
+    // A password that should have been written with % codes may hold anything.
+    let password = rest.rsplit_once('@').and_then(|(login, _)| login.split_once(':')).map_or("", |(_, word)| word);
+    let settings = rest.split_once('?').map_or("", |(_, settings)| settings);
+    let values = settings.split('&').filter_map(|pair| pair.split_once('=')).filter_map(|(name, value)| {
+        let name = name.to_ascii_lowercase();
+        SECRET_SETTINGS.iter().any(|secret| name.contains(secret)).then_some(value)
+    });
+    let mut secrets = password.split([':', '@', '/', '?', '%']).chain(values).filter(|part| !part.is_empty());
     if secrets.any(|secret| message.contains(secret)) {
         return "the driver cannot read it; check host and settings, and that user and password are written with % \
                 codes where they hold : / ? # [ ] @ or %"

@@ -21,15 +21,13 @@ pub(super) enum Kind {
 
 /// <https://www.mongodb.com/docs/manual/reference/error-codes/>
 pub(super) mod code {
-    pub(in super::super) const UNAUTHORIZED: i32 = 13;
-    pub(in super::super) const AUTHENTICATION_FAILED: i32 = 18;
-    pub(in super::super) const NAMESPACE_NOT_FOUND: i32 = 26;
+    pub(super) const UNAUTHORIZED: i32 = 13;
+    pub(super) const AUTHENTICATION_FAILED: i32 = 18;
     pub(in super::super) const NAMESPACE_EXISTS: i32 = 48;
-    pub(in super::super) const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
-    pub(in super::super) const ATLAS_ERROR: i32 = 8000;
-    pub(in super::super) const QUOTA_EXCEEDED: i32 = 12501;
+    pub(super) const ATLAS_ERROR: i32 = 8000;
+    pub(super) const QUOTA_EXCEEDED: i32 = 12501;
     pub(in super::super) const DUPLICATE_KEY: i32 = 11000;
-    pub(in super::super) const OUT_OF_DISK_SPACE: i32 = 14031;
+    pub(super) const OUT_OF_DISK_SPACE: i32 = 14031;
 
     /// The server, the network between servers, or the election of a primary is in the way, or somebody else's
     /// operation is; all of it passes.
@@ -88,7 +86,15 @@ pub(super) fn of_code(place: &str, what: &str, code: i32, words: &str) -> LiveSt
     of_kind(place, what, kind_of_code(code, words), &format!("{} (code {code})", one_line(words)))
 }
 
-/// The same for what the driver says.
+/// Code and words of a server that is there and will not do what it was told, now or later.
+pub(super) fn refusal(error: &Error) -> Option<(i32, String)> {
+    let ErrorKind::Command(command) = error.kind.as_ref() else { return None };
+    let kind = kind_of_code(command.code, &command.message);
+    let for_good = matches!(kind, Kind::Refused | Kind::Forbidden);
+    for_good.then(|| (command.code, format!("{} (code {})", one_line(&command.message), command.code)))
+}
+
+/// The error of the port for what the driver says.
 pub(super) fn translate(place: &str, what: &str, error: &Error) -> LiveStoreError {
     match error.kind.as_ref() {
         ErrorKind::Command(command) => of_code(place, what, command.code, &command.message),

@@ -8,6 +8,8 @@ mod progress;
 mod prune;
 mod read;
 mod rows;
+#[cfg(test)]
+mod samples;
 mod schema;
 mod times;
 mod write_ticks;

@@ -28,7 +28,7 @@ impl MongoStore {
         }
         let mut states = Vec::with_capacity(checkpoints.len());
         for checkpoint in furthest_of_each(checkpoints) {
-            states.push(self.checkpoint_statement(checkpoint)?);
+            states.push(checkpoint_statement(checkpoint, self.stored_offset(checkpoint)?));
         }
         let taken = self.upsert("cannot store bars", CANDLES, &bars).await?;
         if !taken.is_empty() {
@@ -42,24 +42,13 @@ impl MongoStore {
         self.upsert("cannot store checkpoints", CHECKPOINTS, &states).await.map(drop)
     }
 
-    fn checkpoint_statement(&self, checkpoint: &Checkpoint) -> Result<RawDocumentBuf> {
-        let next_offset = i64::try_from(checkpoint.next_offset).map_err(|_| {
+    fn stored_offset(&self, checkpoint: &Checkpoint) -> Result<i64> {
+        i64::try_from(checkpoint.next_offset).map_err(|_| {
             self.refused(format!(
                 "the offset {} of a checkpoint is above {}",
                 checkpoint.next_offset,
                 i64::MAX
             ))
-        })?;
-        Ok(rawdoc! {
-            "q": { "_id": rows::checkpoint_id(checkpoint), "next_offset": { "$lte": next_offset } },
-            "u": { "$set": {
-                "processor": checkpoint.processor.as_str(),
-                "topic": checkpoint.topic.as_str(),
-                "partition": checkpoint.partition,
-                "next_offset": next_offset,
-                "state": checkpoint.state.as_str(),
-            } },
-            "upsert": true,
         })
     }
 
@@ -106,7 +95,23 @@ fn chunk_length(statements: &[&RawDocumentBuf]) -> usize {
     fitting.count().max(1)
 }
 
-fn candle_statement(candle: &Candle) -> Result<RawDocumentBuf, RowError> {
+/// Matches only what is not further. Where nothing matches, it inserts.
+pub(super) fn checkpoint_statement(checkpoint: &Checkpoint, next_offset: i64) -> RawDocumentBuf {
+    rawdoc! {
+        "q": { "_id": rows::checkpoint_id(checkpoint), "next_offset": { "$lte": next_offset } },
+        "u": { "$set": {
+            "processor": checkpoint.processor.as_str(),
+            "topic": checkpoint.topic.as_str(),
+            "partition": checkpoint.partition,
+            "next_offset": next_offset,
+            "state": checkpoint.state.as_str(),
+        } },
+        "upsert": true,
+    }
+}
+
+/// Replaces what the bar says; when it was first stored stays.
+pub(super) fn candle_statement(candle: &Candle) -> Result<RawDocumentBuf, RowError> {
     let mut first_stored = RawDocumentBuf::new();
     rows::append_time(&mut first_stored, cstr!("stored_at"), cstr!("stored_at_us"), Utc::now())?;
     Ok(rawdoc! {

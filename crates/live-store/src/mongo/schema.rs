@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{
     CANDLES, CHECKPOINTS, MongoStore, REALTIME_PRICES,
     command::{Write, integer},
+    failure::code,
     rows,
 };
 use crate::{LiveStoreError, Migration, Result};
@@ -96,11 +97,14 @@ async fn read_format(store: &MongoStore) -> Result<Option<i64>> {
 }
 
 async fn write_format(store: &MongoStore) -> Result<()> {
-    let statement = raw(store, &doc! {
-        "q": { "_id": FORMAT_ID, "format": { "$lt": FORMAT } },
-        "u": { "$set": { "format": FORMAT } },
-        "upsert": true,
-    })?;
+    let statement = raw(
+        store,
+        &doc! {
+            "q": { "_id": FORMAT_ID, "format": { "$lt": FORMAT } },
+            "u": { "$set": { "format": FORMAT } },
+            "upsert": true,
+        },
+    )?;
     let statements = [statement].iter().collect();
     // A format that is taken was written by somebody who started at the same moment.
     store.write("cannot write the format", Write::Update, FORMATS, &statements).await.map(drop)
@@ -111,7 +115,7 @@ async fn list_collections(store: &MongoStore, migration: &mut Migration) -> Resu
     let answer = store.try_run("cannot list the collections", command).await?;
     let answer = match answer {
         Ok(answer) => answer,
-        Err(reason) => {
+        Err((_, reason)) => {
             migration.refused.push(format!("listing the collections: {reason}"));
             return Ok(Vec::new());
         }
@@ -188,9 +192,11 @@ async fn apply_validator(
     let what = format!("cannot {verb} {name}");
     match store.try_run(&what, command).await? {
         Ok(_) => migration.done.push(done),
+        // Created by somebody who started at the same moment.
+        Err((code::NAMESPACE_EXISTS, _)) => {}
         // The collection comes with its first index or document; what is lost is the server's second look at each
         // document, which nothing here depends on.
-        Err(reason) => migration.refused.push(format!("the validator of {name}: {reason}")),
+        Err((_, reason)) => migration.refused.push(format!("the validator of {name}: {reason}")),
     }
     Ok(())
 }
@@ -220,14 +226,17 @@ async fn create_indexes(store: &MongoStore, schema: &Schema, migration: &mut Mig
         match store.try_run(&format!("cannot create an index of {name}"), command).await? {
             Ok(_) => migration.done.push(format!("{name} has its index {}", index.name)),
             // Reading is slow without, but right.
-            Err(reason) => migration.refused.push(format!("the index {} of {name}: {reason}", index.name)),
+            Err((_, reason)) => {
+                migration.refused.push(format!("the index {} of {name}: {reason}", index.name));
+            }
         }
     }
     Ok(())
 }
 
 fn raw(store: &MongoStore, command: &Document) -> Result<RawDocumentBuf> {
-    RawDocumentBuf::try_from(command).map_err(|error| store.refused(format!("cannot write a command: {error}")))
+    RawDocumentBuf::try_from(command)
+        .map_err(|error| store.refused(format!("cannot write a command: {error}")))
 }
 
 /// The same fields in the same order; servers give numbers back in types of their own.
@@ -262,6 +271,41 @@ mod tests {
         assert_eq!(names, [REALTIME_PRICES, CANDLES, CHECKPOINTS]);
         let key: Vec<&String> = schemas[0].indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
+    }
+
+    /// A validator that refuses what we write would stop the consumer, and no stand-in for MongoDB would tell.
+    #[test]
+    fn every_document_has_the_fields_of_its_validator_in_their_types() {
+        let written = crate::mongo::samples::documents();
+        for (schema, document) in schemas().expect("readable").iter().zip(written) {
+            let rules = schema.validator.get_document("$jsonSchema").expect("a schema");
+            let properties = rules.get_document("properties").expect("properties");
+            let required = rules.get_array("required").expect("required fields");
+            let names: Vec<&str> = required.iter().filter_map(Bson::as_str).collect();
+            let mut fields: Vec<&str> = document.keys().map(String::as_str).collect();
+            let mut described: Vec<&str> = properties.keys().map(String::as_str).collect();
+            assert_eq!(names, described, "{}: every field is required", schema.collection);
+            fields.sort_unstable();
+            described.sort_unstable();
+            assert_eq!(fields, described, "{}", schema.collection);
+            for (name, value) in &document {
+                let allowed = match properties.get_document(name).expect("rules").get("bsonType") {
+                    Some(Bson::Array(types)) => types.clone(),
+                    Some(one) => vec![one.clone()],
+                    None => Vec::new(),
+                };
+                let found = match value {
+                    Bson::String(_) => "string",
+                    Bson::Double(_) => "double",
+                    Bson::DateTime(_) => "date",
+                    Bson::Int32(_) => "int",
+                    Bson::Int64(_) => "long",
+                    Bson::Boolean(_) => "bool",
+                    _ => "other",
+                };
+                assert!(allowed.contains(&Bson::from(found)), "{}.{name} is {found}", schema.collection);
+            }
+        }
     }
 
     #[test]

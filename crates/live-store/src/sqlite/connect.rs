@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 use super::{SqliteStore, failure, schema};
-use crate::{LiveStoreError, Result};
+use crate::{LiveStoreError, Migration, Result};
 
 /// Connections that read at the same time; each is a thread.
 const READERS: u32 = 3;
@@ -33,8 +33,8 @@ const READER_CACHE_KB: u32 = 4 << 10;
 const MAX_WAL_BYTES: u64 = 64 << 20;
 
 impl SqliteStore {
-    /// Opens or creates the file, with its folders.
-    pub(crate) async fn open(path: &Path, max_bytes: Option<u64>) -> Result<Self> {
+    /// Opens or creates the file, with its folders; tells what was created.
+    pub(crate) async fn open(path: &Path, max_bytes: Option<u64>) -> Result<(Self, Migration)> {
         create_folder_of(path).await?;
         let writing = options(path)
             .create_if_missing(true)
@@ -55,8 +55,8 @@ impl SqliteStore {
             readers: pool(READERS).connect_lazy_with(reading),
             wal: WalBound::new(path),
         };
-        schema::prepare(&store).await?;
-        Ok(store)
+        let migration = schema::prepare(&store).await?;
+        Ok((store, migration))
     }
 }
 

@@ -143,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn no_query_scans_the_ticks() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = SqliteStore::open(&folder.path().join("plan.db"), None).await.expect("opens");
+        let (store, _) = SqliteStore::open(&folder.path().join("plan.db"), None).await.expect("opens");
         for sql in [ticks_sql(false), ticks_sql(true), latest_sql(), candles_sql(), SYMBOLS.to_owned()] {
             let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
                 .fetch_all(&store.readers)

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::SqliteStore;
-use crate::{LiveStoreError, Result};
+use crate::{LiveStoreError, Migration, Result};
 
 /// `TDLS` in the file's header: a live store of ours, not the event log, not somebody else's database.
 const APPLICATION_ID: i64 = 0x5444_4c53;
@@ -13,7 +13,8 @@ const STEPS: [&str; 1] =
     [include_str!("../../../../schema/sqlite/live-store/0001_ticks_candles_checkpoints.sql")];
 
 /// Brings the file to the newest format, or refuses it.
-pub(super) async fn prepare(store: &SqliteStore) -> Result<()> {
+pub(super) async fn prepare(store: &SqliteStore) -> Result<Migration> {
+    let mut done = Vec::new();
     // Also where the format is up to date: whether the file can be written shows now, not with the first tick.
     let mut writing = store.begin().await?;
     let format = check(store, writing.connection()).await?;
@@ -24,8 +25,10 @@ pub(super) async fn prepare(store: &SqliteStore) -> Result<()> {
             .execute(writing.connection())
             .await
             .map_err(|error| store.failure(&error))?;
+        done.push(format!("the format is now {format}"));
     }
-    writing.commit().await
+    writing.commit().await?;
+    Ok(Migration { place: store.place(), done, refused: Vec::new() })
 }
 
 /// The format found, at most the newest known.

@@ -3,8 +3,12 @@
 mod best;
 mod contract;
 mod mongo_place;
+mod mongo_urls;
 mod place;
+mod proxy;
 mod samples;
+mod server_mongo_faults;
+mod server_mongo_schema;
 mod sqlite_damage;
 mod sqlite_kill;
 mod sqlite_log;
@@ -59,3 +63,27 @@ adapters! {
     server_mongo: crate::mongo_place::MongoPlace::new(),
     server_real_mongodb: crate::mongo_place::MongoPlace::real(),
 }
+
+// Few documents: it reads a whole collection for every question.
+contract!(
+    server_ferretdb,
+    crate::mongo_place::MongoPlace::ferretdb(),
+    [
+        writing::every_tick_is_stored_once_and_its_outcome_told,
+        writing::a_batch_sent_again_changes_nothing,
+        writing::prices_times_and_numbers_come_back_exactly,
+        writing::an_empty_batch_is_nothing,
+        writing::a_time_that_cannot_be_stored_is_refused_and_nothing_of_its_batch_is_stored,
+        writing::reopening_finds_everything,
+        reading::pages_show_every_tick_once_in_order,
+        reading::a_page_keeps_to_its_range_and_symbol,
+        reading::a_cursor_of_nobody_is_an_error,
+        reading::a_cursor_from_before_the_range_starts_at_the_range,
+        reading::the_latest_tick_of_every_symbol_is_found,
+        reading::every_symbol_with_ticks_or_bars_is_named_once,
+        reading::an_empty_store_answers_with_nothing,
+        progress::a_bar_replaces_that_of_its_identity_and_no_other,
+        progress::the_newest_bars_of_a_range_come_oldest_first,
+        progress::checkpoints_only_go_forward,
+    ]
+);

@@ -54,6 +54,26 @@ impl MongoPlace {
         &self.url
     }
 
+    /// `host:port` of the server.
+    pub(crate) fn address(&self) -> String {
+        let (_, rest) = self.url.split_once("://").expect("a URL");
+        let hosts = rest.split('/').next().expect("a host");
+        hosts.rsplit('@').next().and_then(|hosts| hosts.split(',').next()).expect("a host").to_owned()
+    }
+
+    /// The same database behind a port of this machine.
+    pub(crate) fn url_through(&self, port: u16, settings: &str) -> String {
+        format!(
+            "{}&{settings}&directConnection=true",
+            self.url.replace(&self.address(), &format!("127.0.0.1:{port}"))
+        )
+    }
+
+    /// The same database as somebody else.
+    pub(crate) fn url_as(&self, user: &str, password: &str) -> String {
+        format!("mongodb://{user}:{password}@{}/{}?authSource=admin", self.address(), self.database)
+    }
+
     /// Past the store, as another program would.
     pub(crate) async fn raw(&self) -> Database {
         Client::with_uri_str(&self.url).await.expect("connects").database(&self.database)
@@ -92,5 +112,6 @@ fn with_database(server: &str, database: &str) -> String {
     if hosts.contains('@') && !parameters.iter().any(|pair| pair.starts_with("authSource=")) {
         parameters.push("authSource=admin");
     }
+    parameters.push("appName=live-store-tests");
     format!("{scheme}://{hosts}/{database}?{}", parameters.join("&"))
 }

@@ -58,6 +58,9 @@ fn only_the_adapters_know_their_servers() {
         if !["event-log", "live-store"].contains(&package.as_str()) {
             assert!(!needs.contains("sqlx"), "{package} depends on sqlx");
         }
+        if !["live-store", "benches"].contains(&package.as_str()) {
+            assert!(!needs.contains("mongodb"), "{package} depends on mongodb");
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod bad_input;
 mod crash;
 mod dependencies;
+mod migrate;
 mod process;
 mod replays;
 mod server_kafka;
