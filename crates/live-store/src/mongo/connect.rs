@@ -113,7 +113,8 @@ const SECRET_SETTINGS: [&str; 3] = ["password", "properties", "token"];
 fn without_secrets(url: &str, message: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     // A password that should have been written with % codes may hold anything.
-    let password = rest.rsplit_once('@').and_then(|(login, _)| login.split_once(':')).map_or("", |(_, word)| word);
+    let password =
+        rest.rsplit_once('@').and_then(|(login, _)| login.split_once(':')).map_or("", |(_, word)| word);
     let settings = rest.split_once('?').map_or("", |(_, settings)| settings);
     let values = settings.split('&').filter_map(|pair| pair.split_once('=')).filter_map(|(name, value)| {
         let name = name.to_ascii_lowercase();

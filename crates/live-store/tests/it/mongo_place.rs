@@ -23,13 +23,10 @@ pub(crate) struct MongoPlace {
 impl MongoPlace {
     /// On the server of `MONGO_URL`; `None` where there need not be one.
     pub(crate) fn new() -> Option<Self> {
-        match std::env::var("MONGO_URL") {
-            Ok(url) => Some(Self::at(&url)),
-            Err(_) if std::env::var_os("REQUIRE_SERVERS").is_some() => {
-                panic!("REQUIRE_SERVERS is set, MONGO_URL is not")
-            }
-            Err(_) => None,
-        }
+        let url = std::env::var("MONGO_URL").ok();
+        let needed = std::env::var_os("REQUIRE_SERVERS").is_some();
+        assert!(url.is_some() || !needed, "REQUIRE_SERVERS is set, MONGO_URL is not");
+        url.map(|url| Self::at(&url))
     }
 
     /// On a MongoDB of MongoDB, which `MONGODB_URI` names: no package registry has it, so that it may be missing

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long a store may take to find its server again.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// So that a lost answer does not take half a minute to be missed.
 const IMPATIENT: &str = "serverSelectionTimeoutMS=500&connectTimeoutMS=1000&socketTimeoutMS=2000";
 
