@@ -69,6 +69,7 @@ impl Settings {
             return Err("w=0 would lose ticks without a word; leave it out".to_owned());
         }
         let database = options.default_database.take().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
+        check_name(&database)?;
         // Reading from another server than was written to would find ticks missing that are stored.
         options.selection_criteria = None;
         options.read_concern = None;
@@ -79,6 +80,17 @@ impl Settings {
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         Ok(Self { options, database, command_timeout })
     }
+}
+
+/// <https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions>, of the stricter platform.
+fn check_name(database: &str) -> Result<(), String> {
+    let odd =
+        |c: char| matches!(c, '/' | '\\' | '.' | ' ' | '"' | '$' | '*' | '<' | '>' | ':' | '|' | '?' | '\0');
+    if database.is_empty() || database.len() > 63 || database.contains(odd) {
+        let shown: String = database.chars().take(80).flat_map(char::escape_debug).collect();
+        return Err(format!("`{shown}` is no name of a database: at most 63 letters, digits, _ and -"));
+    }
+    Ok(())
 }
 
 /// A majority of the replica set, in its journals; a single server takes it for itself alone. What the URL says goes

@@ -9,6 +9,7 @@ mod proxy;
 mod samples;
 mod server_mongo_faults;
 mod server_mongo_schema;
+mod server_mongodb_only;
 mod sqlite_damage;
 mod sqlite_kill;
 mod sqlite_log;

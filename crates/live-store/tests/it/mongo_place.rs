@@ -24,8 +24,8 @@ impl MongoPlace {
     /// On the server of `MONGO_URL`; `None` where there need not be one.
     pub(crate) fn new() -> Option<Self> {
         let url = std::env::var("MONGO_URL").ok();
-        let needed = std::env::var_os("REQUIRE_SERVERS").is_some();
-        assert!(url.is_some() || !needed, "REQUIRE_SERVERS is set, MONGO_URL is not");
+        let is_required = std::env::var_os("REQUIRE_SERVERS").is_some();
+        assert!(url.is_some() || !is_required, "REQUIRE_SERVERS is set, MONGO_URL is not");
         url.map(|url| Self::at(&url))
     }
 
@@ -66,9 +66,13 @@ impl MongoPlace {
         )
     }
 
-    /// The same database as somebody else.
-    pub(crate) fn url_as(&self, user: &str, password: &str) -> String {
-        format!("mongodb://{user}:{password}@{}/{}?authSource=admin", self.address(), self.database)
+    /// The same database as somebody else, whom `users` knows.
+    pub(crate) fn url_as(&self, user: &str, password: &str, users: &str) -> String {
+        format!("mongodb://{user}:{password}@{}/{}?authSource={users}", self.address(), self.database)
+    }
+
+    pub(crate) fn database(&self) -> &str {
+        &self.database
     }
 
     /// Past the store, as another program would.

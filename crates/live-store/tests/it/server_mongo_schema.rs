@@ -148,7 +148,7 @@ async fn a_unique_index_of_somebody_elses_is_not_taken_for_a_tick_already_there(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_that_fails_is_refused_without_its_password() {
     let Some(place) = MongoPlace::new() else { return };
-    let url = place.url_as("somebody", "geheim");
+    let url = place.url_as("somebody", "geheim", "admin");
     let error = refused(&url).await;
     assert!(matches!(&error, LiveStoreError::Refused { .. }), "{error}");
     assert!(error.to_string().contains("authSource of STORE_URL"), "{error}");

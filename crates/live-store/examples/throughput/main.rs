@@ -1,5 +1,8 @@
 //! How fast the store takes ticks, and gives them back: `cargo run --release -p live-store --example throughput --
-//! [TICKS] [BATCH] [SYMBOLS] [FOLDER]`.
+//! [TICKS] [BATCH] [SYMBOLS] [FOLDER or mongodb://HOST]`. A MongoDB is compared with the driver's own `insert_many` of
+//! the same documents, in turns.
+
+mod mongo;
 
 use std::{path::PathBuf, time::Instant};
 
@@ -14,18 +17,25 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
     let (ticks, batch, symbols) = (number(1_000_000)?, number(4000)?.max(1), number(50)?.max(1));
-    let folder = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let place = arguments.next();
+    let all = make_ticks(ticks, symbols)?;
+    match place {
+        Some(url) if url.starts_with("mongodb") => mongo::compare(&url, &all, batch).await?,
+        folder => sqlite(folder.map_or_else(std::env::temp_dir, PathBuf::from), &all, batch).await?,
+    }
+    println!("resident: {} MB at most", peak_resident_mb().unwrap_or_default());
+    Ok(())
+}
+
+async fn sqlite(folder: PathBuf, all: &[StoredTick], batch: usize) -> anyhow::Result<()> {
     let folder = tempfile::tempdir_in(folder)?;
     let path = folder.path().join("throughput.db");
     let store = live_store::open(&format!("sqlite:{}", path.display())).await?;
-
-    let all = make_ticks(ticks, symbols)?;
-    write(&*store, "new", &all, batch).await?;
-    write(&*store, "again", &all[..ticks.min(20 * batch)], batch).await?;
-    read(&*store, &all).await?;
+    write(&*store, "new", all, batch).await?;
+    write(&*store, "again", &all[..all.len().min(20 * batch)], batch).await?;
+    read(&*store, all).await?;
     let bytes = std::fs::metadata(&path)?.len();
-    println!("file: {} MB, {} bytes a tick", bytes >> 20, bytes / ticks.max(1) as u64);
-    println!("resident: {} MB at most", peak_resident_mb().unwrap_or_default());
+    println!("file: {} MB, {} bytes a tick", bytes >> 20, bytes / all.len().max(1) as u64);
     Ok(())
 }
 
@@ -58,7 +68,7 @@ fn make_ticks(count: usize, symbols: usize) -> anyhow::Result<Vec<StoredTick>> {
         .collect()
 }
 
-async fn write(store: &dyn LiveStore, what: &str, ticks: &[StoredTick], batch: usize) -> anyhow::Result<()> {
+async fn write(store: &dyn LiveStore, what: &str, ticks: &[StoredTick], batch: usize) -> anyhow::Result<f64> {
     let (began, cpu) = (Instant::now(), cpu_seconds());
     let mut slowest = 0.0_f64;
     for chunk in ticks.chunks(batch) {
@@ -77,7 +87,7 @@ async fn write(store: &dyn LiveStore, what: &str, ticks: &[StoredTick], batch: u
         ticks.len() as f64 / cpu,
         slowest * 1e3
     );
-    Ok(())
+    Ok(ticks.len() as f64 / seconds)
 }
 
 async fn read(store: &dyn LiveStore, all: &[StoredTick]) -> anyhow::Result<()> {
