@@ -10,6 +10,8 @@ use producer::{ProducerConfig, Speed};
 use service_runtime::{LogFormat, StoreSettings};
 use web::WebConfig;
 
+use crate::moving::{CopyArgs, ExportArgs, ImportArgs};
+
 /// Where everything lies unless --data says otherwise. Simulated prices then get a folder of their own inside it.
 pub(crate) const DEFAULT_DATA: &str = "data";
 
@@ -38,6 +40,12 @@ pub(crate) enum Command {
     Topics(TopicsArgs),
     /// Create or bring up to date the tables or collections of a live store, and say what was done.
     Migrate(MigrateArgs),
+    /// Write ticks and bars into a folder of packed files: a backup, or the first half of a move.
+    Export(ExportArgs),
+    /// Bring an exported folder into a store. What is in the store stays; it can be repeated at will.
+    Import(ImportArgs),
+    /// Copy one store into another: tapedeck copy data mongodb://localhost/stock_market.
+    Copy(CopyArgs),
     /// Print a completion script: tapedeck completions bash > ~/.local/share/bash-completion/completions/tapedeck.
     Completions {
         /// For this shell.

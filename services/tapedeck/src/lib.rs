@@ -1,10 +1,14 @@
 //! Every service of Tapedeck in one process, with embedded defaults; and the command line.
 
 mod cli;
+mod copy;
 mod data_dir;
 mod drain;
+mod export;
 mod http;
 mod migrate;
+mod import;
+mod moving;
 mod output;
 mod replay;
 mod run;
@@ -44,6 +48,18 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => return status::status(args).await,
         Command::Topics(args) => topics::topics(args).await?,
         Command::Migrate(args) => migrate::migrate(args).await?,
+        Command::Export(args) => {
+            service_runtime::init_logs(cli.log_format)?;
+            export::export(args).await?;
+        }
+        Command::Import(args) => {
+            service_runtime::init_logs(cli.log_format)?;
+            import::import(args).await?;
+        }
+        Command::Copy(args) => {
+            service_runtime::init_logs(cli.log_format)?;
+            copy::copy(args).await?;
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());
         }

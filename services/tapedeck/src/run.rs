@@ -19,7 +19,7 @@ use crate::{
     cli::{DEFAULT_DATA, Places, RunArgs},
     data_dir::{DataDir, Prices},
     drain::wait_until_stored,
-    output::print_line,
+    output::{print_line, shown},
 };
 
 /// How long the consumer may take, after the feeds have stopped, to store what they sent.
@@ -142,15 +142,6 @@ fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> Strin
     line("store", shown(places.store.as_deref(), "embedded"));
     line("stop", "Ctrl-C".to_owned());
     lines.join("\n")
-}
-
-/// A URL without what may be secret in it: user, password, parameters.
-fn shown(url: Option<&str>, default: &str) -> String {
-    let Some(url) = url else { return default.to_owned() };
-    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
-    let rest = rest.split('?').next().unwrap_or_default();
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    format!("{scheme}: {}", place.trim_start_matches('/'))
 }
 
 fn listed(symbols: &[Symbol]) -> String {

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::process::{Running, wait_until};
 
-type Identity = (String, String, u64);
+pub(crate) type Identity = (String, String, u64);
 
 /// What the log holds: every acknowledged tick, and perhaps some that were stored but not acknowledged any more.
-async fn logged(url: &str) -> Vec<Identity> {
+pub(crate) async fn logged(url: &str) -> Vec<Identity> {
     let log = event_log::open(url).await.unwrap();
     let mut all = Vec::new();
     for info in log.topics().await.unwrap() {
@@ -41,7 +41,7 @@ async fn logged(url: &str) -> Vec<Identity> {
     all
 }
 
-async fn stored(url: &str) -> Vec<Identity> {
+pub(crate) async fn stored(url: &str) -> Vec<Identity> {
     let store = live_store::open(url).await.unwrap();
     let mut all = Vec::new();
     for newest in store.latest_ticks().await.unwrap() {
@@ -65,11 +65,11 @@ async fn stored(url: &str) -> Vec<Identity> {
     all
 }
 
-fn url(data: &Path, file: &str) -> String {
+pub(crate) fn url(data: &Path, file: &str) -> String {
     format!("sqlite:{}", data.join(file).display())
 }
 
-fn total(running: &Running, figure: &str) -> f64 {
+pub(crate) fn total(running: &Running, figure: &str) -> f64 {
     let system = running.get("/v1/system");
     let processes = system["processes"].as_array().cloned().unwrap_or_default();
     processes.iter().filter_map(|process| process["figures"][figure].as_f64()).sum()

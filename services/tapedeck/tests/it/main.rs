@@ -3,6 +3,7 @@
 // Test helpers are not told from other code by clippy's own allowance for tests.
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod bad_input;
 mod crash;
 mod dependencies;

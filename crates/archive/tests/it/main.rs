@@ -1,0 +1,7 @@
+//! Stores into folders and back, and from store to store.
+
+mod damage;
+mod resume;
+mod round_trip;
+mod stores;
+mod targets;

@@ -1,0 +1,37 @@
+//! `tapedeck export FOLDER`: a store into a folder of packed files.
+
+use archive::Totals;
+use chrono::Utc;
+use indicatif::{HumanBytes, HumanCount};
+
+use crate::{
+    moving::{Bar, ExportArgs, check_symbols, stop_on_signals},
+    output::print_line,
+};
+
+pub(crate) async fn export(args: ExportArgs) -> anyhow::Result<()> {
+    let selection = args.rows.selection(args.prices)?;
+    let stop = stop_on_signals()?;
+    let (store, source) = args.from.open_existing().await?;
+    check_symbols(&*store, &selection).await?;
+    let bar = Bar::new(None)?;
+    let exported =
+        archive::export(&*store, &source, &args.folder, &selection, Utc::now(), &stop, &|progress| {
+            bar.show(progress);
+        })
+        .await?;
+    drop(bar);
+    let Totals { ticks, candles, packed_bytes, sha256, .. } = &exported.manifest.totals;
+    let kept = match exported.kept_files {
+        0 => String::new(),
+        kept => format!(", {kept} of them kept from the last time"),
+    };
+    print_line(format_args!(
+        "exported {} ticks and {} bars from {source} to {}\n  {} in {} files{kept}\n  sha-256 {sha256}",
+        HumanCount(*ticks),
+        HumanCount(*candles),
+        args.folder.display(),
+        HumanBytes(*packed_bytes),
+        exported.manifest.files.len(),
+    ))
+}

@@ -1,0 +1,288 @@
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Output, Stdio},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use live_store::{LiveStore, StoredTick};
+use market::{Source, Symbol, Tick, TickFields};
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use crate::{
+    crash::{logged, stored, total, url},
+    process::{Running, output, stderr, tapedeck, wait_until},
+};
+
+/// Four files of an archive.
+const TICKS: u64 = 200_000;
+
+fn tick(n: u64) -> StoredTick {
+    let symbol = ["AAPL", "BTC/USDT", "MSFT"][(n % 3) as usize];
+    let timestamp = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::milliseconds(n as i64);
+    let price = Decimal::new(26_105 + (n % 97) as i64, 2);
+    let fields = TickFields {
+        symbol: Symbol::parse(symbol).unwrap(),
+        timestamp,
+        price,
+        volume: Decimal::from(1_000 + n),
+        open: price,
+        high: price,
+        low: price,
+        change_percent: 0.25,
+        source: Source::parse("yahoo").unwrap(),
+        received_at: timestamp,
+        seq: n,
+    };
+    StoredTick { tick: Tick::new(fields).unwrap(), processed_at: timestamp, partition: 0, offset: n }
+}
+
+/// A data folder whose store holds so many ticks.
+async fn filled(folder: &Path, ticks: u64) -> PathBuf {
+    let data = folder.join("data");
+    let store = live_store::open(&url(&data, "store.db")).await.unwrap();
+    let mut next = 0;
+    while next < ticks {
+        let end = ticks.min(next + 10_000);
+        let batch: Vec<_> = (next..end).map(tick).collect();
+        store.write_ticks(&batch).await.unwrap();
+        next = end;
+    }
+    data
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Runs a command that must succeed, and returns what it said.
+fn said(args: &[&str]) -> String {
+    let output = output(args);
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail, and returns what it said.
+fn refused(args: &[&str]) -> String {
+    let output: Output = output(args);
+    let said = stderr(&output);
+    assert!(!output.status.success(), "{args:?} was accepted");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+fn start(args: &[&str]) -> Child {
+    tapedeck().args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Waits for `condition` or the end of the process, and kills it.
+fn kill_9_when(mut child: Child, what: &str, mut condition: impl FnMut() -> bool) {
+    wait_until(what, || condition() || child.try_wait().unwrap().is_some());
+    // It may have ended just now.
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+fn totals(archive: &Path) -> Value {
+    let manifest: Value = serde_json::from_slice(&fs::read(archive.join("manifest.json")).unwrap()).unwrap();
+    manifest["totals"].clone()
+}
+
+/// How many files an export has finished.
+fn finished(archive: &Path) -> usize {
+    fs::read_to_string(archive.join("export.jsonl")).map_or(0, |text| text.lines().count().saturating_sub(1))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_killed_again_and_again_ends_as_one_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = filled(folder.path(), TICKS).await;
+    let whole = folder.path().join("whole");
+    said(&["export", text(&whole), "--data", text(&data)]);
+
+    let killed = folder.path().join("killed");
+    let args = ["export", text(&killed), "--data", text(&data)];
+    // Before it has begun, and then with ever more files.
+    kill_9_when(start(&args), "it has begun", || killed.exists());
+    for files in 1..4 {
+        kill_9_when(start(&args), "another file is finished", || finished(&killed) >= files);
+    }
+    let last = output(&args);
+    // Too fast to be killed, it may have been done already.
+    assert!(last.status.success() || stderr(&last).contains("finished export"), "{}", stderr(&last));
+    assert_eq!(totals(&killed), totals(&whole));
+    assert_eq!(totals(&killed)["ticks"], TICKS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_killed_again_and_again_loses_nothing_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = filled(folder.path(), TICKS).await;
+    let archive = folder.path().join("archive");
+    said(&["export", text(&archive), "--data", text(&data)]);
+
+    let other = folder.path().join("other");
+    let args = ["import", text(&archive), "--data", text(&other)];
+    let store = live_store::open(&url(&other, "store.db")).await.unwrap();
+    let runtime = tokio::runtime::Handle::current();
+    let newest = || {
+        tokio::task::block_in_place(|| runtime.block_on(store.latest_ticks()))
+            .map_or(0, |newest| newest.iter().map(|row| row.tick.seq + 1).max().unwrap_or(0))
+    };
+    for _ in 0..5 {
+        let before = newest();
+        kill_9_when(start(&args), "more is stored", || newest() > before);
+    }
+    let last = said(&args);
+    assert!(last.contains("there already"), "{last}");
+    let again = said(&args);
+    assert!(again.contains("200,000: 0 new, 200,000 there already"), "{again}");
+
+    let (before, after) = (all(&url(&data, "store.db")).await, all(&url(&other, "store.db")).await);
+    assert_eq!((before.len() as u64, after.len() as u64), (TICKS, TICKS));
+    assert!(before == after, "not the same ticks");
+    // And back, by one command.
+    let third = folder.path().join("third");
+    said(&["copy", text(&other), text(&third)]);
+    said(&["export", text(&folder.path().join("third-archive")), "--data", text(&third)]);
+    assert_eq!(totals(&folder.path().join("third-archive"))["sha256"], totals(&archive)["sha256"]);
+}
+
+async fn all(url: &str) -> Vec<crate::crash::Identity> {
+    let mut all = stored(url).await;
+    all.sort();
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_leaves_an_export_that_can_be_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = filled(folder.path(), TICKS).await;
+    let archive = folder.path().join("archive");
+    let args = ["export", text(&archive), "--data", text(&data)];
+    let child = tapedeck().args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("it has begun", || {
+        archive.join("export.jsonl").exists() || archive.join("manifest.json").exists()
+    });
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let ended = child.wait_with_output().unwrap();
+    if !ended.status.success() {
+        assert!(stderr(&ended).contains("run the same command again"), "{}", stderr(&ended));
+        let early = refused(&["import", text(&archive), "--data", text(&folder.path().join("other"))]);
+        assert!(early.contains("was not finished"), "{early}");
+        said(&args);
+    }
+    assert_eq!(totals(&archive)["ticks"], TICKS);
+}
+
+/// On the same log the consumer skips nothing and doubles nothing in the new store, with its checkpoints and without.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_consumer_goes_on_in_the_new_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("old");
+    let log = url(folder.path(), "log.db");
+    let market = ["--provider", "simulated", "--rate", "2000", "--seed", "5", "--watchlist", "AAPL,BTC/USDT"];
+    let running = Running::start(&old, &[&market[..], &["--log", &log]].concat());
+    wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 2_000.0);
+    // Something is in the log that is not in the store yet.
+    running.kill_9();
+
+    let (with, without) = (folder.path().join("with"), folder.path().join("without"));
+    said(&["copy", text(&old), text(&with), "--checkpoints"]);
+    said(&["copy", text(&old), text(&without)]);
+    let error = refused(&["copy", text(&old), text(&with), "--checkpoints", "--symbols", "AAPL"]);
+    assert!(error.contains("leave out --checkpoints"), "{error}");
+    for data in [&with, &without] {
+        let running = Running::start(data, &[&market[..], &["--log", &log]].concat());
+        wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);
+        assert!(running.interrupt().success());
+        let (logged, stored) = (logged(&log).await, stored(&url(data, "store.db")).await);
+        let in_log: BTreeSet<_> = logged.iter().collect();
+        let in_store: BTreeSet<_> = stored.iter().collect();
+        assert_eq!(in_store.len(), stored.len(), "no tick is stored twice");
+        assert_eq!(in_log, in_store, "{}", data.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_exported_or_imported_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = filled(folder.path(), 100).await;
+    let (archive, other) = (folder.path().join("archive"), folder.path().join("other"));
+    let export = |more: &[&str]| {
+        let place = folder.path().join("refused");
+        refused(&[&["export", text(&place), "--data", text(&data)], more].concat())
+    };
+    assert!(export(&["--symbols", "NVDA"]).contains("knows nothing of NVDA"));
+    assert!(export(&["--from", "2026-02-01", "--to", "2026-01-01"]).contains("is not before --to"));
+    assert!(export(&["--from", "soon"]).contains("2026-01-31"));
+    assert!(export(&["--store", "sqlite:/nowhere/store.db"]).contains("no store at /nowhere/store.db"));
+    assert!(!folder.path().join("refused").exists(), "nothing was written");
+    let nothing = refused(&["export", text(&archive), "--data", text(&other)]);
+    assert!(nothing.contains("there is no store in") && !other.exists(), "{nothing}");
+
+    let import = |more: &[&str]| refused(&[&["import", text(&archive)], more].concat());
+    assert!(import(&["--data", text(&other)]).contains("holds no export"));
+    said(&["export", text(&archive), "--data", text(&data)]);
+    assert!(refused(&["export", text(&archive), "--data", text(&data)]).contains("finished export"));
+    assert!(import(&["--data", "/proc/tapedeck"]).contains("/proc/tapedeck"));
+    let secret = import(&["--store", "mysql://me:secret@nowhere/x"]);
+    assert!(secret.contains("mysql") && !secret.contains("secret"), "{secret}");
+    assert!(refused(&["copy", text(&data), text(&data)]).contains("the same store"));
+
+    // The target is full, and then it is not.
+    let small = format!("sqlite:{}?max_mb=1", folder.path().join("small/store.db").display());
+    let large = folder.path().join("large");
+    let crowded = filled(&folder.path().join("crowded"), 20_000).await;
+    said(&["export", text(&large), "--data", text(&crowded)]);
+    let full = refused(&["import", text(&large), "--store", &small]);
+    assert!(full.contains("no space left"), "{full}");
+    let then = said(&["import", text(&large), "--data", text(&folder.path().join("small"))]);
+    assert!(then.contains("20,000: "), "{then}");
+
+    // One file is damaged, the rest comes in on request.
+    let day = fs::read_dir(archive.join("ticks")).unwrap().next().unwrap().unwrap().path();
+    let packed = fs::read(&day).unwrap();
+    fs::write(&day, &packed[..packed.len() / 2]).unwrap();
+    let damaged = import(&["--data", text(&other)]);
+    assert!(damaged.contains("is damaged") && damaged.contains(".jsonl.zst"), "{damaged}");
+    let skipped = import(&["--data", text(&other), "--skip-damaged"]);
+    assert!(skipped.contains("1 files were left out"), "{skipped}");
+    fs::write(&day, packed).unwrap();
+    assert!(said(&["import", text(&archive), "--data", text(&other)]).contains("100: 100 new"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invented_and_real_prices_never_come_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = filled(folder.path(), 100).await;
+    let archive = folder.path().join("archive");
+    said(&["export", text(&archive), "--data", text(&real)]);
+
+    let invented = folder.path().join("invented");
+    let running = Running::start(&invented, &["--provider", "simulated", "--watchlist", "AAPL"]);
+    let busy = refused(&["import", text(&archive), "--data", text(&invented)]);
+    assert!(busy.contains("in use by another instance"), "{busy}");
+    wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);
+    assert!(running.interrupt().success());
+    let store = url(&invented, "store.db");
+    for target in [["--data", text(&invented)], ["--store", &store]] {
+        let error = refused(&[&["import", text(&archive)], &target[..]].concat());
+        assert!(error.contains("never share a"), "{error}");
+    }
+    assert!(refused(&["copy", text(&invented), text(&real)]).contains("never share a"));
+
+    // Under another name the file is nobody's folder; the rows speak for themselves.
+    let renamed = folder.path().join("renamed.db");
+    fs::copy(invented.join("store.db"), &renamed).unwrap();
+    let renamed = format!("sqlite:{}", renamed.display());
+    let error = refused(&["import", text(&archive), "--store", &renamed]);
+    assert!(error.contains("the target holds simulated prices"), "{error}");
+
+    // Invented prices keep to themselves, and their new folder says so.
+    let copied = folder.path().join("copied");
+    said(&["copy", text(&invented), text(&copied)]);
+    assert_eq!(fs::read_to_string(copied.join("prices")).unwrap().trim(), "simulated");
+}
