@@ -56,9 +56,9 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CopyArgs {
-    /// A data folder, or the URL of a store: sqlite:PATH.
+    /// A data folder, or the URL of a store: sqlite:PATH, mongodb://HOST/DATABASE.
     pub(crate) source: String,
-    /// A data folder, or the URL of a store: sqlite:PATH.
+    /// A data folder, or the URL of a store: sqlite:PATH, mongodb://HOST/DATABASE.
     #[arg(env = "STORE_URL", hide_env_values = true)]
     pub(crate) target: String,
     #[command(flatten)]
@@ -78,7 +78,7 @@ pub(crate) struct StorePlace {
     /// Data folder [default: data, and data/simulated for simulated prices].
     #[arg(long, env = "DATA", value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Live store instead of the one in the data folder: sqlite:PATH.
+    /// Live store instead of the one in the data folder: sqlite:PATH, mongodb://HOST/DATABASE.
     #[arg(long, env = "STORE_URL", value_name = "URL", hide_env_values = true)]
     store: Option<String>,
 }

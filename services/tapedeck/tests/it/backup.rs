@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use live_store::{LiveStore, StoredTick};
+use live_store::StoredTick;
 use market::{Source, Symbol, Tick, TickFields};
 use rust_decimal::Decimal;
 use serde_json::Value;
