@@ -20,6 +20,8 @@ use crate::{
 
 /// A file is closed with the first page that makes it as large as this, unpacked.
 const FILE_BYTES: usize = 16 << 20;
+/// Hardly a page of rows is larger.
+const PAGE_BYTES: usize = 3 << 20;
 
 /// What an export has written.
 #[derive(Debug)]
@@ -109,7 +111,8 @@ impl Files {
             kind,
             part: page.part.clone(),
             rows: 0,
-            text: Vec::new(),
+            // It never grows, and so is never there twice.
+            text: Vec::with_capacity(FILE_BYTES + PAGE_BYTES),
             end: page.end.clone(),
         });
         write_rows(&page.rows, &mut open.text)?;

@@ -266,6 +266,10 @@ async fn invented_and_real_prices_never_come_together() {
     let busy = refused(&["import", text(&archive), "--data", text(&invented)]);
     assert!(busy.contains("in use by another instance"), "{busy}");
     wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);
+    // Reading disturbs nobody.
+    let live = folder.path().join("live");
+    said(&["export", text(&live), "--data", text(&invented)]);
+    assert!(totals(&live)["ticks"].as_u64().unwrap() > 0);
     assert!(running.interrupt().success());
     let store = url(&invented, "store.db");
     for target in [["--data", text(&invented)], ["--store", &store]] {
@@ -275,9 +279,8 @@ async fn invented_and_real_prices_never_come_together() {
     assert!(refused(&["copy", text(&invented), text(&real)]).contains("never share a"));
 
     // Under another name the file is nobody's folder; the rows speak for themselves.
-    let renamed = folder.path().join("renamed.db");
-    fs::copy(invented.join("store.db"), &renamed).unwrap();
-    let renamed = format!("sqlite:{}", renamed.display());
+    let renamed = url(folder.path(), "renamed.db");
+    said(&["copy", text(&invented), &renamed]);
     let error = refused(&["import", text(&archive), "--store", &renamed]);
     assert!(error.contains("the target holds simulated prices"), "{error}");
 
