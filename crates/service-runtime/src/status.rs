@@ -80,10 +80,10 @@ impl Status {
         }
     }
 
-    /// Every part does its work.
+    /// Every part does its work. A process whose parts are yet to be added does none.
     pub fn is_ready(&self) -> bool {
         let components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        components.values().all(|component| component.state == ComponentState::Up)
+        !components.is_empty() && components.values().all(|component| component.state == ComponentState::Up)
     }
 }
 

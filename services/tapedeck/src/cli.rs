@@ -1,6 +1,6 @@
 //! The command line: every flag with its environment variable, its default and its manual.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// How the running instance is doing.
     Status(StatusArgs),
+    /// Whether the service that listens here does its work; fails where it does not, for health checks.
+    Health(HealthArgs),
     /// Look into the event log.
     Topics(TopicsArgs),
     /// Create or bring up to date the tables or collections of a live store, and say what was done.
@@ -125,6 +127,13 @@ pub(crate) struct MigrateArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct HealthArgs {
+    /// Where the service listens. 0.0.0.0, any address, is asked at 127.0.0.1.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5000", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct TopicsArgs {
     /// What to look at; a list of the topics when left out.
     #[command(subcommand)]
@@ -140,7 +149,7 @@ pub(crate) enum TopicsCommand {
     /// How far a consumer group is behind, partition by partition.
     Offsets {
         /// The group.
-        #[arg(long, default_value = "stock-consumer-group")]
+        #[arg(long, env = "CONSUMER_GROUP", default_value = "stock-consumer-group")]
         group: String,
     },
     /// The newest records of a topic, one JSON object a line.

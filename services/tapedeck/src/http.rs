@@ -3,7 +3,7 @@
 use std::{sync::Once, time::Duration};
 
 use anyhow::{Context, bail};
-use reqwest::Client;
+use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
 /// A local instance answers at once; one far away in this time or not at all.
@@ -31,19 +31,25 @@ impl Remote {
 
     /// `GET path?query`, as JSON. A problem that the instance reports becomes the error.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
-        let asked = format!("{}{path}", self.base);
-        let answer = self.client.get(&asked).query(query).send().await.with_context(|| {
+        let (status, body) = self.ask(path, query).await.with_context(|| {
             format!(
                 "no instance answers at {}; start one with `tapedeck run`, or name its address with --url",
                 self.base
             )
         })?;
-        let status = answer.status();
-        let body: Value = answer.json().await.with_context(|| format!("{asked} did not answer with JSON"))?;
         if !status.is_success() {
             let detail = body.get("detail").or_else(|| body.get("title")).and_then(Value::as_str);
-            bail!("{asked}: {}", detail.unwrap_or(status.as_str()));
+            bail!("{}{path}: {}", self.base, detail.unwrap_or(status.as_str()));
         }
         Ok(body)
+    }
+
+    /// The same whatever the status, which is told.
+    pub(crate) async fn ask(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<(StatusCode, Value)> {
+        let asked = format!("{}{path}", self.base);
+        let answer = self.client.get(&asked).query(query).send().await?;
+        let status = answer.status();
+        let body = answer.json().await.with_context(|| format!("{asked} did not answer with JSON"))?;
+        Ok((status, body))
     }
 }

@@ -5,6 +5,7 @@ mod copy;
 mod data_dir;
 mod drain;
 mod export;
+mod health;
 mod http;
 mod migrate;
 mod import;
@@ -46,6 +47,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Tail(args) => tail::tail(args).await?,
         Command::Status(args) => return status::status(args).await,
+        Command::Health(args) => return health::health(args).await,
         Command::Topics(args) => topics::topics(args).await?,
         Command::Migrate(args) => migrate::migrate(args).await?,
         Command::Export(args) => {

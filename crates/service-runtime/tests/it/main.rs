@@ -26,6 +26,7 @@ fn a_watch_list_keeps_its_order_drops_repeats_and_names_what_is_wrong() {
 #[test]
 fn a_process_is_ready_when_all_its_parts_are() {
     let status = Status::new("web", "web-1", Utc::now());
+    assert!(!status.is_ready(), "it has no parts yet");
     let (store, feed) = (status.component("store"), status.component("feed"));
     assert!(!status.is_ready());
     store.up("answers");

@@ -1,0 +1,48 @@
+# Three images from one build: `docker build --target producer|consumer|web .`. Each has its service and, for a look inside,
+# the command line `tapedeck`. None needs a shell, a writable file system or a right.
+
+# The pages' scripts and styles.
+FROM node:20-bookworm-slim AS ui
+WORKDIR /ui
+COPY services/web/ui/package.json services/web/ui/package-lock.json services/web/ui/.npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+COPY services/web/ui ./
+RUN npm run build
+
+# The binaries. What cargo has downloaded and compiled stays in the builder's caches, so that only what changed is compiled.
+FROM rust:1.95-bookworm AS build
+# Features of the services, for example kafka-tls.
+ARG FEATURES=
+ENV CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=false
+WORKDIR /src
+COPY . ./
+COPY --from=ui /ui/dist services/web/ui/dist
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    cargo build --release --locked -p producer -p consumer -p web -p tapedeck --bins \
+      ${FEATURES:+--features "$FEATURES"} \
+    && mkdir /out && cd target/release && cp producer consumer web tapedeck /out/
+
+FROM debian:bookworm-slim AS base
+ARG FEATURES=
+# TLS towards Kafka is OpenSSL's; all else that is encrypted brings its own.
+RUN case ",$FEATURES," in *,kafka-tls,*) \
+      apt-get update && apt-get install -y --no-install-recommends ca-certificates libssl3 && rm -rf /var/lib/apt/lists/* ;; \
+    esac
+COPY --from=build /out/tapedeck /usr/local/bin/
+# Fails the build, not the start, where a library is missing.
+RUN tapedeck --version
+USER 10001:10001
+WORKDIR /
+
+FROM base AS producer
+COPY --from=build /out/producer /usr/local/bin/
+CMD ["producer"]
+
+FROM base AS consumer
+COPY --from=build /out/consumer /usr/local/bin/
+CMD ["consumer"]
+
+FROM base AS web
+COPY --from=build /out/web /usr/local/bin/
+CMD ["web"]
