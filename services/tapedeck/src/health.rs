@@ -12,10 +12,10 @@ use crate::{cli::HealthArgs, http::Remote, output::print_line};
 /// Asks `/readyz`, and prints the parts as JSON, so that the log of the health checks says which is to blame.
 pub(crate) async fn health(args: HealthArgs) -> anyhow::Result<ExitCode> {
     let address = reachable(args.listen);
-    let (status, parts) = Remote::new(&format!("http://{address}"))?
-        .ask("/readyz", &[])
-        .await
-        .with_context(|| format!("no service answers at {address}; name its address with --listen (LISTEN)"))?;
+    let (status, parts) =
+        Remote::new(&format!("http://{address}"))?.ask("/readyz", &[]).await.with_context(|| {
+            format!("no service answers at {address}; name its address with --listen (LISTEN)")
+        })?;
     print_line(parts)?;
     Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

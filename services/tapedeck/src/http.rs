@@ -45,7 +45,11 @@ impl Remote {
     }
 
     /// The same whatever the status, which is told.
-    pub(crate) async fn ask(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<(StatusCode, Value)> {
+    pub(crate) async fn ask(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> anyhow::Result<(StatusCode, Value)> {
         let asked = format!("{}{path}", self.base);
         let answer = self.client.get(&asked).query(query).send().await?;
         let status = answer.status();

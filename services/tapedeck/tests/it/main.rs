@@ -5,10 +5,13 @@
 
 mod backup;
 mod bad_input;
+mod compose;
+mod compose_file;
 mod crash;
 mod dependencies;
 mod migrate;
 mod process;
 mod replays;
+mod server_compose;
 mod server_kafka;
 mod whole_path;

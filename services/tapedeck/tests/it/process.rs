@@ -127,7 +127,7 @@ impl Drop for Running {
 }
 
 /// The body of a 200 answer; a plain HTTP/1.0 question needs no client.
-fn get(url: &str) -> std::io::Result<String> {
+pub(crate) fn get(url: &str) -> std::io::Result<String> {
     use std::{io::Write, net::TcpStream};
     let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap_or_default();
     let mut stream = TcpStream::connect(host)?;

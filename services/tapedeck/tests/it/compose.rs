@@ -1,0 +1,281 @@
+//! What is promised of `docker-compose.yml`, held against the file and against the binaries' own settings.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::fs::PermissionsExt,
+    process::Command,
+};
+
+use clap::{CommandFactory, Parser};
+use consumer::ConsumerArgs;
+use producer::ProducerArgs;
+use tapedeck::Cli;
+use url::Url;
+use web::WebArgs;
+
+use crate::compose_file::{Compose, OURS, Service, example, filled, root, text, used};
+
+fn compose() -> Compose {
+    Compose::read(&filled())
+}
+
+/// The command line that a service's settings describe.
+fn settings(service: &str) -> clap::Command {
+    match service {
+        "producer" => ProducerArgs::command(),
+        "consumer" => ConsumerArgs::command(),
+        "web" => WebArgs::command(),
+        other => panic!("{other} is none of ours"),
+    }
+}
+
+/// Environment variable -> flag, of a command and all below it.
+fn variables(command: &clap::Command) -> BTreeMap<String, String> {
+    let of = |argument: &clap::Arg| {
+        Some((argument.get_env()?.to_str()?.to_owned(), format!("--{}", argument.get_long()?)))
+    };
+    let below = command.get_subcommands().flat_map(variables);
+    command.get_arguments().filter_map(of).chain(below).collect()
+}
+
+/// The environment of a service as the command line that says the same.
+fn command_line(name: &str, service: &Service) -> Vec<String> {
+    let flags = variables(&settings(name));
+    let own = service
+        .environment
+        .iter()
+        .filter_map(|(variable, value)| flags.get(variable).map(|flag| [flag.clone(), value.clone()]));
+    std::iter::once(name.to_owned()).chain(own.flatten()).collect()
+}
+
+fn seconds(text: &str) -> u32 {
+    let number = text.strip_suffix('s').unwrap_or_else(|| panic!("{text} has no unit"));
+    number.parse().unwrap()
+}
+
+#[test]
+fn every_service_is_watched_limited_confined_and_started_again() {
+    for (name, service) in compose().services {
+        assert_eq!(service.restart, "unless-stopped", "{name}");
+        assert!(service.read_only, "{name}");
+        assert_eq!(service.cap_drop, ["ALL"], "{name}");
+        assert_eq!(service.security_opt, ["no-new-privileges:true"], "{name}");
+        let uid: u32 = service.user.split(':').next().unwrap().parse().unwrap();
+        assert_ne!(uid, 0, "{name} runs as root");
+        assert!(service.mem_limit.ends_with(['m', 'g']), "{name}");
+        assert!((50..=1_000).contains(&service.pids_limit), "{name}");
+        assert_eq!(service.logging.driver, "json-file", "{name}");
+        for option in ["max-size", "max-file"] {
+            assert!(service.logging.options.contains_key(option), "{name}'s log is never cut: no {option}");
+        }
+        let health = service.healthcheck;
+        assert_eq!(health.test[0], "CMD", "{name}: not through a shell, which the image may not have");
+        assert!(seconds(&health.timeout) <= seconds(&health.interval).max(10), "{name}");
+        assert!(health.retries >= 3 && seconds(&health.start_period) >= 30, "{name}");
+    }
+}
+
+#[test]
+fn the_file_holds_nothing_that_an_older_compose_refuses() {
+    let text = text("docker-compose.yml");
+    let top = text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic()));
+    for line in top {
+        let key = line.split(':').next().unwrap();
+        let known = ["services", "networks", "volumes"].contains(&key) || key.starts_with("x-");
+        assert!(known, "{key} at the top");
+    }
+    assert!(
+        !text.contains("container_name"),
+        "a fixed name stands in the way of a second instance and of replicas"
+    );
+}
+
+#[test]
+fn images_are_pinned_and_ours_carry_our_version() {
+    let dockerfile = text("Dockerfile");
+    for (name, service) in compose().services {
+        let (image, tag) = service.image.rsplit_once(':').unwrap_or_else(|| panic!("{name} has no tag"));
+        if OURS.contains(&name.as_str()) {
+            assert_eq!((image, tag), (format!("tapedeck-{name}").as_str(), env!("CARGO_PKG_VERSION")));
+            let build = service.build.unwrap();
+            assert_eq!((build.context.as_str(), build.target.as_str()), (".", name.as_str()));
+            assert!(dockerfile.contains(&format!(" AS {name}\n")), "the Dockerfile has no stage {name}");
+            assert!(dockerfile.contains(&format!("/out/{name} /usr/local/bin/")));
+        } else {
+            let version = tag.trim_start_matches('v').split('.').filter(|part| part.parse::<u32>().is_ok());
+            assert!(version.count() >= 2, "{name}: {tag} is no version");
+            assert!(service.build.is_none(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_variable_is_in_the_example_with_the_same_default_and_the_other_way_round() {
+    let example = example();
+    let mut names = BTreeSet::new();
+    for (name, absent) in used() {
+        let default = example.get(&name).unwrap_or_else(|| panic!("{name} is not in .env.example"));
+        if default.is_empty() {
+            assert_eq!(
+                absent, ":?is not set, run make env",
+                "{name} is generated, and no start goes without it"
+            );
+        } else {
+            assert_eq!(absent, format!(":-{default}"), "{name}");
+        }
+        names.insert(name);
+    }
+    let documented: BTreeSet<String> = example.into_keys().collect();
+    assert_eq!(names, documented, "of the documented variables some are not used");
+}
+
+#[test]
+fn every_setting_given_to_a_service_is_one_of_the_binarys_own_and_valid() {
+    let tapedeck = variables(&Cli::command());
+    let compose = compose();
+    for (name, service) in compose.ours() {
+        assert_eq!(service.command, [name], "the command is the binary");
+        let own = variables(&settings(name));
+        for variable in service.environment.keys() {
+            let known = own.contains_key(variable) || tapedeck.contains_key(variable);
+            assert!(known, "neither {name} nor tapedeck knows {variable}");
+        }
+        settings(name).try_get_matches_from(command_line(name, service)).unwrap();
+    }
+    let parsed = ProducerArgs::parse_from(command_line("producer", &compose.services["producer"]));
+    let bare = ProducerArgs::parse_from(["producer", "--log", "kafka://kafka:9092"]);
+    assert_eq!(parsed.producer.watchlist, bare.producer.watchlist, "the default is the binary's own");
+    assert_eq!(parsed.producer.rate, bare.producer.rate);
+    let parsed = ConsumerArgs::parse_from(command_line("consumer", &compose.services["consumer"]));
+    let bare =
+        ConsumerArgs::parse_from(["consumer", "--log", "kafka://kafka:9092", "--store", "mongodb://mongodb"]);
+    assert_eq!(parsed.consumer.retention_days, bare.consumer.retention_days);
+}
+
+#[test]
+fn health_checks_ask_the_address_that_the_service_listens_at() {
+    for (name, service) in compose().ours() {
+        let test = &service.healthcheck.test[1..];
+        assert_eq!(test, ["tapedeck", "health"], "{name}");
+        // It goes by the same variable.
+        let listen = &service.environment["LISTEN"];
+        assert!(listen.starts_with("0.0.0.0:"), "{name} could not be reached from outside its container");
+        assert_eq!(variables(&settings(name))["LISTEN"], "--listen");
+        Cli::try_parse_from([&test[0], &test[1], "--listen", listen]).unwrap();
+    }
+}
+
+#[test]
+fn addresses_name_services_that_are_there_healthy_and_listening() {
+    let compose = compose();
+    let kafka = &compose.services["kafka"].environment;
+    assert!(kafka["KAFKA_LISTENERS"].split(',').any(|listener| listener == "PLAINTEXT://:9092"));
+    assert_eq!(kafka["KAFKA_ADVERTISED_LISTENERS"], "PLAINTEXT://kafka:9092");
+    for (name, service) in compose.ours() {
+        assert_eq!(service.environment["LOG_URL"], "kafka://kafka:9092", "{name}");
+        let pages = Url::parse(&service.environment["TAPEDECK_URL"]).unwrap();
+        let listen = &compose.services["web"].environment["LISTEN"];
+        assert_eq!(pages.host_str(), Some("web"));
+        assert!(listen.ends_with(&format!(":{}", pages.port().unwrap())), "{name}");
+        let mut needs = vec!["kafka"];
+        if let Some(store) = service.environment.get("STORE_URL") {
+            let store = Url::parse(store).unwrap();
+            let mongodb = &compose.services["mongodb"];
+            assert_eq!((store.host_str(), store.port()), (Some("mongodb"), Some(27017)), "{name}");
+            assert_eq!(store.path(), format!("/{}", mongodb.environment["MONGO_INITDB_DATABASE"]));
+            assert_eq!(Some(store.username()), Some("tapedeck"), "never the administrator");
+            assert_eq!(store.password(), Some(mongodb.environment["TAPEDECK_PASSWORD"].as_str()));
+            needs.push("mongodb");
+        }
+        for server in needs {
+            assert_eq!(service.depends_on[server].condition, "service_healthy", "{name} on {server}");
+            let shared = |network: &String| compose.services[server].networks.contains(network);
+            assert!(service.networks.iter().any(shared), "{name} cannot reach {server}");
+        }
+    }
+}
+
+#[test]
+fn only_pages_are_published_and_only_to_this_host() {
+    let compose = compose();
+    for (name, service) in &compose.services {
+        for port in &service.ports {
+            let listens = service.environment.iter().any(|(variable, value)| {
+                ["LISTEN", "MP_UI_BIND_ADDR"].contains(&variable.as_str())
+                    && value.rsplit(':').next() == port.rsplit(':').next()
+            });
+            assert!(listens, "{name} publishes {port} and does not listen there");
+            assert!(port.starts_with("127.0.0.1:"), "{name} publishes {port}");
+        }
+        let is_published = !service.ports.is_empty();
+        assert_eq!(is_published, ["web", "mailpit"].contains(&name.as_str()), "{name}");
+        assert_eq!(!service.profiles.is_empty(), name == "mailpit", "{name}");
+        assert!(service.networks.iter().all(|network| compose.networks.contains_key(network)), "{name}");
+    }
+    for server in ["kafka", "mongodb"] {
+        assert_eq!(compose.services[server].networks, ["servers"]);
+    }
+    assert!(compose.networks["servers"].internal);
+}
+
+#[test]
+fn data_lies_in_named_volumes_and_what_is_mounted_is_there_and_cannot_be_written() {
+    let compose = compose();
+    for (name, service) in &compose.services {
+        for volume in &service.volumes {
+            let parts: Vec<&str> = volume.split(':').collect();
+            if let [path, _, mode] = parts[..] {
+                assert_eq!(mode, "ro", "{name}: {volume}");
+                assert!(root().join(path).exists(), "{name}: there is no {path}");
+            } else {
+                assert!(compose.volumes.contains_key(parts[0]), "{name}: {volume}");
+            }
+        }
+        for place in &service.tmpfs {
+            assert!(place.starts_with('/'), "{name}: {place}");
+        }
+    }
+    for (server, place) in [("kafka", "/var/lib/kafka/data"), ("mongodb", "/data/db")] {
+        let volume = format!("{server}-data:{place}");
+        assert!(compose.services[server].volumes.contains(&volume), "{server} forgets at every `down`");
+        assert!(
+            compose.services[server].stop_grace_period.is_some(),
+            "{server} is killed while it closes files"
+        );
+    }
+}
+
+#[test]
+fn make_env_writes_passwords_of_its_own_for_the_owner_only_and_never_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("deploy")).unwrap();
+    for file in [".env.example", "deploy/make-env.sh"] {
+        std::fs::copy(root().join(file), folder.path().join(file)).unwrap();
+    }
+    let make = || Command::new("bash").arg(folder.path().join("deploy/make-env.sh")).output().unwrap();
+    assert!(make().status.success());
+    let file = folder.path().join(".env");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let made = std::fs::read_to_string(&file).unwrap();
+    let value = |name: &str| {
+        let line = made.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("{name} is missing")).to_owned()
+    };
+    let mut generated = BTreeSet::new();
+    for (name, default) in example() {
+        if default.is_empty() {
+            let secret = value(&name);
+            assert!(secret.len() >= 22, "{name} is short");
+            assert!(secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{name}");
+            assert!(generated.insert(secret), "{name} is as another");
+        } else {
+            assert_eq!(value(&name), default);
+        }
+    }
+
+    let again = make();
+    assert!(!again.status.success(), "passwords that volumes depend on would be lost");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("stays as it is"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), made);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left behind");
+}

@@ -1,0 +1,216 @@
+//! The services of `docker-compose.yml` as plain processes: exactly its environment, commands and health checks, on a real
+//! broker and a server that speaks MongoDB's protocol.
+
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Instant,
+};
+
+use crate::{
+    compose_file::{Compose, OURS, Service, filled, root},
+    process::{DEADLINE, get, wait_until},
+};
+
+/// The servers of `make test-servers`: broker and store.
+fn servers() -> Option<(String, String)> {
+    let servers = std::env::var("KAFKA_URL").ok().zip(std::env::var("MONGO_URL").ok());
+    assert!(
+        servers.is_some() || std::env::var("REQUIRE_SERVERS").is_err(),
+        "KAFKA_URL or MONGO_URL is not set"
+    );
+    servers
+}
+
+/// From the network of the containers to this host: the one place where this run differs from theirs.
+struct Here {
+    /// What the file says, and what it is here.
+    places: Vec<(String, String)>,
+}
+
+impl Here {
+    fn new(compose: &Compose, kafka: &str, mongo: &str) -> Self {
+        let broker = kafka.trim_start_matches("kafka://").split(['/', '?']).next().unwrap();
+        let (host, port) = broker.rsplit_once(':').unwrap();
+        let store = compose.services["consumer"].environment["STORE_URL"].clone();
+        let database = format!("compose_{}", std::process::id());
+        let mongo = mongo.split('?').next().unwrap().trim_end_matches('/');
+        let mut places = vec![
+            // The stand-in for MongoDB has no users.
+            (store, format!("{mongo}/{database}")),
+            ("kafka:9092".to_owned(), broker.to_owned()),
+            ("kafka 9092".to_owned(), format!("{host} {port}")),
+            ("/opt/tapedeck/ready.sh".to_owned(), root().join("deploy/kafka/ready.sh").display().to_string()),
+        ];
+        for name in OURS {
+            let listen = &compose.services[name].environment["LISTEN"];
+            let (_, port) = listen.rsplit_once(':').unwrap();
+            // Free a moment ago; nobody else on this host asks for a port by chance in the meantime.
+            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            places.push((listen.clone(), format!("127.0.0.1:{free}")));
+            places.push((format!("http://{name}:{port}"), format!("http://127.0.0.1:{free}")));
+        }
+        Self { places }
+    }
+
+    fn of(&self, text: &str) -> String {
+        self.places.iter().fold(text.to_owned(), |text, (there, here)| text.replace(there, here))
+    }
+
+    fn environment(&self, service: &Service) -> BTreeMap<String, String> {
+        service.environment.iter().map(|(name, value)| (name.clone(), self.of(value))).collect()
+    }
+}
+
+/// The folder of the binaries, with all of them built the way this test was.
+fn binaries() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--locked", "--bins"]).current_dir(root());
+    cargo.args(OURS.iter().flat_map(|name| ["-p", name]));
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success());
+    Path::new(env!("CARGO_BIN_EXE_tapedeck")).parent().unwrap().to_owned()
+}
+
+/// One service, killed when dropped.
+struct Running {
+    name: &'static str,
+    child: Child,
+    environment: BTreeMap<String, String>,
+    binaries: PathBuf,
+    health: Vec<String>,
+}
+
+impl Running {
+    fn start(name: &'static str, service: &Service, here: &Here, binaries: &Path) -> Self {
+        let environment = here.environment(service);
+        let health = service.healthcheck.test[1..].to_vec();
+        let binaries = binaries.to_owned();
+        let mut command = Command::new(binaries.join(&service.command[0]));
+        let child = command
+            .args(&service.command[1..])
+            .env_clear()
+            .envs(&environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        Self { name, child, environment, binaries, health }
+    }
+
+    /// What `docker compose exec SERVICE COMMAND...` does.
+    fn exec(&self, command: &[&str]) -> Output {
+        let binary = self.binaries.join(command[0]);
+        Command::new(binary).args(&command[1..]).env_clear().envs(&self.environment).output().unwrap()
+    }
+
+    fn is_healthy(&mut self) -> bool {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "{} ended with {ended:?}", self.name);
+        let health: Vec<&str> = self.health.iter().map(String::as_str).collect();
+        self.exec(&health).status.success()
+    }
+
+    /// What `docker compose stop` does.
+    fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "{} ended with {status}", self.name);
+                return;
+            }
+            assert!(begun.elapsed() < DEADLINE, "{} did not end", self.name);
+            std::thread::sleep(std::time::Duration::from_millis(20)); // up to the deadline
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn the_services_of_the_compose_file_bring_prices_onto_the_page() {
+    let Some((kafka, mongo)) = servers() else { return };
+    let mut variables = filled();
+    // No venue is asked by a test.
+    variables.insert("PROVIDERS".to_owned(), "simulated".to_owned());
+    let compose = Compose::read(&variables);
+    let here = Here::new(&compose, &kafka, &mongo);
+    let binaries = binaries();
+
+    let ready = here.of(&compose.services["kafka"].healthcheck.test[1..].join(" "));
+    let ready: Vec<&str> = ready.split(' ').collect();
+    assert!(
+        Command::new(ready[0]).args(&ready[1..]).status().unwrap().success(),
+        "the broker is not healthy"
+    );
+
+    let mut running: Vec<Running> =
+        compose.ours().map(|(name, service)| Running::start(name, service, &here, &binaries)).collect();
+    for service in &mut running {
+        let name = service.name;
+        wait_until(&format!("{name} is healthy"), || service.is_healthy());
+    }
+    let web = running.pop().unwrap();
+    let pages = web.environment["TAPEDECK_URL"].clone();
+    let json = |path: &str| -> serde_json::Value {
+        let body = get(&format!("{pages}{path}")).unwrap_or_else(|error| panic!("{path}: {error}"));
+        serde_json::from_str(&body).unwrap()
+    };
+    let price = || json("/v1/quotes?symbols=NVDA").pointer("/quotes/0/price").cloned();
+    wait_until("NVDA has a price", || price().is_some());
+    let first = price();
+    wait_until("the price moves", || price() != first);
+    wait_until("the ticks are stored", || {
+        json("/v1/ticks?symbol=NVDA&limit=100")["ticks"].as_array().is_some_and(|ticks| ticks.len() > 10)
+    });
+    let board = get(&format!("{pages}/")).unwrap();
+    assert!(board.contains("/symbols/NVDA") && board.contains("SIMULATED"), "the page shows no prices");
+
+    // The command line of each service goes by the service's own environment.
+    running.push(web);
+    wait_until("the consumer is heard of", || {
+        running.iter().all(|service| {
+            let status = service.exec(&["tapedeck", "status"]);
+            String::from_utf8_lossy(&status.stdout).contains("consumer")
+        })
+    });
+    for service in &running {
+        assert!(said(&service.exec(&["tapedeck", "topics"])).contains("stock-prices"));
+        assert!(said(&service.exec(&["tapedeck", "--help"])).contains("health"));
+        assert!(said(&service.exec(&[service.name, "--help"])).contains("LOG_URL"));
+    }
+    wait_until("the group has committed", || {
+        let offsets = running[1].exec(&["tapedeck", "topics", "offsets"]);
+        String::from_utf8_lossy(&offsets.stdout).contains("stock-prices[")
+    });
+
+    let probe = running.pop().unwrap();
+    let health = |binary: &Path, environment: &BTreeMap<String, String>| {
+        let mut command = Command::new(binary.join("tapedeck"));
+        command.arg("health").env_clear().envs(environment).output().unwrap()
+    };
+    let (binary, environment) = (probe.binaries.clone(), probe.environment.clone());
+    running.into_iter().for_each(Running::stop);
+    probe.stop();
+    let nobody = health(&binary, &environment);
+    assert!(!nobody.status.success(), "nobody is there, and the health check passes");
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("no service answers"));
+}
