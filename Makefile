@@ -15,7 +15,7 @@ MONGO_PORT ?= 27017
 FERRETDB_PORT ?= 27018
 export KAFKA_PORT MONGO_PORT FERRETDB_PORT
 
-.PHONY: help run build ui test lint fmt test-servers test-servers-strict test-browser chaos chaos-long servers-start servers-stop bench licences clean
+.PHONY: help run build ui test lint fmt test-servers test-servers-strict test-browser test-containers env chaos chaos-long bench licences clean
 
 help: ## Print this list.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -75,6 +75,12 @@ test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## The pages in a re
 $(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package.json $(BROWSER)/package-lock.json
 	npm --prefix $(BROWSER) ci --no-audit --no-fund
 	@touch $@
+
+env: ## Write .env with generated passwords, for docker compose.
+	deploy/make-env.sh
+
+test-containers: ## The Dockerfile and docker-compose.yml on a Docker engine; see tests/containers/README.md.
+	tests/containers/run.sh
 
 bench: ui ## The benchmarks; see benches/README.md for single ones.
 	benches/run.sh

@@ -1,0 +1,210 @@
+#!/usr/bin/env bash
+# The real Dockerfile and docker-compose.yml on a real Docker engine: built, started, killed, taken down and started again.
+# Needs: a Docker engine (DOCKER_HOST, if it is not the default one) whose processes this user may kill, Compose v2, Node, Java
+# with Maven. Server images that the engine does not have are replaced by stand-ins of stand-ins/, under the real names, and
+# removed afterwards; with an engine that has the real images, those are used.
+# Settings: WEB_PORT, MAIL_PORT, KEEP=1 leaves everything running.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+root=$PWD
+here=$root/tests/containers
+project=tapedeck-test
+work=$(mktemp -d)
+
+say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
+fail() {
+  say "FAILED: $*" >&2
+  compose ps -a >&2 || true
+  compose logs --tail 20 >&2 || true
+  exit 1
+}
+compose() { docker compose --project-name "$project" --project-directory "$root" --env-file "$work/.env" "$@"; }
+# The value of a JavaScript expression about the JSON `it` on standard input.
+json() { node -e 'const it = JSON.parse(require("fs").readFileSync(0)); const v = eval(process.argv[1]);
+  console.log(typeof v === "object" ? JSON.stringify(v) : v)' "$1"; }
+page() { curl -fsS -m 10 "http://127.0.0.1:$web_port$1"; }
+
+# until_true SECONDS WHAT COMMAND...: the command succeeds in time.
+until_true() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$end" ] || fail "in vain waited until $what"
+    sleep 0.5
+  done
+}
+
+stand_ins=()
+clean_up() {
+  if [ -n "${KEEP:-}" ]; then
+    say "left running; to remove it: docker compose -p $project --env-file $work/.env --profile mail down -v"
+    return
+  fi
+  compose --profile mail down -v --remove-orphans >/dev/null 2>&1 || true
+  for image in "${stand_ins[@]}"; do docker image rm "$image" >/dev/null 2>&1 || true; done
+  rm -rf "$work"
+}
+
+# The settings that `make env` makes, for this run alone.
+settings() {
+  mkdir "$work/deploy"
+  cp .env.example "$work/" && cp deploy/make-env.sh "$work/deploy/"
+  bash "$work/deploy/make-env.sh" >/dev/null
+  web_port=${WEB_PORT:-15000} mail_port=${MAIL_PORT:-18025}
+  sed -i -e "s/^WEB_PORT=.*/WEB_PORT=$web_port/" -e "s/^MAIL_PORT=.*/MAIL_PORT=$mail_port/" \
+    -e 's/^PROVIDERS=.*/PROVIDERS=simulated/' "$work/.env"
+}
+
+# stand_in IMAGE FOLDER [JARS]: only where the engine has no image of that name but an earlier stand-in.
+stand_in() {
+  local image=$1 folder=$2 contexts=()
+  if docker image inspect "$image" >/dev/null 2>&1 &&
+    [ "$(docker image inspect -f '{{index .Config.Labels "tapedeck.stand-in"}}' "$image")" != yes ]; then
+    say "$image is the real one"
+    return
+  fi
+  say "$image is a stand-in"
+  [ -z "${3:-}" ] || contexts=(--build-context "jars=$3")
+  docker build -q -t "$image" "${contexts[@]}" "$here/stand-ins/$folder" >/dev/null
+  stand_ins+=("$image")
+}
+
+image_of() { compose --profile mail config --format json | json "it.services['$1'].image"; }
+
+server_images() {
+  local servers=$root/.servers
+  export TEST_SERVERS_DIR=$servers
+  # Starting them is what fetches their packages.
+  [ -d "$servers/kafka/bin" ] || { KAFKA_PORT=29092 tests/servers/kafka.sh start && KAFKA_PORT=29092 tests/servers/kafka.sh stop; }
+  [ -d "$servers/mongo-mjs/bin" ] || { MONGO_PORT=29017 tests/servers/mongo.sh start && MONGO_PORT=29017 tests/servers/mongo.sh stop; }
+  # The stand-in is compiled from sources of its own.
+  mkdir "$work/mongo-jars" && cp "$servers"/mongo-mjs/bin/*.jar "$work/mongo-jars/"
+  stand_in "$(image_of kafka)" kafka "$servers/kafka/bin"
+  stand_in "$(image_of mongodb)" mongo "$work/mongo-jars"
+  stand_in "$(image_of mailpit)" mailpit
+}
+
+our_images() {
+  say "building the real Dockerfile"
+  compose build --quiet
+  for service in producer consumer web; do
+    local image bytes
+    image=$(image_of $service)
+    bytes=$(docker save "$image" | gzip | wc -c)
+    say "$image: $((bytes / 1000000)) MB compressed"
+    [ "$bytes" -le 60000000 ] || fail "$image is larger than 60 MB"
+  done
+}
+
+start() {
+  local begun=$SECONDS
+  compose "$@" up -d --wait --wait-timeout 300 --pull never --quiet-pull >"$work/up.log" 2>&1 ||
+    { cat "$work/up.log" >&2; fail "up"; }
+  say "everything is healthy after $((SECONDS - begun)) s"
+  local unhealthy
+  unhealthy=$(compose ps -a --format '{{.Service}} {{.State}} {{.Health}}' | grep -v ' running healthy$' || true)
+  [ -z "$unhealthy" ] || fail "not healthy: $unhealthy"
+}
+
+price() { page "/v1/quotes?symbols=NVDA" | json 'it.quotes[0].price'; }
+price_moved() { [ "$(price)" != "$1" ]; }
+# Ticks of one symbol that are stored, and the first of them.
+ticks() { page '/v1/ticks?symbol=NVDA&from=2020-01-01&limit=5000' | json 'it.ticks.length'; }
+first_tick() { page '/v1/ticks?symbol=NVDA&from=2020-01-01&limit=1' | json '[it.ticks[0].seq, it.ticks[0].offset]'; }
+more_ticks_than() { [ "$(ticks)" -gt "$1" ]; }
+
+prices_arrive() {
+  until_true 60 "NVDA has a price" price
+  until_true 60 "the price moves" price_moved "$(price)"
+  until_true 60 "ticks are stored" more_ticks_than 20
+  page / | grep -q /symbols/NVDA || fail "the page shows no prices"
+  say "prices move on the page; $(ticks) ticks of NVDA are stored"
+}
+
+command_lines() {
+  for service in producer consumer web; do
+    compose exec -T $service tapedeck --help | grep -q 'health' || fail "$service has no command line"
+    compose exec -T $service $service --help | grep -q LOG_URL || fail "$service has no manual"
+    compose exec -T $service tapedeck status | grep -q consumer || fail "tapedeck status in $service"
+    compose exec -T $service tapedeck topics | grep -q stock-prices || fail "tapedeck topics in $service"
+  done
+  say "docker compose exec SERVICE tapedeck status|topics works in every service"
+}
+
+confinement() {
+  for service in kafka mongodb producer consumer web; do
+    local id
+    id=$(compose ps -q $service)
+    docker inspect "$id" | json '(() => { const { Config, HostConfig: h } = it[0];
+      if (/^(0|root)?(:|$)/.test(Config.User)) throw "root";
+      if (!h.ReadonlyRootfs || h.CapDrop != "ALL" || h.Memory <= 0 || h.PidsLimit <= 0) throw "limits";
+      if (h.SecurityOpt != "no-new-privileges:true" || !h.LogConfig.Config["max-size"]) throw "options";
+      for (const ports of Object.values(h.PortBindings)) for (const p of ports) if (p.HostIp != "127.0.0.1") throw "published";
+      return "ok" })()' >/dev/null || fail "$service is not confined as it should be"
+    if compose exec -T $service touch /made-by-a-test 2>/dev/null; then fail "$service can write its root file system"; fi
+    [ "$(compose exec -T $service id -u)" != 0 ] || fail "$service runs as root"
+    compose exec -T $service grep -q '^CapEff:.0000000000000000$' /proc/1/status || fail "$service has capabilities"
+  done
+  if compose exec -T consumer bash -c ': </dev/tcp/1.1.1.1/443' 2>/dev/null; then fail "the consumer reaches the outside"; fi
+  say "nobody is root, has a capability or can write the root file system; the consumer cannot reach the outside"
+}
+
+# `docker kill` counts as stopped by hand and is not made good; a crash is.
+back_after_a_kill() {
+  local service=$1 before=$2 id
+  id=$(compose ps -q "$service")
+  kill -9 "$(docker inspect -f '{{.State.Pid}}' "$id")"
+  restarted() { [ "$(docker inspect -f '{{.RestartCount}}' "$id")" -gt 0 ]; }
+  healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$id")" = healthy ]; }
+  until_true 60 "$service is started again" restarted
+  until_true 180 "$service is healthy again" healthy
+  until_true 60 "ticks go on after $service was killed" more_ticks_than "$before"
+  say "$service came back after a kill -9, and ticks go on"
+}
+
+wrong_password() {
+  local said
+  if said=$(compose run --rm -T --no-deps -e STORE_URL=mongodb://tapedeck:not-the-password@mongodb:27017/stock_market \
+    consumer 2>&1); then fail "the consumer started with a wrong password"; fi
+  grep -q STORE_URL <<<"$said" || fail "a wrong password does not name the setting: $said"
+  if grep -q not-the-password <<<"$said"; then fail "the password is in the log"; fi
+  say "a wrong password ends the consumer with the name of the setting and without the password"
+}
+
+data_survives() {
+  local first before
+  first=$(first_tick)
+  compose down >/dev/null 2>&1
+  [ -z "$(compose ps -aq)" ] || fail "down left containers"
+  start
+  until_true 60 "NVDA has a price" price
+  before=$(ticks)
+  [ "$before" -ge "$1" ] || fail "there were $1 ticks before and $before after down and up"
+  [ "$(first_tick)" = "$first" ] || fail "the first tick is another"
+  until_true 60 "ticks go on" more_ticks_than "$before"
+  compose exec -T web tapedeck topics | grep 'stock-prices ' | grep -q ' 0\.\.' || fail "the log begins elsewhere"
+  say "down and up keep the data: $1 ticks before, $before after, the first is the same, and they go on"
+}
+
+mail() {
+  start --profile mail
+  until_true 30 "the page of the mail catcher answers" curl -fsS -m 5 "http://127.0.0.1:$mail_port/"
+  say "the profile mail shows its page"
+}
+
+settings
+trap clean_up EXIT
+trap 'fail "line $LINENO"' ERR
+say "engine $(docker version -f '{{.Server.Version}}'), compose $(docker compose version --short)"
+compose --profile mail config -q
+server_images
+our_images
+start
+prices_arrive
+command_lines
+confinement
+for service in consumer producer web mongodb kafka; do back_after_a_kill $service "$(ticks)"; done
+wrong_password
+data_survives "$(ticks)"
+mail
+say "passed"
