@@ -118,7 +118,9 @@ fn judge(place: &str, what: &str, answer: &Document) -> Result<WriteReply> {
         let words = concern.get_str("errmsg").unwrap_or_default();
         return Err(failure::of_code(place, what, code as i32, words));
     }
-    let touched = integer(answer.get("n")).and_then(|n| u64::try_from(n).ok());
+    // Some servers leave the count out where a statement failed.
+    let uncounted = (!taken.is_empty()).then_some(0);
+    let touched = integer(answer.get("n")).and_then(|n| u64::try_from(n).ok()).or(uncounted);
     let touched = touched.ok_or_else(|| LiveStoreError::Refused {
         place: place.to_owned(),
         reason: format!("{what}: the server's answer does not say how many documents it touched"),

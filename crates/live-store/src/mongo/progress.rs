@@ -77,11 +77,34 @@ impl MongoStore {
         while !rest.is_empty() {
             let (chunk, behind) = rest.split_at(chunk_length(rest));
             rest = behind;
-            let list: RawArrayBuf = chunk.iter().copied().collect();
-            let reply = self.write(what, Write::Update, collection, &list).await?;
-            taken.extend(reply.taken.iter().filter_map(|index| chunk.get(*index).copied()));
+            self.upsert_chunk(what, collection, chunk.to_vec(), &mut taken).await?;
         }
         Ok(taken)
+    }
+
+    /// One command; more where a server stops at the first statement that fails, although told not to: FerretDB does.
+    async fn upsert_chunk<'a>(
+        &self,
+        what: &str,
+        collection: &str,
+        mut statements: Vec<&'a RawDocumentBuf>,
+        taken: &mut Vec<&'a RawDocumentBuf>,
+    ) -> Result<()> {
+        loop {
+            let list: RawArrayBuf = statements.iter().copied().collect();
+            let reply = self.write(what, Write::Update, collection, &list).await?;
+            taken.extend(reply.taken.iter().filter_map(|place| statements.get(*place).copied()));
+            let settled = reply.touched + reply.taken.len() as u64;
+            if settled >= statements.len() as u64 {
+                return Ok(());
+            }
+            if reply.taken.is_empty() {
+                let count = statements.len();
+                return Err(self.unavailable(format!("{what}: of {count} the server answers for {settled}")));
+            }
+            let mut place = 0..;
+            statements.retain(|_| place.next().is_none_or(|place| !reply.taken.contains(&place)));
+        }
     }
 }
 
