@@ -162,6 +162,18 @@ back_after_a_kill() {
   say "$service came back after a kill -9, and ticks go on"
 }
 
+# Also on a quiet night, when nobody writes.
+health_tells_of_the_store() {
+  local consumer
+  consumer=$(compose ps -q consumer)
+  consumer_is() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$consumer")" = "$1" ]; }
+  compose stop producer mongodb >/dev/null 2>&1
+  until_true 120 "the consumer is unhealthy without its store" consumer_is unhealthy
+  [ "$(docker inspect -f '{{.State.Running}}' "$consumer")" = true ] || fail "the consumer ended without its store"
+  start
+  say "the consumer is unhealthy without its store, lives on, and is healthy when it is back"
+}
+
 wrong_password() {
   local said
   if said=$(compose run --rm -T --no-deps -e STORE_URL=mongodb://tapedeck:not-the-password@mongodb:27017/stock_market \
@@ -204,6 +216,7 @@ prices_arrive
 command_lines
 confinement
 for service in consumer producer web mongodb kafka; do back_after_a_kill $service "$(ticks)"; done
+health_tells_of_the_store
 wrong_password
 data_survives "$(ticks)"
 mail

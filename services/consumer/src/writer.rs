@@ -20,6 +20,8 @@ use crate::{batcher::Batch, metrics::Metrics};
 const PROCESSOR: &str = "consumer";
 /// Checkpoints are written this often, and when a partition is given up.
 const CHECKPOINT_INTERVAL_MS: u64 = 1_000;
+/// A store that nothing was written to for so long is asked whether it is there.
+const IDLE_QUESTION_MS: u64 = 5_000;
 /// Between tries while the store is away; doubled up to the maximum.
 const RETRY_MIN_MS: u64 = 50;
 const RETRY_MAX_MS: u64 = 5_000;
@@ -43,6 +45,8 @@ pub(crate) struct Writer {
     publisher: Arc<dyn Publisher>,
     partitions: BTreeMap<TopicPartition, Partition>,
     checkpointed: tokio::time::Instant,
+    /// When the store was last asked for anything.
+    asked: tokio::time::Instant,
     metrics: Arc<Metrics>,
     health: Component,
     shutdown: CancellationToken,
@@ -59,6 +63,7 @@ impl Writer {
             publisher: runtime.log.publisher().context("cannot publish candles")?,
             partitions: BTreeMap::new(),
             checkpointed: tokio::time::Instant::now(),
+            asked: tokio::time::Instant::now(),
             metrics,
             health: runtime.status.component("live store"),
             shutdown: runtime.shutdown.clone(),
@@ -122,9 +127,16 @@ impl Writer {
         Ok(batch.partitions.into_iter().map(|(_, handle)| handle).collect())
     }
 
-    /// Saves the state of the partitions that moved.
+    /// Saves the state of the partitions that moved. Where none has, the store is asked all the same now and then, so that
+    /// a process whose store is away is not taken for ready on a quiet night.
     pub(crate) async fn checkpoint(&mut self) -> anyhow::Result<()> {
-        self.save(&[]).await
+        self.save(&[]).await?;
+        if self.asked.elapsed() >= Duration::from_millis(IDLE_QUESTION_MS) {
+            let store = Arc::clone(&self.store);
+            self.persist(|| store.checkpoints(PROCESSOR)).await?;
+            self.asked = tokio::time::Instant::now();
+        }
+        Ok(())
     }
 
     /// The partitions with bars of symbols that seem to have gone quiet.
@@ -201,7 +213,9 @@ impl Writer {
             return Ok(());
         }
         let store = Arc::clone(&self.store);
-        self.persist(|| store.write_progress(candles, &checkpoints)).await
+        self.persist(|| store.write_progress(candles, &checkpoints)).await?;
+        self.asked = tokio::time::Instant::now();
+        Ok(())
     }
 
     async fn publish_dead_letters(&self, letters: Vec<(String, NewRecord)>) -> anyhow::Result<()> {
