@@ -36,8 +36,11 @@ const SYMBOLS: usize = 12;
 pub enum StoreKind {
     /// The embedded one; for one consumer.
     Sqlite,
-    /// The server of `tests/servers/mongo.sh`.
+    /// The server of `tests/servers/mongo.sh`, its data in memory: for faults that leave it alive it is fast enough not to
+    /// be what is tested.
     Mongodb,
+    /// The same with its data in a file, where a kill leaves it.
+    MongodbOnDisk,
 }
 
 /// What all faults of a run share.
@@ -54,8 +57,10 @@ pub struct World {
     pub kafka_proxied_port: u16,
     /// The proxy's port.
     pub kafka_proxy_port: u16,
-    /// The store's server.
+    /// The store's server, its data in memory.
     pub mongo: Server,
+    /// The same with its data in a file.
+    pub mongo_on_disk: Server,
     /// Its port.
     pub mongo_port: u16,
     /// Which store.
@@ -114,9 +119,10 @@ impl<'a> Scene<'a> {
         world.kafka.start().await?;
         let store_url = match store {
             StoreKind::Sqlite => format!("sqlite:{}", folder.join("store.db").display()),
-            StoreKind::Mongodb => {
-                world.mongo.wipe().await?;
-                world.mongo.start().await?;
+            StoreKind::Mongodb | StoreKind::MongodbOnDisk => {
+                let server = if store == StoreKind::Mongodb { &world.mongo } else { &world.mongo_on_disk };
+                server.wipe().await?;
+                server.start().await?;
                 mongo_url(world.mongo_port)
             }
         };

@@ -95,6 +95,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         ("KAFKA_PROXIED".to_owned(), format!("{proxied}:{proxy}")),
     ];
     let mongo_env = vec![("MONGO_PORT".to_owned(), args.mongo_port.to_string())];
+    let in_memory = [("MONGO_MEMORY".to_owned(), "1".to_owned())];
     let world = World {
         numbers: args.numbers(),
         seed,
@@ -102,7 +103,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         kafka_port: args.kafka_port,
         kafka_proxied_port: proxied,
         kafka_proxy_port: proxy,
-        mongo: Server::new("mongo.sh", "mongo-mjs", mongo_env)?,
+        mongo: Server::new("mongo.sh", "mongo-mjs", [&mongo_env[..], &in_memory].concat())?,
+        mongo_on_disk: Server::new("mongo.sh", "mongo-mjs", mongo_env)?,
         mongo_port: args.mongo_port,
         store: args.store,
         folder: folder.clone(),

@@ -13,7 +13,7 @@ use crate::{
     checker::Stored,
     process::{free_port, metric, wait_until},
     proxy::Proxy,
-    scene::{GROUP, Scene, StoreKind, TICKS, World, end, mongo_url},
+    scene::{GROUP, Scene, StoreKind, TICKS, World, end, mongo_url, ready},
 };
 
 /// When the minute of the ticks ends in fault 5: while the store is away.
@@ -33,7 +33,7 @@ const STORED: &str = "tapedeck_ticks_stored_total";
 /// Fault 5.
 pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    let mut scene = Scene::set_with(world, 5, 0, StoreKind::Mongodb).await?;
+    let mut scene = Scene::set_with(world, 5, 0, StoreKind::MongodbOnDisk).await?;
     let (mut consumer, address) = scene.consumer().await?;
     let load = scene.load_over_a_minute(world.numbers.ticks, world.numbers.rate, MINUTE_ENDS_AFTER_MS)?;
     wait_until("ticks are stored", PATIENCE, async || {
@@ -42,7 +42,7 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     })
     .await?;
 
-    world.mongo.stand_still()?;
+    world.mongo_on_disk.stand_still()?;
     let begun = Instant::now();
     tokio::time::sleep(Duration::from_millis(LAST_COMMIT_MS)).await; // the fault itself
     let at_rest = committed(&*scene.log).await?;
@@ -50,7 +50,7 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     while begun.elapsed() < Duration::from_secs(world.numbers.outage_seconds + KILLED_SECONDS) {
         if begun.elapsed() >= Duration::from_secs(world.numbers.outage_seconds) {
             // It may have been killed before.
-            let _ = world.mongo.kill_9();
+            let _ = world.mongo_on_disk.kill_9();
         }
         consumer.check_running()?;
         let now = committed(&*scene.log).await?;
@@ -76,7 +76,7 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
 
     // With the consumer standing still, so that the store holds what it held when it was killed.
     consumer.signal(Signal::STOP)?;
-    world.mongo.start().await?;
+    world.mongo_on_disk.start().await?;
     let stored = Stored::read(&*scene.store().await?, &scene.plan).await?;
     for (partition, position) in &at_rest {
         let held = TICKS.iter().find(|topic| **topic == &*partition.topic).and_then(|topic| {
@@ -111,8 +111,11 @@ pub(super) async fn replies_are_lost(world: &World) -> anyhow::Result<Outcome> {
     let mut scene = Scene::set_with(world, 6, 0, StoreKind::Mongodb).await?;
     let port = free_port()?;
     let proxy = Proxy::start(port, world.mongo_port, Some(LOST_REPLY_EVERY)).await?;
-    scene.store_url = mongo_url(port);
-    let (consumer, _) = scene.consumer().await?;
+    // A reply that was swallowed is given up after three seconds instead of half a minute, and batches are small, so that
+    // there are many.
+    scene.store_url = format!("{}&socketTimeoutMS=3000", mongo_url(port));
+    let (mut consumer, address) = scene.service("consumer", &[("BATCH_MAX_MESSAGES", "200")])?;
+    ready(&mut consumer, &address).await?;
     let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
     scene.loaded(load).await?;
     let settled = scene.settled().await?;
