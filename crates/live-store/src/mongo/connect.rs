@@ -5,6 +5,7 @@ use std::time::Duration;
 use mongodb::{
     Client,
     bson::{RawDocumentBuf, raw::cstr, rawdoc},
+    error::ErrorKind,
     options::{Acknowledgment, ClientOptions, ConnectionString, WriteConcern},
 };
 
@@ -31,9 +32,11 @@ const MAX_POOL_SIZE: u32 = 16;
 impl MongoStore {
     /// Connects, and brings the collections up to date. `shown` is the URL for messages.
     pub(crate) async fn open(url: &str, shown: &str) -> Result<(Self, Migration)> {
-        let settings = Settings::parse(url).await.map_err(|reason| LiveStoreError::BadUrl {
-            url: shown.to_owned(),
-            reason: without_secrets(url, &reason),
+        let settings = Settings::parse(url).await.map_err(|problem| match problem {
+            Problem::Url(reason) => {
+                LiveStoreError::BadUrl { url: shown.to_owned(), reason: without_secrets(url, &reason) }
+            }
+            Problem::Driver(error) => failure::translate(shown, "cannot look up the servers", &error),
         })?;
         let Settings { options, database, command_timeout } = settings;
         let write_concern = write_concern(options.write_concern.as_ref());
@@ -52,21 +55,47 @@ struct Settings {
     command_timeout: Duration,
 }
 
+/// Why there are no settings.
+enum Problem {
+    /// The URL is wrong, in the driver's words or ours.
+    Url(String),
+    /// The name service that `mongodb+srv` needs is in the way.
+    Driver(mongodb::error::Error),
+}
+
+impl From<String> for Problem {
+    fn from(reason: String) -> Self {
+        Self::Url(reason)
+    }
+}
+
+impl From<mongodb::error::Error> for Problem {
+    fn from(error: mongodb::error::Error) -> Self {
+        match error.kind.as_ref() {
+            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => Self::Driver(error),
+            other => Self::Url(other.to_string()),
+        }
+    }
+}
+
 impl Settings {
-    /// Reads the URL, and fills in what it leaves open. A failure is in the driver's words.
-    async fn parse(url: &str) -> Result<Self, String> {
-        let mut parsed = ConnectionString::parse(url).map_err(|error| error.kind.to_string())?;
+    /// Reads the URL, and fills in what it leaves open.
+    async fn parse(url: &str) -> Result<Self, Problem> {
+        let mut parsed = ConnectionString::parse(url)?;
         // The driver reads this setting, and then refuses it: it has no such timeout. We have.
         #[allow(deprecated)]
         let command_timeout = parsed.socket_timeout.take();
         let command_timeout = command_timeout.unwrap_or(Duration::from_millis(COMMAND_TIMEOUT_MS));
         if !COMMAND_TIMEOUT_RANGE_MS.contains(&command_timeout.as_millis()) {
             let (min, max) = COMMAND_TIMEOUT_RANGE_MS.into_inner();
-            return Err(format!("socketTimeoutMS must be from {min} to {max}"));
+            return Err(format!("socketTimeoutMS must be from {min} to {max}").into());
         }
-        let mut options = ClientOptions::parse(parsed).await.map_err(|error| error.kind.to_string())?;
+        // Of `mongodb+srv` this asks the name service.
+        let mut options = tokio::time::timeout(command_timeout, ClientOptions::parse(parsed))
+            .await
+            .map_err(|_| mongodb::error::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))??;
         if options.write_concern.as_ref().is_some_and(|concern| concern.w == Some(Acknowledgment::Nodes(0))) {
-            return Err("w=0 would lose ticks without a word; leave it out".to_owned());
+            return Err("w=0 would lose ticks without a word; leave it out".to_owned().into());
         }
         let database = options.default_database.take().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
         check_name(&database)?;

@@ -125,6 +125,10 @@ fn is_login(error: &Error) -> bool {
 fn of_kind(place: &str, what: &str, kind: Kind, words: &str) -> LiveStoreError {
     let place = place.to_owned();
     match kind {
+        Kind::Away if words.contains("certificate") => LiveStoreError::Unavailable {
+            place,
+            reason: format!("{what}: {words}; check tlsCAFile and the names of the servers in STORE_URL"),
+        },
         Kind::Away => LiveStoreError::Unavailable { place, reason: format!("{what}: {words}") },
         Kind::NoSpace => LiveStoreError::DiskFull { place },
         Kind::Forbidden => LiveStoreError::Refused {

@@ -56,9 +56,12 @@ pub(super) async fn prepare(store: &MongoStore) -> Result<Migration> {
     let mut migration = Migration { place: store.place.clone(), ..Migration::default() };
     let existing = list_collections(store, &mut migration).await?;
     for schema in &schemas {
-        let there = existing.iter().find(|existing| existing.name == schema.collection);
-        if let Some(there) = there {
-            refuse_foreign(store, there, found.is_some()).await?;
+        let name = schema.collection.as_str();
+        if let Some(there) = existing.iter().find(|existing| existing.name == name) {
+            refuse_other_kinds(store, there)?;
+        }
+        if found.is_none() {
+            refuse_foreign(store, name).await?;
         }
     }
     for schema in &schemas {
@@ -134,19 +137,19 @@ async fn list_collections(store: &MongoStore, migration: &mut Migration) -> Resu
     Ok(existing.collect())
 }
 
-/// Refuses a collection that cannot hold our documents, or that holds somebody else's.
-async fn refuse_foreign(store: &MongoStore, there: &Existing, is_ours: bool) -> Result<()> {
-    let name = there.name.as_str();
-    if there.kind != "collection" {
-        return Err(store.refused(format!(
-            "{name} is of the kind `{}`, not a plain collection; name another database in the path of STORE_URL, or \
-             rename it",
-            there.kind
-        )));
-    }
-    if is_ours {
+/// Refuses what cannot hold our documents: a view takes none, a time series takes an identity twice.
+fn refuse_other_kinds(store: &MongoStore, there: &Existing) -> Result<()> {
+    if there.kind == "collection" {
         return Ok(());
     }
+    Err(store.refused(format!(
+        "{} is of the kind `{}`, not a plain collection; name another database in the path of STORE_URL, or rename it",
+        there.name, there.kind
+    )))
+}
+
+/// Refuses a collection that holds somebody else's documents.
+async fn refuse_foreign(store: &MongoStore, name: &str) -> Result<()> {
     let sample = store
         .find("cannot look into the collections", name, doc! {}, |find| {
             find.limit(i64::from(SAMPLE_DOCUMENTS))

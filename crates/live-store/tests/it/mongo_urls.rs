@@ -58,3 +58,11 @@ async fn a_server_that_is_not_there_is_unavailable(#[case] database: &str) {
     assert!(text.contains("refused"), "{text}");
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_cluster_that_the_name_service_does_not_know_is_unavailable() {
+    let error = refused("mongodb+srv://me:secret@cluster.invalid/x").await;
+    assert!(matches!(&error, LiveStoreError::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("cluster.invalid"), "{error}");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+}
