@@ -3,5 +3,6 @@
 mod damage;
 mod resume;
 mod round_trip;
+mod server_mongo;
 mod stores;
 mod targets;

@@ -1,0 +1,57 @@
+//! The way from the laptop to the server and back, on the server that `MONGO_URL` names.
+
+use archive::Selection;
+use market::Interval;
+use tokio_util::sync::CancellationToken;
+
+use crate::stores::{at, candle, contents, export, import, place, place_with, tick};
+
+/// A database of this run's own; `None` where no server was named, which fails where one is required.
+fn database() -> Option<String> {
+    let Ok(url) = std::env::var("MONGO_URL") else {
+        assert!(std::env::var_os("REQUIRE_SERVERS").is_none(), "MONGO_URL is not set");
+        return None;
+    };
+    let (url, parameters) = url.split_once('?').unwrap_or((&url, ""));
+    let (scheme, rest) = url.split_once("://").expect("a URL");
+    let host = rest.split('/').next().unwrap_or_default();
+    let moment = chrono::Utc::now().timestamp_micros();
+    Some(format!("{scheme}://{host}/archive_{}_{moment}?{parameters}", std::process::id()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_sqlite_to_mongodb_and_back_every_row_is_the_same_on_a_server() {
+    let Some(url) = database() else { return };
+    // Several pages of two days, moments with many ticks, two makers of bars.
+    let day = 86_400;
+    let ticks: Vec<_> = ["AAPL", "BTC/USDT"]
+        .into_iter()
+        .flat_map(|name| (0..12_000_u64).map(move |n| (name, n)))
+        .map(|(name, n)| tick(name, "binance", n, at((n % 7) as i64 + if n < 8_000 { 0 } else { day })))
+        .collect();
+    let bars: Vec<_> = (0..6_000)
+        .flat_map(|n| ["binance", "binance/ticks"].map(|source| (n, source)))
+        .map(|(n, source)| candle("BTC/USDT", Interval::Minute, at(60 * n), source))
+        .chain([candle("MSFT", Interval::Day, at(-500 * day), "yahoo")])
+        .collect();
+    let from = place_with(&ticks, &bars).await;
+    let folder = |name: &str| from.folder.path().join(name);
+    let before = export(&*from.store, &folder("before")).await.expect("exported").manifest.totals;
+
+    let server = live_store::open(&url).await.expect("opens");
+    let (all, stop) = (Selection::default(), CancellationToken::new());
+    for _ in 0..2 {
+        let counts =
+            archive::copy(&*from.store, &*server, &all, false, &stop, &|_| {}).await.expect("copied");
+        assert_eq!((counts.ticks(), counts.candles()), (before.ticks, before.candles));
+        assert_eq!((counts.ticks_kept, counts.candles_kept), (0, 0));
+    }
+    let there = export(&*server, &folder("there")).await.expect("exported").manifest.totals;
+    assert_eq!(there, before);
+
+    let back = place().await;
+    import(&folder("there"), &*back.store).await.expect("imported");
+    let again = export(&*back.store, &folder("again")).await.expect("exported").manifest.totals;
+    assert_eq!(again, before);
+    assert!(contents(&*back.store).await == contents(&*from.store).await);
+}
