@@ -113,8 +113,10 @@ impl Settings {
             // The default of a second starves a reader that drains a backlog.
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.wait.max.ms", "50")
-            // Per partition, as each has its own queue; what a slow reader costs in memory.
-            .set("queued.max.messages.kbytes", "8192")
+            // What a slow reader costs in memory. Per partition, as each has its own queue; what is fetched is compressed, and
+            // the queue takes an answer whole. A message that is larger alone comes all the same.
+            .set("queued.max.messages.kbytes", "2048")
+            .set("max.partition.fetch.bytes", "262144")
             .set("isolation.level", "read_committed");
         let mut config = self.with_own(config);
         // What the port promises about commits rests on these.

@@ -56,7 +56,13 @@ async fn compare_in(database: &Database, url: &str, all: &[StoredTick], batch: u
 
 async fn documents(database: &Database) -> anyhow::Result<Vec<RawDocumentBuf>> {
     let stored = database.collection::<RawDocumentBuf>("realtime_prices");
-    stored.find(doc! {}).await?.try_collect().await.context("cannot read the documents back")
+    stored
+        .find(doc! {})
+        .batch_size(5_000)
+        .await?
+        .try_collect()
+        .await
+        .context("cannot read the documents back")
 }
 
 async fn insert_many(
