@@ -6,6 +6,7 @@
 mod admin;
 mod figures;
 mod heartbeat;
+mod password;
 mod settings;
 mod shutdown;
 mod start;
@@ -21,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 pub use admin::{admin_routes, health_response, metrics_response, ready_response, serve_admin};
 pub use figures::{Figures, Latency, Meter};
 pub use heartbeat::heartbeat;
-pub use settings::{LogSettings, StoreSettings, Watchlist};
+pub use secrecy::{ExposeSecret, SecretString};
+pub use settings::{LogPassword, LogSettings, StorePassword, StoreSettings, Watchlist};
 pub use shutdown::cancel_on_signals;
 pub use start::{create_topics, open_log, open_store, start};
 pub use status::{Component, Status};

@@ -3,22 +3,102 @@
 use std::str::FromStr;
 
 use market::Symbol;
+use secrecy::SecretString;
+
+use crate::password::Given;
 
 /// Where the event log is.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Event log")]
 pub struct LogSettings {
-    /// Event log: kafka://host:9092[,host:9092][?librdkafka.setting=value] or sqlite:PATH (one process only).
+    /// Event log: kafka://host:9092[,host:9092], kafka+tls://user@host:9093?sasl=scram-sha-512&ca=/path/ca.pem (any of
+    /// librdkafka's settings may follow as name=value), or sqlite:PATH for one process only.
     #[arg(long = "log", env = "LOG_URL", value_name = "URL", hide_env_values = true)]
-    pub log_url: String,
+    pub log_url: SecretString,
+    /// Its password, where the URL has none.
+    #[command(flatten)]
+    pub password: LogPassword,
+}
+
+impl LogSettings {
+    /// The URL with its password.
+    ///
+    /// # Errors
+    /// A password that cannot be read or has no place in the URL.
+    pub fn url(&self) -> anyhow::Result<SecretString> {
+        self.password.fill(&self.log_url)
+    }
 }
 
 /// Where the live store is.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Live store")]
 pub struct StoreSettings {
     /// Live store: mongodb://[user:password@]host[:port][/database][?tls=true&tlsCAFile=PATH&...], the database
     /// stock_market unless named, or sqlite:PATH (one host only).
     #[arg(long = "store", env = "STORE_URL", value_name = "URL", hide_env_values = true)]
-    pub store_url: String,
+    pub store_url: SecretString,
+    /// Its password, where the URL has none.
+    #[command(flatten)]
+    pub password: StorePassword,
+}
+
+impl StoreSettings {
+    /// The URL with its password.
+    ///
+    /// # Errors
+    /// A password that cannot be read or has no place in the URL.
+    pub fn url(&self) -> anyhow::Result<SecretString> {
+        self.password.fill(&self.store_url)
+    }
+}
+
+/// The password of the event log.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Event log")]
+pub struct LogPassword {
+    /// Password for the user that the event log's URL names without one. Others on this machine see flags in the list of
+    /// processes: prefer the variable or the file.
+    #[arg(long, env = "LOG_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub log_password: Option<SecretString>,
+    /// File with that password, such as /run/secrets/log_password; a final line end does not count.
+    #[arg(long, env = "LOG_PASSWORD_FILE", value_name = "FILE")]
+    pub log_password_file: Option<String>,
+}
+
+impl LogPassword {
+    /// The URL with the password in it.
+    ///
+    /// # Errors
+    /// A password that cannot be read or has no place in the URL.
+    pub fn fill(&self, url: &SecretString) -> anyhow::Result<SecretString> {
+        let (password, file) = (self.log_password.as_ref(), self.log_password_file.as_deref());
+        Given { password, file, prefix: "LOG" }.fill(url)
+    }
+}
+
+/// The password of the live store.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Live store")]
+pub struct StorePassword {
+    /// Password for the user that the live store's URL names without one. Others on this machine see flags in the list of
+    /// processes: prefer the variable or the file.
+    #[arg(long, env = "STORE_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub store_password: Option<SecretString>,
+    /// File with that password, such as /run/secrets/store_password; a final line end does not count.
+    #[arg(long, env = "STORE_PASSWORD_FILE", value_name = "FILE")]
+    pub store_password_file: Option<String>,
+}
+
+impl StorePassword {
+    /// The URL with the password in it.
+    ///
+    /// # Errors
+    /// A password that cannot be read or has no place in the URL.
+    pub fn fill(&self, url: &SecretString) -> anyhow::Result<SecretString> {
+        let (password, file) = (self.store_password.as_ref(), self.store_password_file.as_deref());
+        Given { password, file, prefix: "STORE" }.fill(url)
+    }
 }
 
 /// Symbols to watch, without repeats, in the order given: `AAPL,BTC/USDT`.

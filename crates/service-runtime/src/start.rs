@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;
-use event_log::{EventLog, TopicSpec};
+use event_log::{EventLog, EventLogError, TopicSpec};
 use live_store::{LiveStore, LiveStoreError};
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use crate::{LogFormat, Runtime, Status, cancel_on_signals, init_logs, install_metrics};
+use crate::{LogFormat, LogSettings, Runtime, Status, cancel_on_signals, init_logs, install_metrics};
 
 /// Between two tries of a server that is not there yet: at first, and at most.
 const MIN_WAIT_MS: u64 = 250;
@@ -22,23 +23,25 @@ const MAX_TRIES: usize = 12;
 ///
 /// # Errors
 /// Whatever cannot be started or opened, with the setting to mend.
-pub async fn start(service: &str, format: LogFormat, log_url: &str) -> anyhow::Result<Runtime> {
+pub async fn start(service: &str, format: LogFormat, log: &LogSettings) -> anyhow::Result<Runtime> {
     init_logs(format)?;
-    open_log(service, log_url).await
+    open_log(service, &log.url()?).await
 }
 
 /// The same without the logs, for a process that has started them.
 ///
 /// # Errors
 /// Whatever cannot be opened, with the setting to mend.
-pub async fn open_log(service: &str, url: &str) -> anyhow::Result<Runtime> {
+pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runtime> {
     install_metrics()?;
     let shutdown = CancellationToken::new();
     cancel_on_signals(shutdown.clone())?;
-    let log = event_log::open(url).await.context("cannot open the event log (--log, LOG_URL)")?;
+    let log =
+        event_log::open(url.expose_secret()).await.context("cannot open the event log (--log, LOG_URL)")?;
     (|| create_topics(&*log))
         .retry(patience())
-        .when(event_log::EventLogError::is_transient)
+        // Not while it lets us in no more: somebody has to mend a password or a certificate.
+        .when(|error| matches!(error, EventLogError::Unavailable { .. }))
         .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not there yet"))
         .await
         .context("cannot create the topics (--log, LOG_URL)")?;
@@ -59,8 +62,8 @@ fn patience() -> ExponentialBuilder {
 ///
 /// # Errors
 /// A store that cannot be opened, with the setting to mend.
-pub async fn open_store(url: &str) -> anyhow::Result<Arc<dyn LiveStore>> {
-    (|| live_store::open(url))
+pub async fn open_store(url: &SecretString) -> anyhow::Result<Arc<dyn LiveStore>> {
+    (|| live_store::open(url.expose_secret()))
         .retry(patience())
         .when(|error| matches!(error, LiveStoreError::Unavailable { .. }))
         .notify(|error, wait| tracing::warn!(%error, ?wait, "the live store is not there yet"))

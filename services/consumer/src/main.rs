@@ -8,8 +8,8 @@ use service_runtime::{Tasks, heartbeat, open_store, serve_admin, start};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = ConsumerArgs::parse();
-    let runtime = start("consumer", args.log_format, &args.log.log_url).await?;
-    let store = open_store(&args.store.store_url).await?;
+    let runtime = start("consumer", args.log_format, &args.log).await?;
+    let store = open_store(&args.store.url()?).await?;
     let mut tasks = Tasks::new(runtime.shutdown.clone());
     tasks.spawn("health", serve_admin(args.listen, runtime.status.clone(), runtime.shutdown.clone()));
     tasks.spawn("heartbeat", heartbeat(runtime.clone()));

@@ -8,7 +8,7 @@ use service_runtime::{Tasks, heartbeat, serve_admin, start};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = ProducerArgs::parse();
-    let runtime = start("producer", args.log_format, &args.log.log_url).await?;
+    let runtime = start("producer", args.log_format, &args.log).await?;
     let choice = producer::choose(&args.producer).await?;
     for note in &choice.notes {
         tracing::warn!("{note}");

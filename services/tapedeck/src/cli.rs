@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use consumer::ConsumerConfig;
 use market::Symbol;
 use producer::{ProducerConfig, Speed};
-use service_runtime::{LogFormat, StoreSettings};
+use service_runtime::{LogFormat, LogPassword, SecretString, StorePassword, StoreSettings};
 use web::WebConfig;
 
 use crate::moving::{CopyArgs, ExportArgs, ImportArgs};
@@ -57,16 +57,36 @@ pub(crate) enum Command {
 
 /// Where data lies.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Where data lies")]
 pub(crate) struct Places {
     /// Data folder; one instance at a time [default: data, and data/simulated for simulated prices].
     #[arg(long, env = "DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Event log instead of the embedded one: kafka://host:9092 or sqlite:PATH.
+    /// Event log instead of the embedded one: kafka://host:9092[,host:9092],
+    /// kafka+tls://user@host:9093?sasl=scram-sha-512&ca=/path/ca.pem, or sqlite:PATH.
     #[arg(long, env = "LOG_URL", value_name = "URL", hide_env_values = true)]
-    pub(crate) log: Option<String>,
+    pub(crate) log: Option<SecretString>,
+    /// Its password, where the URL has none.
+    #[command(flatten)]
+    pub(crate) log_password: LogPassword,
     /// Live store instead of the embedded one: mongodb://host[:port][/database][?tls=true&...] or sqlite:PATH.
     #[arg(long, env = "STORE_URL", value_name = "URL", hide_env_values = true)]
-    pub(crate) store: Option<String>,
+    pub(crate) store: Option<SecretString>,
+    /// Its password, where the URL has none.
+    #[command(flatten)]
+    pub(crate) store_password: StorePassword,
+}
+
+impl Places {
+    /// The log that a flag or variable names, with its password.
+    pub(crate) fn log_url(&self) -> anyhow::Result<Option<SecretString>> {
+        self.log.as_ref().map(|url| self.log_password.fill(url)).transpose()
+    }
+
+    /// The store that a flag or variable names, with its password.
+    pub(crate) fn store_url(&self) -> anyhow::Result<Option<SecretString>> {
+        self.store.as_ref().map(|url| self.store_password.fill(url)).transpose()
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,12 +1,13 @@
 //! `tapedeck migrate`: the tables or collections of a live store, before the services need them.
 
 use anyhow::Context;
+use service_runtime::ExposeSecret;
 
 use crate::{cli::MigrateArgs, output::print_line};
 
 /// Every service does the same when it starts; by itself it lets somebody do it whose user may do more than theirs.
 pub(crate) async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
-    let migration = live_store::migrate(&args.store.store_url)
+    let migration = live_store::migrate(args.store.url()?.expose_secret())
         .await
         .context("cannot prepare the live store (--store, STORE_URL)")?;
     if migration.done.is_empty() {

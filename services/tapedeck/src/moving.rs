@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use live_store::LiveStore;
 use market::Symbol;
+use service_runtime::{ExposeSecret, SecretString, StorePassword};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -80,7 +81,10 @@ pub(crate) struct StorePlace {
     data: Option<PathBuf>,
     /// Live store instead of the one in the data folder: sqlite:PATH, mongodb://HOST/DATABASE.
     #[arg(long, env = "STORE_URL", value_name = "URL", hide_env_values = true)]
-    store: Option<String>,
+    store: Option<SecretString>,
+    /// Its password, where the URL has none.
+    #[command(flatten)]
+    password: StorePassword,
 }
 
 /// Which rows.
@@ -148,26 +152,27 @@ impl StorePlace {
     /// From one word: a URL, or a folder.
     pub(crate) fn parse(text: &str) -> Self {
         if text.contains(':') {
-            Self { data: None, store: Some(text.to_owned()) }
+            Self { data: None, store: Some(text.into()), password: StorePassword::default() }
         } else {
-            Self { data: Some(text.into()), store: None }
+            Self { data: Some(text.into()), store: None, password: StorePassword::default() }
         }
     }
 
     /// Opens a store that is there, with its name for people.
     pub(crate) async fn open_existing(&self) -> anyhow::Result<(Arc<dyn LiveStore>, String)> {
         let url = match &self.store {
-            Some(url) => url.clone(),
-            None => self.existing_file()?,
+            Some(url) => self.password.fill(url)?,
+            None => self.existing_file()?.into(),
         };
+        let url = url.expose_secret();
         // Opening would create it.
-        if let Some(path) = sqlite_path(&url)
+        if let Some(path) = sqlite_path(url)
             && !path.exists()
         {
             bail!("there is no store at {}", path.display());
         }
-        let store = live_store::open(&url).await.context("cannot open the store to read from")?;
-        Ok((store, shown(Some(&url), "")))
+        let store = live_store::open(url).await.context("cannot open the store to read from")?;
+        Ok((store, shown(Some(url), "")))
     }
 
     /// URL of the store in the data folder. Invented prices only where there are no real ones.
@@ -188,20 +193,21 @@ impl StorePlace {
             Prices::Simulated => data_dir::Prices::Simulated,
         };
         let (folder, url) = if let Some(url) = &self.store {
-            let path = sqlite_path(url).filter(|path| path.ends_with(STORE_FILE));
+            let path = sqlite_path(url.expose_secret()).filter(|path| path.ends_with(STORE_FILE));
             // An empty parent is the current folder.
             let folder = path.map(|path| Path::new(".").join(path.parent().unwrap_or(Path::new(""))));
             let folder = folder.map(|folder| DataDir::open(&folder, kind, who)).transpose()?;
-            (folder, url.clone())
+            (folder, self.password.fill(url)?)
         } else {
             let root = self.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
             let apart = self.data.is_none() && prices == Prices::Simulated;
             let folder = DataDir::open(&if apart { root.join("simulated") } else { root }, kind, who)?;
-            let url = folder.store_url();
+            let url = folder.store_url().into();
             (Some(folder), url)
         };
-        let store = live_store::open(&url).await.context("cannot open the store to write to")?;
-        Ok(Target { store, name: shown(Some(&url), ""), _folder: folder })
+        let url = url.expose_secret();
+        let store = live_store::open(url).await.context("cannot open the store to write to")?;
+        Ok(Target { store, name: shown(Some(url), ""), _folder: folder })
     }
 }
 

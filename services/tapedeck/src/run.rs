@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use live_store::LiveStore;
 use market::Symbol;
 use producer::{Choice, ProducerConfig, Provider, ProviderChoice};
-use service_runtime::{Runtime, Tasks, heartbeat};
+use service_runtime::{ExposeSecret, Runtime, SecretString, Tasks, heartbeat};
 use tokio_util::sync::CancellationToken;
 use web::WebConfig;
 
@@ -87,8 +87,8 @@ pub(crate) async fn open_runtime(
     places: &Places,
     data: &DataDir,
 ) -> anyhow::Result<(Runtime, Arc<dyn LiveStore>)> {
-    let log = places.log.clone().unwrap_or_else(|| data.log_url());
-    let store = places.store.clone().unwrap_or_else(|| data.store_url());
+    let log = places.log_url()?.unwrap_or_else(|| data.log_url().into());
+    let store = places.store_url()?.unwrap_or_else(|| data.store_url().into());
     let runtime = service_runtime::open_log(service, &log).await?;
     Ok((runtime, service_runtime::open_store(&store).await?))
 }
@@ -104,9 +104,9 @@ fn open_data(places: &Places, choice: &Choice, who: &str) -> anyhow::Result<Data
 }
 
 /// The event log of an existing data folder, or the one named by --log.
-pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<String> {
-    if let Some(url) = &places.log {
-        return Ok(url.clone());
+pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<SecretString> {
+    if let Some(url) = places.log_url()? {
+        return Ok(url);
     }
     let root = places.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
     let candidates = [root.join("log.db"), root.join("simulated").join("log.db")];
@@ -114,7 +114,7 @@ pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<String> {
     let modified = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
     let found = candidates.iter().filter(|path| path.exists()).max_by_key(|path| modified(path));
     match found {
-        Some(path) => Ok(format!("sqlite:{}", path.display())),
+        Some(path) => Ok(format!("sqlite:{}", path.display()).into()),
         None => bail!(
             "there is no event log in {}; name its folder with --data, or a Kafka with --log",
             root.display()
@@ -138,8 +138,8 @@ fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> Strin
         line("note", note.clone());
     }
     line("data", data.path().display().to_string());
-    line("log", shown(places.log.as_deref(), "embedded"));
-    line("store", shown(places.store.as_deref(), "embedded"));
+    line("log", shown(places.log.as_ref().map(ExposeSecret::expose_secret), "embedded"));
+    line("store", shown(places.store.as_ref().map(ExposeSecret::expose_secret), "embedded"));
     line("stop", "Ctrl-C".to_owned());
     lines.join("\n")
 }

@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use event_log::{DEAD_LETTER_SUFFIX, EventLog, Message, TopicInfo, TopicPartition};
 use serde_json::{Map, Value, json, value::RawValue};
+use service_runtime::ExposeSecret;
 
 use crate::{
     cli::{TopicsArgs, TopicsCommand},
@@ -13,7 +14,9 @@ use crate::{
 
 pub(crate) async fn topics(args: TopicsArgs) -> anyhow::Result<()> {
     let url = existing_log_url(&args.places)?;
-    let log = event_log::open_for_reading(&url).await.context("cannot open the event log (--log, --data)")?;
+    let log = event_log::open_for_reading(url.expose_secret())
+        .await
+        .context("cannot open the event log (--log, --data)")?;
     let infos = log.topics().await.context("cannot list the topics")?;
     match args.command.unwrap_or(TopicsCommand::List) {
         TopicsCommand::List => list(&infos)?,

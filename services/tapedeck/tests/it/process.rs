@@ -15,9 +15,21 @@ pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 pub(crate) fn tapedeck() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tapedeck"));
     // What the person who runs the tests has set must not reach the process.
-    for name in
-        ["LOG_URL", "STORE_URL", "LISTEN", "WATCHLIST", "PROVIDERS", "DATA", "RUST_LOG", "TAPEDECK_URL"]
-    {
+    for name in [
+        "LOG_URL",
+        "LOG_PASSWORD",
+        "LOG_PASSWORD_FILE",
+        "STORE_URL",
+        "STORE_PASSWORD",
+        "STORE_PASSWORD_FILE",
+        "LISTEN",
+        "WATCHLIST",
+        "PROVIDERS",
+        "CONSUMER_GROUP",
+        "DATA",
+        "RUST_LOG",
+        "TAPEDECK_URL",
+    ] {
         command.env_remove(name);
     }
     command
