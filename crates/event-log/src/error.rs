@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum EventLogError {
     /// The URL names no adapter or lacks a part.
-    #[error("event log URL `{url}`: {reason}; use kafka://host:9092 or sqlite:path")]
+    #[error("event log URL `{url}`: {reason}; use kafka://host:9092, kafka+tls://host:9093 or sqlite:path")]
     BadUrl {
         /// The URL without credentials.
         url: String,
@@ -82,6 +82,14 @@ pub enum EventLogError {
         /// The reason, as the client gives it.
         reason: String,
     },
+    /// The broker can be reached and does not let us in: wrong user or password, or TLS that cannot be agreed upon.
+    #[error("kafka at {brokers} does not let us in: {reason}")]
+    NotAdmitted {
+        /// The addresses asked, without credentials.
+        brokers: String,
+        /// Which part of the URL to look at, and the reason as the client gives it.
+        reason: String,
+    },
     /// The broker refused for good.
     #[error("kafka refused: {0}")]
     Refused(String),
@@ -91,9 +99,9 @@ pub enum EventLogError {
 }
 
 impl EventLogError {
-    /// Whether the same call may succeed later although nobody does anything about it: the broker is away, and will
-    /// be back.
+    /// Whether the same call may succeed later although nobody does anything about it here: the broker is away and will
+    /// be back, or its users and certificates are being changed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::NotAdmitted { .. })
     }
 }

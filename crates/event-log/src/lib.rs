@@ -24,8 +24,8 @@ mod sqlite;
 
 pub use error::EventLogError;
 pub use model::{
-    CommitHandle, DEAD_LETTER_SUFFIX, Event, MAX_RECORD_BYTES, Message, NewRecord, PartitionLag, Position,
-    StartAt, TopicInfo, TopicPartition, TopicSpec, dead_letter,
+    CommitHandle, DEAD_LETTER_SUFFIX, Event, LogDescription, MAX_RECORD_BYTES, Message, NewRecord,
+    PROBE_TOPIC, PartitionLag, Position, StartAt, TopicInfo, TopicPartition, TopicSpec, dead_letter,
 };
 pub use open::{open, open_for_reading};
 pub use port::{EventLog, Publisher, Receipt, Subscription};

@@ -1,6 +1,6 @@
 //! The nouns of the port.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -10,6 +10,12 @@ pub const MAX_RECORD_BYTES: usize = 1_000_000;
 
 /// Added to a topic's name for what could not be decoded from it.
 pub const DEAD_LETTER_SUFFIX: &str = ".dlq";
+
+/// The topic of [`crate::EventLog::probe`]; nobody reads it.
+pub const PROBE_TOPIC: &str = "tapedeck-check";
+
+/// How long it keeps what was published to try.
+pub(crate) const PROBE_RETENTION: Duration = Duration::from_hours(1);
 
 /// A topic as it shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +35,18 @@ pub struct TopicInfo {
     pub name: String,
     /// Per partition, in order: the first offset still kept and the offset the next record gets.
     pub partitions: Vec<(u64, u64)>,
+}
+
+/// What can be said about a log without changing it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogDescription {
+    /// The file, or the brokers as `host:port`. Without credentials.
+    pub place: String,
+    /// What tells this cluster from another under the same address; `None` for the embedded log.
+    pub cluster_id: Option<String>,
+    /// How long each topic keeps its records; `None` where it keeps them for ever. Topics that we may not ask about are
+    /// missing.
+    pub retention: BTreeMap<String, Option<Duration>>,
 }
 
 /// One partition of a topic.

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use crate::{
-    CommitHandle, Event, EventLogError, Message, NewRecord, PartitionLag, Position, Result, StartAt,
-    TopicInfo, TopicPartition, TopicSpec,
+    CommitHandle, Event, EventLogError, LogDescription, Message, NewRecord, PartitionLag, Position, Result,
+    StartAt, TopicInfo, TopicPartition, TopicSpec,
 };
 
 /// A log, open. Cheap to share; closes when the last clone and all publishers and subscriptions are gone.
@@ -30,6 +31,13 @@ pub trait EventLog: Send + Sync {
 
     /// How far `group` is behind, for every partition of `topics`.
     async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>>;
+
+    /// What can be said about it without changing it.
+    async fn describe(&self) -> Result<LogDescription>;
+
+    /// Publishes one record to [`crate::PROBE_TOPIC`], which it creates, and returns when the log stored it, by the
+    /// log's own clock.
+    async fn probe(&self) -> Result<DateTime<Utc>>;
 }
 
 /// Publishes.

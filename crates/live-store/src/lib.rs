@@ -3,6 +3,7 @@
 //! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`.
 
 mod best;
+mod check;
 mod cursor;
 mod error;
 mod model;
@@ -12,6 +13,7 @@ mod port;
 mod sqlite;
 
 pub use best::{MAX_BEST_CANDLES, best_candles};
+pub use check::{StoreCheck, check};
 pub use error::LiveStoreError;
 pub use model::{
     CandleQuery, Checkpoint, MAX_CANDLES, MAX_PAGE_TICKS, Migration, Pruned, StoredTick, TickOutcome,

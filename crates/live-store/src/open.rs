@@ -69,7 +69,7 @@ async fn open_and_tell(url: &str) -> Result<(Arc<dyn LiveStore>, Migration)> {
 }
 
 /// `max_mb=N`, or nothing.
-fn max_bytes(parameters: &str) -> Result<Option<u64>, String> {
+pub(crate) fn max_bytes(parameters: &str) -> Result<Option<u64>, String> {
     if parameters.is_empty() {
         return Ok(None);
     }
@@ -84,7 +84,7 @@ fn max_bytes(parameters: &str) -> Result<Option<u64>, String> {
 }
 
 /// For messages: what stands before the last `@`, and every parameter, is left out.
-fn without_credentials(url: &str) -> String {
+pub(crate) fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         // Whatever this is: nothing before an `@` belongs in a message.
         return url.rsplit('@').next().unwrap_or_default().escape_debug().to_string();

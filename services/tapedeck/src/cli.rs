@@ -48,6 +48,12 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Copy one store into another: tapedeck copy data mongodb://localhost/stock_market.
     Copy(CopyArgs),
+    /// Look at everything that flags and environment name, and say what is wrong and how to mend it.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Print a completion script: tapedeck completions bash > ~/.local/share/bash-completion/completions/tapedeck.
     Completions {
         /// For this shell.
@@ -99,6 +105,26 @@ pub(crate) struct RunArgs {
     pub(crate) consumer: ConsumerConfig,
     #[command(flatten)]
     pub(crate) web: WebConfig,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Connect to everything; exits with 1 where something does not work. Takes the flags and variables of `run`, and
+    /// changes nothing.
+    Check(Box<CheckArgs>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The findings as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also publish one record to the topic tapedeck-check, which is created: shows the right to write, and the difference
+    /// to the broker's clock.
+    #[arg(long)]
+    pub(crate) probe: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -55,18 +55,28 @@ impl DataDir {
 
     /// URL of the embedded event log.
     pub(crate) fn log_url(&self) -> String {
-        format!("sqlite:{}", self.path.join("log.db").display())
+        log_url(&self.path)
     }
 
     /// URL of the embedded live store.
     pub(crate) fn store_url(&self) -> String {
-        format!("sqlite:{}", self.path.join("store.db").display())
+        store_url(&self.path)
     }
 
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// URL of the embedded event log of a folder.
+pub(crate) fn log_url(folder: &Path) -> String {
+    format!("sqlite:{}", folder.join("log.db").display())
+}
+
+/// URL of the embedded live store of a folder.
+pub(crate) fn store_url(folder: &Path) -> String {
+    format!("sqlite:{}", folder.join("store.db").display())
 }
 
 fn lock(path: &Path, who: &str) -> anyhow::Result<File> {

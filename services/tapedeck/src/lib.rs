@@ -1,5 +1,6 @@
 //! Every service of Tapedeck in one process, with embedded defaults; and the command line.
 
+mod check;
 mod cli;
 mod copy;
 mod data_dir;
@@ -22,7 +23,7 @@ use std::{io::stdout, process::ExitCode};
 use clap::CommandFactory;
 
 pub use cli::Cli;
-use cli::Command;
+use cli::{Command, ConfigCommand};
 
 /// Executes a command line.
 ///
@@ -62,6 +63,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             service_runtime::init_logs(cli.log_format)?;
             copy::copy(args).await?;
         }
+        Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());
         }

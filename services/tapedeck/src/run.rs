@@ -97,10 +97,14 @@ pub(crate) async fn open_runtime(
 /// they do when no folder was named: real and invented prices never share one.
 fn open_data(places: &Places, choice: &Choice, who: &str) -> anyhow::Result<DataDir> {
     let prices = if choice.is_simulated() { Prices::Simulated } else { Prices::Real };
+    DataDir::open(&data_path(places, choice), prices, who)
+}
+
+/// Where that folder is.
+pub(crate) fn data_path(places: &Places, choice: &Choice) -> PathBuf {
     let root = places.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
     let apart = choice.is_simulated() && (places.data.is_none() || choice.was_automatic());
-    let path = if apart { root.join("simulated") } else { root };
-    DataDir::open(&path, prices, who)
+    if apart { root.join("simulated") } else { root }
 }
 
 /// The event log of an existing data folder, or the one named by --log.

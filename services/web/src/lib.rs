@@ -45,6 +45,11 @@ const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 /// How long connections may take to end once the shutdown has begun; a tab that reads nothing never ends its own.
 const DRAIN_MS: u64 = 3_000;
 
+/// Whether the pages' scripts and styles were built before this program was; without them pages can be read only.
+pub fn has_assets() -> bool {
+    routes::assets::are_built()
+}
+
 /// Takes the address, before anything else is started.
 ///
 /// # Errors

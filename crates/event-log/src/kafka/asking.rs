@@ -10,13 +10,22 @@ use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
+    metadata::Metadata,
 };
 
-use super::{context::Quiet, settings::Settings};
+use super::{
+    context::{Quiet, Trouble},
+    settings::Settings,
+};
 use crate::{EventLogError, Result, TopicPartition};
 
 /// How long an answer may take.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// The same, in parts: between them the client is asked whether it hears why it is kept out. Later ones are longer, so
+/// that a slow broker finds time to answer.
+const ANSWER_PARTS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
+/// How long its events are looked for.
+const EVENTS: Duration = Duration::from_millis(20);
 /// Groups whose committed offsets are asked again and again keep their client; beyond that many it is made anew.
 const KEPT_GROUP_CLIENTS: usize = 16;
 
@@ -28,7 +37,9 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Knows whom to ask, and remembers what does not change.
 pub(crate) struct Asking {
     pub(crate) settings: Settings,
-    client: BaseConsumer<Quiet>,
+    /// What keeps our clients out.
+    pub(crate) trouble: Trouble,
+    pub(super) client: BaseConsumer<Quiet>,
     groups: Mutex<HashMap<String, Arc<BaseConsumer<Quiet>>>>,
     /// Topics that are there, with their names as shared text.
     known: Mutex<HashMap<String, Arc<str>>>,
@@ -40,9 +51,10 @@ pub(crate) type Bounds = HashMap<TopicPartition, (u64, u64)>;
 impl Asking {
     /// Connects to nobody yet.
     pub(crate) fn new(settings: Settings) -> Result<Self> {
-        let client =
-            settings.client().create_with_context(Quiet).map_err(|error| settings.failure(&error))?;
-        Ok(Self { settings, client, groups: Mutex::default(), known: Mutex::default() })
+        let trouble = Trouble::default();
+        let made = settings.client().create_with_context(Quiet(trouble.clone()));
+        let client = made.map_err(|error| settings.failure(&error))?;
+        Ok(Self { settings, trouble, client, groups: Mutex::default(), known: Mutex::default() })
     }
 
     /// The name as shared text if the topic is known to be there.
@@ -57,10 +69,7 @@ impl Asking {
 
     /// Every topic and how many partitions it has, without the broker's own.
     pub(crate) fn topics(&self) -> Result<BTreeMap<Arc<str>, i32>> {
-        // Events of the client wait in its queue until somebody looks.
-        self.client.poll(Duration::ZERO);
-        let metadata =
-            self.client.fetch_metadata(None, ANSWER_LIMIT).map_err(|error| self.settings.failure(&error))?;
+        let metadata = self.metadata()?;
         let mut topics = BTreeMap::new();
         let mut known = locked(&self.known);
         for topic in metadata.topics().iter().filter(|topic| !topic.name().starts_with("__")) {
@@ -71,6 +80,32 @@ impl Asking {
             }
         }
         Ok(topics)
+    }
+
+    /// Everything the brokers say about themselves and their topics.
+    pub(super) fn metadata(&self) -> Result<Metadata> {
+        let mut failure = self.settings.no_answer("asking for the topics");
+        for part in ANSWER_PARTS {
+            match self.client.fetch_metadata(None, part) {
+                Ok(metadata) => {
+                    self.trouble.clear();
+                    return Ok(metadata);
+                }
+                Err(error) => failure = self.settings.failure(&error),
+            }
+            // Events of the client wait in its queue until somebody looks. Not without any time: a look ends then at the
+            // first line for the log.
+            while self.client.poll(EVENTS).is_some() {}
+            if let Some(reason) = self.trouble.reason() {
+                let brokers = self.settings.brokers.clone();
+                return Err(EventLogError::NotAdmitted { brokers, reason });
+            }
+            if !failure.is_transient() {
+                return Err(failure);
+            }
+        }
+        let guess = self.trouble.guess().map(|guess| self.settings.unavailable(guess.to_owned()));
+        Err(guess.unwrap_or(failure))
     }
 
     /// All partitions of these topics.
@@ -161,7 +196,7 @@ impl Asking {
         if let Some(client) = locked(&self.groups).get(group) {
             return Ok(Arc::clone(client));
         }
-        let made = self.settings.reader(group).create_with_context(Quiet);
+        let made = self.settings.reader(group).create_with_context(Quiet(self.trouble.clone()));
         let client: Arc<BaseConsumer<Quiet>> = Arc::new(made.map_err(|error| self.settings.failure(&error))?);
         let mut groups = locked(&self.groups);
         if groups.len() < KEPT_GROUP_CLIENTS {

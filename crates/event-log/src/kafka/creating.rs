@@ -14,7 +14,7 @@ use super::{
     context::Quiet,
     failure,
 };
-use crate::{EventLogError, Result, TopicSpec};
+use crate::{EventLogError, PROBE_TOPIC, Result, TopicSpec};
 
 /// The broker's own choice, from Kafka 2.4 on.
 const BROKERS_REPLICATION: i32 = -1;
@@ -46,8 +46,7 @@ async fn missing(asking: &Arc<Asking>, specs: &[TopicSpec]) -> Result<Vec<TopicS
 }
 
 async fn create(asking: &Asking, specs: &[TopicSpec]) -> Result<()> {
-    let made = asking.settings.client().create_with_context(Quiet);
-    let admin: AdminClient<Quiet> = made.map_err(|error| asking.settings.failure(&error))?;
+    let admin = admin(asking)?;
     let retention: Vec<String> = specs.iter().map(|spec| spec.retention.as_millis().to_string()).collect();
     let topics: Vec<NewTopic<'_>> = specs
         .iter()
@@ -55,11 +54,10 @@ async fn create(asking: &Asking, specs: &[TopicSpec]) -> Result<()> {
         .map(|(spec, retention_ms)| {
             NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(BROKERS_REPLICATION))
                 .set("retention.ms", retention_ms)
+                .set("message.timestamp.type", timestamp_of(&spec.name))
         })
         .collect();
-    let options =
-        AdminOptions::new().request_timeout(Some(ANSWER_LIMIT)).operation_timeout(Some(ANSWER_LIMIT));
-    let created = admin.create_topics(&topics, &options).await;
+    let created = admin.create_topics(&topics, &options()).await;
     // Its thread is waited for when it goes.
     tokio::task::spawn_blocking(move || drop(admin));
     for result in created.map_err(|error| asking.settings.failure(&error))? {
@@ -74,4 +72,19 @@ async fn create(asking: &Asking, specs: &[TopicSpec]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// For questions that only the brokers' keeper asks.
+pub(super) fn admin(asking: &Asking) -> Result<AdminClient<Quiet>> {
+    let made = asking.settings.client().create_with_context(Quiet(asking.trouble.clone()));
+    made.map_err(|error| asking.settings.failure(&error))
+}
+
+pub(super) fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER_LIMIT)).operation_timeout(Some(ANSWER_LIMIT))
+}
+
+/// Records tell when they were made; those of the probe, when the broker stored them.
+fn timestamp_of(topic: &str) -> &'static str {
+    if topic == PROBE_TOPIC { "LogAppendTime" } else { "CreateTime" }
 }

@@ -19,7 +19,11 @@ use rdkafka::{
 };
 use tokio::sync::Notify;
 
-use super::{asking::locked, context, settings::Settings};
+use super::{
+    asking::locked,
+    context::{self, Trouble},
+    settings::Settings,
+};
 use crate::{EventLogError, Result, TopicPartition, generation::next_generation};
 
 /// How long the owner may take from `Revoked` to its next call.
@@ -28,6 +32,10 @@ const REVOKED_LIMIT: Duration = Duration::from_secs(5);
 const SILENT_LIMIT: Duration = Duration::from_secs(30);
 /// Longest sleep of the thread, so that it sees the end of a revocation and of the membership.
 const POLL: Duration = Duration::from_millis(50);
+
+/// A member that is kept out asks so often whether it still is, and waits so long for the answer.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+const ASK_LIMIT: Duration = Duration::from_secs(1);
 
 /// The client of a member.
 pub(crate) type Member = BaseConsumer<Context>;
@@ -41,6 +49,8 @@ pub(crate) enum News {
 /// Shared by the thread, the client's callbacks and the owner.
 pub(crate) struct Membership {
     settings: Settings,
+    /// What keeps the member out. Its own: other clients of the log may be let in by brokers that it does not need.
+    trouble: Trouble,
     state: Mutex<State>,
     /// Something for the owner: news, a failure, or messages in an empty queue.
     pub(crate) something: Notify,
@@ -74,6 +84,7 @@ impl Membership {
     ) -> Result<(Arc<Self>, Arc<Member>)> {
         let membership = Arc::new(Self {
             settings: settings.clone(),
+            trouble: Trouble::default(),
             state: Mutex::default(),
             something: Notify::new(),
             closing: AtomicBool::new(false),
@@ -116,6 +127,10 @@ impl Membership {
         if let Some(failure) = state.failure.take() {
             return Err(failure);
         }
+        // At every call until it is over, so that nobody takes the silence for a quiet market.
+        if let Some(reason) = self.trouble.reason() {
+            return Err(EventLogError::NotAdmitted { brokers: self.settings.brokers.clone(), reason });
+        }
         let news = state.news.pop_front();
         let more_revocations = state.news.iter().any(|news| matches!(news, News::Revoked(_)));
         if let (Some(News::Revoked(_)), Some(revocation)) = (&news, &mut state.revocation) {
@@ -140,14 +155,26 @@ impl Membership {
     }
 
     fn serve(&self, member: &Member) {
+        let mut asked_at = Instant::now();
         while !self.closing.load(Ordering::Acquire) {
             match member.poll(POLL) {
                 None => {}
+                // Told by the trouble, until it is over.
+                Some(Err(_)) if self.trouble.reason().is_some() => self.something.notify_one(),
                 Some(Err(error)) => self.report(&error),
                 // Partitions are paused until they have a queue of their own, so nothing comes this way.
                 Some(Ok(_)) => tracing::debug!("a message outside its partition's queue was passed over"),
             }
             self.end_revocation(member);
+            if self.trouble.reason().is_some() && asked_at.elapsed() >= ASK_AGAIN {
+                asked_at = Instant::now();
+                // The client does not say when it is let in again.
+                if member.fetch_metadata(None, ASK_LIMIT).is_ok() {
+                    self.trouble.clear();
+                    tracing::info!("kafka lets us in again");
+                }
+                self.something.notify_one();
+            }
         }
     }
 
@@ -251,7 +278,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        context::log_error(&error, reason);
+        self.0.trouble.hear(&error, reason);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The log on Kafka, through librdkafka.
 //!
-//! - `settings`: the URL and what librdkafka is told; `context`: its log lines; `failure`: its errors.
-//! - `asking`: topics, offsets, groups; `creating`: topics; `reading`: partitions without a group.
+//! - `url`: what a user writes; `settings`: what librdkafka is told; `context`: its log lines and what keeps it out;
+//!   `failure`: its errors.
+//! - `asking`: topics, offsets, groups; `creating`: topics; `describing`: settings; `reading`: partitions without a group.
 //! - `publisher`: the way in.
 //! - `membership`, `subscription`, `arena`: the way out.
 
@@ -9,6 +10,7 @@ mod arena;
 mod asking;
 mod context;
 mod creating;
+mod describing;
 mod failure;
 mod membership;
 mod placing;
@@ -16,23 +18,25 @@ mod publisher;
 mod reading;
 mod settings;
 mod subscription;
+mod url;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use self::{asking::Asking, publisher::KafkaPublisher, subscription::KafkaSubscription};
 use crate::{
-    EventLog, EventLogError, Message, PartitionLag, Publisher, Result, Subscription, TopicInfo,
-    TopicPartition, TopicSpec, check::check_spec,
+    EventLog, EventLogError, LogDescription, Message, PartitionLag, Publisher, Result, Subscription,
+    TopicInfo, TopicPartition, TopicSpec, check::check_spec,
 };
 
 /// The log on Kafka.
 struct KafkaLog(Arc<Asking>);
 
-/// The log that `rest` names, the part of the URL behind `kafka:`. Connects to nobody yet.
-pub(crate) fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
-    Ok(Arc::new(KafkaLog(Arc::new(Asking::new(settings::parse(rest)?)?))))
+/// The log that `rest` names, the part of the URL behind `kafka:` or, with `tls`, `kafka+tls:`. Connects to nobody yet.
+pub(crate) fn open(rest: &str, tls: bool) -> Result<Arc<dyn EventLog>> {
+    Ok(Arc::new(KafkaLog(Arc::new(Asking::new(url::parse(rest, tls)?)?))))
 }
 
 /// Runs a call that blocks where it may.
@@ -102,5 +106,13 @@ impl EventLog for KafkaLog {
             Ok(partitions.into_iter().map(lag_of).collect())
         })
         .await
+    }
+
+    async fn describe(&self) -> Result<LogDescription> {
+        describing::describe(&self.0).await
+    }
+
+    async fn probe(&self) -> Result<DateTime<Utc>> {
+        describing::probe(&self.0).await
     }
 }

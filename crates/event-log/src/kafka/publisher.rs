@@ -20,7 +20,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     asking::{Asking, locked},
-    blocking, context,
+    blocking,
+    context::{self, Trouble},
 };
 use crate::{
     EventLogError, NewRecord, Position, Publisher, Receipt, Result, TopicPartition,
@@ -55,7 +56,7 @@ struct Open {
 }
 
 /// Hears of each record what became of it.
-struct Deliveries;
+struct Deliveries(Trouble);
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -63,7 +64,7 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        context::log_error(&error, reason);
+        self.0.hear(&error, reason);
     }
 }
 
@@ -165,7 +166,7 @@ impl Drop for Enqueuing {
 impl KafkaPublisher {
     /// A publisher with a client of its own.
     pub(crate) fn new(asking: Arc<Asking>) -> Result<Self> {
-        let made = asking.settings.producer().create_with_context(Deliveries);
+        let made = asking.settings.producer().create_with_context(Deliveries(asking.trouble.clone()));
         let client: Client = made.map_err(|error| asking.settings.failure(&error))?;
         Ok(Self {
             asking,

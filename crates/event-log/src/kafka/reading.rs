@@ -42,7 +42,7 @@ pub(crate) fn read(
     }
     let failed = |error: KafkaError| settings.failure(&error);
     let consumer: BaseConsumer<Quiet> =
-        settings.reader(READERS_GROUP).create_with_context(Quiet).map_err(failed)?;
+        settings.reader(READERS_GROUP).create_with_context(Quiet(asking.trouble.clone())).map_err(failed)?;
     let list = list_of(std::slice::from_ref(&partition), |_| at(offset)).map_err(failed)?;
     consumer.assign(&list).map_err(failed)?;
     let mut arena = Arena::default();

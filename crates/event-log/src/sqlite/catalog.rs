@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::locked;
-use crate::{EventLogError, PartitionLag, Result, TopicInfo, TopicPartition};
+use crate::{EventLogError, LogDescription, PartitionLag, Result, TopicInfo, TopicPartition};
 
 /// Recent batches kept in memory per partition, so that readers who keep up never wait for the file.
 const TAIL_BYTES: usize = 1 << 20;
@@ -182,6 +182,12 @@ impl Catalog {
             partitions: topic.partitions.iter().map(|partition| partition.bounds()).collect(),
         };
         self.all().into_iter().map(info).collect()
+    }
+
+    /// What can be said about the log.
+    pub(crate) fn describe(&self, place: String) -> LogDescription {
+        let retention = |topic: Arc<Topic>| (topic.name.to_string(), Some(topic.retention));
+        LogDescription { place, cluster_id: None, retention: self.all().into_iter().map(retention).collect() }
     }
 
     /// All partitions of some topics.

@@ -23,6 +23,8 @@ mod writer;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -35,8 +37,8 @@ use self::{
     writer::{Op, Writer},
 };
 use crate::{
-    EventLog, EventLogError, Message, PartitionLag, Publisher, Result, Subscription, TopicInfo,
-    TopicPartition, TopicSpec, check::check_spec,
+    EventLog, EventLogError, LogDescription, Message, NewRecord, PROBE_TOPIC, PartitionLag, Publisher,
+    Result, Subscription, TopicInfo, TopicPartition, TopicSpec, check::check_spec, model::PROBE_RETENTION,
 };
 
 /// Operations that may wait for the writer.
@@ -130,5 +132,20 @@ impl EventLog for SqliteLog {
             |partition: &TopicPartition| group.as_ref().and_then(|group| group.committed(partition));
         let partitions = self.0.catalog.partitions_of(topics)?;
         Ok(partitions.iter().map(|partition| partition.lag(committed(&partition.id))).collect())
+    }
+
+    async fn describe(&self) -> Result<LogDescription> {
+        Ok(self.0.catalog.describe(self.0.files.shown()))
+    }
+
+    async fn probe(&self) -> Result<DateTime<Utc>> {
+        let spec = TopicSpec { name: PROBE_TOPIC.to_owned(), partitions: 1, retention: PROBE_RETENTION };
+        self.ensure_topics(&[spec]).await?;
+        let stored_at = Utc::now();
+        let record =
+            NewRecord { key: None, payload: Bytes::new(), headers: Vec::new(), timestamp: stored_at };
+        self.publisher()?.send(PROBE_TOPIC, vec![record]).await?.durable().await?;
+        // In this process, so its clock is ours.
+        Ok(stored_at)
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use tokio::sync::Mutex;
 
 use super::{catalog::Catalog, reader, settings, store, store::Files};
 use crate::{
-    EventLog, EventLogError, Message, PartitionLag, Publisher, Result, Subscription, TopicInfo,
-    TopicPartition, TopicSpec,
+    EventLog, EventLogError, LogDescription, Message, PartitionLag, Publisher, Result, Subscription,
+    TopicInfo, TopicPartition, TopicSpec,
 };
 
 /// The file, open for reading. Topics and bounds are read anew at each call: the owner goes on writing.
@@ -66,5 +67,13 @@ impl EventLog for ReadOnlyLog {
             |partition: &TopicPartition| offsets.as_ref().and_then(|known| known.get(partition).copied());
         let partitions = catalog.partitions_of(topics)?;
         Ok(partitions.iter().map(|partition| partition.lag(committed(&partition.id))).collect())
+    }
+
+    async fn describe(&self) -> Result<LogDescription> {
+        Ok(self.catalog().await?.describe(self.files.shown()))
+    }
+
+    async fn probe(&self) -> Result<DateTime<Utc>> {
+        self.refused()
     }
 }

@@ -4,98 +4,20 @@
 use std::{
     collections::BTreeSet,
     net::TcpListener,
-    path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use event_log::{Event, EventLogError, StartAt, Subscription, open};
-use tempfile::TempDir;
 
 use crate::{
+    broker::Broker,
     fixture::{Fixture, kafka_url},
     steps::{DEADLINE, assigned, handles, number, numbered, publish, spec, step, take, topic},
 };
 
 /// How long a broker may take to stop or start, besides the deadline for what is tested.
 const AWAY: Duration = Duration::from_secs(3);
-
-/// A broker that may be stopped.
-struct Broker {
-    folder: TempDir,
-    port: u16,
-}
-
-impl Broker {
-    /// `None` where there need be no servers at all.
-    fn start() -> anyhow::Result<Option<Self>> {
-        if kafka_url()?.is_none() {
-            return Ok(None);
-        }
-        let broker = Self { folder: tempfile::tempdir()?, port: two_free_ports()? };
-        // The programs that were fetched for the shared broker serve for this one.
-        let fetched = servers_folder().join("kafka/bin");
-        if fetched.is_dir() {
-            let own = broker.folder.path().join("kafka");
-            std::fs::create_dir_all(&own)?;
-            std::os::unix::fs::symlink(fetched.canonicalize()?, own.join("bin"))?;
-        }
-        broker.script("start")?;
-        Ok(Some(broker))
-    }
-
-    fn script(&self, verb: &str) -> anyhow::Result<()> {
-        let script = repository().join("tests/servers/kafka.sh");
-        let output = Command::new("bash")
-            .arg(script)
-            .arg(verb)
-            .env("KAFKA_PORT", self.port.to_string())
-            .env("KAFKA_HEAP", "256m")
-            .env("TEST_SERVERS_DIR", self.folder.path())
-            .output()?;
-        ensure!(output.status.success(), "kafka.sh {verb}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
-    }
-
-    fn signal(&self, signal: &str) -> anyhow::Result<()> {
-        let pid = std::fs::read_to_string(self.folder.path().join("kafka/server.pid"))?;
-        let status = Command::new("kill").arg(signal).arg(pid.trim()).status()?;
-        ensure!(status.success(), "kill {signal} failed");
-        Ok(())
-    }
-
-    fn fixture(&self) -> Fixture {
-        Fixture::at(format!("kafka://127.0.0.1:{}", self.port))
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.signal("-CONT");
-        let _ = self.script("wipe");
-    }
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn servers_folder() -> PathBuf {
-    std::env::var_os("TEST_SERVERS_DIR").map_or_else(|| repository().join(".servers"), PathBuf::from)
-}
-
-/// A port whose thousandth successor is free as well: the controller listens there.
-fn two_free_ports() -> anyhow::Result<u16> {
-    for _ in 0..100 {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let second = port.checked_add(1000).context("no room for the controller's port");
-        if second.is_ok_and(|second| TcpListener::bind(("127.0.0.1", second)).is_ok()) {
-            return Ok(port);
-        }
-    }
-    anyhow::bail!("no two ports are free")
-}
 
 /// A member that has read and committed a hundred records.
 async fn settled(fixture: &Fixture, topic: &str) -> anyhow::Result<Box<dyn Subscription>> {

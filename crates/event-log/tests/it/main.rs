@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is what a panic is for")]
 
+mod broker;
 mod child;
 mod contract;
 mod fixture;
 mod groups;
 mod kafka;
+mod kafka_access;
 mod look;
 mod moving;
 mod records;

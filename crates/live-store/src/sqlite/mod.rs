@@ -2,6 +2,7 @@
 
 mod connect;
 mod failure;
+mod look;
 mod progress;
 mod prune;
 mod read;
@@ -10,6 +11,8 @@ mod schema;
 mod time_text;
 mod transaction;
 mod write_ticks;
+
+pub(crate) use look::look;
 
 use std::path::PathBuf;
 

@@ -23,6 +23,11 @@ const FONT: &str = "inter-latin-wght-normal.woff2";
 #[folder = "ui/dist"]
 struct Dist;
 
+/// Whether the pages' scripts and styles were built before this program was.
+pub(crate) fn are_built() -> bool {
+    Dist::get("manifest.json").is_some()
+}
+
 /// Which built files the pages ask for.
 #[derive(Debug, Default)]
 pub(crate) struct Bundle {

@@ -1,0 +1,39 @@
+//! `tapedeck config check`: looks at everything that the settings name, and says what is wrong and how to mend it.
+//! Changes nothing, but for one record where `--probe` asks for it.
+
+mod log;
+mod place;
+mod report;
+
+use std::process::ExitCode;
+
+use self::report::{Report, Verdict};
+use crate::{cli::CheckArgs, run::data_path};
+
+pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
+    let mut report = Report::default();
+    let run = &args.run;
+    place::listen(&mut report, run.web.listen);
+    place::pages(&mut report);
+    let path = match producer::choose(&run.producer).await {
+        Ok(choice) => {
+            place::prices(&mut report, &choice);
+            data_path(&run.places, &choice)
+        }
+        Err(error) => {
+            report.wrong(
+                "prices",
+                format!("{error:#}"),
+                "change --provider (PROVIDERS) or --watchlist (WATCHLIST)",
+            );
+            run.places.data.clone().unwrap_or_else(|| crate::cli::DEFAULT_DATA.into())
+        }
+    };
+    if run.places.log.is_none() || run.places.store.is_none() {
+        place::data_folder(&mut report, &path);
+    }
+    log::event_log(&mut report, &args, &path).await;
+    place::live_store(&mut report, &run.places, &path).await;
+    report.print(args.json)?;
+    Ok(if report.worst() == Verdict::Wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
