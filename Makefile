@@ -55,7 +55,9 @@ fmt: ## Format the Rust code.
 	cargo fmt --all
 
 test-servers: ui ## Contract and end-to-end suites against real servers, which it starts and stops.
-	tests/servers/with-servers.sh cargo test --workspace --locked --test it -- server
+	tests/servers/with-servers.sh bash -ec '\
+	  cargo test --workspace --locked --test it -- server; \
+	  cargo test -p event-log --features kafka-tls --locked --test it -- kafka_access'
 
 chaos: ui ## Faults against the real processes, broker and store; the short form, minutes. FAULTS=1,4 for some.
 	cargo build --locked --bins

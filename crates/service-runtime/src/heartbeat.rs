@@ -1,17 +1,20 @@
 //! Tells the other services, through the log, how this process is doing.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use anyhow::Context;
 use bytes::Bytes;
 use chrono::Utc;
 use event_log::NewRecord;
+use tokio::time::timeout;
 use topics::status;
 
-use crate::Runtime;
+use crate::{Component, Runtime};
 
 /// Between two heartbeats.
 const INTERVAL_MS: u64 = 2_000;
+/// A heartbeat that takes longer than this to be stored tells that the log is not well.
+const LATE_MS: u64 = 5_000;
 
 /// Publishes the status of this process until the shutdown. A log that is away makes heartbeats late, not wrong: at
 /// most one is under way.
@@ -20,6 +23,7 @@ const INTERVAL_MS: u64 = 2_000;
 /// A status that cannot be encoded, or a log that refuses for good.
 pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
     let publisher = runtime.log.publisher().context("cannot publish heartbeats")?;
+    let health = runtime.status.component("event log");
     let mut beat = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -39,11 +43,37 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
         let publish = async { publisher.send(status::TOPIC, vec![record]).await?.durable().await };
         tokio::select! {
             () = runtime.shutdown.cancelled() => return Ok(()),
-            published = publish => match published {
+            published = told_when_late(&runtime, &health, publish) => match published {
                 Err(error) if !error.is_transient() => return Err(error).context("cannot publish a heartbeat"),
-                Err(error) => tracing::warn!(%error, "a heartbeat was not published"),
-                Ok(_) => {}
+                Err(error) => {
+                    health.down(&error.to_string());
+                    tracing::warn!(%error, "a heartbeat was not published");
+                }
+                Ok(_) => health.up("takes records"),
             }
         }
+    }
+}
+
+/// Waits for a heartbeat. A log that is away, or lets nobody in, takes its time: then the health says why.
+async fn told_when_late<T>(
+    runtime: &Runtime,
+    health: &Component,
+    publish: impl Future<Output = event_log::Result<T>>,
+) -> event_log::Result<T> {
+    let mut publish = pin!(publish);
+    if let Ok(published) = timeout(Duration::from_millis(LATE_MS), &mut publish).await {
+        return published;
+    }
+    let told = async {
+        match runtime.log.topics().await {
+            Err(error) => health.down(&error.to_string()),
+            Ok(_) => health.down("the log answers, and takes no records"),
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        published = publish => published,
+        never = told => never,
     }
 }

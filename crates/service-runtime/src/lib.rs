@@ -23,7 +23,7 @@ pub use admin::{admin_routes, health_response, metrics_response, ready_response,
 pub use figures::{Figures, Latency, Meter};
 pub use heartbeat::heartbeat;
 pub use secrecy::{ExposeSecret, SecretString};
-pub use settings::{LogPassword, LogSettings, StorePassword, StoreSettings, Watchlist};
+pub use settings::{HELP_END, LogPassword, LogSettings, StorePassword, StoreSettings, Watchlist};
 pub use shutdown::cancel_on_signals;
 pub use start::{create_topics, open_log, open_store, start};
 pub use status::{Component, Status};

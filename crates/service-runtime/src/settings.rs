@@ -133,3 +133,9 @@ impl FromStr for Watchlist {
         }
     }
 }
+
+/// At the end of every help: what no flag stands for.
+pub const HELP_END: &str = "\
+Besides these: RUST_LOG chooses what is logged, such as info (the default), debug, or info,consumer=debug. Every flag \
+counts before its variable. Passwords belong into *_PASSWORD_FILE or *_PASSWORD, not into URLs. `tapedeck config check` \
+reads the same variables and says what is wrong with them.";

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 
-use service_runtime::{LogFormat, LogSettings, StoreSettings};
+use service_runtime::{HELP_END, LogFormat, LogSettings, StoreSettings};
 
 /// Reads ticks from the event log into the live store, and closes candles from them.
+///
+/// Example: consumer --log kafka://localhost:9092 --store sqlite:data/store.db. Start more of them with the same --group,
+/// and they share the partitions.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "consumer", version)]
+#[command(name = "consumer", version, after_help = HELP_END)]
 pub struct ConsumerArgs {
     /// The event log.
     #[command(flatten)]
@@ -14,11 +17,17 @@ pub struct ConsumerArgs {
     /// The live store.
     #[command(flatten)]
     pub store: StoreSettings,
-    /// Where /healthz, /readyz and /metrics answer.
-    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5002")]
+    /// Where /healthz, /readyz and /metrics answer; 0.0.0.0:5002 lets other machines ask.
+    #[arg(
+        long,
+        env = "LISTEN",
+        default_value = "127.0.0.1:5002",
+        value_name = "ADDRESS:PORT",
+        help_heading = "This process"
+    )]
     pub listen: SocketAddr,
     /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
     pub log_format: LogFormat,
     /// The consumer's own settings.
     #[command(flatten)]
@@ -27,20 +36,21 @@ pub struct ConsumerArgs {
 
 /// How ticks are gathered into batches, and how long they are kept.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Storing")]
 pub struct ConsumerConfig {
     /// Consumer group; its members share the partitions.
-    #[arg(long, env = "CONSUMER_GROUP", default_value = "stock-consumer-group")]
+    #[arg(long, env = "CONSUMER_GROUP", default_value = "stock-consumer-group", value_name = "NAME")]
     pub group: String,
     /// A batch is written when it holds so many messages.
-    #[arg(long, env = "BATCH_MAX_MESSAGES", default_value_t = 10_000,
+    #[arg(long, env = "BATCH_MAX_MESSAGES", default_value_t = 10_000, value_name = "MESSAGES",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub batch_max_messages: u32,
     /// A batch is written when its first message has waited so long, in milliseconds.
-    #[arg(long, env = "BATCH_MAX_AGE_MS", default_value_t = 10,
+    #[arg(long, env = "BATCH_MAX_AGE_MS", default_value_t = 10, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub batch_max_age_ms: u64,
     /// Ticks and one-minute candles are kept so many days.
-    #[arg(long, env = "RETENTION_DAYS", default_value_t = 90,
+    #[arg(long, env = "RETENTION_DAYS", default_value_t = 90, value_name = "DAYS",
           value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub retention_days: u32,
 }

@@ -141,6 +141,8 @@ pub(crate) struct Intake {
     known: BTreeMap<TopicPartition, u64>,
     is_writing: bool,
     is_paused: bool,
+    /// The log was away, or let us in no more, when it was last asked.
+    is_kept_waiting: bool,
     /// Handles of what is stored and not committed yet, the furthest of each partition.
     stored: BTreeMap<TopicPartition, CommitHandle>,
     committed_at: Instant,
@@ -172,6 +174,7 @@ impl Intake {
             known: BTreeMap::new(),
             is_writing: false,
             is_paused: false,
+            is_kept_waiting: false,
             stored: BTreeMap::new(),
             committed_at: Instant::now(),
             health,
@@ -191,8 +194,14 @@ impl Intake {
                     None => return self.writer_ended().await,
                 },
                 event = self.subscription.next(room, wait) => match event {
-                    Ok(event) => self.take_event(event).await?,
+                    Ok(event) => {
+                        if std::mem::take(&mut self.is_kept_waiting) {
+                            self.health.up(&format!("{} partitions", self.assigned.len()));
+                        }
+                        self.take_event(event).await?;
+                    }
                     Err(error) if error.is_transient() => {
+                        self.is_kept_waiting = true;
                         self.health.down(&error.to_string());
                         tokio::time::sleep(Duration::from_millis(IDLE_WAIT_MS)).await;
                     }

@@ -2,21 +2,29 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use service_runtime::{LogFormat, LogSettings, Watchlist};
+use service_runtime::{HELP_END, LogFormat, LogSettings, Watchlist};
 use url::Url;
 
 /// Takes prices from feeds to the event log.
+///
+/// Example: producer --log kafka://localhost:9092 --provider auto --watchlist AAPL,BTC/USDT
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "producer", version)]
+#[command(name = "producer", version, after_help = HELP_END)]
 pub struct ProducerArgs {
     /// The event log.
     #[command(flatten)]
     pub log: LogSettings,
-    /// Where /healthz, /readyz and /metrics answer.
-    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5001")]
+    /// Where /healthz, /readyz and /metrics answer; 0.0.0.0:5001 lets other machines ask.
+    #[arg(
+        long,
+        env = "LISTEN",
+        default_value = "127.0.0.1:5001",
+        value_name = "ADDRESS:PORT",
+        help_heading = "This process"
+    )]
     pub listen: SocketAddr,
     /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
     pub log_format: LogFormat,
     /// The producer's own settings.
     #[command(flatten)]
@@ -29,12 +37,13 @@ const DEFAULT_WATCHLIST: &str =
 
 /// What is watched, and where prices come from.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Prices")]
 pub struct ProducerConfig {
     /// Where prices come from. auto: Binance and Yahoo where they answer within 3 s, otherwise simulated.
     #[arg(long, env = "PROVIDERS", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
-    /// Symbols to watch: stocks (AAPL, BRK.B) and crypto pairs (BTC/USDT).
-    #[arg(long, env = "WATCHLIST", default_value = DEFAULT_WATCHLIST)]
+    /// Symbols to watch, with commas between: stocks (AAPL, BRK.B) and crypto pairs (BTC/USDT); at most 1000.
+    #[arg(long, env = "WATCHLIST", default_value = DEFAULT_WATCHLIST, value_name = "SYMBOLS")]
     pub watchlist: Watchlist,
     /// replay: recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily bars as CSV.
     #[arg(long = "file", value_name = "PATH")]
@@ -47,26 +56,36 @@ pub struct ProducerConfig {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub rate: u32,
     /// simulated: the same seed makes the same market.
-    #[arg(long, env = "SIMULATED_SEED", default_value_t = 1)]
+    #[arg(long, env = "SIMULATED_SEED", default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
     /// simulated: whether stocks trade in the exchange's hours only.
     #[arg(long, env = "SIMULATED_SESSIONS", value_enum, default_value_t = Sessions::AlwaysOpen)]
     pub sessions: Sessions,
-    /// Binance, REST.
-    #[arg(long, env = "BINANCE_REST_URL", default_value = "https://data-api.binance.vision")]
+    /// binance: where its REST interface is.
+    #[arg(
+        long,
+        env = "BINANCE_REST_URL",
+        default_value = "https://data-api.binance.vision",
+        value_name = "URL"
+    )]
     pub binance_rest_url: Url,
-    /// Binance, web socket.
-    #[arg(long, env = "BINANCE_WS_URL", default_value = "wss://data-stream.binance.vision")]
+    /// binance: where its web socket is.
+    #[arg(
+        long,
+        env = "BINANCE_WS_URL",
+        default_value = "wss://data-stream.binance.vision",
+        value_name = "URL"
+    )]
     pub binance_ws_url: Url,
-    /// Yahoo, chart endpoint.
-    #[arg(long, env = "YAHOO_URL", default_value = "https://query1.finance.yahoo.com")]
+    /// yahoo: where its charts are.
+    #[arg(long, env = "YAHOO_URL", default_value = "https://query1.finance.yahoo.com", value_name = "URL")]
     pub yahoo_url: Url,
-    /// A socket that says nothing for so long is taken for dead, in milliseconds.
-    #[arg(long, env = "FEED_SILENCE_MS", default_value_t = 30_000,
+    /// A socket that says nothing for so long is taken for dead and opened anew, in milliseconds.
+    #[arg(long, env = "FEED_SILENCE_MS", default_value_t = 30_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(100..=600_000))]
     pub silence_ms: u64,
     /// Between two questions to a feed that has to be asked, in milliseconds.
-    #[arg(long, env = "FEED_POLL_MS", default_value_t = 15_000,
+    #[arg(long, env = "FEED_POLL_MS", default_value_t = 15_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     pub poll_ms: u64,
 }

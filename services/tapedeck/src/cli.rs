@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use consumer::ConsumerConfig;
 use market::Symbol;
 use producer::{ProducerConfig, Speed};
-use service_runtime::{LogFormat, LogPassword, SecretString, StorePassword, StoreSettings};
+use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString, StorePassword, StoreSettings};
 use web::WebConfig;
 
 use crate::moving::{CopyArgs, ExportArgs, ImportArgs};
@@ -17,7 +17,7 @@ pub(crate) const DEFAULT_DATA: &str = "data";
 
 /// Market data on your own machine: live prices of stocks and crypto, from the feed to the chart.
 #[derive(Debug, Parser)]
-#[command(name = "tapedeck", version, propagate_version = true)]
+#[command(name = "tapedeck", version, propagate_version = true, after_help = HELP_END)]
 pub struct Cli {
     /// How log lines on stderr look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
-use service_runtime::{LogFormat, LogSettings, StoreSettings, Watchlist};
+use service_runtime::{HELP_END, LogFormat, LogSettings, StoreSettings, Watchlist};
 
 const DEFAULT_CONSUMER_GROUP: &str = "stock-consumer-group";
 
 /// Shows prices: pages, JSON under /v1, and live events.
+///
+/// Example: web --log kafka://localhost:9092 --store sqlite:data/store.db --listen 127.0.0.1:5000
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "web", version)]
+#[command(name = "web", version, after_help = HELP_END)]
 pub struct WebArgs {
     /// The event log.
     #[command(flatten)]
@@ -17,13 +19,13 @@ pub struct WebArgs {
     #[command(flatten)]
     pub store: StoreSettings,
     /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
     pub log_format: LogFormat,
     /// Symbols that have a place on the board before their first price: AAPL,BTC/USDT.
-    #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS")]
+    #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS", help_heading = "Pages")]
     pub watchlist: Option<Watchlist>,
     /// Consumer group whose lag the system page shows.
-    #[arg(long, env = "CONSUMER_GROUP", default_value = DEFAULT_CONSUMER_GROUP)]
+    #[arg(long, env = "CONSUMER_GROUP", default_value = DEFAULT_CONSUMER_GROUP, value_name = "NAME", help_heading = "Pages")]
     pub consumer_group: String,
     /// The pages' own settings.
     #[command(flatten)]
@@ -33,8 +35,9 @@ pub struct WebArgs {
 /// Where the pages answer, and what they show. What other services of the same process have a flag for is filled in
 /// by the caller.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Pages")]
 pub struct WebConfig {
-    /// Where the pages answer.
+    /// Where the pages answer, and /healthz, /readyz and /metrics; 0.0.0.0:5000 lets other machines look.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
     /// Symbols that have a place on the board before their first price.

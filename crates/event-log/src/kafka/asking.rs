@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::{TcpStream, ToSocketAddrs},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,6 +27,12 @@ pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_PARTS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
 /// How long its events are looked for.
 const EVENTS: Duration = Duration::from_millis(20);
+/// What a broker that takes connections and answers nothing may be.
+const NOT_AS_EXPECTED: &str = "it takes connections and does not answer: it hangs; or it asks for a user (write USER@host, \
+     with LOG_PASSWORD or LOG_PASSWORD_FILE), or for TLS (write kafka+tls://); or it is no Kafka";
+/// How many addresses are tried for that, and how long each.
+const MOST_CONNECTED: usize = 3;
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Groups whose committed offsets are asked again and again keep their client; beyond that many it is made anew.
 const KEPT_GROUP_CLIENTS: usize = 16;
 
@@ -104,8 +111,18 @@ impl Asking {
                 return Err(failure);
             }
         }
-        let guess = self.trouble.guess().map(|guess| self.settings.unavailable(guess.to_owned()));
-        Err(guess.unwrap_or(failure))
+        // A broker that hangs up on somebody who does not sign in is no error to the client, and it says nothing.
+        let guess = self.trouble.guess().or_else(|| self.is_listening().then_some(NOT_AS_EXPECTED));
+        Err(guess.map_or(failure, |guess| self.settings.unavailable(guess.to_owned())))
+    }
+
+    /// Whether somebody takes connections at one of the addresses.
+    fn is_listening(&self) -> bool {
+        let addresses = self.settings.brokers.split(',').take(MOST_CONNECTED);
+        let with_port =
+            |broker: &str| if broker.contains(':') { broker.to_owned() } else { format!("{broker}:9092") };
+        let mut sockets = addresses.filter_map(|broker| with_port(broker).to_socket_addrs().ok()?.next());
+        sockets.any(|socket| TcpStream::connect_timeout(&socket, CONNECT_LIMIT).is_ok())
     }
 
     /// All partitions of these topics.

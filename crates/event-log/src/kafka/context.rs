@@ -62,8 +62,10 @@ impl Trouble {
 fn guessed(reason: &str) -> Option<&'static str> {
     if reason.contains("SSL listener?") {
         Some("it hung up: that port may speak TLS; write kafka+tls:// instead of kafka://")
-    } else if reason.contains("require SASL") {
-        Some("it hung up: it may ask for a user; write USER@host, with LOG_PASSWORD or LOG_PASSWORD_FILE")
+    } else if reason.contains("PLAINTEXT broker") {
+        Some(
+            "it hung up: that port may not speak TLS; write kafka:// instead of kafka+tls://, or name the TLS port",
+        )
     } else {
         None
     }
@@ -76,7 +78,7 @@ fn explained(code: RDKafkaErrorCode, reason: &str) -> Option<String> {
             "the broker's certificate was not accepted: either `ca` (ssl.ca.location) of the URL is not the authority \
              that signed it, or it is made out to another host name than the one in the URL"
         }
-        RDKafkaErrorCode::SSL if reason.contains("PLAINTEXT") || reason.contains("wrong version") => {
+        RDKafkaErrorCode::SSL if reason.contains("wrong version") => {
             "that port does not speak TLS: write kafka:// instead of kafka+tls://, or name the broker's TLS port"
         }
         RDKafkaErrorCode::SSL => "TLS failed; look at kafka+tls://, `ca`, `cert` and `key` of the URL",
@@ -120,7 +122,7 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
         {
             tracing::warn!(facility, "{line}");
         }
-        RDKafkaLogLevel::Warning => tracing::warn!(facility, "{line}"),
+        RDKafkaLogLevel::Warning if facility != "CONFWARN" => tracing::warn!(facility, "{line}"),
         _ => tracing::debug!(facility, "{line}"),
     }
 }

@@ -44,7 +44,14 @@ async fn retention(asking: &Asking, topics: &[&str]) -> Result<BTreeMap<String, 
     let described = admin.describe_configs(&asked, &creating::options()).await;
     // Its thread is waited for when it goes.
     tokio::task::spawn_blocking(move || drop(admin));
-    let described = described.map_err(|error| asking.settings.failure(&error))?;
+    let described = match described.map_err(|error| asking.settings.failure(&error)) {
+        Err(error) if error.is_transient() => return Err(error),
+        Err(error) => {
+            tracing::debug!(%error, "the settings of the topics cannot be read");
+            Vec::new()
+        }
+        Ok(described) => described,
+    };
     // A topic that we may not ask about is left out.
     Ok(described.into_iter().filter_map(|resource| retention_of(&resource.ok()?)).collect())
 }

@@ -13,6 +13,10 @@ pub(crate) fn failure(brokers: &str, error: &KafkaError) -> EventLogError {
         Some(code) if is_transient(code) => {
             EventLogError::Unavailable { brokers: brokers.to_owned(), reason: code.to_string() }
         }
+        Some(code @ Code::InvalidTimestamp) => EventLogError::Refused(format!(
+            "{code}: by the broker's clock the record comes from the future; set the clocks of all machines by NTP, or \
+             raise the topic's message.timestamp.after.max.ms"
+        )),
         Some(code) => EventLogError::Refused(code.to_string()),
         // The rest comes without a code: a client that could not be made, a name with a zero byte.
         None => EventLogError::Refused(error.to_string()),

@@ -7,6 +7,7 @@ mod backup;
 mod bad_input;
 mod compose;
 mod compose_file;
+mod config_check;
 mod crash;
 mod dependencies;
 mod migrate;

@@ -6,7 +6,7 @@ use crate::process::{Running, output, wait_until};
 
 /// The broker of `make test-servers`. Without it these tests are not run by `make test`; where CI is meant to have it
 /// (`REQUIRE_SERVERS`), its absence fails.
-fn kafka() -> Option<String> {
+pub(crate) fn kafka() -> Option<String> {
     let url = std::env::var("KAFKA_URL").ok();
     assert!(url.is_some() || std::env::var("REQUIRE_SERVERS").is_err(), "KAFKA_URL is not set");
     url
