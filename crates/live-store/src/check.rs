@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    LiveStoreError, Result,
+    LiveStoreError, Result, mongo,
     open::{max_bytes, without_credentials},
     sqlite,
 };
@@ -29,8 +29,10 @@ pub struct StoreCheck {
 /// Those of [`crate::open`].
 pub async fn check(url: &str) -> Result<StoreCheck> {
     let bad = |reason: String| LiveStoreError::BadUrl { url: without_credentials(url), reason };
-    let Some(("sqlite", rest)) = url.split_once(':') else {
-        return Err(bad("it cannot be checked; there is no adapter of that name".to_owned()));
+    let rest = match url.split_once(':') {
+        Some(("sqlite", rest)) => rest,
+        Some(("mongodb" | "mongodb+srv", _)) => return mongo::look(url, &without_credentials(url)).await,
+        _ => return Err(bad("there is no adapter of that name".to_owned())),
     };
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));

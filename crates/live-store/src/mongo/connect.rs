@@ -32,6 +32,13 @@ const MAX_POOL_SIZE: u32 = 16;
 impl MongoStore {
     /// Connects, and brings the collections up to date. `shown` is the URL for messages.
     pub(crate) async fn open(url: &str, shown: &str) -> Result<(Self, Migration)> {
+        let store = Self::connect(url, shown).await?;
+        let migration = schema::prepare(&store).await?;
+        Ok((store, migration))
+    }
+
+    /// Connects to nobody yet: a server that is away shows at the first command.
+    pub(super) async fn connect(url: &str, shown: &str) -> Result<Self> {
         let settings = Settings::parse(url).await.map_err(|problem| match problem {
             Problem::Url(reason) => {
                 LiveStoreError::BadUrl { url: shown.to_owned(), reason: without_secrets(url, &reason) }
@@ -43,9 +50,7 @@ impl MongoStore {
         let place = place(shown, &database);
         let client = Client::with_options(options)
             .map_err(|error| failure::translate(&place, "cannot connect", &error))?;
-        let store = Self { database: client.database(&database), place, write_concern, command_timeout };
-        let migration = schema::prepare(&store).await?;
-        Ok((store, migration))
+        Ok(Self { database: client.database(&database), place, write_concern, command_timeout })
     }
 }
 

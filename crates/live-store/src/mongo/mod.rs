@@ -4,6 +4,7 @@
 mod command;
 mod connect;
 mod failure;
+mod look;
 mod progress;
 mod prune;
 mod read;
@@ -13,6 +14,8 @@ mod samples;
 mod schema;
 mod times;
 mod write_ticks;
+
+pub(crate) use look::look;
 
 use std::time::Duration;
 

@@ -76,6 +76,29 @@ pub(super) async fn prepare(store: &MongoStore) -> Result<Migration> {
     Ok(migration)
 }
 
+/// The format and the collections as they are: `None` where nobody has prepared the database, and which collections are
+/// missing. Changes nothing.
+pub(super) async fn look(store: &MongoStore) -> Result<(Option<i64>, Vec<String>)> {
+    let schemas = schemas().map_err(|error| store.refused(error.to_string()))?;
+    let found = read_format(store).await?;
+    let mut listing = Migration::default();
+    let existing = list_collections(store, &mut listing).await?;
+    // Of a user who may not list them nothing is known to be missing from a database that was prepared.
+    let is_listed = listing.refused.is_empty() || found.is_none();
+    let mut missing = Vec::new();
+    for schema in schemas {
+        match existing.iter().find(|existing| existing.name == schema.collection) {
+            Some(there) => refuse_other_kinds(store, there)?,
+            None if is_listed => missing.push(schema.collection.clone()),
+            None => {}
+        }
+        if found.is_none() {
+            refuse_foreign(store, &schema.collection).await?;
+        }
+    }
+    Ok((found, missing))
+}
+
 fn schemas() -> serde_json::Result<Vec<Schema>> {
     SCHEMAS.into_iter().map(serde_json::from_str).collect()
 }
@@ -237,7 +260,7 @@ async fn create_indexes(store: &MongoStore, schema: &Schema, migration: &mut Mig
     Ok(())
 }
 
-fn raw(store: &MongoStore, command: &Document) -> Result<RawDocumentBuf> {
+pub(super) fn raw(store: &MongoStore, command: &Document) -> Result<RawDocumentBuf> {
     RawDocumentBuf::try_from(command)
         .map_err(|error| store.refused(format!("cannot write a command: {error}")))
 }

@@ -154,3 +154,16 @@ async fn a_login_that_fails_is_refused_without_its_password() {
     assert!(error.to_string().contains("authSource of STORE_URL"), "{error}");
     assert!(!format!("{error} {error:?}").contains("geheim"), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_tells_what_is_there_and_changes_nothing() {
+    let Some(place) = MongoPlace::new() else { return };
+    let found = live_store::check(place.url()).await.expect("looked at");
+    assert!(found.found.contains("not prepared yet") && found.warnings.len() == 1, "{found:?}");
+    assert_eq!(place.raw().await.list_collection_names().await.expect("listed"), Vec::<String>::new());
+    let _ = place.open().await;
+    let found = live_store::check(place.url()).await.expect("looked at");
+    assert!(found.found.contains("may be written") && found.warnings.is_empty(), "{found:?}");
+    let checkpoints = place.raw().await.collection::<Document>("checkpoints");
+    assert_eq!(checkpoints.count_documents(doc! {}).await.expect("counted"), 0);
+}

@@ -1,0 +1,42 @@
+//! A look at the database without changing it.
+
+use mongodb::bson::{doc, rawdoc};
+
+use super::{CHECKPOINTS, MongoStore, command::Write, schema};
+use crate::{Result, StoreCheck};
+
+/// Whether the server answers and lets us in, what the collections are, and whether we may write.
+pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
+    let store = MongoStore::connect(url, shown).await?;
+    let (format, missing) = schema::look(&store).await?;
+    let answer = store.try_run("cannot ask for the version", rawdoc! { "buildInfo": 1 }).await?;
+    let version = answer.ok().and_then(|answer| answer.get_str("version").map(ToOwned::to_owned).ok());
+    let mut warnings = Vec::new();
+    let mut found = format!("MongoDB {}", version.as_deref().unwrap_or("of unknown version"));
+    if let Some(format) = format {
+        found.push_str(&format!(", format {format}"));
+    }
+    if missing.iter().any(|name| name == CHECKPOINTS) {
+        found.push_str(", not prepared yet");
+        warnings.push(
+            "every service prepares it when it starts, or `tapedeck migrate`; the user needs the right to. If it should \
+             hold prices already, the path of STORE_URL names another database"
+                .into(),
+        );
+    } else {
+        nothing_is_written(&store).await?;
+        found.push_str(", may be written");
+        if !missing.is_empty() {
+            warnings.push(format!("missing: {}; run `tapedeck migrate`", missing.join(", ")));
+        }
+    }
+    Ok(StoreCheck { place: store.place, is_there: true, found, warnings, folder: None })
+}
+
+/// A change of a document that is not there: the server says whether we may, and changes nothing.
+async fn nothing_is_written(store: &MongoStore) -> Result<()> {
+    let statement =
+        doc! { "q": { "_id": "nobody has this name" }, "u": { "$set": { "state": "" } }, "upsert": false };
+    let statement = schema::raw(store, &statement)?;
+    store.write("cannot write", Write::Update, CHECKPOINTS, &[statement].iter().collect()).await.map(drop)
+}
