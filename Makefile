@@ -8,6 +8,10 @@ UI := services/web/ui
 BROWSER := tests/browser
 # Arguments for `make run`, such as ARGS="--provider simulated --watchlist AAPL,BTC/USDT".
 ARGS ?=
+# Features of what the tests are built of. TLS and SCRAM of Kafka are behind one, as they need OpenSSL's headers (libssl-dev,
+# pkg-config); FEATURES=kafka-tls for every target saves `make test-servers` a second build.
+FEATURES ?=
+WITH_FEATURES = $(if $(FEATURES),--features $(FEATURES))
 # Of the fault tests: all, or the numbers of some, such as FAULTS=1,4.
 FAULTS ?=
 KAFKA_PORT ?= 9092
@@ -39,11 +43,11 @@ $(UI)/dist/manifest.json: $(UI)/node_modules/.package-lock.json $(shell find $(U
 	@touch $@
 
 test: ui ## Everything that needs no server.
-	cargo test --workspace --locked
+	cargo test --workspace --locked $(WITH_FEATURES)
 
 lint: ui ## Formatting, clippy, TypeScript, licences.
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked $(WITH_FEATURES) -- -D warnings
 	npm --prefix $(UI) run check
 	$(MAKE) --no-print-directory licences
 
@@ -54,13 +58,12 @@ licences: ## Licences and sources of all dependencies.
 fmt: ## Format the Rust code.
 	cargo fmt --all
 
-test-servers: ui ## Contract and end-to-end suites against real servers, which it starts and stops.
-	tests/servers/with-servers.sh bash -ec '\
-	  cargo test --workspace --locked --test it -- server; \
-	  cargo test -p event-log --features kafka-tls --locked --test it -- kafka_access'
+test-servers test-servers-strict: FEATURES = kafka-tls
+test-servers: ui ## Contract and end-to-end suites against real servers, which it starts and stops. Needs OpenSSL's headers.
+	tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server
 
 chaos: ui ## Faults against the real processes, broker and store; the short form, minutes. FAULTS=1,4 for some.
-	cargo build --locked --bins
+	cargo build --locked $(WITH_FEATURES) --bins
 	tests/servers/with-servers.sh target/debug/chaos $(if $(FAULTS),--faults $(FAULTS))
 
 chaos-long: ui ## The same with the full numbers, more than an hour; notes the results in tests/chaos/RESULTS.md.
@@ -68,10 +71,10 @@ chaos-long: ui ## The same with the full numbers, more than an hour; notes the r
 	tests/servers/with-servers.sh target/release/chaos --long $(if $(FAULTS),--faults $(FAULTS))
 
 test-servers-strict: ui ## The same with FerretDB (minutes to build) as a second opinion on the MongoDB adapter.
-	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked --test it -- server
+	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server
 
 test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## The pages in a real Chromium.
-	cargo build --locked --bin tapedeck
+	cargo build --locked $(WITH_FEATURES) --bin tapedeck
 	npm --prefix $(BROWSER) test
 
 $(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package.json $(BROWSER)/package-lock.json

@@ -18,10 +18,13 @@ begin() {
 }
 
 KAFKA_PORT=${KAFKA_PORT:-9092} MONGO_PORT=${MONGO_PORT:-27017} FERRETDB_PORT=${FERRETDB_PORT:-27018}
-begin "KAFKA_PORT=$KAFKA_PORT '$here/kafka.sh'"
+# One more port of the broker, for a user.
+sasl_port=$((KAFKA_PORT + 2000)) sasl_password=not-a-secret
+begin "KAFKA_PORT=$KAFKA_PORT KAFKA_SASL_PORT=$sasl_port KAFKA_USER=tester KAFKA_PASSWORD=$sasl_password '$here/kafka.sh'"
 begin "MONGO_IMPL=mjs MONGO_PORT=$MONGO_PORT '$here/mongo.sh'"
 export REQUIRE_SERVERS=1
 export KAFKA_URL=kafka://127.0.0.1:$KAFKA_PORT
+export KAFKA_SASL_URL=kafka://tester@127.0.0.1:$sasl_port KAFKA_SASL_PASSWORD=$sasl_password
 export MONGO_URL=mongodb://127.0.0.1:$MONGO_PORT
 if [ -n "${STRICT:-}" ]; then
   begin "MONGO_IMPL=ferretdb MONGO_PORT=$FERRETDB_PORT '$here/mongo.sh'"

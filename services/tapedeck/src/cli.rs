@@ -10,7 +10,10 @@ use producer::{ProducerConfig, Speed};
 use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString, StorePassword, StoreSettings};
 use web::WebConfig;
 
-use crate::moving::{CopyArgs, ExportArgs, ImportArgs};
+use crate::{
+    check::Fault,
+    moving::{CopyArgs, ExportArgs, ImportArgs},
+};
 
 /// Where everything lies unless --data says otherwise. Simulated prices then get a folder of their own inside it.
 pub(crate) const DEFAULT_DATA: &str = "data";
@@ -123,6 +126,9 @@ pub(crate) struct CheckArgs {
     /// to the broker's clock.
     #[arg(long)]
     pub(crate) probe: bool,
+    /// What could not be read of the settings.
+    #[arg(skip)]
+    pub(crate) faults: Vec<Fault>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }

@@ -21,7 +21,7 @@ pub(crate) async fn health(args: HealthArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Where a service that listens at `listen` is asked from the same host.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

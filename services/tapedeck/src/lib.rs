@@ -18,12 +18,20 @@ mod status;
 mod tail;
 mod topics;
 
-use std::{io::stdout, process::ExitCode};
+use std::{ffi::OsString, io::stdout, process::ExitCode};
 
 use clap::CommandFactory;
 
 pub use cli::Cli;
 use cli::{Command, ConfigCommand};
+
+/// Reads a command line, the name of the program first.
+///
+/// # Errors
+/// What is wrong with it, or the help that it asks for; both know how to print themselves.
+pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    check::read(line.into_iter().collect())
+}
 
 /// Executes a command line.
 ///

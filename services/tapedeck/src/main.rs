@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use tapedeck::Cli;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    match tapedeck::execute(Cli::parse()).await {
+    let cli = tapedeck::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match tapedeck::execute(cli).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("tapedeck: {error:#}");

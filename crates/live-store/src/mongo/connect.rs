@@ -1,12 +1,12 @@
 //! From a URL to a database.
 
-use std::time::Duration;
+use std::{fs::File, io::Read, time::Duration};
 
 use mongodb::{
     Client,
     bson::{RawDocumentBuf, raw::cstr, rawdoc},
     error::ErrorKind,
-    options::{Acknowledgment, ClientOptions, ConnectionString, WriteConcern},
+    options::{Acknowledgment, ClientOptions, ConnectionString, Tls, WriteConcern},
 };
 
 use super::{MongoStore, failure, schema};
@@ -102,6 +102,7 @@ impl Settings {
         if options.write_concern.as_ref().is_some_and(|concern| concern.w == Some(Acknowledgment::Nodes(0))) {
             return Err("w=0 would lose ticks without a word; leave it out".to_owned().into());
         }
+        check_files(options.tls.as_ref())?;
         let database = options.default_database.take().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
         check_name(&database)?;
         // Reading from another server than was written to would find ticks missing that are stored.
@@ -114,6 +115,34 @@ impl Settings {
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         Ok(Self { options, database, command_timeout })
     }
+}
+
+/// A file of certificates is read up to here; more is none.
+const MAX_PEM_BYTES: u64 = 4 << 20;
+
+/// Reads the files that the URL names, now and by the names of their settings: the driver would take a file without
+/// certificates as one that trusts nobody.
+fn check_files(tls: Option<&Tls>) -> Result<(), String> {
+    let Some(Tls::Enabled(tls)) = tls else { return Ok(()) };
+    let files = [
+        ("tlsCAFile", &tls.ca_file_path, &["CERTIFICATE"][..]),
+        ("tlsCertificateKeyFile", &tls.cert_key_file_path, &["CERTIFICATE", "PRIVATE KEY"]),
+    ];
+    for (setting, path, parts) in files {
+        let Some(path) = path else { continue };
+        let shown = format!("{setting}={}", path.display());
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_PEM_BYTES).read_to_string(&mut text))
+            .map_err(|error| format!("{shown} cannot be read: {error}"))?;
+        for part in parts {
+            let begins = |line: &str| line.starts_with("-----BEGIN ") && line.contains(part);
+            if !text.lines().any(begins) {
+                return Err(format!("{shown} holds no {} in PEM format", part.to_lowercase()));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// <https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions>, of the stricter platform.

@@ -125,11 +125,10 @@ fn is_login(error: &Error) -> bool {
 fn of_kind(place: &str, what: &str, kind: Kind, words: &str) -> LiveStoreError {
     let place = place.to_owned();
     match kind {
-        Kind::Away if words.contains("certificate") => LiveStoreError::Unavailable {
+        Kind::Away => LiveStoreError::Unavailable {
             place,
-            reason: format!("{what}: {words}; check tlsCAFile and the names of the servers in STORE_URL"),
+            reason: format!("{what}: {words}{}", encryption_to_mend(words)),
         },
-        Kind::Away => LiveStoreError::Unavailable { place, reason: format!("{what}: {words}") },
         Kind::NoSpace => LiveStoreError::DiskFull { place },
         Kind::Forbidden => LiveStoreError::Refused {
             place,
@@ -147,6 +146,37 @@ fn of_kind(place: &str, what: &str, kind: Kind, words: &str) -> LiveStoreError {
         },
         Kind::Refused => LiveStoreError::Refused { place, reason: format!("{what}: {words}") },
     }
+}
+
+/// Encryption that cannot be agreed upon looks like a server that is away; each of its faults has words of its own.
+fn encryption_to_mend(words: &str) -> &'static str {
+    const MEND: [(&[&str], &str); 4] = [
+        // An alert is the server's: it is not content with ours.
+        (
+            &[
+                "CertificateRequired",
+                "fatal alert: HandshakeFailure",
+                "fatal alert: UnknownCA",
+                "fatal alert: BadCertificate",
+            ],
+            "; the server wants to see a certificate of ours: check tlsCertificateKeyFile of STORE_URL",
+        ),
+        (
+            &["not valid for name", "NotValidForName"],
+            "; the server's certificate is made out to other names: name the server in STORE_URL as its certificate does",
+        ),
+        (
+            &["certificate"],
+            "; either tlsCAFile of STORE_URL is not the authority that signed the server's certificate, or that certificate \
+             is of no use any more",
+        ),
+        (
+            &["corrupt message", "InvalidContentType"],
+            "; that port does not speak TLS: leave tls=true out of STORE_URL, or name the port that does",
+        ),
+    ];
+    let applies = |(signs, _): &&(&[&str], &str)| signs.iter().any(|sign| words.contains(sign));
+    MEND.iter().find(applies).map_or("", |(_, mend)| mend)
 }
 
 /// The driver lists the whole topology; what a person needs is the reason within.

@@ -12,10 +12,9 @@ pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
     let answer = store.try_run("cannot ask for the version", rawdoc! { "buildInfo": 1 }).await?;
     let version = answer.ok().and_then(|answer| answer.get_str("version").map(ToOwned::to_owned).ok());
     let mut warnings = Vec::new();
-    let mut found = format!("MongoDB {}", version.as_deref().unwrap_or("of unknown version"));
-    if let Some(format) = format {
-        found.push_str(&format!(", format {format}"));
-    }
+    let version = version.as_deref().unwrap_or("of unknown version");
+    let format = format.map_or(String::new(), |format| format!(", format {format}"));
+    let mut found = format!("MongoDB {version}{format}");
     if missing.iter().any(|name| name == CHECKPOINTS) {
         found.push_str(", not prepared yet");
         warnings.push(

@@ -9,11 +9,13 @@ mod proxy;
 mod samples;
 mod server_mongo_faults;
 mod server_mongo_schema;
+mod server_mongo_tls;
 mod server_mongodb_only;
 mod sqlite_damage;
 mod sqlite_kill;
 mod sqlite_log;
 mod sqlite_refusals;
+mod tls_wire;
 
 /// Runs tests of the contract against a kind of place; none where its server is not there and need not be.
 macro_rules! contract {

@@ -153,8 +153,8 @@ async fn group(report: &mut Report, log: &dyn EventLog, group: &str, infos: &[To
                         lag.topic_partition,
                         lag.end
                     ),
-                    "the topic was made anew, or LOG_URL names another cluster than before; the consumer reads such a \
-                     partition from its beginning",
+                    "the topic was made anew, or LOG_URL names another cluster than before; find out which before the \
+                     consumer goes on",
                 );
             }
             let behind: u64 = lags.iter().map(|lag| lag.lag).sum();

@@ -4,16 +4,21 @@
 mod log;
 mod place;
 mod report;
+mod settings;
 
 use std::process::ExitCode;
 
 use self::report::{Report, Verdict};
+pub(crate) use self::settings::{Fault, read};
 use crate::{cli::CheckArgs, run::data_path};
 
 pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     let run = &args.run;
-    place::listen(&mut report, run.web.listen);
+    for fault in &args.faults {
+        report.wrong("settings", fault.reason.clone(), format!("mend {}", fault.setting));
+    }
+    place::listen(&mut report, run.web.listen).await;
     place::pages(&mut report);
     let path = match producer::choose(&run.producer).await {
         Ok(choice) => {

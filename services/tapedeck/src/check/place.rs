@@ -1,6 +1,7 @@
 //! What is on this machine: the address, the pages, the folder, the store.
 
 use std::{
+    io::ErrorKind,
     net::{SocketAddr, TcpListener},
     path::Path,
 };
@@ -9,7 +10,7 @@ use producer::Choice;
 use service_runtime::{ExposeSecret, SecretString};
 
 use super::report::Report;
-use crate::cli::Places;
+use crate::{cli::Places, health::reachable, http::Remote};
 
 /// Less room than this lasts for hours, not for days.
 const LITTLE_BYTES: u64 = 1 << 30;
@@ -17,7 +18,7 @@ const LITTLE_BYTES: u64 = 1 << 30;
 const NO_BYTES: u64 = 64 << 20;
 
 /// Where the pages shall answer.
-pub(super) fn listen(report: &mut Report, listen: SocketAddr) {
+pub(super) async fn listen(report: &mut Report, listen: SocketAddr) {
     match TcpListener::bind(listen) {
         Ok(_) if listen.ip().is_loopback() => report.ok("address", format!("{listen} is free")),
         Ok(_) => report.warn(
@@ -25,12 +26,27 @@ pub(super) fn listen(report: &mut Report, listen: SocketAddr) {
             format!("{listen} is free; other machines can reach it"),
             "there is no sign-in yet: listen on 127.0.0.1, or put something before it that asks who comes",
         ),
+        // So it is beside a service in the same container.
+        Err(error) if error.kind() == ErrorKind::AddrInUse && is_ours(listen).await => report.warn(
+            "address",
+            format!("a service of Tapedeck runs at {listen}"),
+            "where it is not the one that these settings are for, choose another --listen (LISTEN)",
+        ),
         Err(error) => report.wrong(
             "address",
             format!("{listen}: {error}"),
-            "stop what listens there (it may be a running instance), or choose another --listen (LISTEN)",
+            "stop what listens there, or choose another --listen (LISTEN)",
         ),
     }
+}
+
+/// Whether one of our services listens there.
+async fn is_ours(listen: SocketAddr) -> bool {
+    let Ok(remote) = Remote::new(&format!("http://{}", reachable(listen))) else { return false };
+    let parts = remote.ask("/readyz", &[]).await;
+    parts.is_ok_and(|(_, parts)| {
+        parts.as_array().is_some_and(|parts| parts.iter().all(|part| part.get("state").is_some()))
+    })
 }
 
 /// Scripts and styles.

@@ -1,6 +1,5 @@
 //! What was found.
 
-use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde::Serialize;
 use serde_json::json;
 
@@ -64,19 +63,22 @@ impl Report {
         self.0.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok)
     }
 
-    /// A table, or JSON: `{"verdict", "checks": [{"what", "verdict", "found", "mend"}]}`.
+    /// A line for each, with another for how to mend it; or JSON: `{"verdict", "checks": [{"what", "verdict", "found", "mend"}]}`.
     pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
         if json {
             return print_line(format_args!("{:#}", json!({ "verdict": self.worst(), "checks": self.0 })));
         }
-        let mut table = Table::new();
-        table
-            .load_style(UTF8_HORIZONTAL_ONLY)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_header(["what", "", "found", "how to mend it"]);
-        for finding in &self.0 {
-            table.add_row([finding.what, finding.verdict.as_str(), &finding.found, &finding.mend]);
+        for Finding { what, verdict, found, mend } in &self.0 {
+            print_line(format_args!("{:<5}  {what:<11}  {found}", verdict.as_str()))?;
+            if !mend.is_empty() {
+                print_line(format_args!("{:20}mend it: {mend}", ""))?;
+            }
         }
-        print_line(table)
+        let count = |verdict| self.0.iter().filter(|finding| finding.verdict == verdict).count();
+        print_line(match (count(Verdict::Wrong), count(Verdict::Warn)) {
+            (0, 0) => "everything is as it should be".to_owned(),
+            (0, warnings) => format!("it works; to be looked at: {warnings}"),
+            (wrong, warnings) => format!("wrong: {wrong}, to be looked at: {warnings}"),
+        })
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn tapedeck() -> Command {
         "PROVIDERS",
         "CONSUMER_GROUP",
         "DATA",
+        "RETENTION_DAYS",
         "RUST_LOG",
         "TAPEDECK_URL",
     ] {

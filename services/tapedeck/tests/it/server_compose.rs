@@ -75,6 +75,9 @@ fn binaries() -> PathBuf {
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
+        if cfg!(feature = "kafka-tls") {
+            cargo.args(["--features", "kafka-tls"]);
+        }
         assert!(cargo.status().unwrap().success());
     }
     folder.to_owned()
