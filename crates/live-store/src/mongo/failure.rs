@@ -150,15 +150,10 @@ fn of_kind(place: &str, what: &str, kind: Kind, words: &str) -> LiveStoreError {
 
 /// Encryption that cannot be agreed upon looks like a server that is away; each of its faults has words of its own.
 fn encryption_to_mend(words: &str) -> &'static str {
-    const MEND: [(&[&str], &str); 4] = [
+    const MEND: [(&[&str], &str); 6] = [
         // An alert is the server's: it is not content with ours.
         (
-            &[
-                "CertificateRequired",
-                "fatal alert: HandshakeFailure",
-                "fatal alert: UnknownCA",
-                "fatal alert: BadCertificate",
-            ],
+            &["fatal alert: CertificateRequired", "fatal alert: HandshakeFailure", "fatal alert: UnknownCA"],
             "; the server wants to see a certificate of ours: check tlsCertificateKeyFile of STORE_URL",
         ),
         (
@@ -171,8 +166,19 @@ fn encryption_to_mend(words: &str) -> &'static str {
              is of no use any more",
         ),
         (
-            &["corrupt message", "InvalidContentType"],
+            &["corrupt message"],
             "; that port does not speak TLS: leave tls=true out of STORE_URL, or name the port that does",
+        ),
+        // The driver's words where nothing at all was heard.
+        (
+            &["Type: Unknown, Servers: ["],
+            "; nothing answered: check host and port of STORE_URL, and whether that port speaks TLS as STORE_URL says \
+             (tls=true)",
+        ),
+        // As a server does, too, that is just being stopped.
+        (
+            &["end of file", "Connection reset", "Broken pipe", "handshake eof"],
+            "; it hung up: if that stays so, it may speak TLS where STORE_URL does not say tls=true, or the other way round",
         ),
     ];
     let applies = |(signs, _): &&(&[&str], &str)| signs.iter().any(|sign| words.contains(sign));
