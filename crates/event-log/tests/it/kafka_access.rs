@@ -106,7 +106,8 @@ async fn a_kafka_server_with_users_lets_the_right_one_in_and_tells_the_others() 
 
 /// A member hears of it at every call, and goes on where it was once it is let in again.
 async fn kept_out_while_the_password_is_another(broker: &mut Broker, url: &str) -> anyhow::Result<()> {
-    let fixture = Fixture::at(url.to_owned());
+    // Otherwise it tries again every ten seconds only.
+    let fixture = Fixture::at(format!("{url}?reconnect.backoff.max.ms=500"));
     let log = fixture.open().await?;
     let topic = topic(&fixture, &*log, 1).await?;
     publish(&*log, &topic, numbered(0..10)).await?;
