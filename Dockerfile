@@ -9,7 +9,7 @@ RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
 COPY services/web/ui ./
 RUN npm run build
 
-# The binaries. What cargo has downloaded and compiled stays in the builder's caches, so that only what changed is compiled.
+# The binaries. What cargo has downloaded and compiled stays in the builder's caches, so that libraries are compiled once.
 FROM rust:1.95-bookworm AS build
 # Features of the services, for example kafka-tls.
 ARG FEATURES=
@@ -17,9 +17,11 @@ ENV CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=false
 WORKDIR /src
 COPY . ./
 COPY --from=ui /ui/dist services/web/ui/dist
+# touch: cargo goes by the files' times, and the cache may come from a newer checkout than the one that is built.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked -p producer -p consumer -p web -p tapedeck --bins \
+    find . -path ./target -prune -o -type f -exec touch {} + \
+    && cargo build --release --locked -p producer -p consumer -p web -p tapedeck --bins \
       ${FEATURES:+--features "$FEATURES"} \
     && mkdir /out && cd target/release && cp producer consumer web tapedeck /out/
 
