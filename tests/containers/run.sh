@@ -4,7 +4,8 @@
 # with Maven. Server images that the engine does not have are replaced by stand-ins of stand-ins/, under the real names, and
 # removed afterwards; with an engine that has the real images, those are used.
 # Settings: WEB_PORT, MAIL_PORT, KEEP=1 leaves everything running.
-set -euo pipefail
+# E: the ERR trap at the end holds in functions too.
+set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 here=$root/tests/containers
@@ -67,6 +68,16 @@ stand_in() {
   [ -z "${3:-}" ] || contexts=(--build-context "jars=$3")
   docker build -q -t "$image" "${contexts[@]}" "$here/stand-ins/$folder" >/dev/null
   stand_ins+=("$image")
+}
+
+# It knows no daemon and no network: only whether it understands the file.
+old_compose_reads_it() {
+  local image=tapedeck-compose-1
+  docker build -q -t "$image" "$here/compose-1" >/dev/null
+  stand_ins+=("$image")
+  docker run --rm --network none -v "$root/docker-compose.yml:/project/docker-compose.yml:ro" \
+    -v "$work/.env:/project/.env:ro" "$image" --profile mail config -q || fail "docker-compose 1 refuses the file"
+  say "$(docker run --rm --network none "$image" version --short) of docker-compose reads the file too"
 }
 
 image_of() { compose --profile mail config --format json | json "it.services['$1'].image"; }
@@ -149,6 +160,23 @@ confinement() {
   say "nobody is root, has a capability or can write the root file system; the consumer cannot reach the outside"
 }
 
+# Replicas are all it takes to share the work, and one container can go without the others' work standing still.
+replicas() {
+  local before
+  consumers() { page /v1/system | json 'it.processes.filter((p) => p.service === "consumer" && !p.silent).length'; }
+  consumers_are() { [ "$(consumers)" = "$1" ]; }
+  compose up -d --wait --wait-timeout 120 --pull never --no-recreate --scale consumer=3 consumer >"$work/up.log" 2>&1 ||
+    { cat "$work/up.log" >&2; fail "three consumers"; }
+  until_true 60 "three consumers are heard of" consumers_are 3
+  before=$(ticks)
+  until_true 60 "ticks go on with three consumers" more_ticks_than "$before"
+  compose up -d --wait --wait-timeout 120 --pull never --no-recreate --scale consumer=1 consumer >/dev/null 2>&1
+  until_true 60 "one consumer is left" consumers_are 1
+  before=$(ticks)
+  until_true 60 "ticks go on with the one that is left" more_ticks_than "$before"
+  say "--scale consumer=3 and back to 1: each is healthy, and ticks go on"
+}
+
 # `docker kill` counts as stopped by hand and is not made good; a crash is.
 back_after_a_kill() {
   local service=$1 before=$2 id
@@ -198,6 +226,27 @@ data_survives() {
   say "down and up keep the data: $1 ticks before, $before after, the first is the same, and they go on"
 }
 
+# Printed, not judged: time decides no test. RESULTS.md keeps what came out.
+figures() {
+  local id began begun answered ip all=() own=()
+  id=$(compose ps -q consumer)
+  for _ in 1 2 3 4 5; do
+    docker stop "$id" >/dev/null
+    began=$(date +%s%N)
+    docker start "$id" >/dev/null
+    ip=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$id")
+    timeout 60 bash -c "until curl -fs -m 1 -o /dev/null http://$ip:5002/readyz; do sleep 0.01; done" ||
+      fail "the consumer is not ready within 60 s"
+    answered=$(date +%s%N)
+    begun=$(date -d "$(docker inspect -f '{{.State.StartedAt}}' "$id")" +%s%N)
+    all+=("$(((answered - began) / 1000000))") own+=("$(((answered - begun) / 1000000))")
+  done
+  say "consumer, from 'docker start' until it is ready: ${all[*]} ms; since its process began: ${own[*]} ms"
+  start
+  say "memory after a start, at 20 ticks/s:"
+  docker stats --no-stream --format '{{.Name}}  {{.MemUsage}}  {{.PIDs}} threads' $(compose ps -q)
+}
+
 mail() {
   start --profile mail
   until_true 30 "the page of the mail catcher answers" curl -fsS -m 5 "http://127.0.0.1:$mail_port/"
@@ -209,6 +258,7 @@ trap clean_up EXIT
 trap 'fail "line $LINENO"' ERR
 say "engine $(docker version -f '{{.Server.Version}}'), compose $(docker compose version --short)"
 compose --profile mail config -q
+old_compose_reads_it
 server_images
 our_images
 start
@@ -216,8 +266,10 @@ prices_arrive
 command_lines
 confinement
 for service in consumer producer web mongodb kafka; do back_after_a_kill $service "$(ticks)"; done
+replicas
 health_tells_of_the_store
 wrong_password
+figures
 data_survives "$(ticks)"
 mail
 say "passed"
