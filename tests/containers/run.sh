@@ -17,6 +17,9 @@ fail() {
   say "FAILED: $*" >&2
   compose ps -a >&2 || true
   compose logs --tail 20 >&2 || true
+  for id in $(compose ps -aq); do
+    docker inspect -f '{{.Name}}: {{with .State.Health}}{{range .Log}}{{.ExitCode}} {{.Output}}{{end}}{{end}}' "$id" | tail -c 500 >&2
+  done
   exit 1
 }
 compose() { docker compose --project-name "$project" --project-directory "$root" --env-file "$work/.env" "$@"; }

@@ -6,6 +6,7 @@
 mod admin;
 mod figures;
 mod heartbeat;
+mod http_client;
 mod password;
 mod settings;
 mod shutdown;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use admin::{admin_routes, health_response, metrics_response, ready_response, serve_admin};
 pub use figures::{Figures, Latency, Meter};
 pub use heartbeat::heartbeat;
+pub use http_client::{http_client, install_tls};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::{HELP_END, LogPassword, LogSettings, StorePassword, StoreSettings, Watchlist};
 pub use shutdown::cancel_on_signals;

@@ -1,6 +1,6 @@
 //! Questions to the running instance.
 
-use std::{sync::Once, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::{Client, StatusCode};
@@ -17,12 +17,7 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
-        static TLS: Once = Once::new();
-        TLS.call_once(|| {
-            // An error means that somebody installed a provider before; any will do.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
-        let client = Client::builder()
+        let client = service_runtime::http_client()
             .timeout(Duration::from_secs(TIMEOUT_SECONDS))
             .build()
             .context("cannot make an HTTP client")?;

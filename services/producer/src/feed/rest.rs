@@ -1,6 +1,6 @@
 //! Questions over HTTP, with the bounds that every feed keeps.
 
-use std::{sync::Once, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::StreamExt;
@@ -19,19 +19,9 @@ const MAX_RETRY_AFTER_SECONDS: u64 = 3_600;
 /// So much of an answer that is not JSON is shown.
 const SHOWN_CHARS: usize = 80;
 
-/// Chooses the one TLS provider of the process.
-pub(crate) fn install_tls() {
-    static TLS: Once = Once::new();
-    TLS.call_once(|| {
-        // An error means that one was installed before; any will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-}
-
 /// A client that keeps one connection and never waits for long.
 pub(crate) fn client(user_agent: &str) -> anyhow::Result<Client> {
-    install_tls();
-    Client::builder()
+    service_runtime::http_client()
         .user_agent(user_agent)
         .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS))
         .timeout(Duration::from_millis(TOTAL_TIMEOUT_MS))

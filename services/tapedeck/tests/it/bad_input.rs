@@ -2,7 +2,7 @@ use std::{fs, net::TcpListener, path::Path};
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use crate::process::{Running, output_in_time, stderr};
+use crate::process::{Running, output_in_time, stderr, tapedeck};
 
 /// Runs `tapedeck` with arguments that must be refused, and returns what it said.
 fn refused(args: &[&str]) -> String {
@@ -70,6 +70,16 @@ fn a_folder_that_cannot_be_written_is_named() {
     // Not even root makes folders there.
     let said = refused(&run(Path::new("/proc/tapedeck"), &["--provider", "simulated"]));
     assert!(said.contains("/proc/tapedeck") && said.contains("--data"), "{said}");
+}
+
+#[test]
+fn a_host_without_certificates_can_ask_an_instance() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
+    let address = running.url.trim_start_matches("http://");
+    let asked = tapedeck().args(["health", "--listen", address]).env("SSL_CERT_FILE", "/dev/null").output();
+    let answer = asked.unwrap();
+    assert!(answer.status.success(), "{}", stderr(&answer));
 }
 
 #[test]

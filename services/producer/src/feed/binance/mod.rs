@@ -161,7 +161,7 @@ impl Binance {
 
     /// One connection, from its start to its end.
     async fn connection(&self) -> Result<(), FeedError> {
-        rest::install_tls();
+        service_runtime::install_tls();
         let mut session = self.seeded_session().await?;
         let url = self.stream_url()?;
         let limits = WebSocketConfig::default()
