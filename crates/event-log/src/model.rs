@@ -132,13 +132,35 @@ pub enum StartAt {
     CommittedOrBeginning,
     /// Behind the last committed message of the group; the end where there is none.
     CommittedOrEnd,
-    /// This offset; the beginning where it is no longer kept, the end where it is not there yet.
+    /// This offset; the beginning where it is no longer kept. Also the beginning where it lies beyond the end, with a
+    /// warning: such an offset was read in another log, and of this one nothing is known.
     Offset(u64),
     /// So many records before the end; the beginning where fewer are kept.
     BeforeEnd(u64),
 }
 
 impl StartAt {
+    /// The same, said aloud where the offset cannot be of this log.
+    pub(crate) fn offset_in(
+        self,
+        partition: &TopicPartition,
+        first: u64,
+        end: u64,
+        committed: Option<u64>,
+    ) -> u64 {
+        let at = self.offset(first, end, committed);
+        if let Self::Offset(wanted) = self
+            && at < wanted
+        {
+            tracing::warn!(
+                %partition, wanted, end, from = at,
+                "this is not the log that was read before: the offset to go on from lies beyond its end; it is read from \
+                 its beginning. If another one is meant, mend --log (LOG_URL)"
+            );
+        }
+        at
+    }
+
     /// The offset it means in a partition that keeps the records from `first` to before `end`.
     pub(crate) fn offset(self, first: u64, end: u64, committed: Option<u64>) -> u64 {
         let offset = match self {
@@ -146,6 +168,7 @@ impl StartAt {
             Self::End => end,
             Self::CommittedOrBeginning => committed.unwrap_or(first),
             Self::CommittedOrEnd => committed.unwrap_or(end),
+            Self::Offset(offset) if offset > end.max(first) => first,
             Self::Offset(offset) => offset,
             Self::BeforeEnd(records) => end.saturating_sub(records),
         };

@@ -20,6 +20,10 @@ pub trait EventLog: Send + Sync {
     /// Every topic, by name.
     async fn topics(&self) -> Result<Vec<TopicInfo>>;
 
+    /// What tells this log from another one under the same address: the id of the Kafka cluster, or of the embedded
+    /// file. A broker whose disks were wiped may have the id it had; `None` where there is none.
+    async fn identity(&self) -> Result<Option<String>>;
+
     /// A publisher with its own bounded buffer.
     fn publisher(&self) -> Result<Arc<dyn Publisher>>;
 

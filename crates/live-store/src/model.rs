@@ -26,8 +26,9 @@ pub struct StoredTick {
 pub enum TickOutcome {
     /// Stored now.
     New,
-    /// Was stored by an earlier try of this very delivery (same partition and offset).
-    Redelivered,
+    /// Was stored by an earlier try of this very delivery (same partition and offset), and is there with this
+    /// `processed_at`: of a log that began anew it tells the deliveries of before.
+    Redelivered(DateTime<Utc>),
     /// Its identity was stored from another delivery: the producer said it twice.
     Duplicate,
 }

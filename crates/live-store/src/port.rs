@@ -23,6 +23,9 @@ pub trait LiveStore: Send + Sync {
     /// smaller offset. Bars first, so that no checkpoint stands for a bar that is missing.
     async fn write_progress(&self, candles: &[Candle], checkpoints: &[Checkpoint]) -> Result<()>;
 
+    /// Stores checkpoints whatever offsets they replace: for a processor whose log has begun anew.
+    async fn reset_checkpoints(&self, checkpoints: &[Checkpoint]) -> Result<()>;
+
     /// All checkpoints of a processor.
     async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>>;
 

@@ -139,6 +139,13 @@ impl Asking {
         Ok(partitions)
     }
 
+    /// The id of the cluster that answers at the moment; brokers before 0.10.1 have none.
+    pub(crate) fn cluster(&self) -> Result<Option<String>> {
+        // The client remembers the id, and learns of another with the next answer about topics.
+        self.topics()?;
+        Ok(self.client.client().fetch_cluster_id(Duration::ZERO))
+    }
+
     /// First and next offset of each partition, asked for all of them at once.
     pub(crate) fn bounds(&self, partitions: &[TopicPartition]) -> Result<Bounds> {
         if partitions.is_empty() {
@@ -147,11 +154,13 @@ impl Asking {
         let starts = self.logical(partitions, Offset::Beginning)?;
         let ends = self.logical(partitions, Offset::End)?;
         let bounds = |partition: &TopicPartition| {
-            let start = starts.get(partition).copied().unwrap_or(0);
-            let end = ends.get(partition).copied().unwrap_or(start);
-            (partition.clone(), (start, end.max(start)))
+            // Not taken for an empty partition: it would seem to be another one.
+            let answered = starts.get(partition).zip(ends.get(partition));
+            let (start, end) =
+                answered.ok_or_else(|| self.settings.no_answer("asking where partitions end"))?;
+            Ok((partition.clone(), (*start, *end.max(start))))
         };
-        Ok(partitions.iter().map(bounds).collect())
+        partitions.iter().map(bounds).collect()
     }
 
     /// What the beginning or the end of each partition is at the moment. A query by time with the number that stands

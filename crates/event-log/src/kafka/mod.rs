@@ -75,6 +75,11 @@ impl EventLog for KafkaLog {
         .await
     }
 
+    async fn identity(&self) -> Result<Option<String>> {
+        let asking = Arc::clone(&self.0);
+        blocking(move || asking.cluster()).await
+    }
+
     fn publisher(&self) -> Result<Arc<dyn Publisher>> {
         Ok(Arc::new(KafkaPublisher::new(Arc::clone(&self.0))?))
     }

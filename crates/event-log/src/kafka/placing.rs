@@ -107,7 +107,7 @@ impl Work {
         };
         let offset = |place: &Place| {
             let (first, end) = bounds.get(&place.partition).copied().unwrap_or_default();
-            place.start.offset(first, end, committed.get(&place.partition).copied())
+            place.start.offset_in(&place.partition, first, end, committed.get(&place.partition).copied())
         };
         Ok(self.places.iter().map(offset).collect())
     }

@@ -55,6 +55,7 @@ struct Shared {
     catalog: Arc<Catalog>,
     groups: Groups,
     ops: mpsc::Sender<Op>,
+    identity: String,
     /// Counts up whenever a reader may find something new: records, or partitions to take or to give.
     changed: Arc<watch::Sender<u64>>,
     /// Ends the retention task.
@@ -83,6 +84,7 @@ pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
     let settings = settings::parse(rest)?;
     let (files, mut connection, lock) = store::open(&settings).await?;
     let catalog = Arc::new(store::load_topics(&files, &mut connection).await?);
+    let identity = store::load_identity(&files, &mut connection).await?;
     let groups = Groups::new(store::load_offsets(&files, &mut connection, &catalog).await?);
     let (ops, waiting) = mpsc::channel(MAX_WAITING_OPS);
     let changed = Arc::new(watch::Sender::new(0));
@@ -97,7 +99,7 @@ pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
     tokio::spawn(writer.run(waiting));
     retention::expire_all(&ops, &files).await?;
     tokio::spawn(retention::run(ops.downgrade(), files.clone(), Arc::clone(&catalog), closing.clone()));
-    let shared = Shared { files, catalog, groups, ops, changed, _closing: closing.drop_guard() };
+    let shared = Shared { files, catalog, groups, ops, identity, changed, _closing: closing.drop_guard() };
     Ok(Arc::new(SqliteLog(Arc::new(shared))))
 }
 
@@ -111,6 +113,10 @@ impl EventLog for SqliteLog {
 
     async fn topics(&self) -> Result<Vec<TopicInfo>> {
         Ok(self.0.catalog.infos())
+    }
+
+    async fn identity(&self) -> Result<Option<String>> {
+        Ok(Some(self.0.identity.clone()))
     }
 
     fn publisher(&self) -> Result<Arc<dyn Publisher>> {

@@ -46,6 +46,11 @@ impl EventLog for ReadOnlyLog {
         Ok(self.catalog().await?.infos())
     }
 
+    /// Nobody goes on reading from a look.
+    async fn identity(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     fn publisher(&self) -> Result<Arc<dyn Publisher>> {
         self.refused()
     }

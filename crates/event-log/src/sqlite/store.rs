@@ -66,6 +66,12 @@ CREATE TABLE group_offsets (
 PRAGMA user_version = 1;
 ";
 
+/// Beside the schema, so that files of before get one; whoever does not know the table passes over it.
+const IDENTITY: &str = "
+CREATE TABLE IF NOT EXISTS log_identity (id TEXT NOT NULL) STRICT;
+INSERT INTO log_identity SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM log_identity);
+";
+
 /// The way to the file for readers, and its name for errors.
 #[derive(Clone)]
 pub(crate) struct Files {
@@ -174,7 +180,27 @@ async fn prepare(connection: &mut SqliteConnection, found: i64) -> Result<(), sq
         sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
         transaction.commit().await?;
     }
+    if !has_identity(connection).await? {
+        let mut transaction = connection.begin().await?;
+        sqlx::raw_sql(IDENTITY).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+    }
     Ok(())
+}
+
+async fn has_identity(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let tables: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'log_identity'",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(tables > 0)
+}
+
+/// A number drawn when the file was made.
+pub(crate) async fn load_identity(files: &Files, connection: &mut SqliteConnection) -> Result<String> {
+    let identity = sqlx::query_scalar("SELECT id FROM log_identity").fetch_one(connection).await;
+    identity.map_err(|error| files.failure(&error))
 }
 
 /// What an error of the engine means to the caller.

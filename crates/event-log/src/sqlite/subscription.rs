@@ -130,7 +130,7 @@ impl Subscription for SqliteSubscription {
         let group = Arc::clone(&self.group);
         let reader = self.reader(partition)?;
         let (start, end) = reader.partition.bounds();
-        reader.begin_at(at.offset(start, end, committed));
+        reader.begin_at(at.offset_in(partition, start, end, committed));
         if let Some(generation) = reader.generation {
             group.sought(partition, generation);
         }

@@ -69,12 +69,15 @@ pub(crate) async fn reading_begins_where_the_caller_says(fixture: &Fixture) -> a
             "{start:?}"
         );
     }
-    for (start, next) in [(StartAt::End, 10), (StartAt::CommittedOrEnd, 11), (StartAt::Offset(9999), 12)] {
+    for (start, next) in [(StartAt::End, 10), (StartAt::CommittedOrEnd, 11), (StartAt::Offset(12), 12)] {
         subscription.seek(&partition, start).await?;
         nothing_comes(&mut *subscription).await?;
         publish(&*log, &topic, numbered(next..next + 1)).await?;
         assert_eq!(number(&take(&mut *subscription, start, 1).await?[0]), next, "{start:?}");
     }
+    // Beyond the end: read in another log.
+    subscription.seek(&partition, StartAt::Offset(14)).await?;
+    assert_eq!(number(&take(&mut *subscription, StartAt::End, 13).await?[0]), 0);
     subscription.seek(&partition, StartAt::Offset(4)).await?;
     let mut messages = take(&mut *subscription, StartAt::Beginning, 9).await?;
     messages.truncate(2);

@@ -65,6 +65,10 @@ impl LiveStore for MongoStore {
         self.upsert_progress(candles, checkpoints).await
     }
 
+    async fn reset_checkpoints(&self, checkpoints: &[Checkpoint]) -> Result<()> {
+        self.replace_checkpoints(checkpoints).await
+    }
+
     async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
         self.read_checkpoints(processor).await
     }

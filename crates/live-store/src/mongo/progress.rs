@@ -28,7 +28,7 @@ impl MongoStore {
         }
         let mut states = Vec::with_capacity(checkpoints.len());
         for checkpoint in furthest_of_each(checkpoints) {
-            states.push(checkpoint_statement(checkpoint, self.stored_offset(checkpoint)?));
+            states.push(checkpoint_statement(checkpoint, self.stored_offset(checkpoint)?, Moves::Forward));
         }
         let taken = self.upsert("cannot store bars", CANDLES, &bars).await?;
         if !taken.is_empty() {
@@ -40,6 +40,23 @@ impl MongoStore {
         }
         // A checkpoint that is further already does not match, and its identity is taken: as it should be.
         self.upsert("cannot store checkpoints", CHECKPOINTS, &states).await.map(drop)
+    }
+
+    /// Also back to smaller offsets.
+    pub(super) async fn replace_checkpoints(&self, checkpoints: &[Checkpoint]) -> Result<()> {
+        let mut states = Vec::with_capacity(checkpoints.len());
+        for checkpoint in checkpoints {
+            states.push(checkpoint_statement(checkpoint, self.stored_offset(checkpoint)?, Moves::Anywhere));
+        }
+        let taken = self.upsert("cannot reset checkpoints", CHECKPOINTS, &states).await?;
+        if taken.is_empty() {
+            return Ok(());
+        }
+        Err(self.refused(format!(
+            "cannot reset checkpoints: {} of them are refused as duplicates; drop the unique indexes of {CHECKPOINTS} \
+             that are not on _id",
+            taken.len()
+        )))
     }
 
     fn stored_offset(&self, checkpoint: &Checkpoint) -> Result<i64> {
@@ -118,10 +135,26 @@ fn chunk_length(statements: &[&RawDocumentBuf]) -> usize {
     fitting.count().max(1)
 }
 
-/// Matches only what is not further. Where nothing matches, it inserts.
-pub(super) fn checkpoint_statement(checkpoint: &Checkpoint, next_offset: i64) -> RawDocumentBuf {
+/// Where a checkpoint may move to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moves {
+    Forward,
+    Anywhere,
+}
+
+/// Matches, unless it may move anywhere, only what is not further. Where nothing matches, it inserts.
+pub(super) fn checkpoint_statement(
+    checkpoint: &Checkpoint,
+    next_offset: i64,
+    moves: Moves,
+) -> RawDocumentBuf {
+    let id = rows::checkpoint_id(checkpoint);
+    let filter = match moves {
+        Moves::Forward => rawdoc! { "_id": id, "next_offset": { "$lte": next_offset } },
+        Moves::Anywhere => rawdoc! { "_id": id },
+    };
     rawdoc! {
-        "q": { "_id": rows::checkpoint_id(checkpoint), "next_offset": { "$lte": next_offset } },
+        "q": filter,
         "u": { "$set": {
             "processor": checkpoint.processor.as_str(),
             "topic": checkpoint.topic.as_str(),

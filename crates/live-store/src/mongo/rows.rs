@@ -148,10 +148,14 @@ pub(super) fn checkpoint(document: &RawDocument) -> Result<Checkpoint, RowError>
     })
 }
 
-/// The delivery that stored a tick: its `_id`, partition and offset.
-pub(super) fn delivery(document: &RawDocument) -> Result<(String, i32, u64), RowError> {
+/// What stored a tick: partition, offset, and when it was processed.
+pub(super) type Delivery = (i32, u64, DateTime<Utc>);
+
+/// The `_id` of a tick, and the delivery that stored it.
+pub(super) fn delivery(document: &RawDocument) -> Result<(String, Delivery), RowError> {
     let id = text(document, "_id", |id| Ok::<_, RowError>(id.to_owned()))?;
-    Ok((id, partition(document)?, unsigned(document, "offset")?))
+    let at = time(document, "processed_at", "processed_at_us")?;
+    Ok((id, (partition(document)?, unsigned(document, "offset")?, at)))
 }
 
 /// The `_id`, a text.

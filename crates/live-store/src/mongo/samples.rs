@@ -52,7 +52,7 @@ pub(super) fn documents() -> [Document; 3] {
     [
         Document::try_from(&tick).expect("a document"),
         inserted(&progress::candle_statement(&candle).expect("a statement")),
-        inserted(&progress::checkpoint_statement(&checkpoint, 1)),
+        inserted(&progress::checkpoint_statement(&checkpoint, 1, progress::Moves::Forward)),
     ]
 }
 

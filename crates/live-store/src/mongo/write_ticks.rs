@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use market::{Source, Symbol, Tick};
 use mongodb::bson::{Bson, RawArrayBuf, doc};
 
-use super::{MongoStore, REALTIME_PRICES, command::Write, rows, times::Moment};
+use super::{MongoStore, REALTIME_PRICES, command::Write, rows, rows::Delivery, times::Moment};
 use crate::{Result, StoredTick, TickOutcome};
 
 /// Documents per command, and commands under way at a time; chosen with `examples/throughput.rs`.
@@ -21,8 +21,6 @@ const WHAT: &str = "cannot store ticks";
 
 /// What a tick is known by.
 type Identity = (Source, Symbol, u64);
-/// Partition and offset.
-type Delivery = (i32, u64);
 
 /// A tick of a batch that was not stored just now, by its place, and why.
 type Settled = (usize, TickOutcome);
@@ -107,20 +105,18 @@ impl MongoStore {
         let filter = doc! { "_id": { "$in": ids } };
         let found = self
             .find("cannot look up ticks", REALTIME_PRICES, filter, |find| {
-                find.projection(doc! { "partition": 1, "offset": 1 }).batch_size(CHUNK_DOCUMENTS as u32)
+                let wanted = doc! { "partition": 1, "offset": 1, "processed_at": 1, "processed_at_us": 1 };
+                find.projection(wanted).batch_size(CHUNK_DOCUMENTS as u32)
             })
             .await?;
-        let stored: HashMap<String, Delivery> = self
-            .decode(REALTIME_PRICES, &found, rows::delivery)?
-            .into_iter()
-            .map(|(id, partition, offset)| (id, (partition, offset)))
-            .collect();
+        let stored: HashMap<String, Delivery> =
+            self.decode(REALTIME_PRICES, &found, rows::delivery)?.into_iter().collect();
         let mut settled = Vec::with_capacity(places.len());
         let mut missing = Vec::new();
         for (place, row) in rows() {
             match stored.get(&row.tick.id()) {
-                Some(delivery) if *delivery == (row.partition, row.offset) => {
-                    settled.push((place, TickOutcome::Redelivered));
+                Some((partition, offset, at)) if (*partition, *offset) == (row.partition, row.offset) => {
+                    settled.push((place, TickOutcome::Redelivered(*at)));
                 }
                 Some(_) => settled.push((place, TickOutcome::Duplicate)),
                 None => missing.push(place),

@@ -34,7 +34,7 @@ static UPSERTS: LazyLock<[String; CHUNKS.len()]> = LazyLock::new(|| {
 const UPSERT_CHECKPOINT: &str = "INSERT INTO checkpoints (processor, topic, \"partition\", next_offset, state) \
      VALUES (?, ?, ?, ?, ?) ON CONFLICT (processor, topic, \"partition\") \
      DO UPDATE SET next_offset = excluded.next_offset, state = excluded.state \
-     WHERE excluded.next_offset >= checkpoints.next_offset";
+     WHERE ? OR excluded.next_offset >= checkpoints.next_offset";
 
 impl SqliteStore {
     /// One transaction: here bars and checkpoints appear together, which is more than the port promises.
@@ -44,6 +44,26 @@ impl SqliteStore {
         }
         let mut writing = self.begin().await?;
         self.upsert_candles(&mut writing, candles).await?;
+        self.upsert_checkpoints(&mut writing, checkpoints, false).await?;
+        writing.commit().await
+    }
+
+    /// Also back to smaller offsets.
+    pub(super) async fn replace_checkpoints(&self, checkpoints: &[Checkpoint]) -> Result<()> {
+        if checkpoints.is_empty() {
+            return Ok(());
+        }
+        let mut writing = self.begin().await?;
+        self.upsert_checkpoints(&mut writing, checkpoints, true).await?;
+        writing.commit().await
+    }
+
+    async fn upsert_checkpoints(
+        &self,
+        writing: &mut WriteTransaction<'_>,
+        checkpoints: &[Checkpoint],
+        also_back: bool,
+    ) -> Result<()> {
         for checkpoint in checkpoints {
             let next_offset = i64::try_from(checkpoint.next_offset).map_err(|_| {
                 self.refused(format!(
@@ -58,11 +78,12 @@ impl SqliteStore {
                 .bind(checkpoint.partition)
                 .bind(next_offset)
                 .bind(&checkpoint.state)
+                .bind(also_back)
                 .execute(writing.connection())
                 .await
                 .map_err(|error| self.failure(&error))?;
         }
-        writing.commit().await
+        Ok(())
     }
 
     async fn upsert_candles(&self, writing: &mut WriteTransaction<'_>, candles: &[Candle]) -> Result<()> {

@@ -176,6 +176,15 @@ fn text<T, E: std::fmt::Display>(
     parse(row.try_get::<&str, _>(at)?).map_err(|error| format!("{column}: {error}").into())
 }
 
+/// What stored a tick: partition, offset, and when it was processed.
+pub(super) type Delivery = (i32, u64, DateTime<Utc>);
+
+/// A place, and the delivery that stored the tick there.
+pub(super) fn delivery(row: &SqliteRow) -> Result<(i64, Delivery), BoxDynError> {
+    let offset = row.try_get::<i64, _>(2)?.cast_unsigned();
+    Ok((row.try_get(0)?, (row.try_get(1)?, offset, read_time(row, "processed_at", 3)?)))
+}
+
 fn read_time(row: &SqliteRow, column: &str, at: usize) -> Result<DateTime<Utc>, BoxDynError> {
     let text = row.try_get::<&str, _>(at)?;
     time_text::parse(text).ok_or_else(|| {

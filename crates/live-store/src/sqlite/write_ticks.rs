@@ -6,11 +6,11 @@ use std::{
 };
 
 use market::{Source, Symbol, Tick};
-use sqlx::{Arguments, Row, SqliteConnection, sqlite::SqliteArguments};
+use sqlx::{Arguments, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
     SqliteStore,
-    rows::{TICK_COLUMN_COUNT, TICK_COLUMNS, TickBinder, placeholders},
+    rows::{self, Delivery, TICK_COLUMN_COUNT, TICK_COLUMNS, TickBinder, placeholders},
     transaction::WriteTransaction,
 };
 use crate::{Result, StoredTick, TickOutcome};
@@ -33,7 +33,7 @@ static LOOKUPS: LazyLock<[String; CHUNKS.len()]> = LazyLock::new(|| {
         let wanted: Vec<String> = (0..rows).map(|place| format!("({place},?,?,?)")).collect();
         format!(
             "WITH wanted (place, source, symbol, seq) AS (VALUES {}) \
-             SELECT wanted.place, stored.\"partition\", stored.\"offset\" FROM wanted \
+             SELECT wanted.place, stored.\"partition\", stored.\"offset\", stored.processed_at FROM wanted \
              CROSS JOIN realtime_prices AS stored USING (source, symbol, seq)",
             wanted.join(",")
         )
@@ -49,8 +49,6 @@ struct Insert {
 
 /// What a tick is known by.
 type Identity = (Source, Symbol, u64);
-/// Partition and offset.
-type Delivery = (i32, u64);
 
 fn identity(tick: &Tick) -> Identity {
     (tick.source, tick.symbol, tick.seq)
@@ -138,18 +136,15 @@ impl SqliteStore {
                 .await
                 .map_err(|error| self.failure(&error))?;
             for row in rows {
-                let (place, partition, offset) = delivery(&row).map_err(|error| self.failure(&error))?;
+                let (place, delivery) = rows::delivery(&row)
+                    .map_err(|error| self.refused(format!("a stored tick cannot be read: {error}")))?;
                 if let Some(tick) = usize::try_from(place).ok().and_then(|place| chunk.get(place)) {
-                    stored.insert(identity(&tick.tick), (partition, offset));
+                    stored.insert(identity(&tick.tick), delivery);
                 }
             }
         }
         Ok(stored)
     }
-}
-
-fn delivery(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<(i64, i32, u64)> {
-    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get::<i64, _>(2)?.cast_unsigned()))
 }
 
 /// The largest chunk there is a statement for.
@@ -171,7 +166,9 @@ fn outcomes(ticks: &[StoredTick], stored: &HashMap<Identity, Delivery>) -> Vec<T
             }
             match stored.get(&identity) {
                 None => TickOutcome::New,
-                Some(delivery) if *delivery == (row.partition, row.offset) => TickOutcome::Redelivered,
+                Some((partition, offset, at)) if (*partition, *offset) == (row.partition, row.offset) => {
+                    TickOutcome::Redelivered(*at)
+                }
                 Some(_) => TickOutcome::Duplicate,
             }
         })

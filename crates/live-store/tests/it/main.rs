@@ -56,6 +56,7 @@ macro_rules! adapters {
             progress::a_bar_replaces_that_of_its_identity_and_no_other,
             progress::the_newest_bars_of_a_range_come_oldest_first,
             progress::checkpoints_only_go_forward,
+            progress::a_reset_takes_checkpoints_back_and_from_there_they_go_forward,
             progress::pruning_removes_what_is_older_and_nothing_else,
         ]);)*
     };
@@ -88,5 +89,6 @@ contract!(
         progress::a_bar_replaces_that_of_its_identity_and_no_other,
         progress::the_newest_bars_of_a_range_come_oldest_first,
         progress::checkpoints_only_go_forward,
+        progress::a_reset_takes_checkpoints_back_and_from_there_they_go_forward,
     ]
 );

@@ -53,7 +53,8 @@ async fn a_batch_whose_answer_was_lost_is_stored_once_and_told_as_redelivered() 
     proxy.set(Wire::Whole);
     let outcomes = write_until_taken(&*store, &batch).await;
     assert!(!outcomes.contains(&TickOutcome::Duplicate), "nobody else said these");
-    assert!(outcomes.contains(&TickOutcome::Redelivered), "the server had taken what it did not answer");
+    let taken = |outcome: &TickOutcome| matches!(outcome, TickOutcome::Redelivered(_));
+    assert!(outcomes.iter().any(taken), "the server had taken what it did not answer");
     assert_eq!(all_ticks(&*store, "AAPL", 5000).await, ticks(0..3010));
 }
 

@@ -96,6 +96,6 @@ async fn check(place: &SqlitePlace, last: u64) -> u64 {
     let checkpoint = store.checkpoints("consumer").await.expect("read").remove(0);
     assert!((last + 1..=batches).contains(&(checkpoint.next_offset / BATCH)), "{checkpoint:?}");
     let again = store.write_ticks(&batch(last)).await.expect("stored");
-    assert_eq!(again, vec![TickOutcome::Redelivered; BATCH as usize]);
+    assert!(again.iter().all(|outcome| matches!(outcome, TickOutcome::Redelivered(_))), "{again:?}");
     batches
 }

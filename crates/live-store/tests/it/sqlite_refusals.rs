@@ -115,10 +115,8 @@ async fn on_a_full_disk_a_batch_is_stored_whole_or_not_at_all() {
     assert_eq!(all_ticks(&*small, "AAPL", 5000).await, ticks(0..stored));
     let again = small.write_ticks(&ticks(stored..stored + 700)).await.expect_err("still full");
     assert!(matches!(&again, LiveStoreError::DiskFull { .. }), "{again}");
-    assert_eq!(
-        small.write_ticks(&ticks(0..10)).await.expect("nothing new needs no space"),
-        [TickOutcome::Redelivered; 10]
-    );
+    let again = small.write_ticks(&ticks(0..10)).await.expect("nothing new needs no space");
+    assert!(again.iter().all(|outcome| matches!(outcome, TickOutcome::Redelivered(_))), "{again:?}");
     drop(small);
     // There is room again.
     let store = place.open().await;

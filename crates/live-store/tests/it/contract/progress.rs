@@ -79,6 +79,23 @@ pub(crate) async fn checkpoints_only_go_forward(place: impl Place) {
     assert!(matches!(error, LiveStoreError::Refused { .. }), "{error}");
 }
 
+pub(crate) async fn a_reset_takes_checkpoints_back_and_from_there_they_go_forward(place: impl Place) {
+    let store = place.open().await;
+    let start = [checkpoint(0, 10, "a"), checkpoint(1, 5, "b")];
+    store.write_progress(&[], &start).await.expect("stored");
+    let reset = [checkpoint(0, 0, "anew"), checkpoint(2, 3, "new")];
+    store.reset_checkpoints(&reset).await.expect("reset");
+    store.reset_checkpoints(&reset).await.expect("reset again");
+    store.reset_checkpoints(&[]).await.expect("nothing to reset");
+    let expected = [reset[0].clone(), start[1].clone(), reset[1].clone()];
+    assert_eq!(store.checkpoints("consumer").await.expect("read"), expected);
+    store.write_progress(&[], &[checkpoint(0, 4, "on"), checkpoint(2, 2, "late")]).await.expect("stored");
+    let expected = [checkpoint(0, 4, "on"), start[1].clone(), reset[1].clone()];
+    assert_eq!(store.checkpoints("consumer").await.expect("read"), expected);
+    let error = store.reset_checkpoints(&[checkpoint(0, u64::MAX, "")]).await.expect_err("refused");
+    assert!(matches!(error, LiveStoreError::Refused { .. }), "{error}");
+}
+
 pub(crate) async fn pruning_removes_what_is_older_and_nothing_else(place: impl Place) {
     let store = place.open().await;
     let crypto: Vec<_> = (0..100).map(|n| tick_of("BTC/USDT", n, at(n as i64))).collect();
