@@ -1,27 +1,23 @@
 //! Reads the log without ever standing still: gathers a batch while the one before is being written, and goes on
 //! polling, with its partitions paused, while the store is away.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use event_log::{CommitHandle, Event, EventLog, Message, Position, StartAt, Subscription, TopicPartition};
 use service_runtime::Component;
 use tokio::{
     sync::mpsc,
-    task::JoinSet,
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    batcher::{Batch, Batcher},
+    batcher::Batcher,
+    commands::{Command, MAX_COMMANDS, Reply, write_loop},
     metrics::Metrics,
-    writer::{Ends, Writer},
+    writer::Writer,
 };
 
 /// Longest wait for messages when there is nothing to do.
@@ -31,100 +27,6 @@ const REVOKE_DEADLINE_MS: u64 = 4_000;
 /// Positions are committed this often, and when partitions are given up. Reading goes on from the checkpoint in the store
 /// whatever they say: a commit only tells how far we are.
 const COMMIT_INTERVAL_MS: u64 = 200;
-/// Between two looks for symbols that have gone quiet.
-const ADVANCE_INTERVAL_MS: u64 = 1_000;
-
-/// Commands that may wait for the writer: one batch, and two for every rebalance while the store is away. Past that
-/// the intake waits, too; its place in the group is kept all the same.
-const MAX_COMMANDS: usize = 64;
-
-/// What the writer is asked to do, in order.
-enum Command {
-    Assign(Vec<TopicPartition>),
-    Revoke(Vec<TopicPartition>),
-    Write(Batch),
-    Finish,
-}
-
-/// What it answers, in the same order.
-enum Reply {
-    Assigned(Vec<(TopicPartition, StartAt)>),
-    Revoked,
-    Written(Vec<CommitHandle>),
-    Finished,
-}
-
-/// Where the partitions of these topics end. A log that does not answer tells nothing.
-async fn ends(log: Arc<dyn EventLog>, topics: BTreeSet<Arc<str>>) -> Ends {
-    match log.topics().await {
-        Ok(all) => {
-            let wanted = all.iter().filter_map(|info| Some((topics.get(info.name.as_str())?, info)));
-            let ends = wanted.flat_map(|(topic, info)| {
-                let place = |partition| TopicPartition { topic: Arc::clone(topic), partition };
-                (0..).map(place).zip(info.partitions.iter().map(|(_, end)| *end))
-            });
-            ends.collect()
-        }
-        Err(error) => {
-            tracing::debug!(%error, "cannot tell whether a symbol is quiet");
-            Ends::new()
-        }
-    }
-}
-
-/// Runs the writer until it has finished, or for good fails.
-async fn write_loop(
-    mut writer: Writer,
-    log: Arc<dyn EventLog>,
-    mut commands: mpsc::Receiver<Command>,
-    replies: mpsc::Sender<Reply>,
-) -> anyhow::Result<()> {
-    let mut advance = tokio::time::interval(Duration::from_millis(ADVANCE_INTERVAL_MS));
-    advance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // One question at a time, asked aside: an answer may take seconds, and the writer has better to do.
-    let mut asked: Option<DateTime<Utc>> = None;
-    let mut asking = JoinSet::new();
-    loop {
-        let command = tokio::select! {
-            command = commands.recv() => command,
-            Some(ends) = asking.join_next() => {
-                if let (Some(now), Ok(ends)) = (asked.take(), ends) {
-                    writer.advance(now, &ends).await?;
-                }
-                continue;
-            }
-            _ = advance.tick() => {
-                writer.checkpoint().await?;
-                if asked.is_some() {
-                    continue;
-                }
-                let now = Utc::now();
-                let topics: BTreeSet<_> = writer.quiet(now).into_iter().map(|place| place.topic).collect();
-                if !topics.is_empty() {
-                    asked = Some(now);
-                    asking.spawn(ends(Arc::clone(&log), topics));
-                }
-                continue;
-            }
-        };
-        let reply = match command {
-            None => return Ok(()),
-            Some(Command::Assign(partitions)) => Reply::Assigned(writer.assign(&partitions).await?),
-            Some(Command::Write(batch)) => Reply::Written(writer.write(batch).await?),
-            Some(Command::Revoke(partitions)) => {
-                writer.revoke(&partitions).await?;
-                Reply::Revoked
-            }
-            Some(Command::Finish) => {
-                writer.finish().await?;
-                Reply::Finished
-            }
-        };
-        if replies.send(reply).await.is_err() {
-            return Ok(());
-        }
-    }
-}
 
 /// The reading side.
 pub(crate) struct Intake {
@@ -139,6 +41,8 @@ pub(crate) struct Intake {
     begin_again_at: Instant,
     /// Of partitions that have just begun: offsets before this one were dealt with.
     known: BTreeMap<TopicPartition, u64>,
+    /// The least offset that each partition being read can go on with.
+    least: BTreeMap<TopicPartition, u64>,
     is_writing: bool,
     is_paused: bool,
     /// The log was away, or let us in no more, when it was last asked.
@@ -172,6 +76,7 @@ impl Intake {
             starts: BTreeMap::new(),
             begin_again_at: Instant::now(),
             known: BTreeMap::new(),
+            least: BTreeMap::new(),
             is_writing: false,
             is_paused: false,
             is_kept_waiting: false,
@@ -230,6 +135,7 @@ impl Intake {
             Event::Assigned(partitions) => {
                 tracing::info!(partitions = %listed(&partitions), "assigned");
                 self.assigned.extend_from_slice(&partitions);
+                self.least.retain(|known, _| !partitions.contains(known));
                 self.health.up(&format!("{} partitions", self.assigned.len()));
                 self.command(Command::Assign(partitions)).await
             }
@@ -237,6 +143,9 @@ impl Intake {
             Event::Messages(messages) => {
                 let (now, arrived) = (Utc::now(), Instant::now());
                 for message in messages {
+                    if !self.follows(&message).await? {
+                        continue;
+                    }
                     if self.is_known(&message) {
                         self.batcher.push_known(message, arrived);
                     } else {
@@ -258,7 +167,9 @@ impl Intake {
             Reply::Written(handles) => {
                 self.is_writing = false;
                 let by_partition = |handle: CommitHandle| (handle.position().topic_partition.clone(), handle);
-                self.stored.extend(handles.into_iter().map(by_partition));
+                // Of a log that has begun anew meanwhile there is nothing to commit.
+                let handles = handles.into_iter().map(by_partition);
+                self.stored.extend(handles.filter(|(partition, _)| self.least.contains_key(partition)));
                 if std::mem::take(&mut self.is_paused) {
                     self.subscription.resume(&self.assigned).await.context("cannot resume")?;
                 }
@@ -284,7 +195,10 @@ impl Intake {
                 start => start,
             };
             match self.subscription.seek(&partition, from).await {
-                Ok(()) => {}
+                Ok(()) => {
+                    let least = if let StartAt::Offset(least) = from { least } else { 0 };
+                    self.least.insert(partition, least);
+                }
                 Err(error) if error.is_transient() => {
                     self.health.down(&format!("{partition}: {error}"));
                     self.starts.insert(partition, start);
@@ -300,6 +214,33 @@ impl Intake {
             self.subscription.pause(&self.assigned).await.context("cannot pause")?;
         }
         Ok(())
+    }
+
+    /// Whether a message comes behind the one before it in its partition. If not, the log has begun anew under us: a broker
+    /// that was wiped, a topic that was made again. Nothing of it counts until the writer knows, and it is read again from
+    /// its beginning.
+    async fn follows(&mut self, message: &Message) -> anyhow::Result<bool> {
+        let Position { topic_partition, offset } = &message.position;
+        match self.least.get_mut(topic_partition) {
+            // Waits to be begun.
+            None => return Ok(false),
+            Some(least) if *least <= *offset => {
+                *least = offset + 1;
+                return Ok(true);
+            }
+            Some(_) => {}
+        }
+        self.least.remove(topic_partition);
+        self.known.remove(topic_partition);
+        self.stored.remove(topic_partition);
+        // What came of the log before is nowhere else any more.
+        let rest = self.batcher.take();
+        if !rest.is_empty() {
+            self.is_writing = true;
+            self.command(Command::Write(rest)).await?;
+        }
+        self.command(Command::BeginAnew(topic_partition.clone())).await?;
+        Ok(false)
     }
 
     /// Whether a message lies before the checkpoint that its partition began at.

@@ -4,9 +4,11 @@
 //! the candles is saved together with the offset it belongs to, and reading goes on from that offset.
 
 mod batcher;
+mod commands;
 mod config;
 mod intake;
 mod metrics;
+mod state;
 mod writer;
 
 use std::{sync::Arc, time::Duration};
@@ -37,7 +39,7 @@ pub async fn run(config: ConsumerConfig, store: Arc<dyn LiveStore>, runtime: Run
     let health = runtime.status.component("consumer");
     let batcher =
         Batcher::new(config.batch_max_messages as usize, Duration::from_millis(config.batch_max_age_ms));
-    let writer = Writer::new(&runtime, Arc::clone(&store), Arc::clone(&metrics))?;
+    let writer = Writer::new(&runtime, Arc::clone(&store), &config.group, Arc::clone(&metrics))?;
     let subscription = runtime
         .log
         .subscribe(&config.group, &TOPICS)

@@ -3,45 +3,47 @@
 //! A crash after any step is repaired by reading again from the checkpoint: ticks are recognised by their identity,
 //! bars are replaced by the same bars, dead letters and published bars may be said twice.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use event_log::{CommitHandle, NewRecord, Publisher, Receipt, StartAt, TopicPartition};
+use event_log::{
+    CommitHandle, EventLog, NewRecord, PartitionLag, Publisher, Receipt, StartAt, TopicPartition,
+};
 use live_store::{Checkpoint, LiveStore, LiveStoreError, TickOutcome};
-use market::{Applied, BuilderState, Candle, CandleBuilder, Interval};
+use market::{Applied, Candle, Interval};
 use service_runtime::{Component, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use crate::{batcher::Batch, metrics::Metrics};
+use crate::{
+    batcher::Batch,
+    metrics::Metrics,
+    state::{Another, LogView, PROCESSOR, Partition},
+};
 
-/// The name of this processor in `checkpoints`.
-const PROCESSOR: &str = "consumer";
 /// Checkpoints are written this often, and when a partition is given up.
 const CHECKPOINT_INTERVAL_MS: u64 = 1_000;
 /// A store that nothing was written to for so long is asked whether it is there.
 const IDLE_QUESTION_MS: u64 = 5_000;
+/// Between two looks at a log that is away.
+const LOOK_AGAIN_MS: u64 = 250;
 /// Between tries while the store is away; doubled up to the maximum.
 const RETRY_MIN_MS: u64 = 50;
 const RETRY_MAX_MS: u64 = 5_000;
 
-/// Ticks may be this late and still count in their bar.
-const ALLOWED_LATENESS_SECONDS: u32 = 5;
-
 /// The offset that the next record of a partition gets.
 pub(crate) type Ends = BTreeMap<TopicPartition, u64>;
-
-/// The candle state of one partition.
-struct Partition {
-    builder: CandleBuilder,
-    next_offset: u64,
-    is_changed: bool,
-}
 
 /// Owns what is between the log and the store.
 pub(crate) struct Writer {
     store: Arc<dyn LiveStore>,
+    log: Arc<dyn EventLog>,
+    group: String,
     publisher: Arc<dyn Publisher>,
     partitions: BTreeMap<TopicPartition, Partition>,
     checkpointed: tokio::time::Instant,
@@ -56,10 +58,13 @@ impl Writer {
     pub(crate) fn new(
         runtime: &Runtime,
         store: Arc<dyn LiveStore>,
+        group: &str,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             store,
+            log: Arc::clone(&runtime.log),
+            group: group.to_owned(),
             publisher: runtime.log.publisher().context("cannot publish candles")?,
             partitions: BTreeMap::new(),
             checkpointed: tokio::time::Instant::now(),
@@ -70,25 +75,73 @@ impl Writer {
         })
     }
 
-    /// Takes partitions over: restores the state of each from its checkpoint, and says where to read on.
+    /// Takes partitions over: restores the state of each from its checkpoint, and says where to read on. Nowhere, if the
+    /// shutdown comes before the log has told.
     pub(crate) async fn assign(
         &mut self,
         assigned: &[TopicPartition],
     ) -> anyhow::Result<Vec<(TopicPartition, StartAt)>> {
         let store = Arc::clone(&self.store);
         let checkpoints = self.persist(|| store.checkpoints(PROCESSOR)).await?;
-        let mut starts = Vec::new();
+        let Some(view) = self.look_at_log(assigned).await? else { return Ok(Vec::new()) };
+        let mut resets = Vec::new();
         for partition in assigned {
-            let checkpoint = checkpoints
-                .iter()
-                .find(|known| *known.topic == *partition.topic && known.partition == partition.partition);
-            // A store without checkpoint knows nothing of this log, whatever the group has committed.
-            let start = checkpoint.map_or(StartAt::Beginning, |known| StartAt::Offset(known.next_offset));
-            starts.push((partition.clone(), start));
-            // Of providers' bars there is no state but how far they were read, so that days of them need not be read anew.
-            self.partitions.insert(partition.clone(), Partition::restore(checkpoint)?);
+            let of_it = |known: &&Checkpoint| {
+                *known.topic == *partition.topic && known.partition == partition.partition
+            };
+            let mut state = Partition::restore(checkpoints.iter().find(of_it), &view)?;
+            if let Some(reason) = state.another_log(partition, &view) {
+                resets.push(begin_anew(partition, &mut state, &view, &reason)?);
+            }
+            state.is_of(&view);
+            self.partitions.insert(partition.clone(), state);
         }
-        Ok(starts)
+        self.persist(|| store.reset_checkpoints(&resets)).await?;
+        let start =
+            |partition: &TopicPartition| Some((partition.clone(), self.partitions.get(partition)?.start()));
+        Ok(assigned.iter().filter_map(start).collect())
+    }
+
+    /// The offsets of a partition began again while it was read: it is another log, whatever it says. What was counted
+    /// stays counted, and it is read from its beginning.
+    pub(crate) async fn begin_anew(
+        &mut self,
+        partition: TopicPartition,
+    ) -> anyhow::Result<Vec<(TopicPartition, StartAt)>> {
+        let Some(view) = self.look_at_log(std::slice::from_ref(&partition)).await? else {
+            return Ok(Vec::new());
+        };
+        let Some(state) = self.partitions.get_mut(&partition) else { return Ok(Vec::new()) };
+        let reset = begin_anew(&partition, state, &view, &Another::WentBack)?;
+        let store = Arc::clone(&self.store);
+        self.persist(|| store.reset_checkpoints(std::slice::from_ref(&reset))).await?;
+        Ok(vec![(partition, StartAt::Beginning)])
+    }
+
+    /// Asks the log who it is and how far it goes, again and again while it is away. `None` when the shutdown has begun.
+    async fn look_at_log(&self, partitions: &[TopicPartition]) -> anyhow::Result<Option<LogView>> {
+        let topics: BTreeSet<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        loop {
+            let look = async {
+                let identity = self.log.identity().await?;
+                let lags = self.log.lag(&self.group, &topics).await?;
+                let by_place = |lag: PartitionLag| (lag.topic_partition.clone(), lag);
+                Ok(LogView { identity, partitions: lags.into_iter().map(by_place).collect() })
+            };
+            let looked: event_log::Result<LogView> = tokio::select! {
+                looked = look => looked,
+                () = self.shutdown.cancelled() => return Ok(None),
+            };
+            match looked {
+                Ok(view) => return Ok(Some(view)),
+                Err(error) if error.is_transient() => {
+                    tracing::debug!(%error, "cannot tell yet whether the log is the one that was read before");
+                    tokio::time::sleep(Duration::from_millis(LOOK_AGAIN_MS)).await;
+                }
+                Err(error) => return Err(error).context("cannot look at the event log (--log, LOG_URL)"),
+            }
+        }
     }
 
     /// Gives partitions up, their state saved.
@@ -111,8 +164,7 @@ impl Writer {
         let mut candles = self.apply(&batch, &outcomes);
         for (partition, handle) in &batch.partitions {
             if let Some(state) = self.partitions.get_mut(partition) {
-                state.next_offset = state.next_offset.max(handle.position().offset + 1);
-                state.is_changed = true;
+                state.move_to(handle.position().offset + 1);
             }
         }
         self.metrics.provider_candles.add(batch.provider_candles.len() as u64);
@@ -171,10 +223,17 @@ impl Writer {
     }
 
     fn measure(&self, batch: &Batch, outcomes: &[TickOutcome]) {
-        let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
-        self.metrics.stored.add(count(TickOutcome::New));
-        self.metrics.redelivered.add(count(TickOutcome::Redelivered));
-        self.metrics.duplicates.add(count(TickOutcome::Duplicate));
+        let (mut new, mut redelivered, mut duplicate) = (0, 0, 0);
+        for outcome in outcomes {
+            match outcome {
+                TickOutcome::New => new += 1,
+                TickOutcome::Redelivered(_) => redelivered += 1,
+                TickOutcome::Duplicate => duplicate += 1,
+            }
+        }
+        self.metrics.stored.add(new);
+        self.metrics.redelivered.add(redelivered);
+        self.metrics.duplicates.add(duplicate);
         let now = Utc::now();
         self.metrics.feed_stored.record_live(batch.ticks.iter().map(|stored| now - stored.tick.received_at));
     }
@@ -186,10 +245,7 @@ impl Writer {
         for (origin, (partition, _)) in batch.partitions.iter().enumerate() {
             let Some(state) = self.partitions.get_mut(partition) else { continue };
             for ((stored, outcome), of) in batch.ticks.iter().zip(outcomes).zip(&batch.origins) {
-                // What lies before the state's offset is in it: partitions that came, went and came again while the store
-                // was away are delivered from more than one place.
-                let is_new = stored.offset >= state.next_offset && *outcome != TickOutcome::Duplicate;
-                if usize::from(*of) == origin && is_new {
+                if usize::from(*of) == origin && state.counts(stored, *outcome) {
                     let applied = state.builder.apply(&stored.tick, stored.processed_at, &mut closed);
                     late += u64::from(applied == Applied::Late);
                 }
@@ -288,27 +344,20 @@ impl Writer {
     }
 }
 
-impl Partition {
-    fn restore(checkpoint: Option<&Checkpoint>) -> anyhow::Result<Self> {
-        let (builder, next_offset) = match checkpoint {
-            Some(known) => {
-                let state: BuilderState = serde_json::from_str(&known.state).with_context(|| {
-                    format!("the checkpoint of {}[{}] cannot be read", known.topic, known.partition)
-                })?;
-                (CandleBuilder::restore(state), known.next_offset)
-            }
-            None => (CandleBuilder::new(&Interval::ALL, ALLOWED_LATENESS_SECONDS), 0),
-        };
-        Ok(Self { builder, next_offset, is_changed: false })
-    }
-
-    fn checkpoint(&self, partition: &TopicPartition) -> anyhow::Result<Checkpoint> {
-        Ok(Checkpoint {
-            processor: PROCESSOR.to_owned(),
-            topic: partition.topic.to_string(),
-            partition: partition.partition,
-            next_offset: self.next_offset,
-            state: serde_json::to_string(&self.builder.state()).context("cannot encode a checkpoint")?,
-        })
-    }
+/// The partition is read from its beginning; the checkpoint that says so.
+fn begin_anew(
+    partition: &TopicPartition,
+    state: &mut Partition,
+    view: &LogView,
+    reason: &Another,
+) -> anyhow::Result<Checkpoint> {
+    let read_up_to = state.next_offset;
+    let end = view.partitions.get(partition).map(|lag| lag.end);
+    tracing::warn!(
+        %partition, read_up_to, end,
+        "this is not the log that was read before: {reason}. It is read from its beginning; what is stored already is \
+         not stored again. If another log is meant, mend --log (LOG_URL); if another group, --group (CONSUMER_GROUP)"
+    );
+    state.begin_anew(view, Utc::now());
+    state.checkpoint(partition)
 }

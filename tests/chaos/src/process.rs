@@ -140,6 +140,14 @@ impl Program {
         send(self.pid(), signal).with_context(|| self.name.clone())
     }
 
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// What the operating system answers.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Fails if it has ended.
     ///
     /// # Errors

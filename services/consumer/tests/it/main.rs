@@ -3,5 +3,6 @@
 // Test helpers are not told from other code by clippy's own allowance for tests.
 #![allow(clippy::unwrap_used)]
 
+mod other_logs;
 mod pipeline;
 mod streams;

@@ -44,6 +44,12 @@ impl Pipeline {
         live_store::open(&url(&self.folder, "other.db")).await.unwrap()
     }
 
+    /// Another log in the place of the one before, with nothing in it.
+    pub(crate) async fn another_log(&mut self, file: &str) {
+        self.log = event_log::open(&url(&self.folder, file)).await.unwrap();
+        service_runtime::create_topics(&*self.log).await.unwrap();
+    }
+
     pub(crate) fn start(&mut self) {
         let shutdown = CancellationToken::new();
         let runtime = Runtime {

@@ -5,7 +5,7 @@ use market::{Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick,
 
 use crate::pipeline::{Pipeline, tick, wait_until};
 
-async fn minutes(store: &dyn LiveStore) -> Vec<Candle> {
+pub(crate) async fn minutes(store: &dyn LiveStore) -> Vec<Candle> {
     let query = CandleQuery {
         symbol: Symbol::parse("AAPL").unwrap(),
         interval: Interval::Minute,
@@ -16,7 +16,7 @@ async fn minutes(store: &dyn LiveStore) -> Vec<Candle> {
     store.candles(&query).await.unwrap()
 }
 
-fn ticks(numbers: std::ops::Range<u64>) -> Vec<Tick> {
+pub(crate) fn ticks(numbers: std::ops::Range<u64>) -> Vec<Tick> {
     numbers.map(tick).collect()
 }
 

@@ -6,6 +6,7 @@ mod disk;
 mod poison;
 mod producers;
 mod store;
+mod wiped;
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub struct Fault {
 }
 
 /// All of them.
-pub const ALL: [Fault; 9] = [
+pub const ALL: [Fault; 10] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers, and a rebalance again and again" },
     Fault { number: 3, name: "the producer is killed at random" },
@@ -34,6 +35,8 @@ pub const ALL: [Fault; 9] = [
     Fault { number: 7, name: "a slow disk" },
     Fault { number: 8, name: "a full disk" },
     Fault { number: 9, name: "one record in a hundred cannot be read" },
+    // Up to 16 the list of faults goes on without the stream.
+    Fault { number: 17, name: "the broker is wiped" },
 ];
 
 /// Runs a fault.
@@ -51,6 +54,7 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         7 => disk::slow(world).await,
         8 => disk::full(world).await,
         9 => poison::one_in_a_hundred(world).await,
+        17 => wiped::wiped(world).await,
         number => anyhow::bail!("there is no fault {number}"),
     }
 }

@@ -1,0 +1,110 @@
+//! What the writer is asked to do, in order, and the loop that does it beside the intake.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use event_log::{CommitHandle, EventLog, StartAt, TopicPartition};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    batcher::Batch,
+    writer::{Ends, Writer},
+};
+
+/// Between two looks for symbols that have gone quiet.
+const ADVANCE_INTERVAL_MS: u64 = 1_000;
+
+/// Commands that may wait for the writer: one batch, and two for every rebalance while the store is away. Past that
+/// the intake waits, too; its place in the group is kept all the same.
+pub(crate) const MAX_COMMANDS: usize = 64;
+
+/// What the writer is asked to do, in order.
+pub(crate) enum Command {
+    Assign(Vec<TopicPartition>),
+    /// The log of this one has begun anew under us.
+    BeginAnew(TopicPartition),
+    Revoke(Vec<TopicPartition>),
+    Write(Batch),
+    Finish,
+}
+
+/// What it answers, in the same order.
+pub(crate) enum Reply {
+    Assigned(Vec<(TopicPartition, StartAt)>),
+    Revoked,
+    Written(Vec<CommitHandle>),
+    Finished,
+}
+
+/// Where the partitions of these topics end. A log that does not answer tells nothing.
+async fn ends(log: Arc<dyn EventLog>, topics: BTreeSet<Arc<str>>) -> Ends {
+    match log.topics().await {
+        Ok(all) => {
+            let wanted = all.iter().filter_map(|info| Some((topics.get(info.name.as_str())?, info)));
+            let ends = wanted.flat_map(|(topic, info)| {
+                let place = |partition| TopicPartition { topic: Arc::clone(topic), partition };
+                (0..).map(place).zip(info.partitions.iter().map(|(_, end)| *end))
+            });
+            ends.collect()
+        }
+        Err(error) => {
+            tracing::debug!(%error, "cannot tell whether a symbol is quiet");
+            Ends::new()
+        }
+    }
+}
+
+/// Runs the writer until it has finished, or for good fails.
+pub(crate) async fn write_loop(
+    mut writer: Writer,
+    log: Arc<dyn EventLog>,
+    mut commands: mpsc::Receiver<Command>,
+    replies: mpsc::Sender<Reply>,
+) -> anyhow::Result<()> {
+    let mut advance = tokio::time::interval(Duration::from_millis(ADVANCE_INTERVAL_MS));
+    advance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // One question at a time, asked aside: an answer may take seconds, and the writer has better to do.
+    let mut asked: Option<DateTime<Utc>> = None;
+    let mut asking = JoinSet::new();
+    loop {
+        let command = tokio::select! {
+            command = commands.recv() => command,
+            Some(ends) = asking.join_next() => {
+                if let (Some(now), Ok(ends)) = (asked.take(), ends) {
+                    writer.advance(now, &ends).await?;
+                }
+                continue;
+            }
+            _ = advance.tick() => {
+                writer.checkpoint().await?;
+                if asked.is_some() {
+                    continue;
+                }
+                let now = Utc::now();
+                let topics: BTreeSet<_> = writer.quiet(now).into_iter().map(|place| place.topic).collect();
+                if !topics.is_empty() {
+                    asked = Some(now);
+                    asking.spawn(ends(Arc::clone(&log), topics));
+                }
+                continue;
+            }
+        };
+        let reply = match command {
+            None => return Ok(()),
+            Some(Command::Assign(partitions)) => Reply::Assigned(writer.assign(&partitions).await?),
+            Some(Command::BeginAnew(partition)) => Reply::Assigned(writer.begin_anew(partition).await?),
+            Some(Command::Write(batch)) => Reply::Written(writer.write(batch).await?),
+            Some(Command::Revoke(partitions)) => {
+                writer.revoke(&partitions).await?;
+                Reply::Revoked
+            }
+            Some(Command::Finish) => {
+                writer.finish().await?;
+                Reply::Finished
+            }
+        };
+        if replies.send(reply).await.is_err() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The state of one partition, as it is kept in its checkpoint; and whether a checkpoint is of the log that is read.
+//! Pure: the caller brings what the log says, and the time.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use event_log::{PartitionLag, StartAt, TopicPartition};
+use live_store::{Checkpoint, StoredTick, TickOutcome};
+use market::{BuilderState, CandleBuilder, Interval};
+use serde::{Deserialize, Serialize};
+
+/// The name of this processor in `checkpoints`.
+pub(crate) const PROCESSOR: &str = "consumer";
+/// Ticks may be this late and still count in their bar.
+const ALLOWED_LATENESS_SECONDS: u32 = 5;
+
+/// The candle state of one partition, and how far it goes.
+pub(crate) struct Partition {
+    pub(crate) builder: CandleBuilder,
+    pub(crate) next_offset: u64,
+    /// Since it was last saved.
+    pub(crate) is_changed: bool,
+    /// Which log the offset belongs to, where it says so.
+    log: Option<String>,
+    former: Option<Former>,
+}
+
+/// The log that was read before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Former {
+    /// It was read up to there.
+    next_offset: u64,
+    /// From then on the new one was read, by our clock.
+    until: DateTime<Utc>,
+}
+
+/// What a checkpoint holds beside its offset.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former: Option<Former>,
+    #[serde(flatten)]
+    builder: BuilderState,
+}
+
+/// What the log says about itself.
+pub(crate) struct LogView {
+    /// See [`event_log::EventLog::identity`].
+    pub(crate) identity: Option<String>,
+    /// What our group has committed, and where the partitions end.
+    pub(crate) partitions: BTreeMap<TopicPartition, PartitionLag>,
+}
+
+/// A reason to take a log for another one than that of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Another {
+    #[error("it is the log {here}, and the one read before is {before}")]
+    Identity { here: String, before: String },
+    #[error("it ends at {end}, and was read up to {next}")]
+    Shorter { end: u64, next: u64 },
+    #[error("it was read up to {next}, and this one has never heard of the group that did")]
+    UnknownGroup { next: u64 },
+    #[error("its offsets begin again")]
+    WentBack,
+}
+
+impl LogView {
+    /// Whether the log is another one than that which `next` and `before` were noted of. A broker whose disks were wiped
+    /// may have the identity it had; then its partitions end earlier, or it has forgotten what our group had committed.
+    fn another(&self, partition: &TopicPartition, next: u64, before: Option<&str>) -> Option<Another> {
+        if next == 0 {
+            return None;
+        }
+        if let (Some(here), Some(before)) = (self.identity.as_deref(), before)
+            && here != before
+        {
+            return Some(Another::Identity { here: here.to_owned(), before: before.to_owned() });
+        }
+        let lag = self.partitions.get(partition)?;
+        if next > lag.end {
+            Some(Another::Shorter { end: lag.end, next })
+        } else if lag.committed.is_none() {
+            Some(Another::UnknownGroup { next })
+        } else {
+            None
+        }
+    }
+}
+
+impl Partition {
+    /// From its checkpoint, or new. Bars of providers have no state but how far they were read.
+    pub(crate) fn restore(checkpoint: Option<&Checkpoint>, view: &LogView) -> anyhow::Result<Self> {
+        let Some(known) = checkpoint else {
+            let builder = CandleBuilder::new(&Interval::ALL, ALLOWED_LATENESS_SECONDS);
+            let log = view.identity.clone();
+            return Ok(Self { builder, next_offset: 0, is_changed: false, log, former: None });
+        };
+        let saved: Saved = serde_json::from_str(&known.state).with_context(|| {
+            format!("the checkpoint of {}[{}] cannot be read", known.topic, known.partition)
+        })?;
+        Ok(Self {
+            builder: CandleBuilder::restore(saved.builder),
+            next_offset: known.next_offset,
+            is_changed: false,
+            log: saved.log,
+            former: saved.former,
+        })
+    }
+
+    /// Why the log is another one than that of this state, if it is.
+    pub(crate) fn another_log(&self, partition: &TopicPartition, view: &LogView) -> Option<Another> {
+        view.another(partition, self.next_offset, self.log.as_deref())
+    }
+
+    /// The log is this one.
+    pub(crate) fn is_of(&mut self, view: &LogView) {
+        if let Some(identity) = &view.identity {
+            self.log = Some(identity.clone());
+        }
+    }
+
+    /// The log is another one from `now` on: its offsets count from its beginning. The bars in progress stay: what was
+    /// counted in them did happen, and the log does not have it any more.
+    pub(crate) fn begin_anew(&mut self, view: &LogView, now: DateTime<Utc>) {
+        let before = self.former.map_or(0, |former| former.next_offset);
+        self.former = Some(Former { next_offset: self.next_offset.max(before), until: now });
+        self.next_offset = 0;
+        self.log.clone_from(&view.identity);
+    }
+
+    /// Where to read on. Of a log that a store without checkpoint knows nothing of, everything, whatever the group has
+    /// committed.
+    pub(crate) fn start(&self) -> StartAt {
+        if self.next_offset == 0 { StartAt::Beginning } else { StartAt::Offset(self.next_offset) }
+    }
+
+    /// Whether a tick is to be counted in its bars.
+    pub(crate) fn counts(&self, stored: &StoredTick, outcome: TickOutcome) -> bool {
+        // What lies before the state's offset is in it: partitions that came, went and came again while the store was
+        // away are delivered from more than one place.
+        if stored.offset < self.next_offset {
+            return false;
+        }
+        match outcome {
+            TickOutcome::New => true,
+            TickOutcome::Duplicate => false,
+            // Stored and counted out of the former log, where it lay at the same offset: a recording played again.
+            TickOutcome::Redelivered(at) => {
+                !self.former.is_some_and(|former| stored.offset < former.next_offset && at < former.until)
+            }
+        }
+    }
+
+    /// Everything before `next_offset` is dealt with.
+    pub(crate) fn move_to(&mut self, next_offset: u64) {
+        self.next_offset = self.next_offset.max(next_offset);
+        self.former = self.former.filter(|former| self.next_offset < former.next_offset);
+        self.is_changed = true;
+    }
+
+    pub(crate) fn checkpoint(&self, partition: &TopicPartition) -> anyhow::Result<Checkpoint> {
+        let saved = Saved { log: self.log.clone(), former: self.former, builder: self.builder.state() };
+        Ok(Checkpoint {
+            processor: PROCESSOR.to_owned(),
+            topic: partition.topic.to_string(),
+            partition: partition.partition,
+            next_offset: self.next_offset,
+            state: serde_json::to_string(&saved).context("cannot encode a checkpoint")?,
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! Fault 17: the broker loses everything it had, and comes back under the same address: another log in the place of the one
+//! that was read. What ends then is started again, as a container would be.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::Instant;
+
+use crate::{
+    Outcome,
+    checker::Stored,
+    process::{Program, metric, wait_until},
+    scene::{Scene, World, end, ready},
+};
+
+/// Ticks a second of the simulated market.
+const SIMULATED_RATE: &str = "500";
+/// How long services may take until they are at work on the new log: long enough to say how long it took.
+const PATIENCE: Duration = Duration::from_mins(3);
+/// How long they should take: the client waits half a minute for a topic that has vanished to come back.
+const RESUME: Duration = Duration::from_mins(1);
+const MINUTE_MS: u64 = 60_000;
+
+const PUBLISHED: &str = "tapedeck_ticks_published_total";
+const STORED: &str = "tapedeck_ticks_stored_total";
+const ANOTHER_LOG: &str = "this is not the log that was read before";
+
+/// A service, where its health answers, and the figure that says it works.
+struct Service {
+    name: &'static str,
+    program: Program,
+    address: String,
+    figure: &'static str,
+}
+
+impl Service {
+    async fn start(scene: &mut Scene<'_>, name: &'static str, figure: &'static str) -> anyhow::Result<Self> {
+        let market =
+            [("PROVIDERS", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
+        let (mut program, address) = scene.service(name, if name == "producer" { &market } else { &[] })?;
+        ready(&mut program, &address).await?;
+        Ok(Self { name, program, address, figure })
+    }
+
+    /// Starts it again if it has ended.
+    async fn keep_up(&mut self, scene: &mut Scene<'_>, outcome: &mut Outcome) -> anyhow::Result<()> {
+        let Some(status) = self.program.ended()? else { return Ok(()) };
+        let said = self.program.last_words();
+        outcome.note(format!("the {} ended and was started again: {}", self.name, last_error(&said)));
+        outcome.check(!status.success(), format!("the {} gave up as if all were well: {said}", self.name));
+        *self = Self::start(scene, self.name, self.figure).await?;
+        Ok(())
+    }
+}
+
+/// What a service said when it ended.
+fn last_error(said: &str) -> String {
+    let line = said.lines().rev().find(|line| line.contains("rror")).unwrap_or_default().trim();
+    line.chars().take(300).collect()
+}
+
+/// Fault 17.
+pub(super) async fn wiped(world: &World) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut scene = Scene::set(world, 17, 0).await?;
+    let part = world.numbers.ticks / 3;
+    let begun = Instant::now();
+    // All in the same minutes, so that bars in progress live on.
+    let minute_ends = || MINUTE_MS - begun.elapsed().as_millis() as u64 % MINUTE_MS;
+
+    let mut services = vec![
+        Service::start(&mut scene, "producer", PUBLISHED).await?,
+        Service::start(&mut scene, "consumer", STORED).await?,
+        Service::start(&mut scene, "web", "").await?,
+    ];
+    let load = scene.load_over_a_minute(part, world.numbers.rate, minute_ends())?;
+    scene.loaded(load).await?;
+    everything_stored(&scene).await?;
+    wipe(world).await?;
+    let resumed = at_work(&mut services, &mut scene, &mut outcome).await?;
+    outcome.note(format!("wiped under running services: at work after {:.1} s", resumed.as_secs_f64()));
+    outcome.check(resumed <= RESUME, format!("at work only after {:.1} s", resumed.as_secs_f64()));
+    let load = scene.load_over_a_minute(part * 2, world.numbers.rate, minute_ends())?;
+    scene.loaded(load).await?;
+    everything_stored(&scene).await?;
+
+    // The second time the consumer is not there, and finds a log that is longer than the one it knows may be.
+    let place = services.iter().position(|service| service.name == "consumer").context("a consumer")?;
+    let consumer = services.remove(place);
+    let mut said_so = consumer.program.times_said(ANOTHER_LOG);
+    end([consumer.program]).await?;
+    wipe(world).await?;
+    at_work(&mut services, &mut scene, &mut outcome).await?;
+    let load = scene.load_over_a_minute(part * 3, world.numbers.rate, minute_ends())?;
+    scene.loaded(load).await?;
+    let consumer = Service::start(&mut scene, "consumer", STORED).await?;
+    everything_stored(&scene).await?;
+    said_so += consumer.program.times_said(ANOTHER_LOG);
+    outcome.note(format!("said {said_so} times that a partition is of another log"));
+    outcome.check(said_so > 0, "nobody said that the log is another one");
+
+    end(services.into_iter().map(|service| service.program)).await?;
+    scene.settled().await?;
+    end([consumer.program]).await?;
+    scene.check(&mut outcome).await?;
+    Ok(outcome)
+}
+
+async fn wipe(world: &World) -> anyhow::Result<()> {
+    world.kafka.kill_9()?;
+    world.kafka.wipe().await?;
+    world.kafka.start().await
+}
+
+/// Waits until all that was acknowledged so far is stored.
+async fn everything_stored(scene: &Scene<'_>) -> anyhow::Result<()> {
+    let said = scene.said()?;
+    let store = scene.store().await?;
+    wait_until("everything acknowledged is stored", PATIENCE, async || {
+        Ok(Stored::read(&*store, &scene.plan).await?.verdict(&said).lost == 0)
+    })
+    .await
+    .map(drop)
+}
+
+/// Waits until every service has got something done since the call; how long that took.
+async fn at_work(
+    services: &mut [Service],
+    scene: &mut Scene<'_>,
+    outcome: &mut Outcome,
+) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    for service in services {
+        let before = metric(&service.address, service.figure).await.unwrap_or(0.0);
+        let pid = service.program.pid();
+        wait_until(&format!("the {} is at work", service.name), PATIENCE, async || {
+            service.keep_up(scene, outcome).await?;
+            if service.figure.is_empty() {
+                return Ok(true);
+            }
+            // A new process counts from zero.
+            let before = if service.program.pid() == pid { before } else { 0.0 };
+            Ok(metric(&service.address, service.figure).await.is_some_and(|now| now > before))
+        })
+        .await
+        .with_context(|| service.program.last_words())?;
+    }
+    Ok(begun.elapsed())
+}
