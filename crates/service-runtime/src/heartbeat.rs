@@ -1,23 +1,25 @@
 //! Tells the other services, through the log, how this process is doing.
 
-use std::{pin::pin, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
 use anyhow::Context;
 use bytes::Bytes;
 use chrono::Utc;
-use event_log::NewRecord;
+use event_log::{EventLog, NewRecord};
 use tokio::time::timeout;
 use topics::status;
 
-use crate::{Component, Runtime};
+use crate::{Component, Runtime, create_topics};
 
 /// Between two heartbeats.
 const INTERVAL_MS: u64 = 2_000;
 /// A heartbeat that takes longer than this to be stored tells that the log is not well.
 const LATE_MS: u64 = 5_000;
+/// One that is so late is a reason to look whether the topics are there.
+const MISSING_MS: u64 = 1_500;
 
 /// Publishes the status of this process until the shutdown. A log that is away makes heartbeats late, not wrong: at
-/// most one is under way.
+/// most one is under way. Where one is late it sees to it that the topics are there.
 ///
 /// # Errors
 /// A status that cannot be encoded, or a log that refuses for good.
@@ -43,6 +45,7 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
         let publish = async { publisher.send(status::TOPIC, vec![record]).await?.durable().await };
         tokio::select! {
             () = runtime.shutdown.cancelled() => return Ok(()),
+            never = keep_topics(&*runtime.log) => match never {},
             published = told_when_late(&runtime, &health, publish) => match published {
                 Err(error) if !error.is_transient() => return Err(error).context("cannot publish a heartbeat"),
                 Err(error) => {
@@ -75,5 +78,16 @@ async fn told_when_late<T>(
     tokio::select! {
         published = publish => published,
         never = told => never,
+    }
+}
+
+/// Creates topics that are missing, again and again: a broker that was wiped comes back without them, and the client waits
+/// for them half a minute before it throws away what it holds for them.
+async fn keep_topics(log: &dyn EventLog) -> Infallible {
+    loop {
+        tokio::time::sleep(Duration::from_millis(MISSING_MS)).await;
+        if let Err(error) = create_topics(log).await {
+            tracing::debug!(%error, "cannot tell whether the topics are there");
+        }
     }
 }

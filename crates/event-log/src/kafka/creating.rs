@@ -28,7 +28,10 @@ pub(crate) async fn ensure(asking: &Arc<Asking>, specs: &[TopicSpec]) -> Result<
     if missing(asking, specs).await?.is_empty() {
         return Ok(());
     }
-    create(asking, &missing(asking, specs).await?).await?;
+    let specs_missing = missing(asking, specs).await?;
+    let names: Vec<&str> = specs_missing.iter().map(|spec| spec.name.as_str()).collect();
+    tracing::info!(topics = names.join(", "), "topics are missing and are made");
+    create(asking, &specs_missing).await?;
     let deadline = Instant::now() + VISIBLE_LIMIT;
     while !missing(asking, specs).await?.is_empty() {
         if Instant::now() >= deadline {
