@@ -90,6 +90,21 @@ pub enum EventLogError {
         /// Which part of the URL to look at, and the reason as the client gives it.
         reason: String,
     },
+    /// The broker has lost what it had, under a publisher: what it acknowledges may be taken for somebody else's.
+    #[error(
+        "kafka at {brokers}: {partition} stores at offset {offset} what comes after {before}, so it is another log than \
+         before: wiped, or of another cluster; start again, and mend --log (LOG_URL) if another one is meant"
+    )]
+    BeganAnew {
+        /// The addresses, without credentials.
+        brokers: String,
+        /// The topic and partition.
+        partition: String,
+        /// Where a record was stored.
+        offset: i64,
+        /// Where an earlier one had been.
+        before: i64,
+    },
     /// The broker refused for good.
     #[error("kafka refused: {0}")]
     Refused(String),

@@ -91,6 +91,7 @@ pub trait Subscription: Send {
     async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
     /// Spends handles: moves the group's position behind the furthest of each partition, durably. Handles of an
-    /// assignment that has ended are left out; the answer says how many.
+    /// assignment that has ended are left out; the answer says how many. What could not be committed for now (see
+    /// [`EventLogError::is_transient`]) is owed: the next call sees to it, with handles or without.
     async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize>;
 }

@@ -31,7 +31,10 @@ pub enum LiveStoreError {
     },
     /// No space, or over a quota. An embedded store stored nothing of the call, a server maybe part of it; the call can be
     /// repeated whole.
-    #[error("no space left on the disk of {place}; make room, the batch will be sent again")]
+    #[error(
+        "no space left on the disk of {place}; make room, the batch will be sent again, or name another store (--data, --store, \
+         STORE_URL)"
+    )]
     DiskFull {
         /// The database.
         place: String,

@@ -168,6 +168,14 @@ impl CandleBuilder {
         }
     }
 
+    /// Nobody is taken for quiet because of the time before `now`: whoever saw the series last may have had another clock,
+    /// or ticks could not come.
+    pub fn see_all(&mut self, now: DateTime<Utc>) {
+        for series in self.series.values_mut() {
+            series.seen_at = now;
+        }
+    }
+
     /// Whether [`CandleBuilder::advance`] would close a bar.
     pub fn is_due(&self, now: DateTime<Utc>) -> bool {
         self.series.values().any(|series| series.is_due(series.quiet_time(now, self.lateness)))

@@ -91,7 +91,10 @@ pub enum TickDecodeError {
         value: String,
     },
     /// The tick's time is more than [`MAX_AHEAD_SECONDS`] ahead.
-    #[error("timestamp is {0} s ahead of our clock, at most {MAX_AHEAD_SECONDS} are accepted")]
+    #[error(
+        "timestamp is {0} s ahead of our clock, at most {MAX_AHEAD_SECONDS} are accepted; is the clock of this host or of \
+         the producer set right?"
+    )]
     FromTheFuture(i64),
     /// `seq` is no whole number from 0 to 2^63 - 1, the largest that every store holds.
     #[error("seq must be a whole number from 0 to 9223372036854775807")]

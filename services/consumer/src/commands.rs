@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{CommitHandle, EventLog, StartAt, TopicPartition};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
     batcher::Batch,
@@ -13,6 +13,10 @@ use crate::{
 
 /// Between two looks for symbols that have gone quiet.
 const ADVANCE_INTERVAL_MS: u64 = 1_000;
+/// The log is asked from so long before a bar may be closed.
+const LOOK_AHEAD_MS: i64 = 5_000;
+/// An answer that took longer comes from a log that was away meanwhile.
+const SLOW_ANSWER_MS: u64 = 1_000;
 
 /// Commands that may wait for the writer: one batch, and two for every rebalance while the store is away. Past that
 /// the intake waits, too; its place in the group is kept all the same.
@@ -36,20 +40,25 @@ pub(crate) enum Reply {
     Finished,
 }
 
-/// Where the partitions of these topics end. A log that does not answer tells nothing.
-async fn ends(log: Arc<dyn EventLog>, topics: BTreeSet<Arc<str>>) -> Ends {
-    match log.topics().await {
+/// Where the partitions of these topics end. A log that does not answer, or hardly, tells nothing.
+async fn ends(log: Arc<dyn EventLog>, topics: BTreeSet<Arc<str>>) -> Option<Ends> {
+    let asked = Instant::now();
+    let answer = log.topics().await;
+    if asked.elapsed() > Duration::from_millis(SLOW_ANSWER_MS) {
+        return None;
+    }
+    match answer {
         Ok(all) => {
             let wanted = all.iter().filter_map(|info| Some((topics.get(info.name.as_str())?, info)));
             let ends = wanted.flat_map(|(topic, info)| {
                 let place = |partition| TopicPartition { topic: Arc::clone(topic), partition };
                 (0..).map(place).zip(info.partitions.iter().map(|(_, end)| *end))
             });
-            ends.collect()
+            Some(ends.collect())
         }
         Err(error) => {
             tracing::debug!(%error, "cannot tell whether a symbol is quiet");
-            Ends::new()
+            None
         }
     }
 }
@@ -70,8 +79,10 @@ pub(crate) async fn write_loop(
         let command = tokio::select! {
             command = commands.recv() => command,
             Some(ends) = asking.join_next() => {
-                if let (Some(now), Ok(ends)) = (asked.take(), ends) {
-                    writer.advance(now, &ends).await?;
+                match (asked.take(), ends) {
+                    (Some(now), Ok(Some(ends))) => writer.advance(now, &ends).await?,
+                    // Ticks could not come: what a producer has kept meanwhile shall find its bars open.
+                    _ => writer.nobody_is_quiet(),
                 }
                 continue;
             }
@@ -80,8 +91,10 @@ pub(crate) async fn write_loop(
                 if asked.is_some() {
                     continue;
                 }
-                let now = Utc::now();
-                let topics: BTreeSet<_> = writer.quiet(now).into_iter().map(|place| place.topic).collect();
+                let now = writer.now();
+                // Asked early, so that a log that was away just before is noticed.
+                let soon = now + TimeDelta::milliseconds(LOOK_AHEAD_MS);
+                let topics: BTreeSet<_> = writer.quiet(soon).into_iter().map(|place| place.topic).collect();
                 if !topics.is_empty() {
                     asked = Some(now);
                     asking.spawn(ends(Arc::clone(&log), topics));

@@ -28,6 +28,16 @@ const REVOKE_DEADLINE_MS: u64 = 4_000;
 /// whatever they say: a commit only tells how far we are.
 const COMMIT_INTERVAL_MS: u64 = 200;
 
+/// What the log is yet to hear about how far we are.
+struct Commits {
+    /// Handles of what is stored and not committed yet, the furthest of each partition.
+    stored: BTreeMap<TopicPartition, CommitHandle>,
+    /// When it was last told.
+    at: Instant,
+    /// The last commit failed, and the next one makes it good.
+    is_owed: bool,
+}
+
 /// The reading side.
 pub(crate) struct Intake {
     subscription: Box<dyn Subscription>,
@@ -47,9 +57,7 @@ pub(crate) struct Intake {
     is_paused: bool,
     /// The log was away, or let us in no more, when it was last asked.
     is_kept_waiting: bool,
-    /// Handles of what is stored and not committed yet, the furthest of each partition.
-    stored: BTreeMap<TopicPartition, CommitHandle>,
-    committed_at: Instant,
+    commits: Commits,
     health: Component,
     metrics: Arc<Metrics>,
 }
@@ -80,8 +88,7 @@ impl Intake {
             is_writing: false,
             is_paused: false,
             is_kept_waiting: false,
-            stored: BTreeMap::new(),
-            committed_at: Instant::now(),
+            commits: Commits { stored: BTreeMap::new(), at: Instant::now(), is_owed: false },
             health,
             metrics,
         }
@@ -116,7 +123,7 @@ impl Intake {
             self.begin().await?;
             self.write_if_due().await?;
             self.pause_if_full().await?;
-            if self.committed_at.elapsed() >= Duration::from_millis(COMMIT_INTERVAL_MS) {
+            if self.commits.at.elapsed() >= Duration::from_millis(COMMIT_INTERVAL_MS) {
                 self.commit().await?;
             }
         }
@@ -169,7 +176,9 @@ impl Intake {
                 let by_partition = |handle: CommitHandle| (handle.position().topic_partition.clone(), handle);
                 // Of a log that has begun anew meanwhile there is nothing to commit.
                 let handles = handles.into_iter().map(by_partition);
-                self.stored.extend(handles.filter(|(partition, _)| self.least.contains_key(partition)));
+                self.commits
+                    .stored
+                    .extend(handles.filter(|(partition, _)| self.least.contains_key(partition)));
                 if std::mem::take(&mut self.is_paused) {
                     self.subscription.resume(&self.assigned).await.context("cannot resume")?;
                 }
@@ -232,7 +241,7 @@ impl Intake {
         }
         self.least.remove(topic_partition);
         self.known.remove(topic_partition);
-        self.stored.remove(topic_partition);
+        self.commits.stored.remove(topic_partition);
         // What came of the log before is nowhere else any more.
         let rest = self.batcher.take();
         if !rest.is_empty() {
@@ -258,12 +267,14 @@ impl Intake {
 
     /// A commit that fails for now is made good by the next one.
     async fn commit(&mut self) -> anyhow::Result<()> {
-        self.committed_at = Instant::now();
-        let handles: Vec<CommitHandle> = std::mem::take(&mut self.stored).into_values().collect();
-        if handles.is_empty() {
+        self.commits.at = Instant::now();
+        let handles: Vec<CommitHandle> = std::mem::take(&mut self.commits.stored).into_values().collect();
+        if handles.is_empty() && !self.commits.is_owed {
             return Ok(());
         }
-        match self.subscription.commit(handles).await {
+        let committed = self.subscription.commit(handles).await;
+        self.commits.is_owed = committed.is_err();
+        match committed {
             Ok(0) => Ok(()),
             Ok(stale) => {
                 tracing::info!(stale, "partitions moved on before their messages were committed");

@@ -67,6 +67,33 @@ pub(crate) enum Another {
     WentBack,
 }
 
+/// A topic that was made anew with fewer partitions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "topic `{topic}` has {now} partitions and had {before} when it was read before: it was made anew, or the broker is \
+     another one (--log, LOG_URL). Nothing stored is touched; bars in progress of the partitions that are gone are not \
+     finished"
+)]
+pub(crate) struct Fewer {
+    pub(crate) topic: String,
+    now: i32,
+    before: i32,
+}
+
+/// The topics in view of which checkpoints know more partitions.
+pub(crate) fn fewer_partitions(checkpoints: &[Checkpoint], view: &LogView) -> Vec<Fewer> {
+    let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
+    for partition in view.partitions.keys() {
+        *counts.entry(&partition.topic).or_default() += 1;
+    }
+    let fewer = |(topic, now): (&str, i32)| {
+        let of_it = checkpoints.iter().filter(|known| known.topic == topic && known.next_offset > 0);
+        let before = of_it.map(|known| known.partition.saturating_add(1)).max()?;
+        (before > now).then(|| Fewer { topic: topic.to_owned(), now, before })
+    };
+    counts.into_iter().filter_map(fewer).collect()
+}
+
 impl LogView {
     /// Whether the log is another one than that which `next` and `before` were noted of. A broker whose disks were wiped
     /// may have the identity it had; then its partitions end earlier, or it has forgotten what our group had committed.
@@ -170,5 +197,68 @@ impl Partition {
             next_offset: self.next_offset,
             state: serde_json::to_string(&saved).context("cannot encode a checkpoint")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(partition: i32) -> TopicPartition {
+        TopicPartition { topic: "stock-prices".into(), partition }
+    }
+
+    fn view(identity: &str, partitions: &[(Option<u64>, u64)]) -> LogView {
+        let lag = |(number, (committed, end)): (i32, &(Option<u64>, u64))| {
+            let (committed, end) = (*committed, *end);
+            let lag = end - committed.unwrap_or(0).min(end);
+            (place(number), PartitionLag { topic_partition: place(number), committed, end, lag })
+        };
+        LogView { identity: Some(identity.to_owned()), partitions: (0..).zip(partitions).map(lag).collect() }
+    }
+
+    fn checkpoint(partition: i32, next_offset: u64) -> Checkpoint {
+        let mut state = Partition::restore(None, &view("one", &[])).unwrap();
+        state.next_offset = next_offset;
+        state.checkpoint(&place(partition)).unwrap()
+    }
+
+    #[test]
+    fn a_log_is_another_one_by_its_identity_its_end_or_what_it_has_forgotten() {
+        let state = Partition::restore(Some(&checkpoint(0, 10)), &view("one", &[])).unwrap();
+        let judged = |view| state.another_log(&place(0), &view);
+        assert_eq!(judged(view("one", &[(Some(8), 10)])), None);
+        assert_eq!(judged(view("one", &[(Some(12), 20)])), None, "a store restored from before");
+        assert_eq!(judged(view("one", &[(Some(8), 9)])), Some(Another::Shorter { end: 9, next: 10 }));
+        assert_eq!(judged(view("one", &[(None, 99)])), Some(Another::UnknownGroup { next: 10 }));
+        let other = judged(view("two", &[(Some(8), 99)])).unwrap();
+        assert!(other.to_string().contains("two") && other.to_string().contains("one"), "{other}");
+    }
+
+    #[test]
+    fn a_checkpoint_of_before_logs_had_names_is_taken_and_gets_one() {
+        let old = Checkpoint {
+            state: r#"{"intervals":["1m"],"lateness_seconds":5,"series":[]}"#.to_owned(),
+            ..checkpoint(0, 10)
+        };
+        let here = view("one", &[(Some(10), 10)]);
+        let mut state = Partition::restore(Some(&old), &here).unwrap();
+        assert_eq!(state.another_log(&place(0), &here), None);
+        state.is_of(&here);
+        let again = Partition::restore(Some(&state.checkpoint(&place(0)).unwrap()), &here).unwrap();
+        assert!(again.another_log(&place(0), &view("two", &[(Some(10), 10)])).is_some());
+    }
+
+    #[test]
+    fn a_topic_with_fewer_partitions_than_before_is_named_with_the_setting() {
+        let known = [checkpoint(0, 10), checkpoint(1, 0), checkpoint(2, 5)];
+        let fewer = fewer_partitions(&known, &view("one", &[(None, 0)]));
+        let said = fewer[0].to_string();
+        assert_eq!(fewer.len(), 1);
+        assert!(
+            said.contains("`stock-prices` has 1 partitions and had 3") && said.contains("LOG_URL"),
+            "{said}"
+        );
+        assert_eq!(fewer_partitions(&known, &view("one", &[(None, 0), (None, 0), (None, 0)])), []);
     }
 }

@@ -5,13 +5,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use anyhow::Context;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{
     CommitHandle, EventLog, NewRecord, PartitionLag, Publisher, Receipt, StartAt, TopicPartition,
 };
@@ -23,18 +23,24 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     batcher::Batch,
     metrics::Metrics,
-    state::{Another, LogView, PROCESSOR, Partition},
+    state::{Another, LogView, PROCESSOR, Partition, fewer_partitions},
 };
 
 /// Checkpoints are written this often, and when a partition is given up.
 const CHECKPOINT_INTERVAL_MS: u64 = 1_000;
 /// A store that nothing was written to for so long is asked whether it is there.
 const IDLE_QUESTION_MS: u64 = 5_000;
+/// Clocks that differ by more are worth a word, at most so often.
+const MAX_SKEW_SECONDS: i64 = 30;
+const SKEW_SAID_SECONDS: u64 = 600;
 /// Between two looks at a log that is away.
 const LOOK_AGAIN_MS: u64 = 250;
 /// Between tries while the store is away; doubled up to the maximum.
 const RETRY_MIN_MS: u64 = 50;
 const RETRY_MAX_MS: u64 = 5_000;
+const RETRY_DRAINING_MS: u64 = 500;
+/// A store that is away is tried for so long after the shutdown has begun; less than the process has for its end.
+const DRAIN_SECONDS: u64 = 12;
 
 /// The offset that the next record of a partition gets.
 pub(crate) type Ends = BTreeMap<TopicPartition, u64>;
@@ -52,6 +58,11 @@ pub(crate) struct Writer {
     metrics: Arc<Metrics>,
     health: Component,
     shutdown: CancellationToken,
+    drain_until: OnceLock<tokio::time::Instant>,
+    /// Where its own clock began.
+    started: (DateTime<Utc>, tokio::time::Instant),
+    /// When clocks were last said to differ.
+    skew_said: Option<tokio::time::Instant>,
 }
 
 impl Writer {
@@ -72,6 +83,9 @@ impl Writer {
             metrics,
             health: runtime.status.component("live store"),
             shutdown: runtime.shutdown.clone(),
+            drain_until: OnceLock::new(),
+            started: (Utc::now(), tokio::time::Instant::now()),
+            skew_said: None,
         })
     }
 
@@ -84,6 +98,9 @@ impl Writer {
         let store = Arc::clone(&self.store);
         let checkpoints = self.persist(|| store.checkpoints(PROCESSOR)).await?;
         let Some(view) = self.look_at_log(assigned).await? else { return Ok(Vec::new()) };
+        for fewer in fewer_partitions(&checkpoints, &view) {
+            tracing::warn!(topic = fewer.topic, "{fewer}");
+        }
         let mut resets = Vec::new();
         for partition in assigned {
             let of_it = |known: &&Checkpoint| {
@@ -94,6 +111,8 @@ impl Writer {
                 resets.push(begin_anew(partition, &mut state, &view, &reason)?);
             }
             state.is_of(&view);
+            // Whoever saw its ticks before may have had another clock.
+            state.builder.see_all(self.now());
             self.partitions.insert(partition.clone(), state);
         }
         self.persist(|| store.reset_checkpoints(&resets)).await?;
@@ -191,6 +210,20 @@ impl Writer {
         Ok(())
     }
 
+    /// The time, from a clock that nobody sets: a step of the host's clock is no silence of a symbol.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        let (started_at, started) = self.started;
+        started_at + started.elapsed()
+    }
+
+    /// Nobody is quiet because of the time before now.
+    pub(crate) fn nobody_is_quiet(&mut self) {
+        let now = self.now();
+        for state in self.partitions.values_mut() {
+            state.builder.see_all(now);
+        }
+    }
+
     /// The partitions with bars of symbols that seem to have gone quiet.
     pub(crate) fn quiet(&self, now: DateTime<Utc>) -> Vec<TopicPartition> {
         let due = self.partitions.iter().filter(|(_, state)| state.builder.is_due(now));
@@ -222,7 +255,7 @@ impl Writer {
         self.save(&open).await
     }
 
-    fn measure(&self, batch: &Batch, outcomes: &[TickOutcome]) {
+    fn measure(&mut self, batch: &Batch, outcomes: &[TickOutcome]) {
         let (mut new, mut redelivered, mut duplicate) = (0, 0, 0);
         for outcome in outcomes {
             match outcome {
@@ -235,18 +268,36 @@ impl Writer {
         self.metrics.redelivered.add(redelivered);
         self.metrics.duplicates.add(duplicate);
         let now = Utc::now();
+        let ahead = batch.ticks.iter().map(|stored| stored.tick.received_at - now).max();
+        if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::seconds(MAX_SKEW_SECONDS)) {
+            self.say_skew(ahead);
+        }
         self.metrics.feed_stored.record_live(batch.ticks.iter().map(|stored| now - stored.tick.received_at));
+    }
+
+    /// Said now and then: every batch has it.
+    fn say_skew(&mut self, ahead: TimeDelta) {
+        let often = Duration::from_secs(SKEW_SAID_SECONDS);
+        if self.skew_said.is_none_or(|said| said.elapsed() >= often) {
+            self.skew_said = Some(tokio::time::Instant::now());
+            tracing::warn!(
+                seconds = ahead.num_seconds(),
+                "the clock of a producer is ahead of this host's: set one of them (NTP). Ticks of more than {} s ahead go to \
+                 the dead letters",
+                topics::tick::MAX_AHEAD_SECONDS
+            );
+        }
     }
 
     /// Counts ticks in their bars; those that the producer said twice only once. Returns the bars that closed.
     fn apply(&mut self, batch: &Batch, outcomes: &[TickOutcome]) -> Vec<Candle> {
-        let mut closed = Vec::new();
+        let (now, mut closed) = (self.now(), Vec::new());
         let mut late = 0;
         for (origin, (partition, _)) in batch.partitions.iter().enumerate() {
             let Some(state) = self.partitions.get_mut(partition) else { continue };
             for ((stored, outcome), of) in batch.ticks.iter().zip(outcomes).zip(&batch.origins) {
                 if usize::from(*of) == origin && state.counts(stored, *outcome) {
-                    let applied = state.builder.apply(&stored.tick, stored.processed_at, &mut closed);
+                    let applied = state.builder.apply(&stored.tick, now, &mut closed);
                     late += u64::from(applied == Applied::Late);
                 }
             }
@@ -281,9 +332,13 @@ impl Writer {
             by_topic.entry(topic).or_default().push(record);
         }
         for (topic, records) in by_topic {
+            let reason = records.first().and_then(|record| {
+                record.headers.iter().find(|(name, _)| name == "reason").map(|(_, value)| value)
+            });
             tracing::warn!(
                 topic,
                 count = records.len(),
+                first_reason = %String::from_utf8_lossy(reason.map_or(b"", |reason| reason)),
                 "messages that could not be read went to the dead letters"
             );
             self.publish(&topic, records).await?;
@@ -313,35 +368,59 @@ impl Writer {
         Ok(())
     }
 
-    /// Repeats `call` while the store is away. During a shutdown a store that is away is given up: what was not
-    /// stored was not committed, and is delivered again.
+    /// Repeats `call` while the store is away: until it is back or, once the shutdown has begun, for [`DRAIN_SECONDS`]. What
+    /// was not stored then was not committed, and is delivered again.
     async fn persist<T, F>(&self, mut call: impl FnMut() -> F) -> anyhow::Result<T>
     where
         F: Future<Output = Result<T, LiveStoreError>>,
     {
         let mut wait = Duration::from_millis(RETRY_MIN_MS);
+        let mut last = None;
+        let over = self.drain_is_over();
+        tokio::pin!(over);
         loop {
-            match call().await {
+            let tried = tokio::select! {
+                tried = call() => tried,
+                () = &mut over => return Err(still_away(last)),
+            };
+            let error = match tried {
                 Ok(value) => {
                     self.health.up("answers");
                     return Ok(value);
                 }
-                Err(error) if error.is_transient() && !self.shutdown.is_cancelled() => {
-                    self.health.down(&error.to_string());
-                    self.metrics.store_retries.add(1);
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = self.shutdown.cancelled() => {}
-                    }
-                    wait = (wait * 2).min(Duration::from_millis(RETRY_MAX_MS));
-                }
-                Err(error) => {
-                    self.health.down(&error.to_string());
-                    return Err(error).context("the live store failed");
-                }
+                Err(error) => error,
+            };
+            self.health.down(&error.to_string());
+            if !error.is_transient() {
+                return Err(error).context("the live store failed (--store, STORE_URL)");
             }
+            last = Some(error);
+            self.metrics.store_retries.add(1);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = &mut over => return Err(still_away(last)),
+            }
+            // Somebody waits for the end.
+            let longest = if self.shutdown.is_cancelled() { RETRY_DRAINING_MS } else { RETRY_MAX_MS };
+            wait = (wait * 2).min(Duration::from_millis(longest));
         }
     }
+
+    /// Resolves when the time for draining has passed, counted from the first look after the shutdown has begun.
+    async fn drain_is_over(&self) {
+        self.shutdown.cancelled().await;
+        let end = || tokio::time::Instant::now() + Duration::from_secs(DRAIN_SECONDS);
+        tokio::time::sleep_until(*self.drain_until.get_or_init(end)).await;
+    }
+}
+
+/// The end of a consumer whose store did not come back.
+fn still_away(last: Option<LiveStoreError>) -> anyhow::Error {
+    let reason = last.map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
+    anyhow::anyhow!(
+        "the live store (--store, STORE_URL) was away until {DRAIN_SECONDS} s after the shutdown had begun: {reason}; what \
+         was read and is not stored is read again at the next start"
+    )
 }
 
 /// The partition is read from its beginning; the checkpoint that says so.

@@ -1,6 +1,7 @@
 //! The way in. Records go into the client's buffer; its delivery reports resolve the receipts.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -56,7 +57,32 @@ struct Open {
 }
 
 /// Hears of each record what became of it.
-struct Deliveries(Trouble);
+struct Deliveries {
+    trouble: Trouble,
+    /// The furthest offset of each partition so far.
+    furthest: Mutex<HashMap<(Arc<str>, i32), i64>>,
+}
+
+impl Deliveries {
+    /// Offsets of a partition only grow. Where one does not, the broker has lost what it had. Then it also gives away the
+    /// numbers anew by which it tells producers apart, ours among them: what it takes for a repetition of somebody else's
+    /// record it acknowledges without storing it. So nothing that comes now can be trusted.
+    fn is_another_log(&self, topic: &Arc<str>, partition: i32, offset: i64) -> Option<i64> {
+        let mut furthest = locked(&self.furthest);
+        match furthest.get_mut(&(Arc::clone(topic), partition)) {
+            // A repetition that was recognised comes without an offset.
+            Some(known) if offset <= *known && offset >= 0 => Some(*known),
+            Some(known) => {
+                *known = offset.max(*known);
+                None
+            }
+            None => {
+                furthest.insert((Arc::clone(topic), partition), offset);
+                None
+            }
+        }
+    }
+}
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -64,7 +90,7 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.hear(&error, reason);
+        self.trouble.hear(&error, reason);
     }
 }
 
@@ -75,6 +101,9 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(message) => {
                 let place = (message.partition(), message.offset());
+                if let Some(before) = self.is_another_log(&delivery.batch.topic, place.0, place.1) {
+                    delivery.batch.began_anew(place, before);
+                }
                 if let Some(slot) = locked(&delivery.batch.outcome).places.get_mut(delivery.index as usize) {
                     *slot = place;
                 }
@@ -123,6 +152,13 @@ impl Batch {
         locked(&self.outcome).failure.get_or_insert(failure);
     }
 
+    fn began_anew(&self, (partition, offset): (i32, i64), before: i64) {
+        let partition = TopicPartition { topic: Arc::clone(&self.topic), partition };
+        let brokers = self.asking.settings.brokers.clone();
+        let failure = EventLogError::BeganAnew { brokers, partition: partition.to_string(), offset, before };
+        locked(&self.outcome).failure.get_or_insert(failure);
+    }
+
     /// So many records more have found their end; with the last one the receipt resolves.
     fn settle(&self, records: usize) {
         if self.left.fetch_sub(records, Ordering::AcqRel) != records {
@@ -166,7 +202,8 @@ impl Drop for Enqueuing {
 impl KafkaPublisher {
     /// A publisher with a client of its own.
     pub(crate) fn new(asking: Arc<Asking>) -> Result<Self> {
-        let made = asking.settings.producer().create_with_context(Deliveries(asking.trouble.clone()));
+        let context = Deliveries { trouble: asking.trouble.clone(), furthest: Mutex::default() };
+        let made = asking.settings.producer().create_with_context(context);
         let client: Client = made.map_err(|error| asking.settings.failure(&error))?;
         Ok(Self {
             asking,

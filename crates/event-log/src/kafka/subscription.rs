@@ -24,8 +24,9 @@ use crate::{
 
 /// Longest wait of one call, so that a careless `Duration::MAX` does not overflow the clock.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
-/// How long a commit is tried while the broker is away or the group is being rebalanced.
-const COMMIT_LIMIT: Duration = Duration::from_secs(30);
+/// How long one call tries a commit while the broker is away or the group is being rebalanced; what it owes then is left to
+/// the next. Well within the time that a service has for its end.
+const COMMIT_LIMIT: Duration = Duration::from_secs(4);
 /// Between two tries of one.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -39,6 +40,8 @@ pub(crate) struct KafkaSubscription {
     turn: usize,
     /// A commit whose caller did not wait for its end; the next one follows it.
     commit_under_way: Option<JoinHandle<Result<(), KafkaError>>>,
+    /// What an earlier call could not commit, the furthest of each partition.
+    owed: Vec<CommitHandle>,
     /// Goes on when the call that began it is cancelled.
     placing: Option<Placing>,
 }
@@ -74,6 +77,7 @@ impl KafkaSubscription {
             partitions: Vec::new(),
             turn: 0,
             commit_under_way: None,
+            owed: Vec::new(),
             placing: None,
         })
     }
@@ -231,6 +235,32 @@ impl KafkaSubscription {
         self.commit_under_way = None;
         result.map_err(|_| KafkaError::Canceled)?
     }
+
+    async fn commit_in_time(&mut self, handles: &[CommitHandle]) -> Result<usize> {
+        let deadline = Instant::now() + COMMIT_LIMIT;
+        loop {
+            // Looked at again for each try: the partitions may have gone meanwhile.
+            let (offsets, stale) = self.accept(handles);
+            if offsets.is_empty() {
+                return Ok(stale);
+            }
+            let tried = tokio::time::timeout_at(deadline, self.commit_once(&offsets)).await;
+            let error = match tried {
+                Err(_) => return Err(self.asking.settings.no_answer("committing")),
+                Ok(Ok(())) => {
+                    self.has_committed(&offsets);
+                    return Ok(stale);
+                }
+                Ok(Err(error)) => error,
+            };
+            // A rebalance changes the group's generation; partitions that stay can be committed under the new one.
+            let passing = |code| failure::is_transient(code) || failure::is_of_another_generation(code);
+            if !error.rdkafka_error_code().is_some_and(passing) || Instant::now() >= deadline {
+                return Err(self.asking.settings.failure(&error));
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
 }
 
 #[async_trait]
@@ -299,31 +329,31 @@ impl Subscription for KafkaSubscription {
         Ok(())
     }
 
-    async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize> {
-        let deadline = Instant::now() + COMMIT_LIMIT;
-        loop {
-            // Looked at again for each try: the partitions may have gone meanwhile.
-            let (offsets, stale) = self.accept(&handles);
-            if offsets.is_empty() {
-                return Ok(stale);
-            }
-            let tried = tokio::time::timeout_at(deadline, self.commit_once(&offsets)).await;
-            let error = match tried {
-                Err(_) => return Err(self.asking.settings.no_answer("committing")),
-                Ok(Ok(())) => {
-                    self.has_committed(&offsets);
-                    return Ok(stale);
-                }
-                Ok(Err(error)) => error,
-            };
-            // A rebalance changes the group's generation; partitions that stay can be committed under the new one.
-            let passing = |code| failure::is_transient(code) || failure::is_of_another_generation(code);
-            if !error.rdkafka_error_code().is_some_and(passing) || Instant::now() >= deadline {
-                return Err(self.asking.settings.failure(&error));
-            }
-            tokio::time::sleep(RETRY).await;
+    async fn commit(&mut self, mut handles: Vec<CommitHandle>) -> Result<usize> {
+        let ours = |handle: &CommitHandle| {
+            self.membership.generation(&handle.position.topic_partition) == Some(handle.generation)
+        };
+        handles.extend(std::mem::take(&mut self.owed).into_iter().filter(ours));
+        let committed = self.commit_in_time(&handles).await;
+        if committed.as_ref().is_err_and(EventLogError::is_transient) {
+            self.owed = furthest_of(handles);
+        }
+        committed
+    }
+}
+
+/// Of each partition the handle that stands for the others.
+fn furthest_of(handles: Vec<CommitHandle>) -> Vec<CommitHandle> {
+    let mut furthest: BTreeMap<TopicPartition, CommitHandle> = BTreeMap::new();
+    for handle in handles {
+        let is_further = furthest.get(&handle.position.topic_partition).is_none_or(|known| {
+            (known.generation, known.position.offset) < (handle.generation, handle.position.offset)
+        });
+        if is_further {
+            furthest.insert(handle.position.topic_partition.clone(), handle);
         }
     }
+    furthest.into_values().collect()
 }
 
 impl Drop for KafkaSubscription {

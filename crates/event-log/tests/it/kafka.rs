@@ -100,6 +100,64 @@ async fn a_kafka_server_that_hung_has_lost_nothing() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_a_hung_kafka_server_left_undone_holds_nobody_up_and_is_made_good() -> anyhow::Result<()>
+{
+    let Some(broker) = Broker::start()? else {
+        return Ok(());
+    };
+    let fixture = broker.fixture();
+    let log = fixture.open().await?;
+    let topic = topic(&fixture, &*log, 1).await?;
+    let mut subscription = settled(&fixture, &topic).await?;
+    publish(&*log, &topic, numbered(100..150)).await?;
+    let mut messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 50).await?;
+    broker.signal("-STOP")?;
+    let begun = Instant::now();
+    let error = subscription.commit(handles(&mut messages)).await.expect_err("nobody answers");
+    assert!(error.is_transient(), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "held up for {:?}", begun.elapsed());
+    broker.signal("-CONT")?;
+    let begun = Instant::now();
+    while let Err(error) = subscription.commit(Vec::new()).await {
+        ensure!(error.is_transient() && begun.elapsed() < DEADLINE, "not made good: {error}");
+    }
+    let lag = loop {
+        match log.lag(&fixture.name("group"), &[&topic]).await {
+            Err(error) => ensure!(error.is_transient() && begun.elapsed() < DEADLINE, "{error}"),
+            Ok(lag) => break lag,
+        }
+    };
+    assert_eq!((lag[0].committed, lag[0].lag), (Some(150), 0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_is_told_when_the_kafka_server_was_wiped_under_it() -> anyhow::Result<()> {
+    let Some(broker) = Broker::start()? else {
+        return Ok(());
+    };
+    let fixture = broker.fixture();
+    let log = fixture.open().await?;
+    let topic = topic(&fixture, &*log, 1).await?;
+    let publisher = log.publisher()?;
+    publisher.send(&topic, numbered(0..100)).await?.durable().await?;
+    let before = log.identity().await?;
+    broker.script("wipe")?;
+    broker.script("start")?;
+    let begun = Instant::now();
+    while let Err(error) = log.ensure_topics(&[spec(&topic, 1)]).await {
+        ensure!(error.is_transient() && begun.elapsed() < DEADLINE, "{error}");
+    }
+    assert_eq!(log.identity().await?, before, "the same cluster id as before");
+    let error = publisher.send(&topic, numbered(100..101)).await?.durable().await.expect_err("another log");
+    assert!(matches!(error, EventLogError::BeganAnew { offset: 0, before: 99, .. }), "{error}");
+    assert!(!error.is_transient() && error.to_string().contains("LOG_URL"), "{error}");
+    // One made anew is at home there.
+    publish(&*log, &topic, numbered(101..102)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kafka_server_that_is_not_there_is_a_transient_failure() -> anyhow::Result<()> {
     // Bound and not listened to by a broker: nobody else gets the port meanwhile.
     let nobody = TcpListener::bind("127.0.0.1:0")?;

@@ -46,9 +46,10 @@ pub(super) fn translate(path: &Path, error: &sqlx::Error) -> LiveStoreError {
         Some(code::IOERR | code::NOMEM | code::INTERRUPT) => {
             LiveStoreError::Unavailable { place, reason: engine.message().to_owned() }
         }
-        Some(code::READONLY) => {
-            refused("is read-only; make file and folder writable, or use another --data folder".into())
-        }
+        Some(code::READONLY) => refused(
+            "is read-only; make file and folder writable, or name another store (--data, --store, STORE_URL)"
+                .into(),
+        ),
         Some(code::CANTOPEN) => refused(
             "cannot be opened; is the folder writable, and is it a file? Or use another --data folder".into(),
         ),

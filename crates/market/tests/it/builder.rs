@@ -94,6 +94,30 @@ fn a_quiet_series_is_closed_by_our_clock_in_its_own_time() {
 }
 
 #[test]
+fn a_clock_an_hour_off_or_ticks_that_could_not_come_close_no_bar_before_its_time() {
+    for hours in [-1, 1] {
+        let mut builder = CandleBuilder::new(&Interval::ALL, 5);
+        let mut closed = Vec::new();
+        let seen = start() + TimeDelta::hours(hours);
+        builder.apply(&tick("AAPL", 10_000, 1, 100, 10), seen, &mut closed);
+        let mut builder = CandleBuilder::restore(builder.state());
+        let here = start() + TimeDelta::seconds(10);
+        builder.see_all(here);
+        assert!(!builder.is_due(here + TimeDelta::seconds(54)));
+        builder.advance(here + TimeDelta::seconds(54), &mut closed);
+        assert!(closed.is_empty(), "{hours} h: {closed:?}");
+        let later = here + TimeDelta::seconds(54);
+        let applied = builder.apply(&tick("AAPL", 59_000, 2, 300, 30), later, &mut closed);
+        assert_eq!(applied, Applied::Counted, "{hours} h");
+        builder.advance(later + TimeDelta::seconds(6), &mut closed);
+        assert_eq!(
+            closed.iter().map(|bar| (bar.interval, bar.ticks)).collect::<Vec<_>>(),
+            [(Interval::Minute, 2)]
+        );
+    }
+}
+
+#[test]
 fn a_stocks_volume_begins_anew_each_trading_day_and_a_rolling_one_never_counts_below_zero() {
     let day = 86_400_000;
     let mut builder = CandleBuilder::new(&[Interval::Day], 5);

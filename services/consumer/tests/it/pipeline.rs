@@ -10,9 +10,11 @@ use event_log::{EventLog, NewRecord};
 use live_store::{LiveStore, StoredTick, TickQuery};
 use market::{Source, Symbol, Tick, TickFields, parse_decimal};
 use service_runtime::{Runtime, Status};
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
+use topics::status::ComponentState;
 
 /// How long a test waits for what must come.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -28,6 +30,7 @@ pub(crate) struct Pipeline {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) store: Arc<dyn LiveStore>,
     running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
+    status: Arc<Status>,
 }
 
 impl Pipeline {
@@ -36,7 +39,8 @@ impl Pipeline {
         let log = event_log::open(&url(&folder, "log.db")).await.unwrap();
         service_runtime::create_topics(&*log).await.unwrap();
         let store = live_store::open(&url(&folder, "store.db")).await.unwrap();
-        Self { folder, log, store, running: None }
+        let status = Status::new("consumer", "test", Utc::now());
+        Self { folder, log, store, running: None, status }
     }
 
     /// A second store that knows nothing yet.
@@ -52,9 +56,10 @@ impl Pipeline {
 
     pub(crate) fn start(&mut self) {
         let shutdown = CancellationToken::new();
+        self.status = Status::new("consumer", "test", Utc::now());
         let runtime = Runtime {
             log: Arc::clone(&self.log),
-            status: Status::new("consumer", "test", Utc::now()),
+            status: Arc::clone(&self.status),
             shutdown: shutdown.clone(),
         };
         let config = Args::parse_from(["consumer"]).config;
@@ -64,9 +69,27 @@ impl Pipeline {
 
     /// As Ctrl-C does.
     pub(crate) async fn stop(&mut self) {
+        self.stopped().await.unwrap();
+    }
+
+    /// The same, and how it ended.
+    pub(crate) async fn stopped(&mut self) -> anyhow::Result<()> {
         let (shutdown, running) = self.running.take().unwrap();
         shutdown.cancel();
-        running.await.unwrap().unwrap();
+        running.await.unwrap()
+    }
+
+    /// Whether the consumer says that the store answers.
+    pub(crate) fn store_is_up(&self) -> bool {
+        let parts = self.status.snapshot(Utc::now()).components;
+        parts.iter().any(|part| part.name == "live store" && part.state == ComponentState::Up)
+    }
+
+    /// Keeps the store from being written until the answer is dropped, as another process would.
+    pub(crate) async fn lock_store(&self) -> SqliteConnection {
+        let mut other = SqliteConnection::connect(&url(&self.folder, "store.db")).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        other
     }
 
     /// As `kill -9` does, as far as one process can: everything under way is dropped where it stands.
