@@ -131,16 +131,25 @@ prices_arrive() {
   until_true 60 "NVDA has a price" price
   until_true 60 "the price moves" price_moved "$(price)"
   until_true 60 "ticks are stored" more_ticks_than 20
-  page / | grep -q /symbols/NVDA || fail "the page shows no prices"
+  grep -q /symbols/NVDA <<<"$(page /)" || fail "the page shows no prices"
   say "prices move on the page; $(ticks) ticks of NVDA are stored"
+}
+
+# says SERVICE PATTERN COMMAND...: what the command says in the service's container. Read whole, then searched: a command whose
+# listener has heard enough would fail.
+says() {
+  local service=$1 pattern=$2 said
+  shift 2
+  said=$(compose exec -T "$service" "$@" 2>&1) || fail "$* in $service: $said"
+  grep -q "$pattern" <<<"$said" || fail "$* in $service does not say $pattern: $said"
 }
 
 command_lines() {
   for service in producer consumer web; do
-    compose exec -T $service tapedeck --help | grep -q 'health' || fail "$service has no command line"
-    compose exec -T $service $service --help | grep -q LOG_URL || fail "$service has no manual"
-    compose exec -T $service tapedeck status | grep -q consumer || fail "tapedeck status in $service"
-    compose exec -T $service tapedeck topics | grep -q stock-prices || fail "tapedeck topics in $service"
+    says $service health tapedeck --help
+    says $service LOG_URL $service --help
+    says $service consumer tapedeck status
+    says $service stock-prices tapedeck topics
   done
   say "docker compose exec SERVICE tapedeck status|topics works in every service"
 }
@@ -225,7 +234,7 @@ data_survives() {
   [ "$before" -ge "$1" ] || fail "there were $1 ticks before and $before after down and up"
   [ "$(first_tick)" = "$first" ] || fail "the first tick is another"
   until_true 60 "ticks go on" more_ticks_than "$before"
-  compose exec -T web tapedeck topics | grep 'stock-prices ' | grep -q ' 0\.\.' || fail "the log begins elsewhere"
+  says web 'stock-prices .* 0\.\.' tapedeck topics
   say "down and up keep the data: $1 ticks before, $before after, the first is the same, and they go on"
 }
 
