@@ -1,15 +1,15 @@
 //! Tells the other services, through the log, how this process is doing.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use chrono::Utc;
 use event_log::{EventLog, NewRecord};
 use tokio::time::timeout;
 use topics::status;
 
-use crate::{Component, Runtime, create_topics};
+use crate::{Component, Runtime};
 
 /// Between two heartbeats.
 const INTERVAL_MS: u64 = 2_000;
@@ -17,12 +17,14 @@ const INTERVAL_MS: u64 = 2_000;
 const LATE_MS: u64 = 5_000;
 /// One that is so late is a reason to look whether the topics are there.
 const MISSING_MS: u64 = 1_500;
+/// Topics that are not there so many times in a row are gone.
+const MISSING_LOOKS: u32 = 2;
 
 /// Publishes the status of this process until the shutdown. A log that is away makes heartbeats late, not wrong: at
-/// most one is under way. Where one is late it sees to it that the topics are there.
+/// most one is under way.
 ///
 /// # Errors
-/// A status that cannot be encoded, or a log that refuses for good.
+/// A status that cannot be encoded, a log that refuses for good, or one that has lost its topics.
 pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
     let publisher = runtime.log.publisher().context("cannot publish heartbeats")?;
     let health = runtime.status.component("event log");
@@ -45,7 +47,10 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
         let publish = async { publisher.send(status::TOPIC, vec![record]).await?.durable().await };
         tokio::select! {
             () = runtime.shutdown.cancelled() => return Ok(()),
-            never = keep_topics(&*runtime.log) => match never {},
+            gone = gone_topics(&*runtime.log) => bail!(
+                "topics that were there are gone ({gone}): the broker was wiped, or is another one; start again to make them, \
+                 and mend --log (LOG_URL) if another one is meant"
+            ),
             published = told_when_late(&runtime, &health, publish) => match published {
                 Err(error) if !error.is_transient() => return Err(error).context("cannot publish a heartbeat"),
                 Err(error) => {
@@ -81,13 +86,26 @@ async fn told_when_late<T>(
     }
 }
 
-/// Creates topics that are missing, again and again: a broker that was wiped comes back without them, and the client waits
-/// for them half a minute before it throws away what it holds for them.
-async fn keep_topics(log: &dyn EventLog) -> Infallible {
+/// Resolves when the broker answers and topics are gone: it was wiped, or is another one. Whoever published there before must
+/// not go on: producers are told apart by numbers that such a broker gives away anew.
+async fn gone_topics(log: &dyn EventLog) -> String {
+    let mut looks = 0;
     loop {
         tokio::time::sleep(Duration::from_millis(MISSING_MS)).await;
-        if let Err(error) = create_topics(log).await {
-            tracing::debug!(%error, "cannot tell whether the topics are there");
+        let gone: Vec<&str> = match log.topics().await {
+            Ok(there) => {
+                let is_gone = |name: &&str| !there.iter().any(|info| info.name == *name);
+                topics::ALL.iter().map(|topic| topic.name).filter(is_gone).collect()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot tell whether the topics are there");
+                Vec::new()
+            }
+        };
+        // A broker that has just come back may not know its own at the first look.
+        looks = if gone.is_empty() { 0 } else { looks + 1 };
+        if looks == MISSING_LOOKS {
+            return gone.join(", ");
         }
     }
 }

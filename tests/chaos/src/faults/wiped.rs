@@ -77,13 +77,13 @@ pub(super) async fn wiped(world: &World) -> anyhow::Result<Outcome> {
         Service::start(&mut scene, "web", "").await?,
     ];
     load(&mut scene, part, &minute_ends, &mut outcome).await?;
-    everything_stored(&scene).await?;
+    everything_stored(&mut scene, &mut services, &mut outcome).await?;
     wipe(world).await?;
     let resumed = at_work(&mut services, &mut scene, &mut outcome).await?;
     outcome.note(format!("wiped under running services: at work after {:.1} s", resumed.as_secs_f64()));
     outcome.check(resumed <= RESUME, format!("at work only after {:.1} s", resumed.as_secs_f64()));
     load(&mut scene, part * 2, &minute_ends, &mut outcome).await?;
-    everything_stored(&scene).await?;
+    everything_stored(&mut scene, &mut services, &mut outcome).await?;
 
     // The second time the consumer is not there, and finds a log that is longer than the one it knows may be.
     let place = services.iter().position(|service| service.name == "consumer").context("a consumer")?;
@@ -93,8 +93,9 @@ pub(super) async fn wiped(world: &World) -> anyhow::Result<Outcome> {
     wipe(world).await?;
     at_work(&mut services, &mut scene, &mut outcome).await?;
     load(&mut scene, part * 3, &minute_ends, &mut outcome).await?;
-    let consumer = Service::start(&mut scene, "consumer", STORED).await?;
-    everything_stored(&scene).await?;
+    services.push(Service::start(&mut scene, "consumer", STORED).await?);
+    everything_stored(&mut scene, &mut services, &mut outcome).await?;
+    let consumer = services.pop().context("the consumer")?;
     said_so += consumer.program.times_said(ANOTHER_LOG);
     outcome.note(format!("said {said_so} times that a partition is of another log"));
     outcome.check(said_so > 0, "nobody said that the log is another one");
@@ -132,11 +133,19 @@ async fn wipe(world: &World) -> anyhow::Result<()> {
 }
 
 /// Waits until all that was acknowledged so far is stored.
-async fn everything_stored(scene: &Scene<'_>) -> anyhow::Result<()> {
+async fn everything_stored(
+    scene: &mut Scene<'_>,
+    services: &mut [Service],
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
     let said = scene.said()?;
     let store = scene.store().await?;
+    let plan = scene.plan.clone();
     wait_until("everything acknowledged is stored", PATIENCE, async || {
-        Ok(Stored::read(&*store, &scene.plan).await?.verdict(&said).lost == 0)
+        for service in &mut *services {
+            service.keep_up(scene, outcome).await?;
+        }
+        Ok(Stored::read(&*store, &plan).await?.verdict(&said).lost == 0)
     })
     .await
     .map(drop)
