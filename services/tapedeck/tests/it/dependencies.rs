@@ -52,9 +52,6 @@ fn only_the_adapters_know_their_servers() {
         if !["event-log", "benches"].contains(&package.as_str()) {
             assert!(!needs.contains("rdkafka"), "{package} depends on rdkafka");
         }
-        if package != "live-store" {
-            assert!(!needs.contains("mongodb"), "{package} depends on mongodb");
-        }
         if !["event-log", "live-store"].contains(&package.as_str()) {
             assert!(!needs.contains("sqlx"), "{package} depends on sqlx");
         }
