@@ -25,13 +25,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Creates what is missing and waits until all can be used.
 pub(crate) async fn ensure(asking: &Arc<Asking>, specs: &[TopicSpec]) -> Result<()> {
-    if missing(asking, specs).await?.is_empty() {
+    // Looked at once: of services that start together another may make them meanwhile, and to make none is refused.
+    let absent = missing(asking, specs).await?;
+    if absent.is_empty() {
         return Ok(());
     }
-    let specs_missing = missing(asking, specs).await?;
-    let names: Vec<&str> = specs_missing.iter().map(|spec| spec.name.as_str()).collect();
+    let names: Vec<&str> = absent.iter().map(|spec| spec.name.as_str()).collect();
     tracing::info!(topics = names.join(", "), "topics are missing and are made");
-    create(asking, &specs_missing).await?;
+    create(asking, &absent).await?;
     let deadline = Instant::now() + VISIBLE_LIMIT;
     while !missing(asking, specs).await?.is_empty() {
         if Instant::now() >= deadline {

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::ensure;
 use event_log::{Event, EventLogError, StartAt, Subscription, open};
+use tokio::task::JoinSet;
 
 use crate::{
     broker::Broker,
@@ -18,6 +19,29 @@ use crate::{
 
 /// How long a broker may take to stop or start, besides the deadline for what is tested.
 const AWAY: Duration = Duration::from_secs(3);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_that_start_together_may_all_create_the_topics_of_a_kafka_server() -> anyhow::Result<()> {
+    let Some(fixture) = Fixture::kafka()? else {
+        return Ok(());
+    };
+    let topics: Vec<_> = (0..60).map(|i| spec(&fixture.name(&format!("shared-{i}")), 1)).collect();
+    let mut starting = JoinSet::new();
+    for _ in 0..6 {
+        // Each is a client of its own, as each service is; nobody waits for the others, so that they meet in every order.
+        let (log, topics) = (fixture.open().await?, topics.clone());
+        starting.spawn(async move {
+            for topic in topics {
+                log.ensure_topics(&[topic]).await?;
+            }
+            Ok::<_, EventLogError>(())
+        });
+    }
+    while let Some(started) = starting.join_next().await {
+        started??;
+    }
+    Ok(())
+}
 
 /// A member that has read and committed a hundred records.
 async fn settled(fixture: &Fixture, topic: &str) -> anyhow::Result<Box<dyn Subscription>> {
