@@ -94,4 +94,8 @@ pub trait Subscription: Send {
     /// assignment that has ended are left out; the answer says how many. What could not be committed for now (see
     /// [`EventLogError::is_transient`]) is owed: the next call sees to it, with handles or without.
     async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize>;
+
+    /// Leaves the group, and waits a few seconds at most until it knows. To be called before the process ends: dropping
+    /// leaves in the background only, and a group that was not told waits ten seconds before others get the partitions.
+    async fn leave(self: Box<Self>);
 }

@@ -380,6 +380,7 @@ impl Intake {
         }
         self.commit().await?;
         tracing::info!(stored = self.metrics.stored.total(), "everything read is stored and committed");
+        self.subscription.leave().await;
         Ok(())
     }
 }

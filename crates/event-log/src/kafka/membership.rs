@@ -55,6 +55,8 @@ pub(crate) struct Membership {
     /// Something for the owner: news, a failure, or messages in an empty queue.
     pub(crate) something: Notify,
     closing: AtomicBool,
+    /// The client is closed, which has told the group.
+    pub(crate) left: Notify,
 }
 
 #[derive(Default)]
@@ -88,6 +90,7 @@ impl Membership {
             state: Mutex::default(),
             something: Notify::new(),
             closing: AtomicBool::new(false),
+            left: Notify::new(),
         });
         let failed = |error: KafkaError| settings.failure(&error);
         let context = Context(Arc::clone(&membership));
@@ -271,6 +274,13 @@ impl State {
 
 /// What the client calls.
 pub(crate) struct Context(Arc<Membership>);
+
+impl Drop for Context {
+    /// Goes with the client, whoever held it last.
+    fn drop(&mut self) {
+        self.0.left.notify_one();
+    }
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {

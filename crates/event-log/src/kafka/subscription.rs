@@ -27,6 +27,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// How long one call tries a commit while the broker is away or the group is being rebalanced; what it owes then is left to
 /// the next. Well within the time that a service has for its end.
 const COMMIT_LIMIT: Duration = Duration::from_secs(4);
+/// How long the group may take to let us go.
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 /// Between two tries of one.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -339,6 +341,14 @@ impl Subscription for KafkaSubscription {
             self.owed = furthest_of(handles);
         }
         committed
+    }
+
+    async fn leave(self: Box<Self>) {
+        let membership = Arc::clone(&self.membership);
+        drop(self);
+        if tokio::time::timeout(LEAVE_LIMIT, membership.left.notified()).await.is_err() {
+            tracing::warn!("kafka did not answer when the group was left; others get the partitions later");
+        }
     }
 }
 

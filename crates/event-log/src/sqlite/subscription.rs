@@ -96,6 +96,10 @@ impl Drop for SqliteSubscription {
 
 #[async_trait]
 impl Subscription for SqliteSubscription {
+    async fn leave(self: Box<Self>) {
+        // Dropping it is all.
+    }
+
     async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event> {
         let deadline = Instant::now() + max_wait.min(LONGEST_WAIT);
         loop {

@@ -9,6 +9,10 @@ use std::{
 
 use anyhow::ensure;
 use event_log::{Event, EventLogError, StartAt, Subscription, open};
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -51,6 +55,27 @@ async fn settled(fixture: &Fixture, topic: &str) -> anyhow::Result<Box<dyn Subsc
     let mut messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 100).await?;
     assert_eq!(subscription.commit(handles(&mut messages)).await?, 0);
     Ok(subscription)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_a_kafka_server_knows_of_a_member_that_left() -> anyhow::Result<()> {
+    let Some(fixture) = Fixture::kafka()? else {
+        return Ok(());
+    };
+    let log = fixture.open().await?;
+    let topic = topic(&fixture, &*log, 3).await?;
+    let subscription = settled(&fixture, &topic).await?;
+    let url = kafka_url()?.unwrap_or_default();
+    let asking: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", url.trim_start_matches("kafka://")).create()?;
+    let members = || -> anyhow::Result<usize> {
+        let groups = asking.fetch_group_list(Some(&fixture.name("group")), DEADLINE)?;
+        Ok(groups.groups().iter().map(|group| group.members().len()).sum())
+    };
+    assert_eq!(members()?, 1);
+    subscription.leave().await;
+    assert_eq!(members()?, 0, "others would wait until it is missed");
+    Ok(())
 }
 
 /// While the broker is away: records are accepted, the member hears nothing and fails at nothing; then it comes back.
