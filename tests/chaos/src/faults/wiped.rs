@@ -19,8 +19,8 @@ const SIMULATED_RATE: &str = "500";
 const PATIENCE: Duration = Duration::from_mins(3);
 /// How long they should take: the client waits half a minute for a topic that has vanished to come back.
 const RESUME: Duration = Duration::from_mins(1);
-/// How often the load program is started for one part.
-const MAX_LOADS: u32 = 5;
+/// How often a program is started for one purpose, before that counts as a failure.
+const MAX_STARTS: u32 = 5;
 const MINUTE_MS: u64 = 60_000;
 
 const PUBLISHED: &str = "tapedeck_ticks_published_total";
@@ -50,6 +50,16 @@ impl Service {
         let said = self.program.last_words();
         outcome.note(format!("the {} ended and was started again: {}", self.name, last_error(&said)));
         outcome.check(!status.success(), format!("the {} gave up as if all were well: {said}", self.name));
+        for _ in 1..MAX_STARTS {
+            match Self::start(scene, self.name, self.figure).await {
+                Ok(started) => {
+                    *self = started;
+                    return Ok(());
+                }
+                // Taken for a producer from before the wipe, as `load` may be.
+                Err(error) => outcome.note(format!("and again: {}", last_error(&format!("{error:#}")))),
+            }
+        }
         *self = Self::start(scene, self.name, self.figure).await?;
         Ok(())
     }
@@ -115,7 +125,7 @@ async fn load(
     minute_ends: &impl Fn() -> u64,
     outcome: &mut Outcome,
 ) -> anyhow::Result<()> {
-    for _ in 0..MAX_LOADS {
+    for _ in 0..MAX_STARTS {
         let load = scene.load_over_a_minute(count, scene.world.numbers.rate, minute_ends())?;
         let ended = scene.loaded(load).await;
         match ended {
@@ -123,7 +133,7 @@ async fn load(
             Err(error) => outcome.note(format!("started again: {}", last_error(&format!("{error:#}")))),
         }
     }
-    anyhow::bail!("the load program failed {MAX_LOADS} times")
+    anyhow::bail!("the load program failed {MAX_STARTS} times")
 }
 
 async fn wipe(world: &World) -> anyhow::Result<()> {
