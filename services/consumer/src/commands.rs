@@ -1,13 +1,15 @@
-//! What the writer is asked to do, in order, and the loop that does it beside the intake.
+//! What is asked of those who write, in order, and the loops that do it beside the intake.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{CommitHandle, EventLog, StartAt, TopicPartition};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
     batcher::Batch,
+    inserter::{Inserted, Inserter},
     writer::{Ends, Writer},
 };
 
@@ -18,24 +20,31 @@ const LOOK_AHEAD_MS: i64 = 5_000;
 /// An answer that took longer comes from a log that was away meanwhile.
 const SLOW_ANSWER_MS: u64 = 1_000;
 
-/// Commands that may wait for the writer: one batch, and two for every rebalance while the store is away. Past that
+/// Commands that may wait to be done: one batch, and two for every rebalance while the store is away. Past that
 /// the intake waits, too; its place in the group is kept all the same.
 pub(crate) const MAX_COMMANDS: usize = 64;
+/// And of those that are done with inserting, for the writer.
+const MAX_INSERTED: usize = 1;
 
 /// What the writer is asked to do, in order.
-pub(crate) enum Command {
+///
+/// `B` is the batch: as it was read on the way to the inserter, with its ticks stored on the way to the writer.
+pub(crate) enum Command<B> {
     Assign(Vec<TopicPartition>),
     /// The log of this one has begun anew under us.
     BeginAnew(TopicPartition),
     Revoke(Vec<TopicPartition>),
-    Write(Batch),
+    Write(B),
     Finish,
 }
 
-/// What it answers, in the same order.
+/// What they answer; each of them in the same order.
 pub(crate) enum Reply {
+    /// The ticks of the batch are stored, and the next one may come.
+    Inserted,
     Assigned(Vec<(TopicPartition, StartAt)>),
     Revoked,
+    /// All that comes of the batch is stored.
     Written(Vec<CommitHandle>),
     Finished,
 }
@@ -63,11 +72,28 @@ async fn ends(log: Arc<dyn EventLog>, topics: BTreeSet<Arc<str>>) -> Option<Ends
     }
 }
 
-/// Runs the writer until it has finished, or for good fails.
-pub(crate) async fn write_loop(
+/// Runs the inserter and, behind it, the writer until they have finished, or one of them for good fails.
+pub(crate) async fn write(
+    inserter: Inserter,
+    writer: Writer,
+    log: Arc<dyn EventLog>,
+    commands: mpsc::Receiver<Command<Batch>>,
+    replies: mpsc::Sender<Reply>,
+) -> anyhow::Result<()> {
+    let (inserted, receive_inserted) = mpsc::channel(MAX_INSERTED);
+    let mut both = JoinSet::new();
+    both.spawn(inserter.run(commands, inserted, replies.clone()));
+    both.spawn(write_loop(writer, log, receive_inserted, replies));
+    while let Some(ended) = both.join_next().await {
+        ended.context("it panicked")??;
+    }
+    Ok(())
+}
+
+async fn write_loop(
     mut writer: Writer,
     log: Arc<dyn EventLog>,
-    mut commands: mpsc::Receiver<Command>,
+    mut commands: mpsc::Receiver<Command<Inserted>>,
     replies: mpsc::Sender<Reply>,
 ) -> anyhow::Result<()> {
     let mut advance = tokio::time::interval(Duration::from_millis(ADVANCE_INTERVAL_MS));

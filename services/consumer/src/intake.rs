@@ -14,8 +14,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    batcher::Batcher,
-    commands::{Command, MAX_COMMANDS, Reply, write_loop},
+    batcher::{Batch, Batcher},
+    commands::{Command, MAX_COMMANDS, Reply, write},
+    inserter::Inserter,
     metrics::Metrics,
     writer::Writer,
 };
@@ -42,7 +43,7 @@ struct Commits {
 pub(crate) struct Intake {
     subscription: Box<dyn Subscription>,
     batcher: Batcher,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Command<Batch>>,
     replies: mpsc::Receiver<Reply>,
     writer: tokio::task::JoinHandle<anyhow::Result<()>>,
     assigned: Vec<TopicPartition>,
@@ -53,7 +54,7 @@ pub(crate) struct Intake {
     known: BTreeMap<TopicPartition, u64>,
     /// The least offset that each partition being read can go on with.
     least: BTreeMap<TopicPartition, u64>,
-    is_writing: bool,
+    is_inserting: bool,
     is_paused: bool,
     /// The log was away, or let us in no more, when it was last asked.
     is_kept_waiting: bool,
@@ -66,6 +67,7 @@ impl Intake {
     pub(crate) fn new(
         subscription: Box<dyn Subscription>,
         batcher: Batcher,
+        inserter: Inserter,
         writer: Writer,
         log: Arc<dyn EventLog>,
         health: Component,
@@ -73,7 +75,7 @@ impl Intake {
     ) -> Self {
         let (commands, receive_commands) = mpsc::channel(MAX_COMMANDS);
         let (send_replies, replies) = mpsc::channel(MAX_COMMANDS);
-        let writer = tokio::spawn(write_loop(writer, log, receive_commands, send_replies));
+        let writer = tokio::spawn(write(inserter, writer, log, receive_commands, send_replies));
         Self {
             subscription,
             batcher,
@@ -85,7 +87,7 @@ impl Intake {
             begin_again_at: Instant::now(),
             known: BTreeMap::new(),
             least: BTreeMap::new(),
-            is_writing: false,
+            is_inserting: false,
             is_paused: false,
             is_kept_waiting: false,
             commits: Commits { stored: BTreeMap::new(), at: Instant::now(), is_owed: false },
@@ -132,7 +134,7 @@ impl Intake {
     fn wait(&self) -> Duration {
         let idle = Duration::from_millis(IDLE_WAIT_MS);
         match self.batcher.due_at() {
-            Some(due) if !self.is_writing => due.saturating_duration_since(Instant::now()).min(idle),
+            Some(due) if !self.is_inserting => due.saturating_duration_since(Instant::now()).min(idle),
             _ => idle,
         }
     }
@@ -171,17 +173,20 @@ impl Intake {
                 self.starts.extend(ours);
                 Ok(())
             }
+            Reply::Inserted => {
+                self.is_inserting = false;
+                if std::mem::take(&mut self.is_paused) {
+                    self.subscription.resume(&self.assigned).await.context("cannot resume")?;
+                }
+                Ok(())
+            }
             Reply::Written(handles) => {
-                self.is_writing = false;
                 let by_partition = |handle: CommitHandle| (handle.position().topic_partition.clone(), handle);
                 // Of a log that has begun anew meanwhile there is nothing to commit.
                 let handles = handles.into_iter().map(by_partition);
                 self.commits
                     .stored
                     .extend(handles.filter(|(partition, _)| self.least.contains_key(partition)));
-                if std::mem::take(&mut self.is_paused) {
-                    self.subscription.resume(&self.assigned).await.context("cannot resume")?;
-                }
                 Ok(())
             }
             Reply::Revoked | Reply::Finished => Ok(()),
@@ -245,7 +250,7 @@ impl Intake {
         // What came of the log before is nowhere else any more.
         let rest = self.batcher.take();
         if !rest.is_empty() {
-            self.is_writing = true;
+            self.is_inserting = true;
             self.command(Command::Write(rest)).await?;
         }
         self.command(Command::BeginAnew(topic_partition.clone())).await?;
@@ -298,10 +303,10 @@ impl Intake {
         self.health.up(&format!("{} partitions", self.assigned.len()));
         let deadline = Instant::now() + Duration::from_millis(REVOKE_DEADLINE_MS);
         // What is taken from the batcher must reach the writer: it holds messages of partitions that stay, too, and their
-        // position would move past what was dropped. So nothing is taken before the writer is free, and what has gone is
+        // position would move past what was dropped. So nothing is taken before the inserter is free, and what has gone is
         // left out.
         let is_free = async {
-            while self.is_writing {
+            while self.is_inserting {
                 match self.replies.recv().await {
                     Some(reply) => self.take_reply(reply).await?,
                     None => return self.writer_ended().await,
@@ -311,7 +316,7 @@ impl Intake {
         };
         if let Ok(free) = timeout_at(deadline, is_free).await {
             free?;
-            self.is_writing = true;
+            self.is_inserting = true;
             let rest = self.batcher.take();
             self.command(Command::Write(rest)).await?;
         } else {
@@ -336,23 +341,23 @@ impl Intake {
     }
 
     async fn write_if_due(&mut self) -> anyhow::Result<()> {
-        if self.is_writing || self.batcher.is_empty() || !self.batcher.is_due(Instant::now()) {
+        if self.is_inserting || self.batcher.is_empty() || !self.batcher.is_due(Instant::now()) {
             return Ok(());
         }
-        self.is_writing = true;
+        self.is_inserting = true;
         let batch = self.batcher.take();
         self.command(Command::Write(batch)).await
     }
 
     async fn pause_if_full(&mut self) -> anyhow::Result<()> {
-        if self.batcher.room() > 0 || self.is_paused || !self.is_writing {
+        if self.batcher.room() > 0 || self.is_paused || !self.is_inserting {
             return Ok(());
         }
         self.is_paused = true;
         self.subscription.pause(&self.assigned).await.context("cannot pause")
     }
 
-    async fn command(&mut self, command: Command) -> anyhow::Result<()> {
+    async fn command(&mut self, command: Command<Batch>) -> anyhow::Result<()> {
         if self.commands.send(command).await.is_err() {
             return self.writer_ended().await;
         }

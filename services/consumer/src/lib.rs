@@ -6,8 +6,11 @@
 mod batcher;
 mod commands;
 mod config;
+mod inserter;
 mod intake;
 mod metrics;
+mod patient_store;
+mod publishing;
 mod state;
 mod writer;
 
@@ -19,7 +22,10 @@ use live_store::LiveStore;
 use service_runtime::{Runtime, Tasks};
 use tokio_util::sync::CancellationToken;
 
-use crate::{batcher::Batcher, intake::Intake, metrics::Metrics, writer::Writer};
+use crate::{
+    batcher::Batcher, inserter::Inserter, intake::Intake, metrics::Metrics, patient_store::PatientStore,
+    publishing::Publishing, writer::Writer,
+};
 
 pub use config::{ConsumerArgs, ConsumerConfig};
 
@@ -39,13 +45,18 @@ pub async fn run(config: ConsumerConfig, store: Arc<dyn LiveStore>, runtime: Run
     let health = runtime.status.component("consumer");
     let batcher =
         Batcher::new(config.batch_max_messages as usize, Duration::from_millis(config.batch_max_age_ms));
-    let writer = Writer::new(&runtime, Arc::clone(&store), &config.group, Arc::clone(&metrics))?;
+    let patient = Arc::new(PatientStore::new(&runtime, Arc::clone(&store), Arc::clone(&metrics)));
+    let publishing = Arc::new(Publishing::new(&*runtime.log, Arc::clone(&metrics))?);
+    let inserter = Inserter::new(Arc::clone(&patient), Arc::clone(&publishing), Arc::clone(&metrics));
+    let log = Arc::clone(&runtime.log);
+    let shutdown = runtime.shutdown.clone();
+    let writer = Writer::new(patient, publishing, log, &config.group, Arc::clone(&metrics), shutdown);
     let subscription = runtime
         .log
         .subscribe(&config.group, &TOPICS)
         .await
         .with_context(|| format!("cannot join the group {}", config.group))?;
-    let intake = Intake::new(subscription, batcher, writer, runtime.log, health, metrics);
+    let intake = Intake::new(subscription, batcher, inserter, writer, runtime.log, health, metrics);
 
     let mut tasks = Tasks::new(runtime.shutdown.clone());
     tasks.spawn("consumer intake", intake.run(runtime.shutdown.clone()));

@@ -1,92 +1,78 @@
-//! Writes batches: dead letters, ticks, candles, checkpoint; in an order that any crash may cut.
+//! The second half of writing: counts stored ticks in their bars, writes candles, then the checkpoint; in an order that any
+//! crash may cut.
 //!
 //! A crash after any step is repaired by reading again from the checkpoint: ticks are recognised by their identity,
 //! bars are replaced by the same bars, dead letters and published bars may be said twice.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
-use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{
-    CommitHandle, EventLog, NewRecord, PartitionLag, Publisher, Receipt, StartAt, TopicPartition,
-};
-use live_store::{Checkpoint, LiveStore, LiveStoreError, TickOutcome};
-use market::{Applied, Candle, Interval};
-use service_runtime::{Component, Runtime};
+use chrono::{DateTime, Utc};
+use event_log::{CommitHandle, EventLog, PartitionLag, StartAt, TopicPartition};
+use live_store::Checkpoint;
+use market::{Applied, Candle};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    batcher::Batch,
+    inserter::Inserted,
     metrics::Metrics,
-    state::{Another, LogView, PROCESSOR, Partition, fewer_partitions},
+    patient_store::PatientStore,
+    publishing::Publishing,
+    state::{Another, LogView, Partition, fewer_partitions},
 };
 
 /// Checkpoints are written this often, and when a partition is given up.
 const CHECKPOINT_INTERVAL_MS: u64 = 1_000;
 /// A store that nothing was written to for so long is asked whether it is there.
 const IDLE_QUESTION_MS: u64 = 5_000;
-/// Clocks that differ by more are worth a word, at most so often.
-const MAX_SKEW_SECONDS: i64 = 30;
-const SKEW_SAID_SECONDS: u64 = 600;
 /// Between two looks at a log that is away.
 const LOOK_AGAIN_MS: u64 = 250;
-/// Between tries while the store is away; doubled up to the maximum.
-const RETRY_MIN_MS: u64 = 50;
-const RETRY_MAX_MS: u64 = 5_000;
-const RETRY_DRAINING_MS: u64 = 500;
-/// A store that is away is tried for so long after the shutdown has begun; less than the process has for its end.
-const DRAIN_SECONDS: u64 = 12;
 
 /// The offset that the next record of a partition gets.
 pub(crate) type Ends = BTreeMap<TopicPartition, u64>;
 
-/// Owns what is between the log and the store.
+/// Owns the state of the partitions.
 pub(crate) struct Writer {
-    store: Arc<dyn LiveStore>,
+    store: Arc<PatientStore>,
     log: Arc<dyn EventLog>,
     group: String,
-    publisher: Arc<dyn Publisher>,
+    publishing: Arc<Publishing>,
     partitions: BTreeMap<TopicPartition, Partition>,
-    checkpointed: tokio::time::Instant,
+    checkpointed: Instant,
     /// When the store was last asked for anything.
-    asked: tokio::time::Instant,
+    asked: Instant,
     metrics: Arc<Metrics>,
-    health: Component,
     shutdown: CancellationToken,
-    drain_until: OnceLock<tokio::time::Instant>,
     /// Where its own clock began.
-    started: (DateTime<Utc>, tokio::time::Instant),
-    /// When clocks were last said to differ.
-    skew_said: Option<tokio::time::Instant>,
+    started: (DateTime<Utc>, Instant),
 }
 
 impl Writer {
     pub(crate) fn new(
-        runtime: &Runtime,
-        store: Arc<dyn LiveStore>,
+        store: Arc<PatientStore>,
+        publishing: Arc<Publishing>,
+        log: Arc<dyn EventLog>,
         group: &str,
         metrics: Arc<Metrics>,
-    ) -> anyhow::Result<Self> {
-        Ok(Self {
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
             store,
-            log: Arc::clone(&runtime.log),
+            log,
             group: group.to_owned(),
-            publisher: runtime.log.publisher().context("cannot publish candles")?,
+            publishing,
             partitions: BTreeMap::new(),
-            checkpointed: tokio::time::Instant::now(),
-            asked: tokio::time::Instant::now(),
+            checkpointed: Instant::now(),
+            asked: Instant::now(),
             metrics,
-            health: runtime.status.component("live store"),
-            shutdown: runtime.shutdown.clone(),
-            drain_until: OnceLock::new(),
-            started: (Utc::now(), tokio::time::Instant::now()),
-            skew_said: None,
-        })
+            shutdown,
+            started: (Utc::now(), Instant::now()),
+        }
     }
 
     /// Takes partitions over: restores the state of each from its checkpoint, and says where to read on. Nowhere, if the
@@ -95,8 +81,7 @@ impl Writer {
         &mut self,
         assigned: &[TopicPartition],
     ) -> anyhow::Result<Vec<(TopicPartition, StartAt)>> {
-        let store = Arc::clone(&self.store);
-        let checkpoints = self.persist(|| store.checkpoints(PROCESSOR)).await?;
+        let checkpoints = self.store.checkpoints().await?;
         let Some(view) = self.look_at_log(assigned).await? else { return Ok(Vec::new()) };
         for fewer in fewer_partitions(&checkpoints, &view) {
             tracing::warn!(topic = fewer.topic, "{fewer}");
@@ -115,7 +100,7 @@ impl Writer {
             state.builder.see_all(self.now());
             self.partitions.insert(partition.clone(), state);
         }
-        self.persist(|| store.reset_checkpoints(&resets)).await?;
+        self.store.reset_checkpoints(&resets).await?;
         let start =
             |partition: &TopicPartition| Some((partition.clone(), self.partitions.get(partition)?.start()));
         Ok(assigned.iter().filter_map(start).collect())
@@ -132,8 +117,7 @@ impl Writer {
         };
         let Some(state) = self.partitions.get_mut(&partition) else { return Ok(Vec::new()) };
         let reset = begin_anew(&partition, state, &view, &Another::WentBack)?;
-        let store = Arc::clone(&self.store);
-        self.persist(|| store.reset_checkpoints(std::slice::from_ref(&reset))).await?;
+        self.store.reset_checkpoints(std::slice::from_ref(&reset)).await?;
         Ok(vec![(partition, StartAt::Beginning)])
     }
 
@@ -170,30 +154,22 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes a batch; its handles may be spent afterwards.
-    pub(crate) async fn write(&mut self, mut batch: Batch) -> anyhow::Result<Vec<CommitHandle>> {
-        self.publish_dead_letters(std::mem::take(&mut batch.dead_letters)).await?;
-        let outcomes = if batch.ticks.is_empty() {
-            Vec::new()
-        } else {
-            let (store, ticks) = (Arc::clone(&self.store), &batch.ticks);
-            self.persist(|| store.write_ticks(ticks)).await?
-        };
-        self.measure(&batch, &outcomes);
-        let mut candles = self.apply(&batch, &outcomes);
+    /// Writes what comes of a batch; its handles may be spent afterwards.
+    pub(crate) async fn write(&mut self, inserted: Inserted) -> anyhow::Result<Vec<CommitHandle>> {
+        let mut candles = self.apply(&inserted);
+        let mut batch = inserted.batch;
         for (partition, handle) in &batch.partitions {
             if let Some(state) = self.partitions.get_mut(partition) {
                 state.move_to(handle.position().offset + 1);
             }
         }
         self.metrics.provider_candles.add(batch.provider_candles.len() as u64);
-        self.publish_candles(&candles).await?;
+        self.publishing.candles(&candles).await?;
         candles.append(&mut batch.provider_candles);
         if self.checkpointed.elapsed() >= Duration::from_millis(CHECKPOINT_INTERVAL_MS) {
             self.save(&candles).await?;
         } else if !candles.is_empty() {
-            let store = Arc::clone(&self.store);
-            self.persist(|| store.write_progress(&candles, &[])).await?;
+            self.store.write_progress(&candles, &[]).await?;
         }
         Ok(batch.partitions.into_iter().map(|(_, handle)| handle).collect())
     }
@@ -203,9 +179,8 @@ impl Writer {
     pub(crate) async fn checkpoint(&mut self) -> anyhow::Result<()> {
         self.save(&[]).await?;
         if self.asked.elapsed() >= Duration::from_millis(IDLE_QUESTION_MS) {
-            let store = Arc::clone(&self.store);
-            self.persist(|| store.checkpoints(PROCESSOR)).await?;
-            self.asked = tokio::time::Instant::now();
+            self.store.checkpoints().await?;
+            self.asked = Instant::now();
         }
         Ok(())
     }
@@ -243,8 +218,7 @@ impl Writer {
             state.builder.advance(now, &mut closed);
             state.is_changed |= closed.len() > before;
         }
-        self.metrics.candles_closed.add(closed.len() as u64);
-        self.publish_candles(&closed).await?;
+        self.publishing.candles(&closed).await?;
         self.save(&closed).await
     }
 
@@ -255,42 +229,8 @@ impl Writer {
         self.save(&open).await
     }
 
-    fn measure(&mut self, batch: &Batch, outcomes: &[TickOutcome]) {
-        let (mut new, mut redelivered, mut duplicate) = (0, 0, 0);
-        for outcome in outcomes {
-            match outcome {
-                TickOutcome::New => new += 1,
-                TickOutcome::Redelivered(_) => redelivered += 1,
-                TickOutcome::Duplicate => duplicate += 1,
-            }
-        }
-        self.metrics.stored.add(new);
-        self.metrics.redelivered.add(redelivered);
-        self.metrics.duplicates.add(duplicate);
-        let now = Utc::now();
-        let ahead = batch.ticks.iter().map(|stored| stored.tick.received_at - now).max();
-        if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::seconds(MAX_SKEW_SECONDS)) {
-            self.say_skew(ahead);
-        }
-        self.metrics.feed_stored.record_live(batch.ticks.iter().map(|stored| now - stored.tick.received_at));
-    }
-
-    /// Said now and then: every batch has it.
-    fn say_skew(&mut self, ahead: TimeDelta) {
-        let often = Duration::from_secs(SKEW_SAID_SECONDS);
-        if self.skew_said.is_none_or(|said| said.elapsed() >= often) {
-            self.skew_said = Some(tokio::time::Instant::now());
-            tracing::warn!(
-                seconds = ahead.num_seconds(),
-                "the clock of a producer is ahead of this host's: set one of them (NTP). Ticks of more than {} s ahead go to \
-                 the dead letters",
-                topics::tick::MAX_AHEAD_SECONDS
-            );
-        }
-    }
-
     /// Counts ticks in their bars; those that the producer said twice only once. Returns the bars that closed.
-    fn apply(&mut self, batch: &Batch, outcomes: &[TickOutcome]) -> Vec<Candle> {
+    fn apply(&mut self, Inserted { batch, outcomes }: &Inserted) -> Vec<Candle> {
         let (now, mut closed) = (self.now(), Vec::new());
         let mut late = 0;
         for (origin, (partition, _)) in batch.partitions.iter().enumerate() {
@@ -303,7 +243,6 @@ impl Writer {
             }
         }
         self.metrics.late.add(late);
-        self.metrics.candles_closed.add(closed.len() as u64);
         closed
     }
 
@@ -315,112 +254,14 @@ impl Writer {
                 checkpoints.push(state.checkpoint(partition)?);
             }
         }
-        self.checkpointed = tokio::time::Instant::now();
+        self.checkpointed = Instant::now();
         if candles.is_empty() && checkpoints.is_empty() {
             return Ok(());
         }
-        let store = Arc::clone(&self.store);
-        self.persist(|| store.write_progress(candles, &checkpoints)).await?;
-        self.asked = tokio::time::Instant::now();
+        self.store.write_progress(candles, &checkpoints).await?;
+        self.asked = Instant::now();
         Ok(())
     }
-
-    async fn publish_dead_letters(&self, letters: Vec<(String, NewRecord)>) -> anyhow::Result<()> {
-        self.metrics.dead_letters.add(letters.len() as u64);
-        let mut by_topic: BTreeMap<String, Vec<NewRecord>> = BTreeMap::new();
-        for (topic, record) in letters {
-            by_topic.entry(topic).or_default().push(record);
-        }
-        for (topic, records) in by_topic {
-            let reason = records.first().and_then(|record| {
-                record.headers.iter().find(|(name, _)| name == "reason").map(|(_, value)| value)
-            });
-            tracing::warn!(
-                topic,
-                count = records.len(),
-                first_reason = %String::from_utf8_lossy(reason.map_or(b"", |reason| reason)),
-                "messages that could not be read went to the dead letters"
-            );
-            self.publish(&topic, records).await?;
-        }
-        Ok(())
-    }
-
-    /// One-minute bars go to their topic; wider ones can be derived from them.
-    async fn publish_candles(&self, closed: &[Candle]) -> anyhow::Result<()> {
-        let minutes = closed.iter().filter(|candle| candle.interval == Interval::Minute);
-        let records: Vec<NewRecord> = minutes
-            .map(|candle| NewRecord {
-                key: Some(Bytes::copy_from_slice(candle.symbol.as_str().as_bytes())),
-                payload: Bytes::from(topics::candle::encode(candle)),
-                headers: Vec::new(),
-                timestamp: Utc::now(),
-            })
-            .collect();
-        if records.is_empty() { Ok(()) } else { self.publish(topics::candle::TOPIC, records).await }
-    }
-
-    /// The log came with the message, so waiting for it is no new dependency; it gives up only for good.
-    async fn publish(&self, topic: &str, records: Vec<NewRecord>) -> anyhow::Result<()> {
-        let receipt: Receipt =
-            self.publisher.send(topic, records).await.with_context(|| format!("topic {topic}"))?;
-        receipt.durable().await.with_context(|| format!("topic {topic}"))?;
-        Ok(())
-    }
-
-    /// Repeats `call` while the store is away: until it is back or, once the shutdown has begun, for [`DRAIN_SECONDS`]. What
-    /// was not stored then was not committed, and is delivered again.
-    async fn persist<T, F>(&self, mut call: impl FnMut() -> F) -> anyhow::Result<T>
-    where
-        F: Future<Output = Result<T, LiveStoreError>>,
-    {
-        let mut wait = Duration::from_millis(RETRY_MIN_MS);
-        let mut last = None;
-        let over = self.drain_is_over();
-        tokio::pin!(over);
-        loop {
-            let tried = tokio::select! {
-                tried = call() => tried,
-                () = &mut over => return Err(still_away(last)),
-            };
-            let error = match tried {
-                Ok(value) => {
-                    self.health.up("answers");
-                    return Ok(value);
-                }
-                Err(error) => error,
-            };
-            self.health.down(&error.to_string());
-            if !error.is_transient() {
-                return Err(error).context("the live store failed (--store, STORE_URL)");
-            }
-            last = Some(error);
-            self.metrics.store_retries.add(1);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = &mut over => return Err(still_away(last)),
-            }
-            // Somebody waits for the end.
-            let longest = if self.shutdown.is_cancelled() { RETRY_DRAINING_MS } else { RETRY_MAX_MS };
-            wait = (wait * 2).min(Duration::from_millis(longest));
-        }
-    }
-
-    /// Resolves when the time for draining has passed, counted from the first look after the shutdown has begun.
-    async fn drain_is_over(&self) {
-        self.shutdown.cancelled().await;
-        let end = || tokio::time::Instant::now() + Duration::from_secs(DRAIN_SECONDS);
-        tokio::time::sleep_until(*self.drain_until.get_or_init(end)).await;
-    }
-}
-
-/// The end of a consumer whose store did not come back.
-fn still_away(last: Option<LiveStoreError>) -> anyhow::Error {
-    let reason = last.map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
-    anyhow::anyhow!(
-        "the live store (--store, STORE_URL) was away until {DRAIN_SECONDS} s after the shutdown had begun: {reason}; what \
-         was read and is not stored is read again at the next start"
-    )
 }
 
 /// The partition is read from its beginning; the checkpoint that says so.

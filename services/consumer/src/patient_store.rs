@@ -1,0 +1,116 @@
+//! The live store, asked until it answers.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::Context;
+use live_store::{Checkpoint, LiveStore, LiveStoreError, StoredTick, TickOutcome};
+use market::Candle;
+use service_runtime::{Component, Runtime};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{metrics::Metrics, state::PROCESSOR};
+
+/// Between tries while the store is away; doubled up to the maximum.
+const RETRY_MIN_MS: u64 = 50;
+const RETRY_MAX_MS: u64 = 5_000;
+const RETRY_DRAINING_MS: u64 = 500;
+/// A store that is away is tried for so long after the shutdown has begun; less than the process has for its end.
+const DRAIN_SECONDS: u64 = 12;
+
+/// Repeats every call while the store is away: until it is back or, once the shutdown has begun, for [`DRAIN_SECONDS`]. What
+/// was not stored then was not committed, and is delivered again.
+pub(crate) struct PatientStore {
+    store: Arc<dyn LiveStore>,
+    metrics: Arc<Metrics>,
+    health: Component,
+    shutdown: CancellationToken,
+    drain_until: OnceLock<Instant>,
+}
+
+impl PatientStore {
+    pub(crate) fn new(runtime: &Runtime, store: Arc<dyn LiveStore>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            store,
+            metrics,
+            health: runtime.status.component("live store"),
+            shutdown: runtime.shutdown.clone(),
+            drain_until: OnceLock::new(),
+        }
+    }
+
+    pub(crate) async fn write_ticks(&self, ticks: &[StoredTick]) -> anyhow::Result<Vec<TickOutcome>> {
+        self.persist(|| self.store.write_ticks(ticks)).await
+    }
+
+    pub(crate) async fn write_progress(
+        &self,
+        candles: &[Candle],
+        checkpoints: &[Checkpoint],
+    ) -> anyhow::Result<()> {
+        self.persist(|| self.store.write_progress(candles, checkpoints)).await
+    }
+
+    pub(crate) async fn reset_checkpoints(&self, checkpoints: &[Checkpoint]) -> anyhow::Result<()> {
+        self.persist(|| self.store.reset_checkpoints(checkpoints)).await
+    }
+
+    pub(crate) async fn checkpoints(&self) -> anyhow::Result<Vec<Checkpoint>> {
+        self.persist(|| self.store.checkpoints(PROCESSOR)).await
+    }
+
+    async fn persist<T, F>(&self, mut call: impl FnMut() -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = Result<T, LiveStoreError>>,
+    {
+        let mut wait = Duration::from_millis(RETRY_MIN_MS);
+        let mut last = None;
+        let over = self.drain_is_over();
+        tokio::pin!(over);
+        loop {
+            let tried = tokio::select! {
+                tried = call() => tried,
+                () = &mut over => return Err(still_away(last)),
+            };
+            let error = match tried {
+                Ok(value) => {
+                    self.health.up("answers");
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            self.health.down(&error.to_string());
+            if !error.is_transient() {
+                return Err(error).context("the live store failed (--store, STORE_URL)");
+            }
+            last = Some(error);
+            self.metrics.store_retries.add(1);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = &mut over => return Err(still_away(last)),
+            }
+            // Somebody waits for the end.
+            let longest = if self.shutdown.is_cancelled() { RETRY_DRAINING_MS } else { RETRY_MAX_MS };
+            wait = (wait * 2).min(Duration::from_millis(longest));
+        }
+    }
+
+    /// Resolves when the time for draining has passed, counted from the first look after the shutdown has begun.
+    async fn drain_is_over(&self) {
+        self.shutdown.cancelled().await;
+        let end = || Instant::now() + Duration::from_secs(DRAIN_SECONDS);
+        tokio::time::sleep_until(*self.drain_until.get_or_init(end)).await;
+    }
+}
+
+/// The end of a consumer whose store did not come back.
+fn still_away(last: Option<LiveStoreError>) -> anyhow::Error {
+    let reason = last.map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
+    anyhow::anyhow!(
+        "the live store (--store, STORE_URL) was away until {DRAIN_SECONDS} s after the shutdown had begun: {reason}; what \
+         was read and is not stored is read again at the next start"
+    )
+}
