@@ -1,7 +1,7 @@
 //! How this process is doing: the health of its parts, and its figures.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -98,6 +98,14 @@ impl Component {
         self.set(ComponentState::Down, reason);
     }
 
+    /// It reads these partitions, by topic, and no others any more.
+    pub fn reads(&self, partitions: BTreeMap<String, BTreeSet<i32>>) {
+        let mut components = self.status.components.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = components.get_mut(&self.name) {
+            component.partitions = partitions;
+        }
+    }
+
     fn set(&self, state: ComponentState, detail: &str) {
         let mut components = self.status.components.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Utc::now();
@@ -106,7 +114,8 @@ impl Component {
         if before.is_none_or(|known| known.state != state) {
             tracing::info!(component = self.name, ?state, detail, "health");
         }
-        let changed = ComponentStatus { name: self.name.clone(), state, detail: detail.to_owned(), since };
-        components.insert(self.name.clone(), changed);
+        let (name, detail) = (self.name.clone(), detail.to_owned());
+        let partitions = before.map(|known| known.partitions.clone()).unwrap_or_default();
+        components.insert(name.clone(), ComponentStatus { name, state, detail, since, partitions });
     }
 }

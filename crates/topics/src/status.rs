@@ -1,6 +1,6 @@
 //! Topic `service-status`: every process says every two seconds how it is doing. Key: the instance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,9 @@ pub struct ComponentStatus {
     pub detail: String,
     /// Since when it has been in this state.
     pub since: DateTime<Utc>,
+    /// The partitions that it reads as a member of its group, by topic. Processes of before this was said say nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub partitions: BTreeMap<String, BTreeSet<i32>>,
 }
 
 /// How a part is.

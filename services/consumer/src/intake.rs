@@ -1,7 +1,11 @@
 //! Reads the log without ever standing still: gathers a batch while the one before is being written, and goes on
 //! polling, with its partitions paused, while the store is away.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use chrono::Utc;
@@ -110,7 +114,7 @@ impl Intake {
                 event = self.subscription.next(room, wait) => match event {
                     Ok(event) => {
                         if std::mem::take(&mut self.is_kept_waiting) {
-                            self.health.up(&format!("{} partitions", self.assigned.len()));
+                            self.say_assigned();
                         }
                         self.take_event(event).await?;
                     }
@@ -145,7 +149,7 @@ impl Intake {
                 tracing::info!(partitions = %listed(&partitions), "assigned");
                 self.assigned.extend_from_slice(&partitions);
                 self.least.retain(|known, _| !partitions.contains(known));
-                self.health.up(&format!("{} partitions", self.assigned.len()));
+                self.say_assigned();
                 self.command(Command::Assign(partitions)).await
             }
             Event::Revoked(partitions) => self.give_up(partitions).await,
@@ -193,6 +197,15 @@ impl Intake {
         }
     }
 
+    fn say_assigned(&self) {
+        self.health.up(&format!("{} partitions", self.assigned.len()));
+        let mut by_topic: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
+        for TopicPartition { topic, partition } in &self.assigned {
+            by_topic.entry(topic.to_string()).or_default().insert(*partition);
+        }
+        self.health.reads(by_topic);
+    }
+
     /// Begins with the partitions that wait for it. A broker that has just come back may refuse for a while.
     async fn begin(&mut self) -> anyhow::Result<()> {
         if self.starts.is_empty() || Instant::now() < self.begin_again_at {
@@ -222,7 +235,7 @@ impl Intake {
                 Err(error) => return Err(error).with_context(|| partition.to_string()),
             }
         }
-        self.health.up(&format!("{} partitions", self.assigned.len()));
+        self.say_assigned();
         // The batch is full, and not for those before only.
         if self.is_paused {
             self.subscription.pause(&self.assigned).await.context("cannot pause")?;
@@ -300,7 +313,7 @@ impl Intake {
         self.assigned.retain(|known| !partitions.contains(known));
         self.starts.retain(|known, _| !partitions.contains(known));
         self.known.retain(|known, _| !partitions.contains(known));
-        self.health.up(&format!("{} partitions", self.assigned.len()));
+        self.say_assigned();
         let deadline = Instant::now() + Duration::from_millis(REVOKE_DEADLINE_MS);
         // What is taken from the batcher must reach the writer: it holds messages of partitions that stay, too, and their
         // position would move past what was dropped. So nothing is taken before the inserter is free, and what has gone is

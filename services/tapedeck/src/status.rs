@@ -39,6 +39,19 @@ fn print_tables(system: &Value) -> anyhow::Result<()> {
         parts.add_row(["service", "name", "state", "detail"].map(|field| text(part, field)));
     }
     print_line(parts)?;
+    let mut partitions = Table::new();
+    partitions.load_style(UTF8_HORIZONTAL_ONLY).set_header(["topic", "partition", "read by", "lag"]);
+    for partition in list(system, "partitions") {
+        let number = |field: &str| partition.get(field).map(ToString::to_string).unwrap_or_default();
+        let owner = partition.get("owner").and_then(Value::as_str).unwrap_or("nobody");
+        partitions.add_row([
+            text(partition, "topic").to_owned(),
+            number("partition"),
+            owner.to_owned(),
+            number("lag"),
+        ]);
+    }
+    print_line(partitions)?;
     let mut figures = Table::new();
     figures.load_style(UTF8_HORIZONTAL_ONLY).set_header(["figure", "value"]);
     for process in list(system, "processes") {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{DEAD_LETTER_SUFFIX, EventLog, PartitionLag, TopicInfo};
+use event_log::{DEAD_LETTER_SUFFIX, EventLog, PartitionLag, TopicInfo, TopicPartition};
 use serde::Serialize;
 use service_runtime::Runtime;
 use tokio::time::timeout;
@@ -58,6 +58,8 @@ pub(crate) struct System {
     pub(crate) parts: Vec<Part>,
     pub(crate) processes: Vec<Process>,
     pub(crate) topics: Vec<Topic>,
+    /// Those of the tick topics.
+    pub(crate) partitions: Vec<Assignment>,
     /// Published to the tick topics, per second.
     pub(crate) ticks_per_second: f64,
     /// Stored for the first time, per second.
@@ -108,6 +110,17 @@ pub(crate) struct Topic {
     pub(crate) per_second: f64,
     /// Records that the consumer has not committed; none for topics it does not count.
     pub(crate) lag: Option<u64>,
+}
+
+/// One partition, and who reads it for the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Assignment {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    /// The instance of the consumer that said last that it reads it; none if nobody does.
+    pub(crate) owner: Option<String>,
+    /// Records that the consumer has not committed.
+    pub(crate) lag: u64,
 }
 
 /// Of the last minute, in milliseconds.
@@ -222,6 +235,7 @@ impl Pipeline {
             feeds,
             parts,
             topics,
+            partitions: self.lags.iter().map(|lag| assignment(lag, talking())).collect(),
             sse_connections: sse,
             symbols,
         }
@@ -236,6 +250,22 @@ fn parts_of(status: &ServiceStatus) -> impl Iterator<Item = Part> + '_ {
         detail: component.detail.clone(),
         since: component.since,
     })
+}
+
+/// For as long as one that was killed counts as talking, two may say that they read a partition.
+fn assignment<'a>(lag: &PartitionLag, talking: impl Iterator<Item = &'a ServiceStatus>) -> Assignment {
+    let TopicPartition { topic, partition } = &lag.topic_partition;
+    let reads = |status: &&ServiceStatus| {
+        let mut read = status.components.iter().filter_map(|part| part.partitions.get(&**topic));
+        read.any(|numbers| numbers.contains(partition))
+    };
+    let owner = talking.filter(reads).max_by_key(|status| status.at);
+    Assignment {
+        topic: topic.to_string(),
+        partition: *partition,
+        owner: owner.map(|status| status.instance.clone()),
+        lag: lag.lag,
+    }
 }
 
 fn process(status: &ServiceStatus, silent: bool) -> Process {

@@ -2,7 +2,7 @@
 //! broker and a server that speaks MongoDB's protocol.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -193,6 +193,19 @@ fn the_services_of_the_compose_file_bring_prices_onto_the_page() {
     });
     let board = get(&format!("{pages}/")).unwrap();
     assert!(board.contains("/symbols/NVDA") && board.contains("SIMULATED"), "the page shows no prices");
+
+    let readers = || -> BTreeSet<String> {
+        let system = json("/v1/system");
+        let partitions = system["partitions"].as_array().unwrap();
+        partitions.iter().map(|known| known["owner"].as_str().unwrap_or("nobody").to_owned()).collect()
+    };
+    let share = |count| readers().len() == count && !readers().contains("nobody");
+    wait_until("one consumer reads every partition", || share(1));
+    let other_ports = Here::new(&compose, &kafka, &mongo);
+    let replica = Running::start("consumer", &compose.services["consumer"], &other_ports, &binaries);
+    wait_until("two share the partitions", || share(2));
+    replica.stop();
+    wait_until("one reads every partition again", || share(1));
 
     // The command line of each service goes by the service's own environment.
     running.push(web);

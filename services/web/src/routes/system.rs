@@ -12,7 +12,7 @@ use super::{
 use crate::{
     format::{self, Moment},
     params::Params,
-    pipeline::{Part, Process, Quantiles, System, Topic},
+    pipeline::{Assignment, Part, Process, Quantiles, System, Topic},
     problem::Problem,
 };
 
@@ -218,6 +218,12 @@ impl Topic {
 
     fn behind(&self) -> String {
         self.lag.map_or_else(|| "\u{2013}".to_owned(), |lag| format::compact(lag as f64))
+    }
+}
+
+impl Assignment {
+    fn behind(&self) -> String {
+        format::compact(self.lag as f64)
     }
 }
 

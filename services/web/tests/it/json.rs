@@ -1,7 +1,10 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use live_store::StoredTick;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use service_runtime::Status;
 use tempfile::TempDir;
 
 use crate::support::{Suite, bar, empty_runtime, tick};
@@ -237,6 +240,42 @@ async fn the_system_figures_show_topics_lag_and_dead_letters() {
     assert_eq!(system["feed_stored"], Value::Null, "no consumer has said anything");
     assert_eq!(system["processes"][0]["service"], "web");
     assert_eq!(system["symbols"], 1);
+}
+
+#[tokio::test]
+async fn the_system_figures_show_who_reads_which_partition() {
+    let suite = Suite::start().await;
+    let owners = async || {
+        let system = suite.json("/v1/system").await;
+        let partitions = system["partitions"].as_array().expect("a list").clone();
+        partitions
+            .iter()
+            .filter(|known| known["topic"] == "stock-prices")
+            .map(|known| known["owner"].as_str().unwrap_or("nobody").to_owned())
+            .collect::<Vec<_>>()
+    };
+    suite.until(async || owners().await == ["nobody"; 3]).await;
+
+    let now = Utc::now();
+    let consumer = |instance| {
+        let status = Status::new("consumer", instance, now);
+        let part = status.component("consumer");
+        (status, part)
+    };
+    let reads = |numbers: &[i32]| {
+        BTreeMap::from([("stock-prices".to_owned(), numbers.iter().copied().collect::<BTreeSet<_>>())])
+    };
+    let ((one, first), (two, second)) = (consumer("consumer-1"), consumer("consumer-2"));
+    first.reads(reads(&[0, 1]));
+    suite.publish_status(&one.snapshot(now)).await;
+    suite.until(async || owners().await == ["consumer-1", "consumer-1", "nobody"]).await;
+
+    // The newest word counts, whoever says it.
+    second.reads(reads(&[1, 2]));
+    suite.publish_status(&two.snapshot(now + TimeDelta::milliseconds(1))).await;
+    suite.until(async || owners().await == ["consumer-1", "consumer-2", "consumer-2"]).await;
+    let page = suite.text("/system").await;
+    assert!(page.contains("consumer-1") && page.contains("consumer-2"), "the page names the owners");
 }
 
 #[tokio::test]

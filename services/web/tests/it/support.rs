@@ -17,6 +17,7 @@ use service_runtime::{Runtime, Status};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
+use topics::status::ServiceStatus;
 use web::WebConfig;
 
 /// Anything that is waited for is there long before.
@@ -136,6 +137,18 @@ impl Suite {
             .durable()
             .await
             .expect("durable");
+    }
+
+    pub(crate) async fn publish_status(&self, status: &ServiceStatus) {
+        let publisher = self.runtime.log.publisher().expect("a publisher");
+        let record = NewRecord {
+            key: Some(Bytes::from(status.instance.clone())),
+            payload: Bytes::from(topics::status::encode(status).expect("JSON")),
+            headers: Vec::new(),
+            timestamp: status.at,
+        };
+        let receipt = publisher.send(topics::status::TOPIC, vec![record]).await.expect("accepted");
+        receipt.durable().await.expect("durable");
     }
 
     /// Shuts down and returns what the service returned.
