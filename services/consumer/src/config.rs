@@ -38,7 +38,7 @@ pub struct ConsumerArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Storing")]
 pub struct ConsumerConfig {
-    /// Consumer group; its members share the partitions.
+    /// Consumer group; its members share the partitions. Bars that providers quote are read in NAME-candles.
     #[arg(long, env = "CONSUMER_GROUP", default_value = "stock-consumer-group", value_name = "NAME")]
     pub group: String,
     /// A batch is written when it holds so many messages.

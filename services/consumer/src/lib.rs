@@ -18,8 +18,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
+use event_log::{EventLog, PartitionLag};
 use live_store::LiveStore;
-use service_runtime::{Runtime, Tasks};
+use service_runtime::{Component, Runtime, Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -32,9 +33,28 @@ pub use config::{ConsumerArgs, ConsumerConfig};
 /// Between two removals of what is older than the retention.
 const PRUNE_INTERVAL_SECONDS: u64 = 3_600;
 
-/// The topics it reads: ticks, and the bars that providers quote.
-pub const TOPICS: [&str; 3] =
-    [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES, topics::candle::TOPIC];
+/// The topics of ticks.
+const TICKS: &[&str] = &[topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES];
+/// And of the bars that providers quote.
+const PROVIDER_BARS: &[&str] = &[topics::candle::TOPIC];
+
+/// The groups in which a consumer of `group` reads, and their topics. Bars have one of their own: replicas share the
+/// partitions of a group by number, whatever is in them, so that in a common one some would get the ticks and some the bars.
+pub fn groups(group: &str) -> [(String, &'static [&'static str]); 2] {
+    [(group.to_owned(), TICKS), (format!("{group}-candles"), PROVIDER_BARS)]
+}
+
+/// How far consumers of `group` are, partition by partition.
+///
+/// # Errors
+/// Those of [`EventLog::lag`].
+pub async fn lags(log: &dyn EventLog, group: &str) -> event_log::Result<Vec<PartitionLag>> {
+    let mut all = Vec::new();
+    for (group, topics) in groups(group) {
+        all.append(&mut log.lag(&group, topics).await?);
+    }
+    Ok(all)
+}
 
 /// Runs until the shutdown, then drains.
 ///
@@ -42,26 +62,49 @@ pub const TOPICS: [&str; 3] =
 /// A log or a store that fails for good.
 pub async fn run(config: ConsumerConfig, store: Arc<dyn LiveStore>, runtime: Runtime) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(&runtime.status));
-    let health = runtime.status.component("consumer");
-    let batcher =
-        Batcher::new(config.batch_max_messages as usize, Duration::from_millis(config.batch_max_age_ms));
     let patient = Arc::new(PatientStore::new(&runtime, Arc::clone(&store), Arc::clone(&metrics)));
     let publishing = Arc::new(Publishing::new(&*runtime.log, Arc::clone(&metrics))?);
-    let inserter = Inserter::new(Arc::clone(&patient), Arc::clone(&publishing), Arc::clone(&metrics));
-    let log = Arc::clone(&runtime.log);
-    let shutdown = runtime.shutdown.clone();
-    let writer = Writer::new(patient, publishing, log, &config.group, Arc::clone(&metrics), shutdown);
-    let subscription = runtime
-        .log
-        .subscribe(&config.group, &TOPICS)
-        .await
-        .with_context(|| format!("cannot join the group {}", config.group))?;
-    let intake = Intake::new(subscription, batcher, inserter, writer, runtime.log, health, metrics);
+    let of = |(group, topics), name| Reader {
+        group,
+        topics,
+        health: runtime.status.component(name),
+        store: Arc::clone(&patient),
+        publishing: Arc::clone(&publishing),
+        metrics: Arc::clone(&metrics),
+    };
+    let [ticks, bars] = groups(&config.group);
+    let (ticks, bars) = (of(ticks, "consumer"), of(bars, "provider bars"));
 
     let mut tasks = Tasks::new(runtime.shutdown.clone());
-    tasks.spawn("consumer intake", intake.run(runtime.shutdown.clone()));
+    tasks.spawn("consumer intake", ticks.run(config.clone(), runtime.clone()));
+    tasks.spawn("consumer intake of bars", bars.run(config.clone(), runtime.clone()));
     tasks.spawn("consumer pruning", prune(store, runtime.shutdown, config.retention_days));
     tasks.join().await
+}
+
+/// What reads the topics of one group.
+struct Reader {
+    group: String,
+    topics: &'static [&'static str],
+    health: Component,
+    store: Arc<PatientStore>,
+    publishing: Arc<Publishing>,
+    metrics: Arc<Metrics>,
+}
+
+impl Reader {
+    async fn run(self, config: ConsumerConfig, runtime: Runtime) -> anyhow::Result<()> {
+        let Self { group, topics, health, store, publishing, metrics } = self;
+        let batcher =
+            Batcher::new(config.batch_max_messages as usize, Duration::from_millis(config.batch_max_age_ms));
+        let inserter = Inserter::new(Arc::clone(&store), Arc::clone(&publishing), Arc::clone(&metrics));
+        let (log, shutdown) = (runtime.log, runtime.shutdown);
+        let writer =
+            Writer::new(store, publishing, Arc::clone(&log), &group, Arc::clone(&metrics), shutdown.clone());
+        let joined = log.subscribe(&group, topics).await;
+        let subscription = joined.with_context(|| format!("cannot join the group {group}"))?;
+        Intake::new(subscription, batcher, inserter, writer, log, health, metrics).run(shutdown).await
+    }
 }
 
 /// Removes what is older than the retention, now and every hour. A failure is said and tried again an hour later.

@@ -20,7 +20,7 @@ pub(crate) async fn wait_until_stored(runtime: &Runtime, group: &str) -> anyhow:
             () = runtime.shutdown.cancelled() => bail!("stopped before everything was stored"),
         }
         let lags =
-            runtime.log.lag(group, &consumer::TOPICS).await.context("cannot tell how far the consumer is")?;
+            consumer::lags(&*runtime.log, group).await.context("cannot tell how far the consumer is")?;
         let lag: u64 = lags.iter().map(|lag| lag.lag).sum();
         if lag == 0 {
             return Ok(());

@@ -278,13 +278,14 @@ impl Bars {
     }
 }
 
-/// Records that the group has not committed, of these topics together.
+/// Records that consumers of the group have not committed: ticks, and bars in a group of their own.
 ///
 /// # Errors
 /// A log that is away.
 pub async fn lag(log: &dyn EventLog, group: &str) -> anyhow::Result<u64> {
-    let topics = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES, topics::candle::TOPIC];
-    Ok(log.lag(group, &topics).await?.iter().map(|partition| partition.lag).sum())
+    let ticks = log.lag(group, &[topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES]).await?;
+    let bars = log.lag(&format!("{group}-candles"), &[topics::candle::TOPIC]).await?;
+    Ok(ticks.iter().chain(&bars).map(|partition| partition.lag).sum())
 }
 
 /// Symbol and number of every tick of a source.

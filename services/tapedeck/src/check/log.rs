@@ -46,7 +46,9 @@ pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path
         );
     }
     topics_are_there(report, &infos, &description);
-    group(report, &*log, &args.run.consumer.group, &infos).await;
+    for (name, topics) in consumer::groups(&args.run.consumer.group) {
+        group(report, &*log, &name, topics, &infos).await;
+    }
     records_clock(report, &*log, &infos).await;
     if args.probe {
         // An embedded log that was opened for reading cannot try; its folder tells whether it can be written.
@@ -131,9 +133,9 @@ fn words(time: Duration) -> String {
     }
 }
 
-async fn group(report: &mut Report, log: &dyn EventLog, group: &str, infos: &[TopicInfo]) {
-    let there: Vec<&str> =
-        consumer::TOPICS.into_iter().filter(|name| infos.iter().any(|info| info.name == *name)).collect();
+async fn group(report: &mut Report, log: &dyn EventLog, group: &str, topics: &[&str], infos: &[TopicInfo]) {
+    let is_there = |name: &&str| infos.iter().any(|info| info.name == *name);
+    let there: Vec<&str> = topics.iter().copied().filter(is_there).collect();
     if there.is_empty() {
         return;
     }
@@ -153,8 +155,8 @@ async fn group(report: &mut Report, log: &dyn EventLog, group: &str, infos: &[To
                         lag.topic_partition,
                         lag.end
                     ),
-                    "the topic was made anew, or LOG_URL names another cluster than before; find out which before the \
-                     consumer goes on",
+                    "the topic was made anew, or LOG_URL names another cluster than before: the consumer reads it from its \
+                     beginning. If another cluster is meant, mend LOG_URL before the consumer starts",
                 );
             }
             let behind: u64 = lags.iter().map(|lag| lag.lag).sum();

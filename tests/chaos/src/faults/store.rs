@@ -69,8 +69,9 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     ));
     let (assigned, revoked) =
         (consumer.times_said("\"message\":\"assigned\""), consumer.times_said("\"message\":\"revoked\""));
+    // Once in each of its two groups, that of the ticks and that of the bars.
     outcome.check(
-        (assigned, revoked) == (1, 0),
+        (assigned, revoked) == (2, 0),
         format!("the consumer was thrown out of its group: {assigned} assignments, {revoked} revocations"),
     );
 
