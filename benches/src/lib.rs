@@ -1,6 +1,9 @@
 //! What the benchmarks share: the messages they send, and how a comparison is printed.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +18,11 @@ pub const SYMBOLS: usize = 50;
 /// # Errors
 /// Never in practice; the values are made to be valid.
 pub fn tick(n: u64, start: DateTime<Utc>) -> anyhow::Result<Tick> {
-    let symbol = Symbol::parse(&format!("S{:03}", n % SYMBOLS as u64))?;
+    tick_of(Symbol::parse(&format!("S{:03}", n % SYMBOLS as u64))?, n, start)
+}
+
+/// The same of another symbol.
+fn tick_of(symbol: Symbol, n: u64, start: DateTime<Utc>) -> anyhow::Result<Tick> {
     let cents = 10_000 + (n * 7_919) % 2_000;
     let decimal = |cents: u64| parse_decimal(&format!("{}.{:02}", cents / 100, cents % 100));
     let time = start + TimeDelta::milliseconds(n as i64 / SYMBOLS as i64);
@@ -39,6 +46,24 @@ pub fn tick(n: u64, start: DateTime<Utc>) -> anyhow::Result<Tick> {
 /// # Errors
 /// As [`tick`].
 pub fn batches(messages: u64, batch: u64) -> anyhow::Result<Vec<Vec<NewRecord>>> {
+    batches_of(messages, batch, tick)
+}
+
+/// And of as many pairs of crypto.
+///
+/// # Errors
+/// As [`tick`].
+pub fn crypto_batches(messages: u64, batch: u64) -> anyhow::Result<Vec<Vec<NewRecord>>> {
+    batches_of(messages, batch, |n, start| {
+        tick_of(Symbol::parse(&format!("C{:03}/USDT", n % SYMBOLS as u64))?, n, start)
+    })
+}
+
+fn batches_of(
+    messages: u64,
+    batch: u64,
+    tick: impl Fn(u64, DateTime<Utc>) -> anyhow::Result<Tick>,
+) -> anyhow::Result<Vec<Vec<NewRecord>>> {
     let start = Utc::now() - TimeDelta::hours(1);
     let mut all = Vec::new();
     let mut buffer = Vec::new();
@@ -86,4 +111,24 @@ pub async fn publish(log: &dyn EventLog, topic: &str, batches: Vec<Vec<NewRecord
         receipt.durable().await?;
     }
     Ok(rate(messages, begun.elapsed()))
+}
+
+/// A program that ends with its owner.
+pub struct Running(pub Child);
+
+impl Running {
+    /// Its memory, in MiB; none once it has ended.
+    pub fn resident_mb(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kb| kb >> 10)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A script is asked, so that it can end what it has started; there is nobody to tell if it has gone already.
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
 }

@@ -3,13 +3,13 @@
 //! that appear, from the first tenth on: how long a member takes to join its group is not counted.
 
 use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::PathBuf,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use benches::{batches, print_ratio, publish, rate};
+use benches::{Running, batches, print_ratio, publish, rate};
 use clap::Parser;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::{Client, Collection, Database, bson::RawDocumentBuf, bson::doc};
@@ -131,7 +131,7 @@ impl Run {
                 anyhow::bail!("ended by itself: {status}");
             }
             let count = collection.estimated_document_count().await?;
-            peak_mb = peak_mb.max(resident_mb(child.0.id()).unwrap_or_default());
+            peak_mb = peak_mb.max(child.resident_mb().unwrap_or_default());
             let now = Instant::now();
             if begun.is_none() && count >= all / 10 {
                 begun = Some((count, now));
@@ -181,21 +181,4 @@ async fn insert(
     documents: &[RawDocumentBuf],
 ) -> mongodb::error::Result<()> {
     collection.insert_many(documents).ordered(false).await.map(drop)
-}
-
-/// Ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A script is asked, so that it can end what it has started; there is nobody to tell if it has gone already.
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
-}
-
-fn resident_mb(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
-    let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kb| kb >> 10)
 }

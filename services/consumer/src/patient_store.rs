@@ -9,15 +9,15 @@ use anyhow::Context;
 use live_store::{Checkpoint, LiveStore, LiveStoreError, StoredTick, TickOutcome};
 use market::Candle;
 use service_runtime::{Component, Runtime};
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{metrics::Metrics, state::PROCESSOR};
 
-/// Between tries while the store is away; doubled up to the maximum.
+/// Between tries while the store is away; doubled up to the maximum. What waits in the log meanwhile is caught up with
+/// only after the next try, so that it shall not be long.
 const RETRY_MIN_MS: u64 = 50;
-const RETRY_MAX_MS: u64 = 5_000;
-const RETRY_DRAINING_MS: u64 = 500;
+const RETRY_MAX_MS: u64 = 1_000;
 /// A store that is away is tried for so long after the shutdown has begun; less than the process has for its end.
 const DRAIN_SECONDS: u64 = 12;
 
@@ -29,6 +29,8 @@ pub(crate) struct PatientStore {
     health: Component,
     shutdown: CancellationToken,
     drain_until: OnceLock<Instant>,
+    /// Wakes those who wait to try again.
+    answered: Notify,
 }
 
 impl PatientStore {
@@ -39,6 +41,7 @@ impl PatientStore {
             health: runtime.status.component("live store"),
             shutdown: runtime.shutdown.clone(),
             drain_until: OnceLock::new(),
+            answered: Notify::new(),
         }
     }
 
@@ -78,6 +81,7 @@ impl PatientStore {
             let error = match tried {
                 Ok(value) => {
                     self.health.up("answers");
+                    self.answered.notify_waiters();
                     return Ok(value);
                 }
                 Err(error) => error,
@@ -90,11 +94,11 @@ impl PatientStore {
             self.metrics.store_retries.add(1);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                // Somebody else has heard from it.
+                () = self.answered.notified() => {}
                 () = &mut over => return Err(still_away(last)),
             }
-            // Somebody waits for the end.
-            let longest = if self.shutdown.is_cancelled() { RETRY_DRAINING_MS } else { RETRY_MAX_MS };
-            wait = (wait * 2).min(Duration::from_millis(longest));
+            wait = (wait * 2).min(Duration::from_millis(RETRY_MAX_MS));
         }
     }
 
