@@ -2,9 +2,12 @@
 # All benchmarks, one after the other, in a release build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-cargo build --release --locked --package benches --package tapedeck --bins
+cargo build --release --locked --package benches --package consumer --package tapedeck --bins
 npm --prefix tests/browser ci --no-audit --no-fund
 target/release/log
 target/release/pipeline
 tests/servers/with-servers.sh target/release/kafka
+benches/kafka-to-mongodb.sh
+MONGO_MEMORY=1 tests/servers/with-servers.sh target/release/replicas
+benches/outage.sh
 node benches/screen.mjs
