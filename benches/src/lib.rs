@@ -1,10 +1,12 @@
 //! What the benchmarks share: the messages they send, and how a comparison is printed.
 
 use std::{
+    path::PathBuf,
     process::{Child, Command},
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, NewRecord};
@@ -111,6 +113,40 @@ pub async fn publish(log: &dyn EventLog, topic: &str, batches: Vec<Vec<NewRecord
         receipt.durable().await?;
     }
     Ok(rate(messages, begun.elapsed()))
+}
+
+/// The servers and our programs, for benchmarks that run these as processes of their own.
+#[derive(clap::Args)]
+pub struct Deployment {
+    /// The broker; its topics of prices are filled.
+    #[arg(long, env = "KAFKA_URL", default_value = "kafka://127.0.0.1:9092")]
+    pub kafka: String,
+    /// The server; databases of this run are made there.
+    #[arg(long, env = "MONGO_URL", default_value = "mongodb://127.0.0.1:27017")]
+    pub mongodb: String,
+    /// The folder of our programs.
+    #[arg(long, default_value = "target/release")]
+    pub binaries: PathBuf,
+}
+
+impl Deployment {
+    /// One of our programs, on these servers.
+    ///
+    /// # Errors
+    /// A program that is not built.
+    pub fn start(&self, name: &str, args: &[&str], database: &str, group: &str) -> anyhow::Result<Running> {
+        let binary = self.binaries.join(name);
+        let child = Command::new(&binary)
+            .args(args)
+            .env("LOG_URL", &self.kafka)
+            .env("STORE_URL", format!("{}/{database}", self.mongodb.trim_end_matches('/')))
+            .env("CONSUMER_GROUP", group)
+            .env("LISTEN", "127.0.0.1:0")
+            .env("RUST_LOG", "error")
+            .spawn()
+            .with_context(|| binary.display().to_string())?;
+        Ok(Running(child))
+    }
 }
 
 /// A program that ends with its owner.

@@ -3,13 +3,12 @@
 //! that appear, from the first tenth on: how long a member takes to join its group is not counted.
 
 use std::{
-    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use benches::{Running, batches, print_ratio, publish, rate};
+use benches::{Deployment, Running, batches, print_ratio, publish, rate};
 use clap::Parser;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::{Client, Collection, Database, bson::RawDocumentBuf, bson::doc};
@@ -24,15 +23,8 @@ const TOPIC: &str = topics::tick::STOCK_PRICES;
 
 #[derive(Parser)]
 struct Args {
-    /// The broker; its topic of stock prices is filled.
-    #[arg(long, env = "KAFKA_URL", default_value = "kafka://127.0.0.1:9092")]
-    kafka: String,
-    /// The server; databases of this run are made there, and dropped.
-    #[arg(long, env = "MONGO_URL", default_value = "mongodb://127.0.0.1:27017")]
-    mongodb: String,
-    /// Our consumer.
-    #[arg(long, default_value = "target/release/consumer")]
-    consumer: PathBuf,
+    #[command(flatten)]
+    deployment: Deployment,
     /// How many messages are drained.
     #[arg(long, default_value_t = 300_000)]
     messages: u64,
@@ -53,12 +45,12 @@ struct Run {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let log = event_log::open(&args.kafka).await?;
+    let log = event_log::open(&args.deployment.kafka).await?;
     service_runtime::create_topics(&*log).await?;
     for records in batches(args.messages, 500)?.chunks(200) {
         publish(&*log, TOPIC, records.to_vec()).await?;
     }
-    let client = Client::with_uri_str(&args.mongodb).await?;
+    let client = Client::with_uri_str(&args.deployment.mongodb).await?;
     let run = Run { args, client, stamp: format!("bench_{}", std::process::id()) };
     println!("warming up");
     run.turn(0).await?;
@@ -94,24 +86,18 @@ impl Run {
 
     async fn ours(&self, round: u32) -> anyhow::Result<f64> {
         let database = self.database("ours");
-        let child = Command::new(&self.args.consumer)
-            .env("LOG_URL", &self.args.kafka)
-            .env("STORE_URL", format!("{}/{}", self.args.mongodb.trim_end_matches('/'), database.name()))
-            .env("CONSUMER_GROUP", format!("{}_{round}", self.stamp))
-            .env("LISTEN", "127.0.0.1:0")
-            .env("RUST_LOG", "warn")
-            .spawn()
-            .with_context(|| self.args.consumer.display().to_string())?;
-        self.measure(&database, Running(child)).await
+        let group = format!("{}_{round}", self.stamp);
+        let consumer = self.args.deployment.start("consumer", &[], database.name(), &group)?;
+        self.measure(&database, consumer).await
     }
 
     async fn peer(&self, command: &str) -> anyhow::Result<f64> {
         let database = self.database("peer");
         let child = Command::new("bash")
             .args(["-c", &format!("exec {command}")])
-            .env("BROKERS", self.args.kafka.trim_start_matches("kafka://"))
+            .env("BROKERS", self.args.deployment.kafka.trim_start_matches("kafka://"))
             .env("TOPIC", TOPIC)
-            .env("MONGO_URL", &self.args.mongodb)
+            .env("MONGO_URL", &self.args.deployment.mongodb)
             .env("DATABASE", database.name())
             .stdout(Stdio::null())
             .spawn()?;

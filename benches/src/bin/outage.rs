@@ -2,13 +2,11 @@
 //! (SIGSTOP) and let go again.
 
 use std::{
-    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
-use benches::Running;
+use benches::Deployment;
 use clap::Parser;
 use event_log::EventLog;
 
@@ -21,18 +19,11 @@ const STEADY: Duration = Duration::from_secs(10);
 
 #[derive(Parser)]
 struct Args {
-    /// The broker.
-    #[arg(long, env = "KAFKA_URL", default_value = "kafka://127.0.0.1:9092")]
-    kafka: String,
-    /// The server.
-    #[arg(long, env = "MONGO_URL", default_value = "mongodb://127.0.0.1:27017")]
-    mongodb: String,
+    #[command(flatten)]
+    deployment: Deployment,
     /// The server's process, which is stopped.
     #[arg(long)]
     pid: u32,
-    /// The folder of our programs.
-    #[arg(long, default_value = "target/release")]
-    binaries: PathBuf,
     /// Ticks a second.
     #[arg(long, default_value_t = 10_000)]
     rate: u32,
@@ -44,12 +35,13 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let log = event_log::open(&args.kafka).await?;
+    let log = event_log::open(&args.deployment.kafka).await?;
     service_runtime::create_topics(&*log).await?;
     let group = format!("bench_{}", std::process::id());
-    let consumer = start(&args, &group, "consumer", &[])?;
+    let consumer = args.deployment.start("consumer", &[], &group, &group)?;
     let rate = args.rate.to_string();
-    let _producer = start(&args, &group, "producer", &["--provider", "simulated", "--rate", &rate])?;
+    let _producer =
+        args.deployment.start("producer", &["--provider", "simulated", "--rate", &rate], &group, &group)?;
     tokio::time::sleep(STEADY).await;
     let few = (f64::from(args.rate) * NOTHING_WAITS) as u64;
     let steady = caught_up(&*log, &group, few).await?;
@@ -67,20 +59,6 @@ async fn main() -> anyhow::Result<()> {
         took.as_secs_f64()
     );
     Ok(())
-}
-
-fn start(args: &Args, group: &str, name: &str, more: &[&str]) -> anyhow::Result<Running> {
-    let binary = args.binaries.join(name);
-    let child = Command::new(&binary)
-        .args(more)
-        .env("LOG_URL", &args.kafka)
-        .env("STORE_URL", format!("{}/{group}", args.mongodb.trim_end_matches('/')))
-        .env("CONSUMER_GROUP", group)
-        .env("LISTEN", "127.0.0.1:0")
-        .env("RUST_LOG", "error")
-        .spawn()
-        .with_context(|| binary.display().to_string())?;
-    Ok(Running(child))
 }
 
 async fn lag(log: &dyn EventLog, group: &str) -> anyhow::Result<u64> {

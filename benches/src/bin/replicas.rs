@@ -1,14 +1,10 @@
 //! From Kafka to MongoDB with one, two and three consumers that share the six partitions of ticks, beside one alone.
 //! Measured by the documents that appear, from the first tenth on, when all have joined.
 
-use std::{
-    path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use benches::{Running, batches, crypto_batches, print_ratio, publish, rate};
+use benches::{Deployment, batches, crypto_batches, print_ratio, publish, rate};
 use clap::Parser;
 use mongodb::{Client, bson::Document};
 
@@ -18,15 +14,8 @@ const MOST: usize = 3;
 
 #[derive(Parser)]
 struct Args {
-    /// The broker; its topics of prices are filled.
-    #[arg(long, env = "KAFKA_URL", default_value = "kafka://127.0.0.1:9092")]
-    kafka: String,
-    /// The server; a database of this run is made there, and dropped.
-    #[arg(long, env = "MONGO_URL", default_value = "mongodb://127.0.0.1:27017")]
-    mongodb: String,
-    /// Our consumer.
-    #[arg(long, default_value = "target/release/consumer")]
-    consumer: PathBuf,
+    #[command(flatten)]
+    deployment: Deployment,
     /// How many messages are drained, half of them stocks.
     #[arg(long, default_value_t = 600_000)]
     messages: u64,
@@ -38,12 +27,12 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let log = event_log::open(&args.kafka).await?;
+    let log = event_log::open(&args.deployment.kafka).await?;
     service_runtime::create_topics(&*log).await?;
     let half = args.messages / 2;
     publish(&*log, topics::tick::STOCK_PRICES, batches(half, 500)?).await?;
     publish(&*log, topics::tick::CRYPTO_PRICES, crypto_batches(half, 500)?).await?;
-    let client = Client::with_uri_str(&args.mongodb).await?;
+    let client = Client::with_uri_str(&args.deployment.mongodb).await?;
     let name = format!("bench_{}", std::process::id());
     let mut rates = [const { Vec::new() }; MOST];
     for round in 0..=args.rounds {
@@ -72,15 +61,7 @@ async fn main() -> anyhow::Result<()> {
 async fn drained(args: &Args, client: &Client, name: &str, group: &str, count: usize) -> anyhow::Result<f64> {
     let mut consumers = Vec::new();
     for _ in 0..count {
-        let child = Command::new(&args.consumer)
-            .env("LOG_URL", &args.kafka)
-            .env("STORE_URL", format!("{}/{name}", args.mongodb.trim_end_matches('/')))
-            .env("CONSUMER_GROUP", group)
-            .env("LISTEN", "127.0.0.1:0")
-            .env("RUST_LOG", "warn")
-            .spawn()
-            .with_context(|| args.consumer.display().to_string())?;
-        consumers.push(Running(child));
+        consumers.push(args.deployment.start("consumer", &[], name, group)?);
     }
     let collection = client.database(name).collection::<Document>("realtime_prices");
     let (started, mut begun) = (Instant::now(), None);

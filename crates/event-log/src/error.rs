@@ -120,3 +120,13 @@ impl EventLogError {
         matches!(self, Self::Unavailable { .. } | Self::NotAdmitted { .. })
     }
 }
+
+/// What of a URL may be shown: scheme and hosts or path. Users, passwords and settings stay out, however garbled the
+/// URL is: all before the last `@` goes, and all behind the first `?` that follows.
+pub(crate) fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+    let (slashes, rest) = rest.strip_prefix("//").map_or(("", rest), |rest| ("//", rest));
+    let shown = rest.rsplit_once('@').map_or(rest, |(_, behind)| behind);
+    let shown = shown.split(['?', '#']).next().unwrap_or_default();
+    if scheme.is_empty() { shown.to_owned() } else { format!("{scheme}:{slashes}{shown}") }
+}

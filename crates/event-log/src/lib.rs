@@ -16,6 +16,7 @@ mod check;
 mod error;
 mod generation;
 mod kafka;
+mod locked;
 mod model;
 mod open;
 mod partition;

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     batcher::Batch,
-    commands::{Command, Reply},
+    commands::{Command, Inserted, Reply},
     metrics::Metrics,
     patient_store::PatientStore,
     publishing::Publishing,
@@ -21,13 +21,6 @@ use crate::{
 /// Clocks that differ by more are worth a word, at most so often.
 const MAX_SKEW_SECONDS: i64 = 30;
 const SKEW_SAID_SECONDS: u64 = 600;
-
-/// A batch whose ticks are stored.
-pub(crate) struct Inserted {
-    pub(crate) batch: Batch,
-    /// What became of each tick, in order.
-    pub(crate) outcomes: Vec<TickOutcome>,
-}
 
 /// Stores ticks.
 pub(crate) struct Inserter {

@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     batcher::{Batch, Batcher},
-    commands::{Command, MAX_COMMANDS, Reply, write},
+    commands::{Command, MAX_COMMANDS, Reply},
     inserter::Inserter,
     metrics::Metrics,
     writer::Writer,
+    writing::write,
 };
 
 /// Longest wait for messages when there is nothing to do.

@@ -13,6 +13,7 @@ mod patient_store;
 mod publishing;
 mod state;
 mod writer;
+mod writing;
 
 use std::{sync::Arc, time::Duration};
 

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    inserter::Inserted,
+    commands::{Ends, Inserted},
     metrics::Metrics,
     patient_store::PatientStore,
     publishing::Publishing,
@@ -32,9 +32,6 @@ const CHECKPOINT_INTERVAL_MS: u64 = 1_000;
 const IDLE_QUESTION_MS: u64 = 5_000;
 /// Between two looks at a log that is away.
 const LOOK_AGAIN_MS: u64 = 250;
-
-/// The offset that the next record of a partition gets.
-pub(crate) type Ends = BTreeMap<TopicPartition, u64>;
 
 /// Owns the state of the partitions.
 pub(crate) struct Writer {

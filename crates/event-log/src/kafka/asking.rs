@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::{TcpStream, ToSocketAddrs},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use super::{
     context::{Quiet, Trouble},
     settings::Settings,
 };
-use crate::{EventLogError, Result, TopicPartition};
+use crate::{EventLogError, Result, TopicPartition, locked::locked};
 
 /// How long an answer may take.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -35,11 +35,6 @@ const MOST_CONNECTED: usize = 3;
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Groups whose committed offsets are asked again and again keep their client; beyond that many it is made anew.
 const KEPT_GROUP_CLIENTS: usize = 16;
-
-/// A poisoned lock is used on: the maps behind these locks are whole after each step.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Knows whom to ask, and remembers what does not change.
 pub(crate) struct Asking {

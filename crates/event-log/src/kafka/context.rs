@@ -10,7 +10,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::asking::locked;
+use crate::locked::locked;
 
 /// Why a broker that can be reached does not let us in, as its client last heard it. The client only says it once in a
 /// while and tries again for ever; a call hears no more than that no answer came. Shared by the clients of one log.

@@ -20,11 +20,10 @@ use rdkafka::{
 use tokio::sync::Notify;
 
 use super::{
-    asking::locked,
     context::{self, Trouble},
     settings::Settings,
 };
-use crate::{EventLogError, Result, TopicPartition, generation::next_generation};
+use crate::{EventLogError, Result, TopicPartition, generation::next_generation, locked::locked};
 
 /// How long the owner may take from `Revoked` to its next call.
 const REVOKED_LIMIT: Duration = Duration::from_secs(5);

@@ -20,13 +20,14 @@ use rdkafka::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    asking::{Asking, locked},
+    asking::Asking,
     blocking,
     context::{self, Trouble},
 };
 use crate::{
     EventLogError, NewRecord, Position, Publisher, Receipt, Result, TopicPartition,
     check::{check_records, record_bytes},
+    locked::locked,
 };
 
 /// Bytes of keys, values and headers that a publisher may have accepted and not yet delivered.

@@ -5,7 +5,7 @@ use std::fs::File;
 use rdkafka::error::KafkaError;
 
 use super::settings::Settings;
-use crate::{EventLogError, Result, open::without_credentials};
+use crate::{EventLogError, Result, error::without_credentials};
 
 /// Short names of what is usual, and librdkafka's names for it. All are paths of PEM files.
 const FILES: [(&str, &str); 3] =

@@ -11,8 +11,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::locked;
-use crate::{EventLogError, LogDescription, PartitionLag, Result, TopicInfo, TopicPartition};
+use crate::{EventLogError, LogDescription, PartitionLag, Result, TopicInfo, TopicPartition, locked::locked};
 
 /// Recent batches kept in memory per partition, so that readers who keep up never wait for the file.
 const TAIL_BYTES: usize = 1 << 20;

@@ -16,10 +16,9 @@ use tokio::{
 use super::{
     balance::{Member, balance},
     catalog::Partition,
-    locked,
     store::Offsets,
 };
-use crate::{CommitHandle, TopicPartition, generation::next_generation};
+use crate::{CommitHandle, TopicPartition, generation::next_generation, locked::locked};
 
 /// How long a member may take from `Revoked` to its next call.
 const REVOKED_LIMIT_MS: u64 = 5_000;

@@ -20,7 +20,7 @@ mod store;
 mod subscription;
 mod writer;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,11 +43,6 @@ use crate::{
 
 /// Operations that may wait for the writer.
 const MAX_WAITING_OPS: usize = 4096;
-
-/// A poisoned lock is used on: every critical section here leaves its data whole at each step.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What all handles of one open log share.
 struct Shared {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{EventLogError, Result, open::without_credentials};
+use crate::{EventLogError, Result, error::without_credentials};
 
 /// Where the log lies and how large it may grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
