@@ -10,13 +10,7 @@ use producer::{ProducerConfig, Speed};
 use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString, StorePassword, StoreSettings};
 use web::WebConfig;
 
-use crate::{
-    check::Fault,
-    moving::{CopyArgs, ExportArgs, ImportArgs},
-};
-
-/// Where everything lies unless --data says otherwise. Simulated prices then get a folder of their own inside it.
-pub(crate) const DEFAULT_DATA: &str = "data";
+use crate::moving::{CopyArgs, ExportArgs, ImportArgs};
 
 /// Market data on your own machine: live prices of stocks and crypto, from the feed to the chart.
 #[derive(Debug, Parser)]
@@ -131,6 +125,14 @@ pub(crate) struct CheckArgs {
     pub(crate) faults: Vec<Fault>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
+}
+
+/// A setting whose value cannot be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    /// `--watchlist (WATCHLIST)`.
+    pub(crate) setting: String,
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, clap::Args)]

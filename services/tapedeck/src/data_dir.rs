@@ -8,10 +8,17 @@ use std::{
 
 use anyhow::{Context, bail};
 
+/// Where everything lies unless --data says otherwise. Simulated prices then get a folder of their own inside it.
+const DEFAULT: &str = "data";
 /// Held while an instance runs; names it.
 const LOCK_FILE: &str = "tapedeck.lock";
 /// Says which prices the folder holds.
 const PRICES_FILE: &str = "prices";
+
+/// The folder that was given, or the default.
+pub(crate) fn folder(given: Option<&Path>) -> PathBuf {
+    given.unwrap_or(Path::new(DEFAULT)).to_owned()
+}
 
 /// Which prices a folder holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

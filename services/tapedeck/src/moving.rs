@@ -17,7 +17,6 @@ use service_runtime::{ExposeSecret, SecretString, StorePassword};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::DEFAULT_DATA,
     data_dir::{self, DataDir},
     output::shown,
 };
@@ -177,7 +176,7 @@ impl StorePlace {
 
     /// URL of the store in the data folder. Invented prices only where there are no real ones.
     fn existing_file(&self) -> anyhow::Result<String> {
-        let root = self.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
+        let root = data_dir::folder(self.data.as_deref());
         let candidates = [root.join(STORE_FILE), root.join("simulated").join(STORE_FILE)];
         match candidates.iter().find(|path| path.exists()) {
             Some(path) => Ok(format!("sqlite:{}", path.display())),
@@ -199,7 +198,7 @@ impl StorePlace {
             let folder = folder.map(|folder| DataDir::open(&folder, kind, who)).transpose()?;
             (folder, self.password.fill(url)?)
         } else {
-            let root = self.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
+            let root = data_dir::folder(self.data.as_deref());
             let apart = self.data.is_none() && prices == Prices::Simulated;
             let folder = DataDir::open(&if apart { root.join("simulated") } else { root }, kind, who)?;
             let url = folder.store_url().into();

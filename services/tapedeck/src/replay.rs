@@ -1,21 +1,19 @@
 //! `tapedeck replay FILE...`: recordings through log and consumer into the store, then an exit with 0.
 
-use std::path::PathBuf;
-
 use anyhow::bail;
 use producer::Report;
 use service_runtime::Tasks;
 
 use crate::{
-    cli::{DEFAULT_DATA, ReplayArgs},
-    data_dir::{DataDir, Prices},
+    cli::ReplayArgs,
+    data_dir::{DataDir, Prices, folder},
     drain::wait_until_stored,
     output::print_line,
     run::open_runtime,
 };
 
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
-    let path = args.places.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
+    let path = folder(args.places.data.as_deref());
     let data = DataDir::open(&path, Prices::Real, "replaying")?;
     let (runtime, store) = open_runtime("tapedeck-replay", &args.places, &data).await?;
 

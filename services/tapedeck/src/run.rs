@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use web::WebConfig;
 
 use crate::{
-    cli::{DEFAULT_DATA, Places, RunArgs},
-    data_dir::{DataDir, Prices},
+    cli::{Places, RunArgs},
+    data_dir::{DataDir, Prices, folder},
     drain::wait_until_stored,
     output::{print_line, shown},
 };
@@ -102,7 +102,7 @@ fn open_data(places: &Places, choice: &Choice, who: &str) -> anyhow::Result<Data
 
 /// Where that folder is.
 pub(crate) fn data_path(places: &Places, choice: &Choice) -> PathBuf {
-    let root = places.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
+    let root = folder(places.data.as_deref());
     let apart = choice.is_simulated() && (places.data.is_none() || choice.was_automatic());
     if apart { root.join("simulated") } else { root }
 }
@@ -112,7 +112,7 @@ pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<SecretString> 
     if let Some(url) = places.log_url()? {
         return Ok(url);
     }
-    let root = places.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
+    let root = folder(places.data.as_deref());
     let candidates = [root.join("log.db"), root.join("simulated").join("log.db")];
     // With both there, the one written last is the one somebody is looking for.
     let modified = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();

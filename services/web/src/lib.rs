@@ -18,6 +18,7 @@ mod quote;
 mod routes;
 mod seed;
 mod session;
+mod watch;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -91,7 +92,7 @@ pub async fn run(
     tasks.spawn("web pages", serve(listener, app, runtime.shutdown.clone()));
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
     tasks.spawn("web history", seed::again(Arc::clone(&live), store, runtime.shutdown.clone()));
-    tasks.spawn("web pipeline", pipeline::watch(live, runtime, config.consumer_group));
+    tasks.spawn("web pipeline", watch::watch(live, runtime, config.consumer_group));
     tasks.join().await
 }
 

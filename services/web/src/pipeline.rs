@@ -1,27 +1,15 @@
 //! How the whole pipeline is doing: heartbeats of every process, topics, lag. Read by `/system` and `/v1/system`.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{DEAD_LETTER_SUFFIX, EventLog, PartitionLag, TopicInfo, TopicPartition};
+use event_log::{DEAD_LETTER_SUFFIX, PartitionLag, TopicInfo, TopicPartition};
 use serde::Serialize;
-use service_runtime::Runtime;
-use tokio::time::timeout;
 use topics::{
     status::{ComponentState, ServiceStatus},
     tick,
 };
 
-use crate::live::Live;
-
-/// Between two looks at the log.
-const LOOK_INTERVAL_MS: u64 = 2_000;
-/// Longest one look may take.
-const LOOK_TIMEOUT_MS: u64 = 5_000;
 /// Rates are taken over about so many looks.
 const RATE_LOOKS: usize = 6;
 /// A process that has said nothing for so long is not shown any more.
@@ -35,6 +23,9 @@ const MAX_PROCESSES: usize = 64;
 const STORED_STEM: &str = "tapedeck_feed_stored";
 /// The same for what browsers measured.
 const SCREEN_STEM: &str = "tapedeck_feed_screen";
+
+/// Topics, and how far the consumer is in those of the ticks; or why the log could not be asked.
+pub(crate) type Look = Result<(Vec<TopicInfo>, Vec<PartitionLag>), String>;
 
 /// The pipeline as last seen.
 #[derive(Default)]
@@ -156,7 +147,8 @@ impl Pipeline {
         }
     }
 
-    fn take_look(&mut self, look: Result<(Vec<TopicInfo>, Vec<PartitionLag>), String>, now: DateTime<Utc>) {
+    /// Takes what the log said of its topics and of the consumer's lag, or why it said nothing.
+    pub(crate) fn take_look(&mut self, look: Look, now: DateTime<Utc>) {
         let (topics, lags) = match look {
             Ok(seen) => seen,
             Err(reason) => {
@@ -278,34 +270,4 @@ fn process(status: &ServiceStatus, silent: bool) -> Process {
         silent,
         figures: status.figures.clone(),
     }
-}
-
-/// Looks at the log every two seconds until the shutdown.
-pub(crate) async fn watch(live: Arc<Live>, runtime: Runtime, group: String) -> anyhow::Result<()> {
-    let mut due = tokio::time::interval(Duration::from_millis(LOOK_INTERVAL_MS));
-    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = runtime.shutdown.cancelled() => return Ok(()),
-            _ = due.tick() => {}
-        }
-        let looked = timeout(Duration::from_millis(LOOK_TIMEOUT_MS), look(&*runtime.log, &group));
-        let look = tokio::select! {
-            () = runtime.shutdown.cancelled() => return Ok(()),
-            look = looked => look.unwrap_or_else(|_| Err(format!("no answer within {LOOK_TIMEOUT_MS} ms"))),
-        };
-        if let Err(reason) = &look {
-            tracing::warn!(reason, "the log could not be asked for its topics and lag");
-        }
-        live.pipeline().take_look(look, Utc::now());
-    }
-}
-
-async fn look(log: &dyn EventLog, group: &str) -> Result<(Vec<TopicInfo>, Vec<PartitionLag>), String> {
-    let topics = log.topics().await.map_err(|error| error.to_string())?;
-    let lags = log
-        .lag(group, &[tick::STOCK_PRICES, tick::CRYPTO_PRICES])
-        .await
-        .map_err(|error| error.to_string())?;
-    Ok((topics, lags))
 }

@@ -9,8 +9,8 @@ mod settings;
 use std::process::ExitCode;
 
 use self::report::{Report, Verdict};
-pub(crate) use self::settings::{Fault, read};
-use crate::{cli::CheckArgs, run::data_path};
+pub(crate) use self::settings::read;
+use crate::{cli::CheckArgs, data_dir::folder, run::data_path};
 
 pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
@@ -31,7 +31,7 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
                 format!("{error:#}"),
                 "change --provider (PROVIDERS) or --watchlist (WATCHLIST)",
             );
-            run.places.data.clone().unwrap_or_else(|| crate::cli::DEFAULT_DATA.into())
+            folder(run.places.data.as_deref())
         }
     };
     if run.places.log.is_none() || run.places.store.is_none() {

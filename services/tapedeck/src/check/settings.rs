@@ -8,18 +8,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::cli::{Cli, Command, ConfigCommand};
+use crate::cli::{Cli, Command, ConfigCommand, Fault};
 
 /// After so many settings that cannot be read nobody wants to hear of more.
 const MOST_FAULTS: usize = 20;
-
-/// A setting whose value cannot be read.
-#[derive(Clone, Debug)]
-pub(crate) struct Fault {
-    /// `--watchlist (WATCHLIST)`.
-    pub(super) setting: String,
-    pub(super) reason: String,
-}
 
 /// Reads the command line. For `config check`, a variable that cannot be read is left aside for its default, and noted.
 ///
