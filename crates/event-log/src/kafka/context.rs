@@ -81,6 +81,11 @@ fn explained(code: RDKafkaErrorCode, reason: &str) -> Option<String> {
         RDKafkaErrorCode::SSL if reason.contains("wrong version") => {
             "that port does not speak TLS: write kafka:// instead of kafka+tls://, or name the broker's TLS port"
         }
+        // Said after the handshake, in which the client cannot know it yet.
+        RDKafkaErrorCode::SSL | RDKafkaErrorCode::BrokerTransportFailure if is_about_ours(reason) => {
+            "the broker asks for a certificate, and got none or one that it does not accept: look at `cert` \
+             (ssl.certificate.location) and `key` (ssl.key.location) of the URL, and at the authority of `cert`"
+        }
         RDKafkaErrorCode::SSL => "TLS failed; look at kafka+tls://, `ca`, `cert` and `key` of the URL",
         RDKafkaErrorCode::UnsupportedSASLMechanism => UNKNOWN_MECHANISM,
         RDKafkaErrorCode::Authentication if reason.to_ascii_lowercase().contains("unsupported") => {
@@ -93,6 +98,18 @@ fn explained(code: RDKafkaErrorCode, reason: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("{look_at} ({reason})"))
+}
+
+/// Alerts that a server sends about its client's certificate (RFC 8446, 6.2).
+fn is_about_ours(reason: &str) -> bool {
+    let alerts = [
+        "bad certificate",
+        "unknown ca",
+        "certificate required",
+        "certificate unknown",
+        "certificate expired",
+    ];
+    alerts.iter().any(|alert| reason.contains(&format!("alert {alert}")))
 }
 
 const UNKNOWN_MECHANISM: &str =

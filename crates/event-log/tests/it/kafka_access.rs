@@ -146,8 +146,9 @@ mod tls {
 
     use super::*;
 
-    /// A certificate authority in `folder`/`name`.pem, and a certificate of it for `localhost`: its key and itself in
-    /// `folder`/`name`-server.pem, as Kafka wants them.
+    /// A certificate authority in `folder`/`name`.pem, and certificates of it: one for `localhost` with its key in
+    /// `folder`/`name`-server.pem, as Kafka wants them, and one of a client in `folder`/`name`-client.pem, with its key in
+    /// `folder`/`name`-client.key.
     fn authority(folder: &Path, name: &str) -> anyhow::Result<String> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
@@ -155,9 +156,12 @@ mod tls {
         params.distinguished_name.push(rcgen::DnType::CommonName, format!("the authority {name}"));
         let own = params.self_signed(&key)?;
         std::fs::write(folder.join(format!("{name}.pem")), own.pem())?;
-        let server_key = KeyPair::generate()?;
-        let server = CertificateParams::new(vec!["localhost".to_owned()])?
-            .signed_by(&server_key, &Issuer::new(params, key))?;
+        let (server_key, client_key) = (KeyPair::generate()?, KeyPair::generate()?);
+        let issuer = Issuer::new(params, key);
+        let server = CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&server_key, &issuer)?;
+        let client = CertificateParams::new(Vec::new())?.signed_by(&client_key, &issuer)?;
+        std::fs::write(folder.join(format!("{name}-client.pem")), client.pem())?;
+        std::fs::write(folder.join(format!("{name}-client.key")), client_key.serialize_pem())?;
         let both = folder.join(format!("{name}-server.pem"));
         std::fs::write(&both, format!("{}{}", server_key.serialize_pem(), server.pem()))?;
         Ok(both.display().to_string())
@@ -166,7 +170,7 @@ mod tls {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_kafka_server_with_tls_and_scram_lets_the_right_one_in_and_tells_the_others()
     -> anyhow::Result<()> {
-        let (tls, both, sasl) = (free_port()?, free_port()?, free_port()?);
+        let (tls, both, sasl, mutual) = (free_port()?, free_port()?, free_port()?, free_port()?);
         let settings = |folder: &Path| {
             authority(folder, "other")?;
             Ok(vec![
@@ -176,14 +180,22 @@ mod tls {
                 ("KAFKA_USER", "me".to_owned()),
                 ("KAFKA_PASSWORD", PASSWORD.to_owned()),
                 ("KAFKA_PEM", authority(folder, "ours")?),
+                ("KAFKA_MTLS_PORT", mutual.to_string()),
+                ("KAFKA_CLIENT_CA", folder.join("ours.pem").display().to_string()),
             ])
         };
         let Some(broker) = Broker::start_with(settings)? else { return Ok(()) };
         let pem = |name: &str| broker.folder.path().join(format!("{name}.pem")).display().to_string();
         let ca = pem("ours");
         let with_user = |sasl| format!("kafka+tls://me:{IN_URL}@localhost:{both}?sasl={sasl}&ca={ca}");
+        let with_certificate = |of: &str| {
+            let (cert, key) =
+                (pem(&format!("{of}-client")), pem(&format!("{of}-client")).replace(".pem", ".key"));
+            format!("kafka+tls://localhost:{mutual}?ca={ca}&cert={cert}&key={key}")
+        };
         all_work([
             format!("kafka+tls://localhost:{tls}?ca={ca}"),
+            with_certificate("ours"),
             with_user("plain"),
             with_user("scram-sha-256"),
             with_user("scram-sha-512"),
@@ -203,6 +215,12 @@ mod tls {
             ),
             told("no authority", format!("kafka+tls://localhost:{tls}"), "`ca` (ssl.ca.location)"),
             told("another host name", format!("kafka+tls://127.0.0.1:{tls}?ca={ca}"), "another host name"),
+            told(
+                "no certificate of its own",
+                format!("kafka+tls://localhost:{mutual}?ca={ca}"),
+                "look at `cert`",
+            ),
+            told("a certificate of somebody else", with_certificate("other"), "look at `cert`"),
             told(
                 "a wrong password",
                 format!("kafka+tls://{wrong}@localhost:{both}?sasl=scram-sha-512&ca={ca}"),
