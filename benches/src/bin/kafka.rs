@@ -96,7 +96,7 @@ async fn drain(log: &dyn EventLog, topic: &str, messages: u64) -> anyhow::Result
                     subscription.seek(&partition, StartAt::Beginning).await?;
                 }
             }
-            Event::Revoked(_) => {}
+            Event::Standby | Event::Revoked(_) => {}
             Event::Messages(batch) if batch.is_empty() => {}
             Event::Messages(batch) => {
                 begun.get_or_insert_with(Instant::now);

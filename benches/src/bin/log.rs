@@ -78,7 +78,7 @@ async fn drain(log: &dyn EventLog, messages: u64) -> anyhow::Result<f64> {
                     subscription.seek(&partition, StartAt::Beginning).await?;
                 }
             }
-            Event::Revoked(_) => {}
+            Event::Standby | Event::Revoked(_) => {}
             Event::Messages(batch) => {
                 anyhow::ensure!(!batch.is_empty(), "only {seen} of {messages} messages came");
                 seen += batch.len() as u64;

@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
                     subscription.seek(&partition, StartAt::Beginning).await?;
                 }
             }
-            Event::Revoked(_) => {}
+            Event::Standby | Event::Revoked(_) => {}
             Event::Messages(messages) => {
                 ensure!(!messages.is_empty(), "nothing came for 30 s, {drained} of {records} drained");
                 first.get_or_insert_with(Instant::now);

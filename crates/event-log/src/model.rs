@@ -183,6 +183,8 @@ pub enum Event {
     /// These partitions are ours from now on. Nothing is delivered from one until the caller says where to begin
     /// with [`crate::Subscription::seek`].
     Assigned(Vec<TopicPartition>),
+    /// We belong to the group, and there is no partition for us: others read them all, or are yet to give some up.
+    Standby,
     /// These partitions go to another member. Until the next call of [`crate::Subscription::next`] (bounded by the
     /// adapter) their handles may still be spent.
     Revoked(Vec<TopicPartition>),

@@ -195,7 +195,7 @@ mod tests {
                     }
                 }
                 Event::Messages(messages) => all.extend(messages),
-                Event::Revoked(_) => {}
+                Event::Standby | Event::Revoked(_) => {}
             }
         }
         all

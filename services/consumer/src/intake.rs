@@ -153,6 +153,11 @@ impl Intake {
                 self.say_assigned();
                 self.command(Command::Assign(partitions)).await
             }
+            // Ready to take over.
+            Event::Standby => {
+                self.say_assigned();
+                Ok(())
+            }
             Event::Revoked(partitions) => self.give_up(partitions).await,
             Event::Messages(messages) => {
                 let (now, arrived) = (Utc::now(), Instant::now());
@@ -199,7 +204,8 @@ impl Intake {
     }
 
     fn say_assigned(&self) {
-        self.health.up(&format!("{} partitions", self.assigned.len()));
+        let count = self.assigned.len();
+        self.health.up(&format!("{count} partition{}", if count == 1 { "" } else { "s" }));
         let mut by_topic: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
         for TopicPartition { topic, partition } in &self.assigned {
             by_topic.entry(topic.to_string()).or_default().insert(*partition);

@@ -159,7 +159,7 @@ impl Reader {
                 }
                 self.health.up("reads the live topics");
             }
-            Event::Revoked(_) => {}
+            Event::Standby | Event::Revoked(_) => {}
             Event::Messages(messages) => {
                 self.health.up("reads the live topics");
                 self.read(&messages);

@@ -39,7 +39,7 @@ impl Numbers {
         outage_seconds: 60,
         long_outage_seconds: 360,
         // The services' own.
-        session_timeout_ms: 10_000,
+        session_timeout_ms: 6_000,
     };
 }
 

@@ -278,7 +278,11 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// One that cannot be opened.
     pub async fn store(&self) -> anyhow::Result<Arc<dyn LiveStore>> {
-        live_store::open(&self.store_url_direct).await.context("the checker cannot open the store")
+        let mut url = self.store_url_direct.clone();
+        if url.starts_with("mongodb:") {
+            url.push_str(PATIENCE);
+        }
+        live_store::open(&url).await.context("the checker cannot open the store")
     }
 
     /// Compares ticks with the ledger.
@@ -325,6 +329,9 @@ async fn all_saved(log: &dyn EventLog, store: &dyn LiveStore) -> anyhow::Result<
     });
     Ok(ends.all(|(info, place, end)| is_saved(&info.name, place, end)))
 }
+
+/// Settings for whoever reads everything: a server on disk may think about a million ticks for longer than services wait.
+const PATIENCE: &str = "&connectTimeoutMS=120000&socketTimeoutMS=120000";
 
 /// The address of a database on the store's server, directly.
 pub fn mongo_url(port: u16) -> String {

@@ -42,6 +42,7 @@ pub(crate) type Member = BaseConsumer<Context>;
 /// What the owner is told.
 pub(crate) enum News {
     Assigned(Vec<(TopicPartition, u64)>),
+    Standby,
     Revoked(Vec<TopicPartition>),
 }
 
@@ -229,11 +230,12 @@ impl Membership {
         let mut state = locked(&self.state);
         let partitions: Vec<_> =
             state.shared(list).into_iter().map(|partition| (partition, next_generation())).collect();
-        if partitions.is_empty() {
-            return;
-        }
         state.owned.extend(partitions.iter().cloned());
-        state.news.push_back(News::Assigned(partitions));
+        match (partitions.is_empty(), state.owned.is_empty()) {
+            (false, _) => state.news.push_back(News::Assigned(partitions)),
+            (true, true) => state.news.push_back(News::Standby),
+            (true, false) => return,
+        }
         drop(state);
         self.something.notify_one();
     }

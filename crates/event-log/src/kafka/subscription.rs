@@ -112,6 +112,7 @@ impl KafkaSubscription {
                 }
                 Event::Assigned(partitions.into_iter().map(|(partition, _)| partition).collect())
             }
+            News::Standby => Event::Standby,
             News::Revoked(partitions) => {
                 // Their numbers stay with the membership until they are given up, so that handles still count.
                 self.partitions.retain(|assigned| !partitions.contains(&assigned.topic_partition));

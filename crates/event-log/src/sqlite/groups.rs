@@ -4,7 +4,7 @@
 //! next call or until its time is up, then the new owner takes it under a new generation. Only what must move moves.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -64,6 +64,8 @@ struct State {
     owners: HashMap<TopicPartition, Owner>,
     /// Taken from a member that kept silent; it is told when it asks.
     lost: HashMap<Member, Vec<TopicPartition>>,
+    /// Members that were told that there is nothing for them.
+    standing_by: HashSet<Member>,
     committed: Offsets,
 }
 
@@ -85,6 +87,8 @@ pub(crate) enum Turn {
     Revoked(Vec<TopicPartition>),
     /// These are, each under its generation.
     Assigned(Vec<(TopicPartition, u64)>),
+    /// There is none for it; said once.
+    Standby,
     /// All stays as it is; worth asking again at that moment, if any.
     Unchanged(Option<Instant>),
 }
@@ -146,6 +150,7 @@ impl Group {
         }
         state.wanted.retain(|_, members| !members.is_empty());
         state.lost.remove(&member);
+        state.standing_by.remove(&member);
         let now = Instant::now();
         for owner in state.owners.values_mut().filter(|owner| owner.member == member) {
             owner.told = true;
@@ -261,6 +266,11 @@ impl State {
         let (mut taken, mut ask_again) = (Vec::new(), None::<Instant>);
         let mine = self.target.iter().filter(|(_, owner)| **owner == member);
         let mine: Vec<_> = mine.map(|(partition, _)| partition.clone()).collect();
+        if !mine.is_empty() {
+            self.standing_by.remove(&member);
+        } else if self.standing_by.insert(member) {
+            return Turn::Standby;
+        }
         for partition in mine {
             if let Some(owner) = self.owners.get(&partition) {
                 if owner.member == member && !owner.told {

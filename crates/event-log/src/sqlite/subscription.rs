@@ -115,6 +115,7 @@ impl Subscription for SqliteSubscription {
                     return Ok(Event::Revoked(partitions));
                 }
                 Turn::Assigned(partitions) => return self.assign(partitions),
+                Turn::Standby => return Ok(Event::Standby),
                 Turn::Unchanged(ask_again) => ask_again,
             };
             let messages = self.read(max_messages).await?;

@@ -52,6 +52,7 @@ run_by_both! {
     moving:
         two_members_share_and_the_last_one_takes_over,
         a_handle_of_an_assignment_that_ended_is_left_out,
+        a_member_that_gets_nothing_hears_so_and_takes_over_later,
         a_member_that_does_not_answer_gives_way,
         revoked_partitions_can_be_committed_until_the_next_call;
 }

@@ -37,7 +37,7 @@ async fn a_log_in_use_can_be_looked_into_but_not_written() {
     while handles.len() < 3 {
         match member.next(10, Duration::from_secs(30)).await.unwrap() {
             Event::Assigned(partitions) => member.seek(&partitions[0], StartAt::Beginning).await.unwrap(),
-            Event::Revoked(_) => {}
+            Event::Standby | Event::Revoked(_) => {}
             Event::Messages(messages) => {
                 handles.extend(messages.into_iter().filter_map(|message| message.handle));
             }

@@ -34,6 +34,7 @@ impl Member {
                     assert!(self.owned.insert(partition), "assigned twice");
                 }
             }
+            Event::Standby => {}
             Event::Revoked(partitions) => {
                 for partition in &partitions {
                     assert!(self.owned.remove(partition), "revoked what it did not have");
@@ -187,6 +188,29 @@ pub(crate) async fn revoked_partitions_can_be_committed_until_the_next_call(
     }
     second.seek(&gone[0], StartAt::CommittedOrBeginning).await?;
     crate::steps::nothing_comes(&mut *second).await
+}
+
+pub(crate) async fn a_member_that_gets_nothing_hears_so_and_takes_over_later(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
+    let mut first = log.subscribe(&group, &[&topic]).await?;
+    let only = assigned(&mut *first, 1).await?;
+    let mut second = log.subscribe(&group, &[&topic]).await?;
+    let begun = Instant::now();
+    loop {
+        ensure!(begun.elapsed() < DEADLINE, "{}: the second member hears nothing", fixture.url);
+        first.next(10, Duration::from_millis(50)).await?;
+        match second.next(10, Duration::from_millis(50)).await? {
+            Event::Standby => break,
+            Event::Messages(messages) => ensure!(messages.is_empty(), "messages of nothing"),
+            other => anyhow::bail!("{}: {other:?}", fixture.url),
+        }
+    }
+    first.leave().await;
+    assert_eq!(assigned(&mut *second, 1).await?, only);
+    Ok(())
 }
 
 pub(crate) async fn a_member_that_does_not_answer_gives_way(fixture: &Fixture) -> anyhow::Result<()> {

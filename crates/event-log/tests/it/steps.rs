@@ -116,6 +116,7 @@ pub(crate) async fn assigned(
         ensure!(begun.elapsed() < DEADLINE, "only {} of {count} partitions came", partitions.len());
         match subscription.next(100, WAIT).await? {
             Event::Assigned(more) => partitions.extend(more),
+            Event::Standby => {}
             Event::Revoked(gone) => partitions.retain(|partition| !gone.contains(partition)),
             Event::Messages(messages) => ensure!(messages.is_empty(), "messages before a seek"),
         }
