@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
     println!("running: lag {}, {} MB resident", steady.1, consumer.resident_mb().unwrap_or_default());
     signal(args.pid, "STOP")?;
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;
-    let behind = lag(&*log, &group).await?;
+    let behind = consumer::lag(&*log, &group).await?;
     let peak_mb = consumer.resident_mb().unwrap_or_default();
     signal(args.pid, "CONT")?;
     let (took, _) = caught_up(&*log, &group, few).await?;
@@ -61,15 +61,11 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn lag(log: &dyn EventLog, group: &str) -> anyhow::Result<u64> {
-    Ok(consumer::lags(log, group).await?.iter().map(|partition| partition.lag).sum())
-}
-
 /// How long it took until no more than `few` records waited, and how many did then.
 async fn caught_up(log: &dyn EventLog, group: &str, few: u64) -> anyhow::Result<(Duration, u64)> {
     let begun = Instant::now();
     loop {
-        let waiting = lag(log, group).await?;
+        let waiting = consumer::lag(log, group).await?;
         if waiting <= few {
             return Ok((begun.elapsed(), waiting));
         }

@@ -96,6 +96,7 @@ pub trait Subscription: Send {
     async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize>;
 
     /// Leaves the group, and waits a few seconds at most until it knows. To be called before the process ends: dropping
-    /// leaves in the background only, and a group that was not told waits ten seconds before others get the partitions.
+    /// leaves in the background only, and a group that was not told waits until the member's session ends before others
+    /// get its partitions.
     async fn leave(self: Box<Self>);
 }

@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
-use event_log::{EventLog, PartitionLag};
+use event_log::EventLog;
 use live_store::LiveStore;
 use service_runtime::{Component, Runtime, Tasks};
 use tokio_util::sync::CancellationToken;
@@ -45,16 +45,16 @@ pub fn groups(group: &str) -> [(String, &'static [&'static str]); 2] {
     [(group.to_owned(), TICKS), (format!("{group}-candles"), PROVIDER_BARS)]
 }
 
-/// How far consumers of `group` are, partition by partition.
+/// Records that consumers of `group` have not committed, in all of its topics.
 ///
 /// # Errors
 /// Those of [`EventLog::lag`].
-pub async fn lags(log: &dyn EventLog, group: &str) -> event_log::Result<Vec<PartitionLag>> {
-    let mut all = Vec::new();
+pub async fn lag(log: &dyn EventLog, group: &str) -> event_log::Result<u64> {
+    let mut sum = 0;
     for (group, topics) in groups(group) {
-        all.append(&mut log.lag(&group, topics).await?);
+        sum += log.lag(&group, topics).await?.iter().map(|partition| partition.lag).sum::<u64>();
     }
-    Ok(all)
+    Ok(sum)
 }
 
 /// Runs until the shutdown, then drains.
@@ -79,6 +79,7 @@ pub async fn run(config: ConsumerConfig, store: Arc<dyn LiveStore>, runtime: Run
     let mut tasks = Tasks::new(runtime.shutdown.clone());
     tasks.spawn("consumer intake", ticks.run(config.clone(), runtime.clone()));
     tasks.spawn("consumer intake of bars", bars.run(config.clone(), runtime.clone()));
+    tasks.spawn("consumer store", patient.keep_in_touch());
     tasks.spawn("consumer pruning", prune(store, runtime.shutdown, config.retention_days));
     tasks.join().await
 }

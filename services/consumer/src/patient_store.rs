@@ -9,7 +9,7 @@ use anyhow::Context;
 use live_store::{Checkpoint, LiveStore, LiveStoreError, StoredTick, TickOutcome};
 use market::Candle;
 use service_runtime::{Component, Runtime};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{metrics::Metrics, state::PROCESSOR};
@@ -18,6 +18,8 @@ use crate::{metrics::Metrics, state::PROCESSOR};
 /// only after the next try, so that it shall not be long.
 const RETRY_MIN_MS: u64 = 50;
 const RETRY_MAX_MS: u64 = 1_000;
+/// One that has answered nobody for so long is asked whether it is there.
+const SILENT_SECONDS: u64 = 5;
 /// A store that is away is tried for so long after the shutdown has begun; less than the process has for its end.
 const DRAIN_SECONDS: u64 = 12;
 
@@ -29,8 +31,8 @@ pub(crate) struct PatientStore {
     health: Component,
     shutdown: CancellationToken,
     drain_until: OnceLock<Instant>,
-    /// Wakes those who wait to try again.
-    answered: Notify,
+    /// When it last answered anybody; wakes those who wait to try again.
+    answered: watch::Sender<Instant>,
 }
 
 impl PatientStore {
@@ -41,7 +43,7 @@ impl PatientStore {
             health: runtime.status.component("live store"),
             shutdown: runtime.shutdown.clone(),
             drain_until: OnceLock::new(),
-            answered: Notify::new(),
+            answered: watch::Sender::new(Instant::now()),
         }
     }
 
@@ -65,12 +67,32 @@ impl PatientStore {
         self.persist(|| self.store.checkpoints(PROCESSOR)).await
     }
 
+    /// Until the shutdown: a process whose store is away shall not be taken for ready on a quiet night.
+    pub(crate) async fn keep_in_touch(self: Arc<Self>) -> anyhow::Result<()> {
+        loop {
+            let silent_at = *self.answered.borrow() + Duration::from_secs(SILENT_SECONDS);
+            let ask_if_silent = async {
+                tokio::time::sleep_until(silent_at).await;
+                // Somebody may have heard from it meanwhile.
+                if self.answered.borrow().elapsed() >= Duration::from_secs(SILENT_SECONDS) {
+                    self.checkpoints().await?;
+                }
+                anyhow::Ok(())
+            };
+            tokio::select! {
+                () = self.shutdown.cancelled() => return Ok(()),
+                asked = ask_if_silent => asked?,
+            }
+        }
+    }
+
     async fn persist<T, F>(&self, mut call: impl FnMut() -> F) -> anyhow::Result<T>
     where
         F: Future<Output = Result<T, LiveStoreError>>,
     {
         let mut wait = Duration::from_millis(RETRY_MIN_MS);
         let mut last = None;
+        let mut answered = self.answered.subscribe();
         let over = self.drain_is_over();
         tokio::pin!(over);
         loop {
@@ -81,7 +103,7 @@ impl PatientStore {
             let error = match tried {
                 Ok(value) => {
                     self.health.up("answers");
-                    self.answered.notify_waiters();
+                    self.answered.send_replace(Instant::now());
                     return Ok(value);
                 }
                 Err(error) => error,
@@ -95,7 +117,7 @@ impl PatientStore {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 // Somebody else has heard from it.
-                () = self.answered.notified() => {}
+                _ = answered.changed() => {}
                 () = &mut over => return Err(still_away(last)),
             }
             wait = (wait * 2).min(Duration::from_millis(RETRY_MAX_MS));

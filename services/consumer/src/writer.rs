@@ -28,8 +28,6 @@ use crate::{
 
 /// Checkpoints are written this often, and when a partition is given up.
 const CHECKPOINT_INTERVAL_MS: u64 = 1_000;
-/// A store that nothing was written to for so long is asked whether it is there.
-const IDLE_QUESTION_MS: u64 = 5_000;
 /// Between two looks at a log that is away.
 const LOOK_AGAIN_MS: u64 = 250;
 
@@ -41,8 +39,6 @@ pub(crate) struct Writer {
     publishing: Arc<Publishing>,
     partitions: BTreeMap<TopicPartition, Partition>,
     checkpointed: Instant,
-    /// When the store was last asked for anything.
-    asked: Instant,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
     /// Where its own clock began.
@@ -65,7 +61,6 @@ impl Writer {
             publishing,
             partitions: BTreeMap::new(),
             checkpointed: Instant::now(),
-            asked: Instant::now(),
             metrics,
             shutdown,
             started: (Utc::now(), Instant::now()),
@@ -171,15 +166,9 @@ impl Writer {
         Ok(batch.partitions.into_iter().map(|(_, handle)| handle).collect())
     }
 
-    /// Saves the state of the partitions that moved. Where none has, the store is asked all the same now and then, so that
-    /// a process whose store is away is not taken for ready on a quiet night.
+    /// Saves the state of the partitions that moved.
     pub(crate) async fn checkpoint(&mut self) -> anyhow::Result<()> {
-        self.save(&[]).await?;
-        if self.asked.elapsed() >= Duration::from_millis(IDLE_QUESTION_MS) {
-            self.store.checkpoints().await?;
-            self.asked = Instant::now();
-        }
-        Ok(())
+        self.save(&[]).await
     }
 
     /// The time, from a clock that nobody sets: a step of the host's clock is no silence of a symbol.
@@ -255,9 +244,7 @@ impl Writer {
         if candles.is_empty() && checkpoints.is_empty() {
             return Ok(());
         }
-        self.store.write_progress(candles, &checkpoints).await?;
-        self.asked = Instant::now();
-        Ok(())
+        self.store.write_progress(candles, &checkpoints).await
     }
 }
 

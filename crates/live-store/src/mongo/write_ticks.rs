@@ -13,7 +13,7 @@ use mongodb::bson::{Bson, RawArrayBuf, doc};
 use super::{MongoStore, REALTIME_PRICES, command::Write, rows, rows::Delivery, times::Moment};
 use crate::{Result, StoredTick, TickOutcome};
 
-/// Documents per command, and commands under way at a time; chosen with `examples/throughput.rs`.
+/// Documents per command, and commands under way at a time; chosen with `examples/throughput`.
 const CHUNK_DOCUMENTS: usize = 2000;
 const COMMANDS_IN_FLIGHT: usize = 2;
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{Result, StoredTick, TickOutcome};
 
-/// Rows per statement: few sizes, so that each stays prepared; chosen with `examples/throughput.rs`.
+/// Rows per statement: few sizes, so that each stays prepared; chosen with `examples/throughput`.
 const CHUNKS: [usize; 4] = [256, 32, 4, 1];
 
 /// `OR IGNORE`, not `ON CONFLICT DO NOTHING`: with it no row can fail the statement, so that SQLite keeps no undo copy

@@ -50,7 +50,7 @@ impl Service {
         let said = self.program.last_words();
         outcome.note(format!("the {} ended and was started again: {}", self.name, last_error(&said)));
         outcome.check(!status.success(), format!("the {} gave up as if all were well: {said}", self.name));
-        for _ in 1..MAX_STARTS {
+        for _ in 0..MAX_STARTS {
             match Self::start(scene, self.name, self.figure).await {
                 Ok(started) => {
                     *self = started;
@@ -60,8 +60,7 @@ impl Service {
                 Err(error) => outcome.note(format!("and again: {}", last_error(&format!("{error:#}")))),
             }
         }
-        *self = Self::start(scene, self.name, self.figure).await?;
-        Ok(())
+        anyhow::bail!("the {} could not be started again, {MAX_STARTS} times", self.name)
     }
 }
 
