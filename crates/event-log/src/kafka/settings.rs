@@ -1,6 +1,6 @@
 //! What librdkafka is told.
 
-use rdkafka::{ClientConfig, error::KafkaError};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
 use crate::EventLogError;
 
@@ -29,6 +29,10 @@ impl Settings {
     fn with_own(&self, mut config: ClientConfig) -> ClientConfig {
         for (key, value) in &self.own {
             config.set(key, value);
+            // Who asks for the client's own words shall get them; our filter chooses among them.
+            if key == "debug" {
+                config.set_log_level(RDKafkaLogLevel::Debug);
+            }
         }
         config
     }
