@@ -11,6 +11,7 @@ use super::consumers::note_memory;
 use crate::{
     Outcome,
     checker::Stored,
+    numbers::Numbers,
     process::{free_port, metric, wait_until},
     proxy::Proxy,
     scene::{GROUP, Scene, StoreKind, TICKS, World, end, mongo_url, ready},
@@ -35,7 +36,7 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set_with(world, 5, 0, StoreKind::MongodbOnDisk).await?;
     let (mut consumer, address) = scene.consumer().await?;
-    let load = scene.load_over_a_minute(world.numbers.ticks, world.numbers.rate, MINUTE_ENDS_AFTER_MS)?;
+    let load = scene.load_over_a_minute(ticks(world.numbers), world.numbers.rate, MINUTE_ENDS_AFTER_MS)?;
     wait_until("ticks are stored", PATIENCE, async || {
         consumer.check_running()?;
         Ok(metric(&address, STORED).await.is_some_and(|stored| stored > 5_000.0))
@@ -98,6 +99,11 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     end([consumer]).await?;
     scene.check(&mut outcome).await?;
     Ok(outcome)
+}
+
+/// As many as go on until the store is back. Not more: this store looks at all it has for each page that is read.
+fn ticks(numbers: Numbers) -> u64 {
+    u64::from(numbers.rate) * numbers.outage_seconds * 3 / 2
 }
 
 /// Where the group is on each partition of ticks.
