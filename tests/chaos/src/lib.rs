@@ -34,9 +34,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Notes a figure.
+    /// Notes a figure, and says it at once: a fault may end without an outcome.
     pub fn note(&mut self, number: impl Into<String>) {
-        self.numbers.push(number.into());
+        let number = number.into();
+        println!("    {number}");
+        self.numbers.push(number);
     }
 
     /// Notes a problem unless the promise was kept.

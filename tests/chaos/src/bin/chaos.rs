@@ -94,7 +94,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         ("KAFKA_PORT".to_owned(), args.kafka_port.to_string()),
         ("KAFKA_PROXIED".to_owned(), format!("{proxied}:{proxy}")),
     ];
-    let mongo_env = vec![("MONGO_PORT".to_owned(), args.mongo_port.to_string())];
+    // Room for what a fault stores, some two million ticks at 1.5 kB: a server that is short of it hardly answers.
+    let mongo_env = vec![
+        ("MONGO_PORT".to_owned(), args.mongo_port.to_string()),
+        ("MONGO_HEAP".to_owned(), "6g".to_owned()),
+    ];
     let in_memory = [("MONGO_MEMORY".to_owned(), "1".to_owned())];
     let world = World {
         numbers: args.numbers(),
@@ -118,9 +122,6 @@ async fn main() -> anyhow::Result<ExitCode> {
         let outcome = faults::run(fault, &world)
             .await
             .unwrap_or_else(|error| Outcome { problems: vec![format!("{error:#}")], ..Outcome::default() });
-        for number in &outcome.numbers {
-            println!("    {number}");
-        }
         for problem in &outcome.problems {
             println!("    BROKEN: {problem}");
         }

@@ -1,9 +1,14 @@
 //! Fault 4: the broker is away: killed, standing still, or behind a network that swallows everything.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use anyhow::Context;
 use market::Symbol;
+use tokio::time::Instant;
 
 use super::consumers::note_memory;
 use crate::{
@@ -72,10 +77,10 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
         working(&mut services).await.context("before the broker was away")?;
         be_away(world, &proxy, absence, seconds).await?;
         let resumed = working(&mut services).await.with_context(|| format!("{absence:?}"))?;
-        outcome.note(format!("{absence:?} {seconds} s: at work again after {:.1} s", resumed.as_secs_f64()));
+        outcome.note(format!("{absence:?} {seconds} s: at work again after {resumed}"));
         outcome.check(
-            resumed <= Duration::from_secs(RESUME_SECONDS),
-            format!("{absence:?}: at work again only after {:.1} s", resumed.as_secs_f64()),
+            resumed.last() <= Duration::from_secs(RESUME_SECONDS),
+            format!("{absence:?}: at work again only after {resumed}"),
         );
     }
     scene.loaded(load).await?;
@@ -132,29 +137,56 @@ async fn be_away(world: &World, proxy: &Proxy, absence: Absence, seconds: u64) -
     Ok(())
 }
 
+/// How long each service took until it had got something done.
+#[derive(Default)]
+struct Resumed(BTreeMap<&'static str, Duration>);
+
+impl Resumed {
+    fn last(&self) -> Duration {
+        self.0.values().max().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Resumed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each: Vec<_> =
+            self.0.iter().map(|(name, took)| format!("{name} {:.1}", took.as_secs_f64())).collect();
+        write!(f, "{:.1} s ({})", self.last().as_secs_f64(), each.join(", "))
+    }
+}
+
 /// Waits until every service has got something done since the call; how long that took.
-async fn working(services: &mut Services) -> anyhow::Result<Duration> {
+async fn working(services: &mut Services) -> anyhow::Result<Resumed> {
     let Services { simulated, venues, consumer, web } = services;
-    let feeds =
-        [(simulated.1.clone(), PUBLISHED), (venues.1.clone(), PUBLISHED), (consumer.1.clone(), STORED)];
+    let feeds = [
+        ("simulated market", simulated.1.clone(), PUBLISHED),
+        ("venue", venues.1.clone(), PUBLISHED),
+        ("consumer", consumer.1.clone(), STORED),
+    ];
     let mut before = Vec::new();
-    for (address, name) in &feeds {
-        before.push(metric(address, name).await.with_context(|| format!("nobody answers for {name}"))?);
+    for (_, address, figure) in &feeds {
+        before.push(metric(address, figure).await.with_context(|| format!("nobody answers for {figure}"))?);
     }
     let shown_before = newest_shown(&web.1).await;
+    let begun = Instant::now();
+    let mut resumed = Resumed::default();
     let limit = Duration::from_secs(PATIENCE_SECONDS);
-    wait_until("every service is at work again", limit, async || {
+    let all = wait_until("every service is at work again", limit, async || {
         for program in [&mut simulated.0, &mut venues.0, &mut consumer.0, &mut web.0] {
             program.check_running()?;
         }
-        for ((address, name), before) in feeds.iter().zip(&before) {
-            if metric(address, name).await.is_none_or(|now| now <= *before) {
-                return Ok(false);
+        for ((name, address, figure), before) in feeds.iter().zip(&before) {
+            if metric(address, figure).await.is_some_and(|now| now > *before) {
+                resumed.0.entry(*name).or_insert_with(|| begun.elapsed());
             }
         }
-        Ok(newest_shown(&web.1).await > shown_before)
-    })
-    .await
+        if newest_shown(&web.1).await > shown_before {
+            resumed.0.entry("pages").or_insert_with(|| begun.elapsed());
+        }
+        Ok(resumed.0.len() > feeds.len())
+    });
+    all.await.with_context(|| format!("so far: {resumed}"))?;
+    Ok(resumed)
 }
 
 /// The time of the newest price that the pages show, as text; times of one form sort as they are.
