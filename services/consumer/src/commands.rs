@@ -19,6 +19,8 @@ pub(crate) enum Command<B> {
     /// The log of this one has begun anew under us.
     BeginAnew(TopicPartition),
     Revoke(Vec<TopicPartition>),
+    /// The log has taken the first commit of these since they were assigned.
+    Committed(Vec<TopicPartition>),
     Write(B),
     Finish,
 }

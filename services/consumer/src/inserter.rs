@@ -99,6 +99,7 @@ impl Inserter {
                 Command::Assign(partitions) => Command::Assign(partitions),
                 Command::BeginAnew(partition) => Command::BeginAnew(partition),
                 Command::Revoke(partitions) => Command::Revoke(partitions),
+                Command::Committed(partitions) => Command::Committed(partitions),
                 Command::Finish => Command::Finish,
             })
         }

@@ -42,6 +42,8 @@ struct Commits {
     at: Instant,
     /// The last commit failed, and the next one makes it good.
     is_owed: bool,
+    /// Partitions of which the log has taken a commit since they were assigned.
+    taken: BTreeSet<TopicPartition>,
 }
 
 /// The reading side.
@@ -96,7 +98,12 @@ impl Intake {
             inserting: 0,
             is_paused: false,
             is_kept_waiting: false,
-            commits: Commits { stored: BTreeMap::new(), at: Instant::now(), is_owed: false },
+            commits: Commits {
+                stored: BTreeMap::new(),
+                at: Instant::now(),
+                is_owed: false,
+                taken: BTreeSet::new(),
+            },
             health,
             metrics,
         }
@@ -151,6 +158,7 @@ impl Intake {
                 tracing::info!(partitions = %listed(&partitions), "assigned");
                 self.assigned.extend_from_slice(&partitions);
                 self.least.retain(|known, _| !partitions.contains(known));
+                self.commits.taken.retain(|known| !partitions.contains(known));
                 self.say_assigned();
                 self.command(Command::Assign(partitions)).await
             }
@@ -268,6 +276,7 @@ impl Intake {
         self.least.remove(topic_partition);
         self.known.remove(topic_partition);
         self.commits.stored.remove(topic_partition);
+        self.commits.taken.remove(topic_partition);
         // What came of the log before is nowhere else any more.
         let rest = self.batcher.take();
         if !rest.is_empty() {
@@ -297,10 +306,17 @@ impl Intake {
         if handles.is_empty() && !self.commits.is_owed {
             return Ok(());
         }
+        let partitions = handles.iter().map(|handle| &handle.position().topic_partition);
+        let first: Vec<_> =
+            partitions.filter(|known| !self.commits.taken.contains(*known)).cloned().collect();
         let committed = self.subscription.commit(handles).await;
         self.commits.is_owed = committed.is_err();
         match committed {
-            Ok(0) => Ok(()),
+            Ok(0) if first.is_empty() => Ok(()),
+            Ok(0) => {
+                self.commits.taken.extend(first.iter().cloned());
+                self.command(Command::Committed(first)).await
+            }
             Ok(stale) => {
                 tracing::info!(stale, "partitions moved on before their messages were committed");
                 Ok(())

@@ -23,6 +23,8 @@ pub(crate) struct Partition {
     pub(crate) is_changed: bool,
     /// Which log the offset belongs to, where it says so.
     log: Option<String>,
+    /// That log has taken a commit of our group. Before its first one it knows nothing of us, however far we have read.
+    is_committed: bool,
     former: Option<Former>,
 }
 
@@ -40,6 +42,8 @@ struct Former {
 struct Saved {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log: Option<String>,
+    #[serde(default)]
+    committed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     former: Option<Former>,
     #[serde(flatten)]
@@ -61,7 +65,7 @@ pub(crate) enum Another {
     Identity { here: String, before: String },
     #[error("it ends at {end}, and was read up to {next}")]
     Shorter { end: u64, next: u64 },
-    #[error("it was read up to {next}, and this one has never heard of the group that did")]
+    #[error("it was read up to {next}, and this one has forgotten the group that did")]
     UnknownGroup { next: u64 },
     #[error("its offsets begin again")]
     WentBack,
@@ -94,36 +98,20 @@ pub(crate) fn fewer_partitions(checkpoints: &[Checkpoint], view: &LogView) -> Ve
     counts.into_iter().filter_map(fewer).collect()
 }
 
-impl LogView {
-    /// Whether the log is another one than that which `next` and `before` were noted of. A broker whose disks were wiped
-    /// may have the identity it had; then its partitions end earlier, or it has forgotten what our group had committed.
-    fn another(&self, partition: &TopicPartition, next: u64, before: Option<&str>) -> Option<Another> {
-        if next == 0 {
-            return None;
-        }
-        if let (Some(here), Some(before)) = (self.identity.as_deref(), before)
-            && here != before
-        {
-            return Some(Another::Identity { here: here.to_owned(), before: before.to_owned() });
-        }
-        let lag = self.partitions.get(partition)?;
-        if next > lag.end {
-            Some(Another::Shorter { end: lag.end, next })
-        } else if lag.committed.is_none() {
-            Some(Another::UnknownGroup { next })
-        } else {
-            None
-        }
-    }
-}
-
 impl Partition {
     /// From its checkpoint, or new. Bars of providers have no state but how far they were read.
     pub(crate) fn restore(checkpoint: Option<&Checkpoint>, view: &LogView) -> anyhow::Result<Self> {
         let Some(known) = checkpoint else {
             let builder = CandleBuilder::new(&Interval::ALL, ALLOWED_LATENESS_SECONDS);
             let log = view.identity.clone();
-            return Ok(Self { builder, next_offset: 0, is_changed: false, log, former: None });
+            return Ok(Self {
+                builder,
+                next_offset: 0,
+                is_changed: false,
+                log,
+                is_committed: false,
+                former: None,
+            });
         };
         let saved: Saved = serde_json::from_str(&known.state).with_context(|| {
             format!("the checkpoint of {}[{}] cannot be read", known.topic, known.partition)
@@ -133,20 +121,45 @@ impl Partition {
             next_offset: known.next_offset,
             is_changed: false,
             log: saved.log,
+            is_committed: saved.committed,
             former: saved.former,
         })
     }
 
-    /// Why the log is another one than that of this state, if it is.
+    /// Why the log is another one than that of this state, if it is. A broker whose disks were wiped may have the identity it
+    /// had; then its partitions end earlier, or it has forgotten what our group had committed.
     pub(crate) fn another_log(&self, partition: &TopicPartition, view: &LogView) -> Option<Another> {
-        view.another(partition, self.next_offset, self.log.as_deref())
+        let next = self.next_offset;
+        if next == 0 {
+            return None;
+        }
+        if let (Some(here), Some(before)) = (&view.identity, &self.log)
+            && here != before
+        {
+            return Some(Another::Identity { here: here.clone(), before: before.clone() });
+        }
+        let lag = view.partitions.get(partition)?;
+        if next > lag.end {
+            Some(Another::Shorter { end: lag.end, next })
+        } else if self.is_committed && lag.committed.is_none() {
+            Some(Another::UnknownGroup { next })
+        } else {
+            None
+        }
     }
 
     /// The log is this one.
-    pub(crate) fn is_of(&mut self, view: &LogView) {
+    pub(crate) fn is_of(&mut self, partition: &TopicPartition, view: &LogView) {
         if let Some(identity) = &view.identity {
             self.log = Some(identity.clone());
         }
+        self.is_committed |= view.partitions.get(partition).is_some_and(|lag| lag.committed.is_some());
+    }
+
+    /// The log has taken a commit of our group.
+    pub(crate) fn is_known(&mut self) {
+        self.is_committed = true;
+        self.is_changed = true;
     }
 
     /// The log is another one from `now` on: its offsets count from its beginning. The bars in progress stay: what was
@@ -156,6 +169,7 @@ impl Partition {
         self.former = Some(Former { next_offset: self.next_offset.max(before), until: now });
         self.next_offset = 0;
         self.log.clone_from(&view.identity);
+        self.is_committed = false;
     }
 
     /// Where to read on. Of a log that a store without checkpoint knows nothing of, everything, whatever the group has
@@ -189,7 +203,12 @@ impl Partition {
     }
 
     pub(crate) fn checkpoint(&self, partition: &TopicPartition) -> anyhow::Result<Checkpoint> {
-        let saved = Saved { log: self.log.clone(), former: self.former, builder: self.builder.state() };
+        let saved = Saved {
+            log: self.log.clone(),
+            committed: self.is_committed,
+            former: self.former,
+            builder: self.builder.state(),
+        };
         Ok(Checkpoint {
             processor: PROCESSOR.to_owned(),
             topic: partition.topic.to_string(),
@@ -220,6 +239,7 @@ mod tests {
     fn checkpoint(partition: i32, next_offset: u64) -> Checkpoint {
         let mut state = Partition::restore(None, &view("one", &[])).unwrap();
         state.next_offset = next_offset;
+        state.is_known();
         state.checkpoint(&place(partition)).unwrap()
     }
 
@@ -236,6 +256,28 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_was_kept_from_its_first_commit_is_not_taken_for_a_forgotten_one() {
+        let nothing_committed = view("one", &[(None, 99)]);
+        let mut state = Partition::restore(None, &view("one", &[])).unwrap();
+        state.move_to(10);
+        let before = state.checkpoint(&place(0)).unwrap();
+        let mut state = Partition::restore(Some(&before), &nothing_committed).unwrap();
+        assert_eq!(state.another_log(&place(0), &nothing_committed), None);
+        state.is_of(&place(0), &view("one", &[(Some(10), 99)]));
+        assert_eq!(
+            state.another_log(&place(0), &nothing_committed),
+            Some(Another::UnknownGroup { next: 10 })
+        );
+        state.begin_anew(&nothing_committed, Utc::now());
+        state.move_to(5);
+        assert_eq!(
+            state.another_log(&place(0), &nothing_committed),
+            None,
+            "the new log has yet to hear of it"
+        );
+    }
+
+    #[test]
     fn a_checkpoint_of_before_logs_had_names_is_taken_and_gets_one() {
         let old = Checkpoint {
             state: r#"{"intervals":["1m"],"lateness_seconds":5,"series":[]}"#.to_owned(),
@@ -244,7 +286,7 @@ mod tests {
         let here = view("one", &[(Some(10), 10)]);
         let mut state = Partition::restore(Some(&old), &here).unwrap();
         assert_eq!(state.another_log(&place(0), &here), None);
-        state.is_of(&here);
+        state.is_of(&place(0), &here);
         let again = Partition::restore(Some(&state.checkpoint(&place(0)).unwrap()), &here).unwrap();
         assert!(again.another_log(&place(0), &view("two", &[(Some(10), 10)])).is_some());
     }

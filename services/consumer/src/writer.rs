@@ -87,7 +87,7 @@ impl Writer {
             if let Some(reason) = state.another_log(partition, &view) {
                 resets.push(begin_anew(partition, &mut state, &view, &reason)?);
             }
-            state.is_of(&view);
+            state.is_of(partition, &view);
             // Whoever saw its ticks before may have had another clock.
             state.builder.see_all(self.now());
             self.partitions.insert(partition.clone(), state);
@@ -96,6 +96,15 @@ impl Writer {
         let start =
             |partition: &TopicPartition| Some((partition.clone(), self.partitions.get(partition)?.start()));
         Ok(assigned.iter().filter_map(start).collect())
+    }
+
+    /// The log has taken a commit of these.
+    pub(crate) fn committed(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(state) = self.partitions.get_mut(partition) {
+                state.is_known();
+            }
+        }
     }
 
     /// The offsets of a partition began again while it was read: it is another log, whatever it says. What was counted

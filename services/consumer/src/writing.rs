@@ -107,6 +107,10 @@ async fn write_loop(
             None => return Ok(()),
             Some(Command::Assign(partitions)) => Reply::Assigned(writer.assign(&partitions).await?),
             Some(Command::BeginAnew(partition)) => Reply::Assigned(writer.begin_anew(partition).await?),
+            Some(Command::Committed(partitions)) => {
+                writer.committed(&partitions);
+                continue;
+            }
             Some(Command::Write(batch)) => Reply::Written(writer.write(batch).await?),
             Some(Command::Revoke(partitions)) => {
                 writer.revoke(&partitions).await?;
