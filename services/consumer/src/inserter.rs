@@ -1,10 +1,9 @@
-//! The first half of writing: dead letters, then ticks. While it stores a batch or two, the writer counts the one before in
-//! its bars, so that the store need not wait for either.
+//! The first half of writing: dead letters, then ticks. While it stores one batch, the writer counts the one before in its
+//! bars, so that the store need not wait for either.
 
 use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
-use futures_util::{StreamExt, stream::FuturesOrdered};
 use live_store::TickOutcome;
 use tokio::{
     sync::mpsc,
@@ -18,11 +17,6 @@ use crate::{
     patient_store::PatientStore,
     publishing::Publishing,
 };
-
-/// Batches under way at a time. The next one begins before the last answer of the one before is here, so that the store
-/// does not wait for us. They may end in any order: what is stored twice is told apart by its identity, and the writer gets
-/// them in order.
-pub(crate) const MAX_INSERTING: usize = 2;
 
 /// Clocks that differ by more are worth a word, at most so often.
 const MAX_SKEW_SECONDS: i64 = 30;
@@ -49,27 +43,17 @@ impl Inserter {
         writer: mpsc::Sender<Command<Inserted>>,
         replies: mpsc::Sender<Reply>,
     ) -> anyhow::Result<()> {
-        let mut under_way = FuturesOrdered::new();
-        let mut is_open = true;
-        while is_open || !under_way.is_empty() {
-            let done = tokio::select! {
-                command = commands.recv(), if is_open && under_way.len() < MAX_INSERTING => {
-                    match command {
-                        Some(command) => under_way.push_back(self.insert(command)),
-                        None => is_open = false,
-                    }
-                    continue;
-                }
-                Some(done) = under_way.next() => done?,
-            };
-            let is_batch = if let Command::Write(inserted) = &done {
-                self.measure(inserted);
-                true
-            } else {
-                false
+        while let Some(command) = commands.recv().await {
+            let (command, is_batch) = match command {
+                Command::Write(batch) => (Command::Write(self.insert(batch).await?), true),
+                Command::Assign(partitions) => (Command::Assign(partitions), false),
+                Command::BeginAnew(partition) => (Command::BeginAnew(partition), false),
+                Command::Revoke(partitions) => (Command::Revoke(partitions), false),
+                Command::Committed(partitions) => (Command::Committed(partitions), false),
+                Command::Finish => (Command::Finish, false),
             };
             // The writer's end tells more than that it does not listen any more.
-            if writer.send(done).await.is_err() {
+            if writer.send(command).await.is_err() {
                 return Ok(());
             }
             // Said when the writer has room, so that no more than one batch waits for it.
@@ -80,32 +64,15 @@ impl Inserter {
         Ok(())
     }
 
-    /// Does what is to be done before the writer's turn.
-    fn insert(
-        &self,
-        command: Command<Batch>,
-    ) -> impl Future<Output = anyhow::Result<Command<Inserted>>> + use<> {
-        let (store, publishing) = (Arc::clone(&self.store), Arc::clone(&self.publishing));
-        async move {
-            Ok(match command {
-                Command::Write(mut batch) => {
-                    publishing.dead_letters(std::mem::take(&mut batch.dead_letters)).await?;
-                    let outcomes = match &*batch.ticks {
-                        [] => Vec::new(),
-                        ticks => store.write_ticks(ticks).await?,
-                    };
-                    Command::Write(Inserted { batch, outcomes })
-                }
-                Command::Assign(partitions) => Command::Assign(partitions),
-                Command::BeginAnew(partition) => Command::BeginAnew(partition),
-                Command::Revoke(partitions) => Command::Revoke(partitions),
-                Command::Committed(partitions) => Command::Committed(partitions),
-                Command::Finish => Command::Finish,
-            })
-        }
+    async fn insert(&mut self, mut batch: Batch) -> anyhow::Result<Inserted> {
+        self.publishing.dead_letters(std::mem::take(&mut batch.dead_letters)).await?;
+        let outcomes =
+            if batch.ticks.is_empty() { Vec::new() } else { self.store.write_ticks(&batch.ticks).await? };
+        self.measure(&batch, &outcomes);
+        Ok(Inserted { batch, outcomes })
     }
 
-    fn measure(&mut self, Inserted { batch, outcomes }: &Inserted) {
+    fn measure(&mut self, batch: &Batch, outcomes: &[TickOutcome]) {
         let (mut new, mut redelivered, mut duplicate) = (0, 0, 0);
         for outcome in outcomes {
             match outcome {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     batcher::{Batch, Batcher},
     commands::{Command, MAX_COMMANDS, Reply},
-    inserter::{Inserter, MAX_INSERTING},
+    inserter::Inserter,
     metrics::Metrics,
     writer::Writer,
     writing::write,
@@ -61,8 +61,7 @@ pub(crate) struct Intake {
     known: BTreeMap<TopicPartition, u64>,
     /// The least offset that each partition being read can go on with.
     least: BTreeMap<TopicPartition, u64>,
-    /// Batches on their way into the store.
-    inserting: usize,
+    is_inserting: bool,
     is_paused: bool,
     /// The log was away, or let us in no more, when it was last asked.
     is_kept_waiting: bool,
@@ -95,7 +94,7 @@ impl Intake {
             begin_again_at: Instant::now(),
             known: BTreeMap::new(),
             least: BTreeMap::new(),
-            inserting: 0,
+            is_inserting: false,
             is_paused: false,
             is_kept_waiting: false,
             commits: Commits {
@@ -147,7 +146,7 @@ impl Intake {
     fn wait(&self) -> Duration {
         let idle = Duration::from_millis(IDLE_WAIT_MS);
         match self.batcher.due_at() {
-            Some(due) if self.inserting == 0 => due.saturating_duration_since(Instant::now()).min(idle),
+            Some(due) if !self.is_inserting => due.saturating_duration_since(Instant::now()).min(idle),
             _ => idle,
         }
     }
@@ -193,7 +192,7 @@ impl Intake {
                 Ok(())
             }
             Reply::Inserted => {
-                self.inserting = self.inserting.saturating_sub(1);
+                self.is_inserting = false;
                 if std::mem::take(&mut self.is_paused) {
                     self.subscription.resume(&self.assigned).await.context("cannot resume")?;
                 }
@@ -280,7 +279,8 @@ impl Intake {
         // What came of the log before is nowhere else any more.
         let rest = self.batcher.take();
         if !rest.is_empty() {
-            self.write(rest).await?;
+            self.is_inserting = true;
+            self.command(Command::Write(rest)).await?;
         }
         self.command(Command::BeginAnew(topic_partition.clone())).await?;
         Ok(false)
@@ -342,7 +342,7 @@ impl Intake {
         // position would move past what was dropped. So nothing is taken before the inserter is free, and what has gone is
         // left out.
         let is_free = async {
-            while self.inserting > 0 {
+            while self.is_inserting {
                 match self.replies.recv().await {
                     Some(reply) => self.take_reply(reply).await?,
                     None => return self.writer_ended().await,
@@ -352,8 +352,9 @@ impl Intake {
         };
         if let Ok(free) = timeout_at(deadline, is_free).await {
             free?;
+            self.is_inserting = true;
             let rest = self.batcher.take();
-            self.write(rest).await?;
+            self.command(Command::Write(rest)).await?;
         } else {
             tracing::warn!("the store is behind; the next owner reads again what was not stored");
             self.batcher.forget(&partitions);
@@ -375,31 +376,21 @@ impl Intake {
         Ok(())
     }
 
-    /// A batch that is due goes when none is under way, so that a store that cannot follow gets fewer and larger ones; a full
-    /// one before, so that it need not wait for it.
     async fn write_if_due(&mut self) -> anyhow::Result<()> {
-        let is_ready = match self.inserting {
-            0 => !self.batcher.is_empty() && self.batcher.is_due(Instant::now()),
-            inserting => inserting < MAX_INSERTING && self.batcher.room() == 0,
-        };
-        if !is_ready {
+        if self.is_inserting || self.batcher.is_empty() || !self.batcher.is_due(Instant::now()) {
             return Ok(());
         }
+        self.is_inserting = true;
         let batch = self.batcher.take();
-        self.write(batch).await
+        self.command(Command::Write(batch)).await
     }
 
     async fn pause_if_full(&mut self) -> anyhow::Result<()> {
-        if self.batcher.room() > 0 || self.is_paused {
+        if self.batcher.room() > 0 || self.is_paused || !self.is_inserting {
             return Ok(());
         }
         self.is_paused = true;
         self.subscription.pause(&self.assigned).await.context("cannot pause")
-    }
-
-    async fn write(&mut self, batch: Batch) -> anyhow::Result<()> {
-        self.inserting += 1;
-        self.command(Command::Write(batch)).await
     }
 
     async fn command(&mut self, command: Command<Batch>) -> anyhow::Result<()> {
