@@ -7,7 +7,7 @@ use live_store::TickOutcome;
 
 use crate::batcher::Batch;
 
-/// Commands that may wait to be done: one batch, and two for every rebalance while the store is away. Past that
+/// Commands that may wait to be done: one batch, and three for every rebalance while the store is away. Past that
 /// the intake waits, too; its place in the group is kept all the same.
 pub(crate) const MAX_COMMANDS: usize = 64;
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     batcher::{Batch, Batcher},
     commands::{Command, MAX_COMMANDS, Reply},
+    commits::Commits,
     inserter::Inserter,
     metrics::Metrics,
     writer::Writer,
@@ -33,18 +34,6 @@ const REVOKE_DEADLINE_MS: u64 = 4_000;
 /// Positions are committed this often, and when partitions are given up. Reading goes on from the checkpoint in the store
 /// whatever they say: a commit only tells how far we are.
 const COMMIT_INTERVAL_MS: u64 = 200;
-
-/// What the log is yet to hear about how far we are.
-struct Commits {
-    /// Handles of what is stored and not committed yet, the furthest of each partition.
-    stored: BTreeMap<TopicPartition, CommitHandle>,
-    /// When it was last told.
-    at: Instant,
-    /// The last commit failed, and the next one makes it good.
-    is_owed: bool,
-    /// Partitions of which the log has taken a commit since they were assigned.
-    taken: BTreeSet<TopicPartition>,
-}
 
 /// The reading side.
 pub(crate) struct Intake {
@@ -97,12 +86,7 @@ impl Intake {
             is_inserting: false,
             is_paused: false,
             is_kept_waiting: false,
-            commits: Commits {
-                stored: BTreeMap::new(),
-                at: Instant::now(),
-                is_owed: false,
-                taken: BTreeSet::new(),
-            },
+            commits: Commits::new(Instant::now()),
             health,
             metrics,
         }
@@ -157,7 +141,7 @@ impl Intake {
                 tracing::info!(partitions = %listed(&partitions), "assigned");
                 self.assigned.extend_from_slice(&partitions);
                 self.least.retain(|known, _| !partitions.contains(known));
-                self.commits.taken.retain(|known| !partitions.contains(known));
+                self.commits.forget(&partitions);
                 self.say_assigned();
                 self.command(Command::Assign(partitions)).await
             }
@@ -275,7 +259,7 @@ impl Intake {
         self.least.remove(topic_partition);
         self.known.remove(topic_partition);
         self.commits.stored.remove(topic_partition);
-        self.commits.taken.remove(topic_partition);
+        self.commits.forget(std::slice::from_ref(topic_partition));
         // What came of the log before is nowhere else any more.
         let rest = self.batcher.take();
         if !rest.is_empty() {
@@ -306,20 +290,16 @@ impl Intake {
         if handles.is_empty() && !self.commits.is_owed {
             return Ok(());
         }
-        let partitions = handles.iter().map(|handle| &handle.position().topic_partition);
-        let first: Vec<_> =
-            partitions.filter(|known| !self.commits.taken.contains(*known)).cloned().collect();
+        self.commits.begin(handles.iter().map(|handle| &handle.position().topic_partition));
         let committed = self.subscription.commit(handles).await;
         self.commits.is_owed = committed.is_err();
         match committed {
-            Ok(0) if first.is_empty() => Ok(()),
-            Ok(0) => {
-                self.commits.taken.extend(first.iter().cloned());
-                self.command(Command::Committed(first)).await
-            }
             Ok(stale) => {
-                tracing::info!(stale, "partitions moved on before their messages were committed");
-                Ok(())
+                if stale > 0 {
+                    tracing::info!(stale, "partitions moved on before their messages were committed");
+                }
+                let first = self.commits.taken_first();
+                if first.is_empty() { Ok(()) } else { self.command(Command::Committed(first)).await }
             }
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, "a commit failed and is left to the next");
@@ -420,8 +400,12 @@ impl Intake {
             }
         }
         self.commit().await?;
-        tracing::info!(stored = self.metrics.stored.total(), "everything read is stored and committed");
-        self.subscription.leave().await;
+        // The last checkpoint tells of a first commit.
+        let Self { commands, writer, subscription, metrics, .. } = self;
+        drop(commands);
+        writer.await.context("the writer panicked")?.context("the writer failed")?;
+        tracing::info!(stored = metrics.stored.total(), "everything read is stored and committed");
+        subscription.leave().await;
         Ok(())
     }
 }

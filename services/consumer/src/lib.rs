@@ -5,6 +5,7 @@
 
 mod batcher;
 mod commands;
+mod commits;
 mod config;
 mod inserter;
 mod intake;

@@ -42,12 +42,17 @@ struct Former {
 struct Saved {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log: Option<String>,
-    #[serde(default)]
+    #[serde(default = "was_committed")]
     committed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     former: Option<Former>,
     #[serde(flatten)]
     builder: BuilderState,
+}
+
+/// Of checkpoints that do not say it.
+fn was_committed() -> bool {
+    true
 }
 
 /// What the log says about itself.
@@ -286,6 +291,7 @@ mod tests {
         let here = view("one", &[(Some(10), 10)]);
         let mut state = Partition::restore(Some(&old), &here).unwrap();
         assert_eq!(state.another_log(&place(0), &here), None);
+        assert!(state.another_log(&place(0), &view("one", &[(None, 99)])).is_some());
         state.is_of(&place(0), &here);
         let again = Partition::restore(Some(&state.checkpoint(&place(0)).unwrap()), &here).unwrap();
         assert!(again.another_log(&place(0), &view("two", &[(Some(10), 10)])).is_some());

@@ -104,7 +104,7 @@ async fn write_loop(
             }
         };
         let reply = match command {
-            None => return Ok(()),
+            None => return writer.checkpoint().await,
             Some(Command::Assign(partitions)) => Reply::Assigned(writer.assign(&partitions).await?),
             Some(Command::BeginAnew(partition)) => Reply::Assigned(writer.begin_anew(partition).await?),
             Some(Command::Committed(partitions)) => {

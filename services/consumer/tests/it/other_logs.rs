@@ -57,6 +57,17 @@ async fn a_shorter_log_is_read_from_its_beginning_and_bars_in_progress_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_says_that_the_log_has_taken_a_commit_even_if_only_the_last_one() {
+    let mut pipeline = Pipeline::new().await;
+    pipeline.publish_ticks(&ticks(0..40)).await;
+    pipeline.start();
+    wait_until("something is stored", async || !pipeline.stored("AAPL").await.is_empty()).await;
+    pipeline.stop().await;
+    let saved: serde_json::Value = serde_json::from_str(&checkpoint(&pipeline).await.state).unwrap();
+    assert_eq!(saved["committed"], true, "{saved}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_longer_log_is_not_taken_for_the_same_one() {
     let mut pipeline = Pipeline::new().await;
     pipeline.start();
