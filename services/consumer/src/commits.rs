@@ -1,11 +1,11 @@
-//! How far the log is told that we are. Pure but for the handles, which it keeps.
+//! What the log was told of how far we are, and what it is yet to hear. Pure: the caller commits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use event_log::{CommitHandle, TopicPartition};
 use tokio::time::Instant;
 
-/// What the log is yet to hear about how far we are.
+/// The commits of one member of a group.
 pub(crate) struct Commits {
     /// Handles of what is stored and not committed yet, the furthest of each partition.
     pub(crate) stored: BTreeMap<TopicPartition, CommitHandle>,

@@ -50,7 +50,7 @@ struct Saved {
     builder: BuilderState,
 }
 
-/// Of checkpoints that do not say it.
+/// Of checkpoints that do not say it: taking a log for another one costs a second reading, the other way round it costs ticks.
 fn was_committed() -> bool {
     true
 }
@@ -162,7 +162,7 @@ impl Partition {
     }
 
     /// The log has taken a commit of our group.
-    pub(crate) fn is_known(&mut self) {
+    pub(crate) fn mark_committed(&mut self) {
         self.is_committed = true;
         self.is_changed = true;
     }
@@ -244,7 +244,7 @@ mod tests {
     fn checkpoint(partition: i32, next_offset: u64) -> Checkpoint {
         let mut state = Partition::restore(None, &view("one", &[])).unwrap();
         state.next_offset = next_offset;
-        state.is_known();
+        state.mark_committed();
         state.checkpoint(&place(partition)).unwrap()
     }
 

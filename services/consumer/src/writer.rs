@@ -102,7 +102,7 @@ impl Writer {
     pub(crate) fn committed(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             if let Some(state) = self.partitions.get_mut(partition) {
-                state.is_known();
+                state.mark_committed();
             }
         }
     }
