@@ -1,7 +1,10 @@
 //! The live store, asked until it answers.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,6 +36,24 @@ pub(crate) struct PatientStore {
     drain_until: OnceLock<Instant>,
     /// When it last answered anybody; wakes those who wait to try again.
     answered: watch::Sender<Instant>,
+    /// Calls that failed and are being repeated.
+    failing: AtomicUsize,
+}
+
+/// One of the calls that are being repeated, for as long as it lives.
+struct Failing<'a>(&'a AtomicUsize);
+
+impl<'a> Failing<'a> {
+    fn begin(calls: &'a AtomicUsize) -> Self {
+        calls.fetch_add(1, Ordering::Relaxed);
+        Self(calls)
+    }
+}
+
+impl Drop for Failing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl PatientStore {
@@ -44,6 +65,7 @@ impl PatientStore {
             shutdown: runtime.shutdown.clone(),
             drain_until: OnceLock::new(),
             answered: watch::Sender::new(Instant::now()),
+            failing: AtomicUsize::new(0),
         }
     }
 
@@ -92,6 +114,7 @@ impl PatientStore {
     {
         let mut wait = Duration::from_millis(RETRY_MIN_MS);
         let mut last = None;
+        let mut failing = None;
         let mut answered = self.answered.subscribe();
         let over = self.drain_is_over();
         tokio::pin!(over);
@@ -102,7 +125,11 @@ impl PatientStore {
             };
             let error = match tried {
                 Ok(value) => {
-                    self.health.up("answers");
+                    drop(failing.take());
+                    // A store that is full, or not the primary, reads on while it refuses every write.
+                    if self.failing.load(Ordering::Relaxed) == 0 {
+                        self.health.up("answers");
+                    }
                     self.answered.send_replace(Instant::now());
                     return Ok(value);
                 }
@@ -113,6 +140,7 @@ impl PatientStore {
                 return Err(error).context("the live store failed (--store, STORE_URL)");
             }
             last = Some(error);
+            failing.get_or_insert_with(|| Failing::begin(&self.failing));
             self.metrics.store_retries.add(1);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}

@@ -22,6 +22,14 @@ const SLOW_MS: u32 = 50;
 /// What a full disk holds before and after room is made.
 const SMALL_MB: u32 = 16;
 const ROOMY_MB: u32 = 512;
+/// Bound of an embedded store where no small disk can be mounted.
+const BOUND_MB: u32 = 10;
+/// What everybody says on a full disk.
+const NO_SPACE: &str = "no space left on the disk";
+/// A store stays full for so long; a consumer asks one that is silent after 5 s, and may not take its answer for room.
+const FULL_FOR: Duration = Duration::from_secs(12);
+/// What a consumer's log says of a store that works.
+const STORE_UP: &str = r#""component":"live store","state":"Up""#;
 /// How long a full disk may take to fill, or a service to get somewhere.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// What is traded.
@@ -147,26 +155,72 @@ async fn reach(program: &mut Program, address: &str, ticks: f64) -> anyhow::Resu
 /// Fault 8.
 pub(super) async fn full(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    let folder = world.folder.join("fault-8");
+    full_behind_a_broker(world, &mut outcome).await?;
+    full_embedded(world, &mut outcome).await?;
+    Ok(outcome)
+}
+
+/// A consumer whose embedded store is on a full disk, while the log is a broker's: it is not ready, and waits for room.
+async fn full_behind_a_broker(world: &World, outcome: &mut Outcome) -> anyhow::Result<()> {
+    let mut scene = Scene::set_with(world, 8, 0, StoreKind::Sqlite).await?;
+    let folder = scene.folder.join("store");
+    let url = format!("sqlite:{}", folder.join("store.db").display());
+    let disk = small_disk(&folder, outcome)?;
+    scene.store_url = if disk.is_some() { url.clone() } else { format!("{url}?max_mb={BOUND_MB}") };
+    scene.store_url_direct = url.clone();
+    let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
+    let (mut consumer, address) = scene.service("consumer", &[])?;
+    let is_full = async |consumer: &mut Program, address: &str| {
+        consumer.check_running()?;
+        let parts = get(address, "/readyz").await;
+        Ok(parts.is_some_and(|(code, parts)| code == 503 && parts.contains(NO_SPACE)))
+    };
+    wait_until("the consumer's disk is full", PATIENCE, async || is_full(&mut consumer, &address).await)
+        .await?;
+    let up_before = consumer.times_said(STORE_UP);
+    tokio::time::sleep(FULL_FOR).await; // the fault itself
+    outcome.check(
+        consumer.times_said(STORE_UP) == up_before && is_full(&mut consumer, &address).await?,
+        "the consumer took a full store for one that works",
+    );
+    consumer.kill_9()?;
+    let (mut consumer, mut address) = scene.service("consumer", &[])?;
+    wait_until("the new consumer says that it is full", PATIENCE, async || {
+        is_full(&mut consumer, &address).await
+    })
+    .await?;
+    if let Some(disk) = &disk {
+        disk.grow(ROOMY_MB)?;
+    } else {
+        consumer.kill_9()?;
+        scene.store_url = url;
+        (consumer, address) = scene.service("consumer", &[])?;
+    }
+    let waited = ready(&mut consumer, &address).await?;
+    outcome.note(format!("consumer: ready {:.1} s after there is room", waited.as_secs_f64()));
+    scene.loaded(load).await?;
+    scene.settled().await?;
+    end([consumer]).await?;
+    scene.check(outcome).await?;
+    Ok(())
+}
+
+/// Everything in one process, log and store on the full disk.
+async fn full_embedded(world: &World, outcome: &mut Outcome) -> anyhow::Result<()> {
+    let folder = world.folder.join("fault-8-embedded");
     let data = folder.join("data");
     let mut embedded = Embedded::new(&folder, data.clone())?;
-    let disk = match SmallDisk::mount(&data, SMALL_MB) {
-        Ok(disk) => Some(disk),
-        Err(error) => {
-            // Without the right to mount the files are bounded instead; SQLite answers the same.
-            outcome.note(format!("no small disk here ({error:#}), so the files were bounded"));
-            std::fs::create_dir_all(&data)?;
-            let url = |file: &str, bound: &str| format!("sqlite:{}?{bound}", data.join(file).display());
-            embedded.urls = vec![
-                ("LOG_URL".to_owned(), url("log.db", "max_bytes=10000000")),
-                ("STORE_URL".to_owned(), url("store.db", "max_mb=10")),
-            ];
-            None
-        }
-    };
+    let disk = small_disk(&data, outcome)?;
+    if disk.is_none() {
+        let url = |file: &str, bound: &str| format!("sqlite:{}?{bound}", data.join(file).display());
+        embedded.urls = vec![
+            ("LOG_URL".to_owned(), url("log.db", "max_bytes=10000000")),
+            ("STORE_URL".to_owned(), url("store.db", &format!("max_mb={BOUND_MB}"))),
+        ];
+    }
     let mut acknowledged = 0.0;
     // Twice: the second start meets a disk that is full from the beginning.
-    for start in ["while it runs", "from the start"] {
+    for when in ["while it runs", "from the start"] {
         let (mut program, address) = embedded.start("5000")?;
         let mut published = 0.0_f64;
         let ended = wait_until("the full disk ends it", PATIENCE, async || {
@@ -179,14 +233,14 @@ pub(super) async fn full(world: &World) -> anyhow::Result<Outcome> {
         let said = program.said();
         outcome.check(
             status.code().is_some_and(|code| code != 0),
-            format!("full {start}: it ended with {status}"),
+            format!("full {when}: it ended with {status}"),
         );
-        outcome.check(!said.contains("panicked"), format!("full {start}: it panicked"));
+        outcome.check(!said.contains("panicked"), format!("full {when}: it panicked"));
         outcome.check(
-            said.contains("no space left on the disk"),
-            format!("full {start}: it did not say why: {}", program.last_words()),
+            said.contains(NO_SPACE),
+            format!("full {when}: it did not say why: {}", program.last_words()),
         );
-        outcome.note(format!("full {start}: exit code {}", status.code().unwrap_or(-1)));
+        outcome.note(format!("embedded, full {when}: exit code {}", status.code().unwrap_or(-1)));
     }
     if let Some(disk) = &disk {
         disk.grow(ROOMY_MB)?;
@@ -197,7 +251,18 @@ pub(super) async fn full(world: &World) -> anyhow::Result<Outcome> {
     reach(&mut program, &address, 200.0).await?;
     acknowledged += metric(&address, PUBLISHED).await.context("tapedeck does not answer")?;
     end([program]).await?;
-    embedded.compare(&mut outcome, acknowledged).await?;
-    drop(disk);
-    Ok(outcome)
+    embedded.compare(outcome, acknowledged).await
+}
+
+/// A small disk at this folder; none where mounting is not permitted, and then the files are to be bounded: SQLite answers the
+/// same.
+fn small_disk(folder: &Path, outcome: &mut Outcome) -> anyhow::Result<Option<SmallDisk>> {
+    match SmallDisk::mount(folder, SMALL_MB) {
+        Ok(disk) => Ok(Some(disk)),
+        Err(error) => {
+            outcome.note(format!("no small disk here ({error:#}), so the files were bounded"));
+            std::fs::create_dir_all(folder)?;
+            Ok(None)
+        }
+    }
 }
