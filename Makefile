@@ -53,6 +53,8 @@ lint: ui ## Formatting, clippy, TypeScript, licences.
 
 licences: ## Licences and sources of all dependencies.
 	command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
+	@# The lock file has crates for other systems, too, which no build has downloaded.
+	cargo fetch --locked --quiet
 	cargo deny --offline --log-level error check licenses bans sources
 
 fmt: ## Format the Rust code.
