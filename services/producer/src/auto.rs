@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use event_log::EventLog;
 use market::{AssetClass, Symbol};
 
-use crate::config::{ProducerConfig, Provider, ProviderChoice};
+use crate::{
+    config::{ProducerConfig, Provider, ProviderChoice},
+    tails,
+};
 
 /// A provider that has not answered by then is taken as absent.
 const ANSWER_TIMEOUT_MS: u64 = 3_000;
@@ -38,6 +42,38 @@ impl Choice {
     /// Nobody named the provider.
     pub fn was_automatic(&self) -> bool {
         self.automatic
+    }
+
+    /// For a log that others may have filled: nothing is invented beside real prices, not even on a morning when no venue answers,
+    /// and a simulated market goes on being one. What was named stays as it was named.
+    ///
+    /// # Errors
+    /// A log that cannot be read.
+    pub async fn kept_apart(mut self, config: &ProducerConfig, log: &dyn EventLog) -> anyhow::Result<Self> {
+        if !self.automatic {
+            return Ok(self);
+        }
+        let kinds = tails::kinds(log).await.context("cannot see which prices the log holds")?;
+        let symbols = config.watchlist.symbols();
+        if self.is_simulated() && kinds.real {
+            self.feeds = vec![
+                FeedPlan { provider: Provider::Binance, symbols: of_class(symbols, AssetClass::Crypto) },
+                FeedPlan { provider: Provider::Yahoo, symbols: of_class(symbols, AssetClass::Stock) },
+            ];
+            self.feeds.retain(|feed| !feed.symbols.is_empty());
+            self.notes.push(
+                "the log holds real prices, so none are invented: providers are asked until they answer"
+                    .to_owned(),
+            );
+        } else if !self.is_simulated() && kinds.simulated && !kinds.real {
+            self.feeds = vec![FeedPlan { provider: Provider::Simulated, symbols: symbols.to_vec() }];
+            self.notes.push(
+                "providers answer, but the log holds simulated prices, which real ones are kept apart from: it goes on being \
+                 simulated. For real ones begin with an empty log and store, or name a provider (--provider, PROVIDERS)"
+                    .to_owned(),
+            );
+        }
+        Ok(self)
     }
 }
 

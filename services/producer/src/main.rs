@@ -10,6 +10,7 @@ async fn main() -> anyhow::Result<()> {
     let args = ProducerArgs::parse();
     let runtime = start("producer", args.log_format, &args.log).await?;
     let choice = producer::choose(&args.producer).await?;
+    let choice = choice.kept_apart(&args.producer, &*runtime.log).await?;
     for note in &choice.notes {
         tracing::warn!("{note}");
     }

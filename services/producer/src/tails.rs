@@ -22,20 +22,58 @@ pub(crate) struct Tails {
     pub(crate) highest_seq: u64,
 }
 
+/// Which prices the end of the log holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kinds {
+    /// Of a venue, live or recorded.
+    pub(crate) real: bool,
+    /// Of the simulated market.
+    pub(crate) simulated: bool,
+}
+
 /// Reads the last records of the tick topics. Sequence numbers made from the clock go on above the highest found: also
 /// after a clock was set back. A broker that is away, or has yet to choose the leader of a topic made a moment ago, is
 /// waited for, within bounds.
 pub(crate) async fn read(log: &dyn EventLog, source: Source) -> Result<Tails> {
-    let waits = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(RETRY_MIN_MS))
-        .with_max_delay(Duration::from_millis(RETRY_MAX_MS))
-        .with_max_times(RETRIES);
-    (|| read_once(log, source)).retry(waits).when(EventLogError::is_transient).await
+    let read = async || {
+        let (mut newest, mut highest_seq) = (BTreeMap::<Symbol, Tick>::new(), 0);
+        last_ticks(log, |tick| {
+            if tick.source == source {
+                highest_seq = highest_seq.max(tick.seq);
+                newest.insert(tick.symbol, tick);
+            }
+        })
+        .await?;
+        Ok(Tails { newest: newest.into_values().collect(), highest_seq })
+    };
+    read.retry(waits()).when(EventLogError::is_transient).await
 }
 
-async fn read_once(log: &dyn EventLog, source: Source) -> Result<Tails> {
-    let mut newest: BTreeMap<Symbol, Tick> = BTreeMap::new();
-    let mut highest_seq = 0;
+/// Whose ticks the last records of the tick topics are; waits for a broker as [`read`] does.
+pub(crate) async fn kinds(log: &dyn EventLog) -> Result<Kinds> {
+    let look = async || {
+        let mut kinds = Kinds::default();
+        last_ticks(log, |tick| {
+            if tick.source.is_simulated() {
+                kinds.simulated = true;
+            } else {
+                kinds.real = true;
+            }
+        })
+        .await?;
+        Ok(kinds)
+    };
+    look.retry(waits()).when(EventLogError::is_transient).await
+}
+
+fn waits() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(RETRY_MIN_MS))
+        .with_max_delay(Duration::from_millis(RETRY_MAX_MS))
+        .with_max_times(RETRIES)
+}
+
+async fn last_ticks(log: &dyn EventLog, mut see: impl FnMut(Tick)) -> Result<()> {
     let now = Utc::now();
     for topic in log.topics().await? {
         if ![topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES].contains(&topic.name.as_str()) {
@@ -46,13 +84,11 @@ async fn read_once(log: &dyn EventLog, source: Source) -> Result<Tails> {
             let from = next.saturating_sub(LOOK_BACK).max(*first);
             for message in log.read(&place, from, LOOK_BACK as usize).await? {
                 // What cannot be read is the consumer's business: it goes to the dead letters there.
-                let Ok(tick) = topics::tick::decode(&message.payload, now) else { continue };
-                if tick.source == source {
-                    highest_seq = highest_seq.max(tick.seq);
-                    newest.insert(tick.symbol, tick);
+                if let Ok(tick) = topics::tick::decode(&message.payload, now) {
+                    see(tick);
                 }
             }
         }
     }
-    Ok(Tails { newest: newest.into_values().collect(), highest_seq })
+    Ok(())
 }

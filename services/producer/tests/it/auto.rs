@@ -4,7 +4,7 @@ use producer::{Provider, choose};
 use serde_json::json;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
-use crate::world::{closed_port, config};
+use crate::world::{World, closed_port, config};
 
 fn symbols(plan: &producer::FeedPlan) -> Vec<&str> {
     plan.symbols.iter().map(market::Symbol::as_str).collect()
@@ -115,4 +115,49 @@ async fn a_simulated_market_that_was_asked_for_is_not_automatic() {
 async fn a_replay_needs_a_recording() {
     let refused = choose(&config(&["--provider", "replay"])).await.unwrap_err();
     assert_eq!(refused.to_string(), "--provider replay needs a recording: --file PATH");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
+    let (binance, yahoo) = (closed_port().await, closed_port().await);
+    let (binance, yahoo) = (format!("http://{binance}"), format!("http://{yahoo}"));
+    let nobody = ["--watchlist", "AAPL,BTC/USDT", "--binance-rest-url", &binance, "--yahoo-url", &yahoo];
+    let silent = choose(&config(&nobody)).await.unwrap();
+    let server = MockServer::start().await;
+    Mock::given(path("/api/v3/ping"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
+        .mount(&server)
+        .await;
+    let venue = ["--watchlist", "BTC/USDT,AAPL", "--binance-rest-url", &server.uri(), "--yahoo-url", &yahoo];
+    let live = choose(&config(&venue)).await.unwrap();
+
+    let mut world = World::new().await;
+    let empty = silent.clone().kept_apart(&config(&nobody), &*world.log).await.unwrap();
+    assert_eq!(empty, silent, "a log without prices takes any");
+    world.start(&["--provider", "simulated", "--watchlist", "AAPL", "--rate", "100"]).await;
+    world.becomes("feed simulated", topics::status::ComponentState::Up, "SIMULATED").await;
+    crate::world::wait_until("simulated ticks are in the log", async || world.tick_count().await > 0).await;
+    world.stop().await;
+    let kept = live.clone().kept_apart(&config(&venue), &*world.log).await.unwrap();
+    assert!(kept.is_simulated() && kept.notes.last().unwrap().contains("PROVIDERS"), "{kept:?}");
+    assert_eq!(symbols(&kept.feeds[0]), ["BTC/USDT", "AAPL"]);
+    let named = choose(&config(&["--provider", "binance", "--watchlist", "BTC/USDT"])).await.unwrap();
+    assert_eq!(named.clone().kept_apart(&config(&venue), &*world.log).await.unwrap(), named);
+
+    // A recording of a venue: real prices.
+    let world = World::new().await;
+    let line = r#"{"symbol":"AAPL","timestamp":"2024-01-02T15:04:05Z","price":1,"volume":1,"open":1,"high":1,"low":1,"change_percent":0,"source":"yahoo","received_at":"2024-01-02T15:04:05Z","seq":1}"#;
+    let publisher = world.log.publisher().unwrap();
+    let record = event_log::NewRecord {
+        key: None,
+        payload: line.into(),
+        headers: Vec::new(),
+        timestamp: chrono::Utc::now(),
+    };
+    publisher.send(topics::tick::STOCK_PRICES, vec![record]).await.unwrap().durable().await.unwrap();
+    let kept = silent.kept_apart(&config(&nobody), &*world.log).await.unwrap();
+    assert!(!kept.is_simulated() && kept.notes.last().unwrap().contains("none are invented"), "{kept:?}");
+    assert_eq!(kept.feeds.iter().map(symbols).collect::<Vec<_>>(), [["BTC/USDT"], ["AAPL"]]);
+    let same = live.clone().kept_apart(&config(&venue), &*world.log).await.unwrap();
+    assert_eq!(same, live);
 }
