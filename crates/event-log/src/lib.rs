@@ -25,8 +25,9 @@ mod sqlite;
 
 pub use error::EventLogError;
 pub use model::{
-    CommitHandle, DEAD_LETTER_SUFFIX, Event, LogDescription, MAX_RECORD_BYTES, Message, NewRecord,
-    PROBE_TOPIC, PartitionLag, Position, StartAt, TopicInfo, TopicPartition, TopicSpec, dead_letter,
+    CommitHandle, DEAD_LETTER_SUFFIX, Event, LogDescription, MAX_DELIVERY_BYTES, MAX_RECORD_BYTES, Message,
+    NewRecord, PROBE_TOPIC, PartitionLag, Position, StartAt, TopicInfo, TopicPartition, TopicSpec,
+    dead_letter,
 };
 pub use open::{open, open_for_reading};
 pub use port::{EventLog, Publisher, Receipt, Subscription};

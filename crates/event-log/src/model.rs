@@ -8,11 +8,22 @@ use chrono::{DateTime, SecondsFormat, Utc};
 /// Largest record: key, payload and headers together, in bytes. 1 MB, as brokers refuse more by default.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
 
+/// Keys and payloads of one delivery, in bytes: with as many it is full, whatever the number of messages. Memory is bounded
+/// by it, and ticks, which have some 300 bytes, never come near it.
+pub const MAX_DELIVERY_BYTES: usize = 4 << 20;
+
 /// Added to a topic's name for what could not be decoded from it.
 pub const DEAD_LETTER_SUFFIX: &str = ".dlq";
 
 /// The topic of [`crate::EventLog::probe`]; nobody reads it.
 pub const PROBE_TOPIC: &str = "tapedeck-check";
+
+/// Of a dead letter: key and payload together, so that with its headers it is a record.
+const MAX_LETTER_BYTES: usize = MAX_RECORD_BYTES - 8_192;
+/// Of that, its key.
+const MAX_LETTER_KEY_BYTES: usize = 65_536;
+/// And its reason, which may quote what was received.
+const MAX_REASON_CHARS: usize = 1_000;
 
 /// How long it keeps what was published to try.
 pub(crate) const PROBE_RETENTION: Duration = Duration::from_hours(1);
@@ -199,6 +210,8 @@ pub struct PartitionLag {
     pub topic_partition: TopicPartition,
     /// Offset behind the last committed message; `None` before the first commit.
     pub committed: Option<u64>,
+    /// The first offset still kept.
+    pub first: u64,
     /// Offset the next record gets.
     pub end: u64,
     /// Records not committed yet.
@@ -207,19 +220,26 @@ pub struct PartitionLag {
 
 /// The dead letter for a message that could not be understood: bytes and key as received, headers telling origin
 /// topic, partition, offset, reason and time. Goes to `<topic>` + [`DEAD_LETTER_SUFFIX`].
+///
+/// It is a record that the log takes, whatever was received: reason, key and payload of a message that others made as large
+/// as a record can be are cut, and the header `cut` says how large key and payload were.
 pub fn dead_letter(message: &Message, reason: &str, now: DateTime<Utc>) -> NewRecord {
     let TopicPartition { topic, partition } = &message.position.topic_partition;
     let header = |name: &str, value: String| (name.to_owned(), Bytes::from(value));
-    NewRecord {
-        key: message.key.clone(),
-        payload: message.payload.clone(),
-        headers: vec![
-            header("topic", topic.to_string()),
-            header("partition", partition.to_string()),
-            header("offset", message.position.offset.to_string()),
-            header("reason", reason.to_owned()),
-            header("when", now.to_rfc3339_opts(SecondsFormat::Millis, true)),
-        ],
-        timestamp: now,
+    let mut headers = vec![
+        header("topic", topic.to_string()),
+        header("partition", partition.to_string()),
+        header("offset", message.position.offset.to_string()),
+        header("reason", reason.chars().take(MAX_REASON_CHARS).collect()),
+        header("when", now.to_rfc3339_opts(SecondsFormat::Millis, true)),
+    ];
+    let key_bytes = message.key.as_ref().map_or(0, Bytes::len);
+    let key = message.key.as_ref().map(|key| key.slice(..key.len().min(MAX_LETTER_KEY_BYTES)));
+    let room = MAX_LETTER_BYTES.saturating_sub(key.as_ref().map_or(0, Bytes::len));
+    let payload = message.payload.slice(..message.payload.len().min(room));
+    if key_bytes + message.payload.len() > key.as_ref().map_or(0, Bytes::len) + payload.len() {
+        headers
+            .push(header("cut", format!("key of {key_bytes} bytes, payload of {}", message.payload.len())));
     }
+    NewRecord { key, payload, headers, timestamp: now }
 }

@@ -76,7 +76,8 @@ impl Receipt {
 /// A member of a consumer group. Owned by one task. Dropping it leaves the group.
 #[async_trait]
 pub trait Subscription: Send {
-    /// The next event, after at most `max_wait`; at most `max_messages` messages. Safe to cancel.
+    /// The next event, after at most `max_wait`; at most `max_messages` messages, and none more once they hold
+    /// [`crate::MAX_DELIVERY_BYTES`]. Safe to cancel.
     async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event>;
 
     /// Sets where the next message of an assigned partition comes from, and starts its delivery. While the log is away

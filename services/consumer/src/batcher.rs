@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use event_log::{CommitHandle, DEAD_LETTER_SUFFIX, Message, NewRecord, TopicPartition, dead_letter};
 use live_store::StoredTick;
 use market::{Candle, CandleOrigin};
 use tokio::time::Instant;
+
+/// Keys and payloads of one batch, in bytes, beyond which it is full however few the messages: at most as much is gathered,
+/// inserted and counted at a time, so that a topic full of large messages takes no more memory than one of ticks.
+const MAX_BATCH_BYTES: usize = 16 << 20;
 
 /// What is written together: ticks in order of arrival, provider bars, dead letters, and for each partition the
 /// handle of its last message.
@@ -24,6 +29,8 @@ pub(crate) struct Batch {
     pub(crate) partitions: Vec<(TopicPartition, CommitHandle)>,
     /// Messages taken in, readable or not.
     pub(crate) messages: usize,
+    /// Bytes of their keys and payloads.
+    bytes: usize,
 }
 
 impl Batch {
@@ -62,6 +69,9 @@ impl Batcher {
 
     /// How many messages still fit.
     pub(crate) fn room(&self) -> usize {
+        if self.batch.bytes >= MAX_BATCH_BYTES {
+            return 0;
+        }
         self.max_messages.saturating_sub(self.batch.messages)
     }
 
@@ -103,7 +113,7 @@ impl Batcher {
         (*ticks, *origins) = staying.unzip();
         self.batch.messages -= before - self.batch.ticks.len();
         if self.batch.is_empty() {
-            self.since = None;
+            (self.since, self.batch.bytes) = (None, 0);
         }
     }
 
@@ -116,6 +126,7 @@ impl Batcher {
         let handle = message.handle.take()?;
         self.since.get_or_insert(arrived);
         self.batch.messages += 1;
+        self.batch.bytes += message.key.as_ref().map_or(0, Bytes::len) + message.payload.len();
         Some(self.batch.origin(handle))
     }
 

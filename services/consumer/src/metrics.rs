@@ -14,6 +14,8 @@ pub(crate) struct Metrics {
     pub(crate) duplicates: Arc<Meter>,
     /// Ticks too late for their candle; stored, but not in the bar.
     pub(crate) late: Arc<Meter>,
+    /// Messages that the log removed before they were read here.
+    pub(crate) expired: Arc<Meter>,
     /// Messages that could not be read.
     pub(crate) dead_letters: Arc<Meter>,
     /// Bars closed from ticks.
@@ -34,6 +36,7 @@ impl Metrics {
             redelivered: meter("tapedeck_ticks_redelivered_total"),
             duplicates: meter("tapedeck_ticks_duplicate_total"),
             late: meter("tapedeck_ticks_late_total"),
+            expired: meter("tapedeck_records_expired_total"),
             dead_letters: meter("tapedeck_dead_letters_total"),
             candles_closed: meter("tapedeck_candles_closed_total"),
             provider_candles: meter("tapedeck_candles_provider_total"),

@@ -103,6 +103,23 @@ pub(crate) fn fewer_partitions(checkpoints: &[Checkpoint], view: &LogView) -> Ve
     counts.into_iter().filter_map(fewer).collect()
 }
 
+/// How much our group has committed of partitions of which there is no checkpoint at all, if it has: what tells a store
+/// under a wrong name from the one that was written before.
+pub(crate) fn unknown_to_store(
+    assigned: &[TopicPartition],
+    checkpoints: &[Checkpoint],
+    view: &LogView,
+) -> Option<u64> {
+    let is_of_them = |known: &Checkpoint| {
+        assigned.iter().any(|ours| known.topic == *ours.topic && known.partition == ours.partition)
+    };
+    if checkpoints.iter().any(is_of_them) {
+        return None;
+    }
+    let committed = assigned.iter().filter_map(|partition| view.partitions.get(partition)?.committed).sum();
+    (committed > 0).then_some(committed)
+}
+
 impl Partition {
     /// From its checkpoint, or new. Bars of providers have no state but how far they were read.
     pub(crate) fn restore(checkpoint: Option<&Checkpoint>, view: &LogView) -> anyhow::Result<Self> {
@@ -129,6 +146,13 @@ impl Partition {
             is_committed: saved.committed,
             former: saved.former,
         })
+    }
+
+    /// How many records behind the checkpoint the log keeps no more, if there are any.
+    pub(crate) fn expired(&self, partition: &TopicPartition, view: &LogView) -> Option<u64> {
+        let first = view.partitions.get(partition)?.first;
+        // Where nothing was read yet, a log may begin anywhere.
+        (self.next_offset > 0 && first > self.next_offset).then(|| first - self.next_offset)
     }
 
     /// Why the log is another one than that of this state, if it is. A broker whose disks were wiped may have the identity it
@@ -236,7 +260,7 @@ mod tests {
         let lag = |(number, (committed, end)): (i32, &(Option<u64>, u64))| {
             let (committed, end) = (*committed, *end);
             let lag = end - committed.unwrap_or(0).min(end);
-            (place(number), PartitionLag { topic_partition: place(number), committed, end, lag })
+            (place(number), PartitionLag { topic_partition: place(number), committed, first: 0, end, lag })
         };
         LogView { identity: Some(identity.to_owned()), partitions: (0..).zip(partitions).map(lag).collect() }
     }
@@ -295,6 +319,28 @@ mod tests {
         state.is_of(&place(0), &here);
         let again = Partition::restore(Some(&state.checkpoint(&place(0)).unwrap()), &here).unwrap();
         assert!(again.another_log(&place(0), &view("two", &[(Some(10), 10)])).is_some());
+    }
+
+    #[test]
+    fn what_the_log_keeps_no_more_is_counted_only_behind_a_checkpoint() {
+        let mut here = view("one", &[(Some(10), 90)]);
+        here.partitions.get_mut(&place(0)).unwrap().first = 30;
+        let expired = |next| {
+            let state = Partition::restore(Some(&checkpoint(0, next)), &here).unwrap();
+            state.expired(&place(0), &here)
+        };
+        assert_eq!([0, 10, 29, 30, 90].map(expired), [None, Some(20), Some(1), None, None]);
+        assert_eq!(Partition::restore(None, &here).unwrap().expired(&place(0), &here), None);
+    }
+
+    #[test]
+    fn a_store_that_knows_nothing_of_what_the_group_has_read_is_told_by_its_checkpoints() {
+        let ours = [place(0), place(1)];
+        let read = view("one", &[(Some(7), 10), (None, 10)]);
+        assert_eq!(unknown_to_store(&ours, &[], &read), Some(7));
+        assert_eq!(unknown_to_store(&ours, &[checkpoint(1, 1)], &read), None);
+        assert_eq!(unknown_to_store(&ours, &[checkpoint(2, 1)], &read), Some(7), "another member's");
+        assert_eq!(unknown_to_store(&ours, &[], &view("one", &[(None, 10), (Some(0), 5)])), None);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{
     metrics::Metrics,
     patient_store::PatientStore,
     publishing::Publishing,
-    state::{Another, LogView, Partition, fewer_partitions},
+    state::{Another, LogView, Partition, fewer_partitions, unknown_to_store},
 };
 
 /// Checkpoints are written this often, and when a partition is given up.
@@ -78,6 +78,13 @@ impl Writer {
         for fewer in fewer_partitions(&checkpoints, &view) {
             tracing::warn!(topic = fewer.topic, "{fewer}");
         }
+        if let Some(committed) = unknown_to_store(assigned, &checkpoints, &view) {
+            tracing::warn!(
+                committed,
+                "the group has read this log, and the store knows nothing of it: it is another store or an empty one. The \
+                 log is read from its beginning; if another store is meant, mend --store (STORE_URL)"
+            );
+        }
         let mut resets = Vec::new();
         for partition in assigned {
             let of_it = |known: &&Checkpoint| {
@@ -86,6 +93,13 @@ impl Writer {
             let mut state = Partition::restore(checkpoints.iter().find(of_it), &view)?;
             if let Some(reason) = state.another_log(partition, &view) {
                 resets.push(begin_anew(partition, &mut state, &view, &reason)?);
+            } else if let Some(expired) = state.expired(partition, &view) {
+                self.metrics.expired.add(expired);
+                tracing::warn!(
+                    %partition, expired,
+                    "records were removed from the log before they were read: its topic keeps them for too short a time or \
+                     in too little space (retention.ms, retention.bytes) for how long the consumer or its store was away"
+                );
             }
             state.is_of(partition, &view);
             // Whoever saw its ticks before may have had another clock.

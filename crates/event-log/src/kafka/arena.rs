@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 
-use crate::{CommitHandle, Message, Position, TopicPartition};
+use crate::{CommitHandle, MAX_DELIVERY_BYTES, Message, Position, TopicPartition};
 
 /// Bytes after which a new allocation begins: a message kept for long keeps its neighbours in memory.
 const ARENA_BYTES: usize = 256 << 10;
@@ -15,6 +15,8 @@ const ARENA_BYTES: usize = 256 << 10;
 #[derive(Default)]
 pub(crate) struct Arena {
     bytes: BytesMut,
+    /// Bytes copied since the beginning.
+    copied: usize,
     waiting: Vec<Waiting>,
     done: Vec<Message>,
 }
@@ -34,6 +36,11 @@ impl Arena {
         self.waiting.len() + self.done.len()
     }
 
+    /// Whether a delivery of up to `max` messages has no room for more.
+    pub(crate) fn is_full(&self, max: usize) -> bool {
+        self.len() >= max || self.copied >= MAX_DELIVERY_BYTES
+    }
+
     /// Copies one.
     pub(crate) fn push(
         &mut self,
@@ -45,6 +52,7 @@ impl Arena {
         let payload = message.payload().unwrap_or_default();
         self.bytes.extend_from_slice(key.unwrap_or_default());
         self.bytes.extend_from_slice(payload);
+        self.copied += key.map_or(0, <[u8]>::len) + payload.len();
         let millis = message.timestamp().to_millis().unwrap_or(0);
         self.waiting.push(Waiting {
             position: Position { topic_partition: from.clone(), offset: message.offset().unsigned_abs() },

@@ -103,10 +103,10 @@ impl EventLog for KafkaLog {
             let bounds = asking.bounds(&partitions)?;
             let committed = asking.committed(&group, &partitions)?;
             let lag_of = |topic_partition: TopicPartition| {
-                let (start, end) = bounds.get(&topic_partition).copied().unwrap_or_default();
+                let (first, end) = bounds.get(&topic_partition).copied().unwrap_or_default();
                 let committed = committed.get(&topic_partition).copied();
-                let lag = end.saturating_sub(committed.unwrap_or(0).max(start));
-                PartitionLag { topic_partition, committed, end, lag }
+                let lag = end.saturating_sub(committed.unwrap_or(0).max(first));
+                PartitionLag { topic_partition, committed, first, end, lag }
             };
             Ok(partitions.into_iter().map(lag_of).collect())
         })

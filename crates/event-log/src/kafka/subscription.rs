@@ -130,7 +130,7 @@ impl KafkaSubscription {
             let Some(queue) = assigned.queue.as_ref().filter(|_| assigned.is_flowing()) else {
                 continue;
             };
-            while arena.len() < max {
+            while !arena.is_full(max) {
                 match queue.poll(Duration::ZERO) {
                     Some(Ok(message)) => {
                         arena.push(&assigned.topic_partition, Some(assigned.generation), &message);

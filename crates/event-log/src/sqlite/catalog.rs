@@ -104,9 +104,9 @@ impl Partition {
 
     /// How far a group that has committed so far is behind.
     pub(crate) fn lag(&self, committed: Option<u64>) -> PartitionLag {
-        let (start, end) = self.bounds();
-        let lag = end.saturating_sub(committed.unwrap_or(0).max(start));
-        PartitionLag { topic_partition: self.id.clone(), committed, end, lag }
+        let (first, end) = self.bounds();
+        let lag = end.saturating_sub(committed.unwrap_or(0).max(first));
+        PartitionLag { topic_partition: self.id.clone(), committed, first, end, lag }
     }
 
     /// Adds a batch that has become durable. Batches come in order.

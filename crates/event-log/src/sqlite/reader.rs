@@ -2,12 +2,14 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use bytes::Bytes;
+
 use super::{
     catalog::{Partition, Place, StoredBatch},
     store::Files,
 };
 use crate::{
-    CommitHandle, Message, Position, Result,
+    CommitHandle, MAX_DELIVERY_BYTES, Message, Position, Result,
     batch::{BatchReader, Record},
 };
 
@@ -40,16 +42,17 @@ impl PartitionReader {
         self.ahead.clear();
     }
 
-    /// Adds up to `max` messages. Safe to cancel. Fails only where it adds none: a failure behind good messages comes
-    /// at the next call.
+    /// Adds up to `max` messages, and none more once `bytes`, to which theirs are added, are a delivery. Safe to cancel.
+    /// Fails only where it adds none: a failure behind good messages comes at the next call.
     pub(crate) async fn read(
         &mut self,
         files: &Files,
         max: usize,
+        bytes: &mut usize,
         messages: &mut Vec<Message>,
     ) -> Result<()> {
         let before = messages.len();
-        let read = self.read_on(files, max, messages).await;
+        let read = self.read_on(files, max, bytes, messages).await;
         if read.is_err() {
             self.open = None;
             if messages.len() > before {
@@ -59,15 +62,22 @@ impl PartitionReader {
         read
     }
 
-    async fn read_on(&mut self, files: &Files, max: usize, messages: &mut Vec<Message>) -> Result<()> {
+    async fn read_on(
+        &mut self,
+        files: &Files,
+        max: usize,
+        bytes: &mut usize,
+        messages: &mut Vec<Message>,
+    ) -> Result<()> {
         let Some(mut next) = self.next.filter(|_| !self.paused) else {
             return Ok(());
         };
         let until = messages.len() + max;
-        while messages.len() < until {
+        while messages.len() < until && *bytes < MAX_DELIVERY_BYTES {
             if let Some(open) = &mut self.open {
                 let damage = |reason| files.damage(&self.partition.id, next, &reason);
                 if let Some(record) = open.next_record().map_err(damage)? {
+                    *bytes += record.key.as_ref().map_or(0, Bytes::len) + record.payload.len();
                     messages.push(message(&self.partition, self.generation, next, record));
                     next += 1;
                     self.next = Some(next);
@@ -142,8 +152,8 @@ pub(crate) async fn read_from(
     let mut messages = Vec::new();
     // The reader stops where it would have to wait with messages in hand.
     loop {
-        let mut more = Vec::new();
-        reader.read(files, max - messages.len(), &mut more).await?;
+        let (mut more, mut bytes) = (Vec::new(), 0);
+        reader.read(files, max - messages.len(), &mut bytes, &mut more).await?;
         let is_end = more.is_empty();
         messages.append(&mut more);
         if is_end || messages.len() >= max {

@@ -16,7 +16,10 @@ use super::{
     reader::PartitionReader,
     writer::{Commit, Op},
 };
-use crate::{CommitHandle, Event, EventLogError, Message, Result, StartAt, Subscription, TopicPartition};
+use crate::{
+    CommitHandle, Event, EventLogError, MAX_DELIVERY_BYTES, Message, Result, StartAt, Subscription,
+    TopicPartition,
+};
 
 /// Longest wait of one call, so that a careless `Duration::MAX` does not overflow the clock.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -51,16 +54,16 @@ impl SqliteSubscription {
     }
 
     async fn read(&mut self, max: usize) -> Result<Vec<Message>> {
-        let mut messages = Vec::new();
+        let (mut messages, mut bytes) = (Vec::new(), 0);
         let count = self.readers.len();
         self.turn = self.turn.wrapping_add(1);
         for place in 0..count {
             let reader = &mut self.readers[(self.turn.wrapping_add(place)) % count];
-            match reader.read(&self.shared.files, max - messages.len(), &mut messages).await {
+            match reader.read(&self.shared.files, max - messages.len(), &mut bytes, &mut messages).await {
                 Err(error) if messages.is_empty() => return Err(error),
                 // The messages of other partitions come first; the failure shows again when its turn comes.
                 Err(_) => break,
-                Ok(()) if messages.len() >= max => break,
+                Ok(()) if messages.len() >= max || bytes >= MAX_DELIVERY_BYTES => break,
                 Ok(()) => {}
             }
         }

@@ -37,6 +37,8 @@ run_by_both! {
         creating_a_topic_again_leaves_it_as_it_is,
         a_partition_can_be_read_without_a_group,
         a_dead_letter_tells_where_it_came_from,
+        a_dead_letter_is_a_record_whatever_was_received,
+        a_delivery_of_large_records_ends_before_its_number,
         flush_waits_for_all_that_was_accepted,
         records_and_positions_are_there_after_opening_again;
     groups:

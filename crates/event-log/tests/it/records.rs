@@ -8,12 +8,15 @@ use std::{
 use anyhow::ensure;
 use bytes::Bytes;
 use event_log::{
-    EventLogError, MAX_RECORD_BYTES, NewRecord, StartAt, TopicPartition, TopicSpec, dead_letter,
+    Event, EventLogError, MAX_DELIVERY_BYTES, MAX_RECORD_BYTES, NewRecord, StartAt, TopicPartition,
+    TopicSpec, dead_letter,
 };
 
 use crate::{
     fixture::Fixture,
-    steps::{DEADLINE, handles, now, number, numbered, numbers, publish, record, spec, take, text, topic},
+    steps::{
+        DEADLINE, handles, now, number, numbered, numbers, publish, record, spec, step, take, text, topic,
+    },
 };
 
 pub(crate) async fn records_of_one_key_keep_their_order(fixture: &Fixture) -> anyhow::Result<()> {
@@ -213,6 +216,50 @@ pub(crate) async fn a_dead_letter_tells_where_it_came_from(fixture: &Fixture) ->
         ("when", when.as_str()),
     ]);
     assert_eq!(headers, expected);
+    Ok(())
+}
+
+pub(crate) async fn a_dead_letter_is_a_record_whatever_was_received(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 1).await?;
+    let large = NewRecord { payload: Bytes::from(vec![b'x'; MAX_RECORD_BYTES - 3]), ..record("key", "") };
+    let large_key = NewRecord { key: Some(vec![b'k'; MAX_RECORD_BYTES - 3].into()), ..record("", "xyz") };
+    let sent = publish(&*log, &topic, vec![large, large_key]).await?;
+    let received = log.read(&sent[0].topic_partition, 0, 2).await?;
+    let reason = "x".repeat(MAX_RECORD_BYTES);
+    let letters = received.iter().map(|message| dead_letter(message, &reason, now())).collect();
+    let stored = publish(&*log, &topic, letters).await?;
+    let letters = log.read(&stored[0].topic_partition, stored[0].offset, 2).await?;
+    let cut = |letter: &event_log::Message| {
+        let (_, value) = letter.headers.iter().find(|(name, _)| name == "cut").unwrap();
+        text(value).to_owned()
+    };
+    assert_eq!(cut(&letters[0]), "key of 3 bytes, payload of 999997");
+    assert_eq!(cut(&letters[1]), "key of 999997 bytes, payload of 3");
+    assert!(letters[0].payload.len() > MAX_RECORD_BYTES * 9 / 10, "more was cut than needed");
+    assert_eq!(letters[1].payload, "xyz");
+    Ok(())
+}
+
+pub(crate) async fn a_delivery_of_large_records_ends_before_its_number(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
+    const RECORDS: usize = 20;
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 2).await?;
+    let large = |n: usize| record(&n.to_string(), &"x".repeat(MAX_RECORD_BYTES / 2));
+    publish(&*log, &topic, (0..RECORDS).map(large).collect()).await?;
+    let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
+    let (begun, mut taken) = (Instant::now(), 0);
+    while taken < RECORDS {
+        ensure!(begun.elapsed() < DEADLINE, "only {taken} were delivered");
+        if let Event::Messages(messages) = step(&mut *subscription, StartAt::Beginning).await? {
+            let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
+            assert!(bytes < MAX_DELIVERY_BYTES + MAX_RECORD_BYTES, "{bytes} bytes at once");
+            taken += messages.len();
+        }
+    }
+    assert_eq!(taken, RECORDS);
     Ok(())
 }
 

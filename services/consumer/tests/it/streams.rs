@@ -128,6 +128,24 @@ async fn what_cannot_be_read_goes_to_the_dead_letters_with_its_reason_and_the_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_as_large_as_a_record_can_be_go_to_the_dead_letters_and_the_rest_goes_on() {
+    let mut pipeline = Pipeline::new().await;
+    pipeline.start();
+    // More than one batch has room for, and each without any for the headers of a dead letter.
+    let junk = vec![b'{'; event_log::MAX_RECORD_BYTES - "AAPL".len()];
+    for _ in 0..10 {
+        pipeline.publish(topics::tick::STOCK_PRICES, "AAPL", vec![junk.clone(); 2]).await;
+    }
+    pipeline.publish_ticks(&ticks(0..3)).await;
+    pipeline.drained().await;
+    assert_eq!(pipeline.stored("AAPL").await.len(), 3);
+    let topics = pipeline.log.topics().await.unwrap();
+    let letters = topics.iter().find(|topic| topic.name == "stock-prices.dlq").unwrap();
+    assert_eq!(letters.partitions.iter().map(|(first, end)| end - first).sum::<u64>(), 20);
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
     let mut pipeline = Pipeline::new().await;
     pipeline.start();
