@@ -122,11 +122,17 @@ impl EventLogError {
 }
 
 /// What of a URL may be shown: scheme and hosts or path. Users, passwords and settings stay out, however garbled the
-/// URL is: all before the last `@` goes, and all behind the first `?` that follows.
+/// URL is: all from the first `?` on goes, and all before the last `@`. Where an `@` comes behind the `?`, nobody knows
+/// whether it ends a password with a `?` in it or stands in a setting: then only the scheme is left.
 pub(crate) fn without_credentials(url: &str) -> String {
-    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+    let (scheme, rest) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).unwrap_or(("", url));
     let (slashes, rest) = rest.strip_prefix("//").map_or(("", rest), |rest| ("//", rest));
-    let shown = rest.rsplit_once('@').map_or(rest, |(_, behind)| behind);
-    let shown = shown.split(['?', '#']).next().unwrap_or_default();
+    let (place, behind) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+    let shown = if behind.contains('@') { "..." } else { place.rsplit('@').next().unwrap_or_default() };
     if scheme.is_empty() { shown.to_owned() } else { format!("{scheme}:{slashes}{shown}") }
+}
+
+/// A `:` may also stand in a password.
+fn is_scheme(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
 }

@@ -61,11 +61,14 @@ async fn open_and_tell(url: &str) -> Result<(Arc<dyn LiveStore>, Migration)> {
             let (store, migration) = mongo::MongoStore::open(url, &without_credentials(url)).await?;
             Ok((Arc::new(store), migration))
         }
-        Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') => {
-            Err(bad(&format!("no adapter for `{scheme}:`")))
-        }
+        Some((scheme, _)) if is_scheme(scheme) => Err(bad(&format!("no adapter for `{scheme}:`"))),
         _ => Err(bad("the scheme is missing")),
     }
+}
+
+/// A `:` may also stand in a password.
+fn is_scheme(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
 }
 
 /// `max_mb=N`, or nothing.
@@ -83,13 +86,15 @@ pub(crate) fn max_bytes(parameters: &str) -> Result<Option<u64>, String> {
     Ok(Some(megabytes << 20))
 }
 
-/// For messages: what stands before the last `@`, and every parameter, is left out.
+/// For messages: every parameter, and what stands before the last `@`, is left out. Where an `@` comes behind a `?`,
+/// nobody knows whether it ends a password with a `?` in it or stands in a parameter: then only the scheme is left.
 pub(crate) fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        // Whatever this is: nothing before an `@` belongs in a message.
-        return url.rsplit('@').next().unwrap_or_default().escape_debug().to_string();
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => (format!("{scheme}://"), rest),
+        // Whatever this is: the same goes for it.
+        _ => (String::new(), url),
     };
-    let place = rest.rsplit('@').next().unwrap_or_default();
-    let place = place.split('?').next().unwrap_or_default();
-    format!("{}://{}", scheme.escape_debug(), place.escape_debug())
+    let (place, behind) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+    let shown = if behind.contains('@') { "..." } else { place.rsplit('@').next().unwrap_or_default() };
+    format!("{scheme}{}", shown.escape_debug())
 }

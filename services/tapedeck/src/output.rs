@@ -21,11 +21,30 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
 }
 
-/// A URL without what may be secret in it: user, password, parameters.
+/// A URL without what may be secret in it: user, password, parameters. Where an `@` comes behind a `?`, it may end a
+/// password with a `?` in it, or stand in a parameter: then only the scheme is left.
 pub(crate) fn shown(url: Option<&str>, default: &str) -> String {
     let Some(url) = url else { return default.to_owned() };
     let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
-    let rest = rest.split('?').next().unwrap_or_default();
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    format!("{scheme}: {}", place.trim_start_matches('/'))
+    let (place, behind) = rest.split_once('?').unwrap_or((rest, ""));
+    let shown = if behind.contains('@') { "..." } else { place.rsplit('@').next().unwrap_or_default() };
+    format!("{scheme}: {}", shown.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_place_is_shown_without_what_may_be_secret() {
+        for (url, place) in [
+            ("sqlite:data/store.db?max_mb=1", "sqlite: data/store.db"),
+            ("mongodb://me:secret@host/x?w=secret", "mongodb: host/x"),
+            ("mongodb://me:sec@secret@host/x", "mongodb: host/x"),
+            ("kafka://host:9092?sasl.password=a@secret&x=1", "kafka: ..."),
+            ("mongodb://me:secret?secret@host/x", "mongodb: ..."),
+        ] {
+            assert_eq!(shown(Some(url), ""), place);
+        }
+    }
 }

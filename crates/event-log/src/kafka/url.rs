@@ -53,6 +53,10 @@ pub(crate) fn parse(rest: &str, tls: bool) -> Result<Settings> {
     // Only the check of names and values; nothing is connected. The value is not repeated: it may be a password.
     match settings.producer().create_native_config() {
         Ok(_) => Ok(settings),
+        // Nor the name, where it may be the end of a password.
+        Err(KafkaError::ClientConfig(..)) if query.contains('@') => Err(bad(
+            "a setting is unknown or has a wrong value; a ? in a password is written %3F, an @ in a setting %40".to_owned(),
+        )),
         Err(KafkaError::ClientConfig(_, _, key, _)) => {
             Err(bad(format!("setting `{key}` is unknown or has a wrong value")))
         }
@@ -149,6 +153,12 @@ mod tests {
             "//me:secret@host:port",
             "//me:secret@",
             "//host:9092?sasl.password=secret&security.protocol=secret",
+            "//host:9092?sasl.password=a@secret&no.such.setting=1",
+            "//host:9092?sasl.password=secret@a&no.such.setting=1",
+            "//me:1?secret@host:9092",
+            "//me:1?secret=a@host:9092",
+            "//me:secret?a@host:9092",
+            "//me:a#secret@host:port",
             "me:secret@host",
         ] {
             let error = parse(rest, false).map(|_| ()).unwrap_err().to_string();

@@ -38,7 +38,10 @@ async fn a_url_that_names_no_log_is_refused_with_a_reason() {
         ("nonsense", "no adapter"),
         ("kafka:me:secret@host", "//"),
         ("kafka://me:sec?ret/secret@host:9092", "no host:port"),
+        ("amqp://host/x?password=a@secret&b=1", "no adapter"),
+        ("amqp://me:secret?a@host/x", "amqp://..."),
         ("secret@host", "no adapter"),
+        ("host?password=secret:1", "no adapter"),
     ] {
         let error = failure_of(url).await;
         assert!(matches!(error, EventLogError::BadUrl { .. }), "{error}");

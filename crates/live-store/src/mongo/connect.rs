@@ -195,7 +195,10 @@ fn without_secrets(url: &str, message: &str) -> String {
         let name = name.to_ascii_lowercase();
         SECRET_SETTINGS.iter().any(|secret| name.contains(secret)).then_some(value)
     });
-    let mut secrets = password.split([':', '@', '/', '?', '%']).chain(values).filter(|part| !part.is_empty());
+    let mut secrets = password
+        .split([':', '@', '/', '?', '%', '#', '&', '='])
+        .chain(values)
+        .filter(|part| !part.is_empty());
     if secrets.any(|secret| message.contains(secret)) {
         return "the driver cannot read it; check host and settings, and that user and password are written with % \
                 codes where they hold : / ? # [ ] @ or %"

@@ -24,6 +24,12 @@ async fn refused(url: &str) -> LiveStoreError {
 #[case::unacknowledged("mongodb://me:secret@host/x?w=0", "w=0 would lose ticks")]
 #[case::no_patience("mongodb://me:secret@host/x?socketTimeoutMS=1", "socketTimeoutMS must be from")]
 #[case::certificate("mongodb://me:secret@host/x?tlsCertificateKeyFilePassword=secret&tls=maybe", "")]
+#[case::at_in_a_setting("mongodb://host/x?tlsCertificateKeyFilePassword=a@secret&journal=much", "")]
+#[case::at_behind_in_a_setting("mongodb://host/x?tlsCertificateKeyFilePassword=secret@a&journal=much", "")]
+#[case::question_mark("mongodb://me:12?secret@host/x", "")]
+#[case::question_mark_and_value("mongodb://me:12?secret=a@host/x", "")]
+#[case::question_mark_behind("mongodb://me:secret?a@host/x", "")]
+#[case::hash("mongodb://me:secret#secret@host/x", "")]
 #[tokio::test]
 async fn a_url_that_cannot_be_read_is_refused_without_its_password(#[case] url: &str, #[case] reason: &str) {
     let error = refused(url).await;
@@ -56,6 +62,15 @@ async fn a_server_that_is_not_there_is_unavailable(#[case] database: &str) {
     let database = if database.is_empty() { "stock_market" } else { database };
     assert!(text.contains(&format!("mongodb://127.0.0.1:{port}/{database} is unavailable")), "{text}");
     assert!(text.contains("refused"), "{text}");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_is_named_without_what_may_be_the_end_of_a_password() {
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let url = format!("mongodb://127.0.0.1:{port}/x?appName=a@secret&serverSelectionTimeoutMS=300");
+    let error = refused(&url).await;
+    assert!(error.to_string().contains("mongodb://.../x is unavailable"), "{error}");
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
 }
 

@@ -34,6 +34,10 @@ async fn refused(url: &str) -> LiveStoreError {
 #[case::bound_no_number("sqlite:x.db?max_mb=much", "max_mb must be")]
 #[case::other("mysql://me:secret@host/x", "no adapter for `mysql:`")]
 #[case::opaque("mysql:me:secret@host", "no adapter for `mysql:`")]
+#[case::at_in_a_parameter("mysql://host/x?password=a@secret&b=1", "`mysql://...`")]
+#[case::question_mark("mysql://me:sec?ret@host/x", "`mysql://...`")]
+#[case::no_scheme_and_a_parameter("host?password=secret://x", "scheme is missing")]
+#[case::opaque_question_mark("mysql:me:sec?ret@host", "no adapter for `mysql:`")]
 #[tokio::test]
 async fn a_url_that_names_no_store_is_refused_without_its_password(#[case] url: &str, #[case] reason: &str) {
     let error = refused(url).await;
