@@ -29,8 +29,8 @@ impl Given<'_> {
             return Ok(url.clone());
         }
         let Some(password) = self.password()? else { return Ok(url.clone()) };
-        let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let Some((user, hosts)) = authority.rsplit_once('@').filter(|(user, _)| !user.is_empty()) else {
+        let (user, hosts, behind) = parts(rest);
+        let Some(user) = user else {
             bail!(
                 "{prefix}_URL names no user for the password of {}; write {scheme}://USER@host",
                 self.variable()
@@ -38,7 +38,7 @@ impl Given<'_> {
         };
         let user = user.strip_suffix(':').unwrap_or(user);
         ensure!(
-            !user.contains(':'),
+            is_without_password(user),
             "{prefix}_URL has a password and {} gives another; keep one of them",
             self.variable()
         );
@@ -68,6 +68,26 @@ impl Given<'_> {
             }
         }
     }
+}
+
+/// Whether a URL names a user of a server and no password.
+pub(crate) fn is_missing_in(url: &SecretString) -> bool {
+    let Some((scheme, rest)) = url.expose_secret().split_once("://") else { return false };
+    scheme != "sqlite" && parts(rest).0.is_some_and(is_without_password)
+}
+
+/// What stands behind `//`: the user, with a password if there is one; the hosts; all behind them.
+fn parts(rest: &str) -> (Option<&str>, &str, &str) {
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((user, hosts)) => (Some(user).filter(|user| !user.is_empty()), hosts, behind),
+        None => (None, authority, behind),
+    }
+}
+
+/// `me`, or `me:`.
+fn is_without_password(user: &str) -> bool {
+    !user.strip_suffix(':').unwrap_or(user).contains(':')
 }
 
 /// The content without its final line end.

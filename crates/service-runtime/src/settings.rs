@@ -5,7 +5,7 @@ use std::str::FromStr;
 use market::Symbol;
 use secrecy::SecretString;
 
-use crate::password::Given;
+use crate::password::{self, Given};
 
 /// Where the event log is.
 #[derive(Clone, Debug, clap::Args)]
@@ -91,6 +91,11 @@ pub struct StorePassword {
 }
 
 impl StorePassword {
+    /// Whether the URL names a user of a server and no password.
+    pub fn is_missing_in(url: &SecretString) -> bool {
+        password::is_missing_in(url)
+    }
+
     /// The URL with the password in it.
     ///
     /// # Errors

@@ -2,24 +2,26 @@
 
 use anyhow::bail;
 use indicatif::HumanCount;
+use service_runtime::ExposeSecret;
 
 use crate::{
-    moving::{Bar, CopyArgs, StorePlace, check_symbols, described, stop_on_signals},
+    moving::{Bar, CopyArgs, check_symbols, described, stop_on_signals},
     output::print_line,
 };
 
 pub(crate) async fn copy(args: CopyArgs) -> anyhow::Result<()> {
     let selection = args.rows.selection(args.prices)?;
-    if args.source == args.target {
+    if args.source.expose_secret() == args.target.expose_secret() {
         bail!("source and target are the same store");
     }
     let stop = stop_on_signals()?;
-    let (from, source) = StorePlace::parse(&args.source).open_existing().await?;
+    let (source, target) = args.places();
+    let (from, source) = source.open_existing().await?;
     check_symbols(&*from, &selection).await?;
     let Some(prices) = archive::held(&*from, &selection).await?.only()? else {
         return print_line(format_args!("{source} holds nothing of that: nothing to copy"));
     };
-    let target = StorePlace::parse(&args.target).open_target(prices, "copying").await?;
+    let target = target.open_target(prices, "copying").await?;
     let bar = Bar::new(None)?;
     let counts = archive::copy(&*from, &*target.store, &selection, args.checkpoints, &stop, &|progress| {
         bar.show(progress);

@@ -56,11 +56,12 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CopyArgs {
-    /// A data folder, or the URL of a store: sqlite:PATH, mongodb://HOST/DATABASE.
-    pub(crate) source: String,
-    /// A data folder, or the URL of a store: sqlite:PATH, mongodb://HOST/DATABASE.
+    /// A data folder, or the URL of a store: sqlite:PATH, mongodb://[USER@]HOST/DATABASE. A place on MongoDB that names
+    /// a user but no password, whichever of the two it is, is given --store-password or that of the file.
+    pub(crate) source: SecretString,
+    /// The same.
     #[arg(env = "STORE_URL", hide_env_values = true)]
-    pub(crate) target: String,
+    pub(crate) target: SecretString,
     #[command(flatten)]
     pub(crate) rows: RowArgs,
     /// Only real or only simulated prices, of a store that holds both.
@@ -70,6 +71,23 @@ pub(crate) struct CopyArgs {
     /// its log from the beginning, and what is in the store already is recognised.
     #[arg(long)]
     pub(crate) checkpoints: bool,
+    /// Of the side that lacks it.
+    #[command(flatten)]
+    pub(crate) password: StorePassword,
+}
+
+impl CopyArgs {
+    /// Source and target. The password goes where a user is named without one; where neither does so, it is refused as
+    /// elsewhere.
+    pub(crate) fn places(&self) -> (StorePlace, StorePlace) {
+        let sides = [&self.source, &self.target];
+        let somebody_lacks_it = sides.iter().any(|side| StorePassword::is_missing_in(side));
+        let [source, target] = sides.map(|side| {
+            let is_for_it = !somebody_lacks_it || StorePassword::is_missing_in(side);
+            StorePlace::parse(side, if is_for_it { self.password.clone() } else { StorePassword::default() })
+        });
+        (source, target)
+    }
 }
 
 /// Where a store lies.
@@ -149,18 +167,19 @@ impl RowArgs {
 
 impl StorePlace {
     /// From one word: a URL, or a folder.
-    pub(crate) fn parse(text: &str) -> Self {
-        if text.contains(':') {
-            Self { data: None, store: Some(text.into()), password: StorePassword::default() }
+    fn parse(text: &SecretString, password: StorePassword) -> Self {
+        let place = text.expose_secret();
+        if place.contains(':') {
+            Self { data: None, store: Some(text.clone()), password }
         } else {
-            Self { data: Some(text.into()), store: None, password: StorePassword::default() }
+            Self { data: Some(place.into()), store: None, password }
         }
     }
 
     /// Opens a store that is there, with its name for people.
     pub(crate) async fn open_existing(&self) -> anyhow::Result<(Arc<dyn LiveStore>, String)> {
         let url = match &self.store {
-            Some(url) => self.password.fill(url)?,
+            Some(url) => self.password.fill(url).context("the store to read from")?,
             None => self.existing_file()?.into(),
         };
         let url = url.expose_secret();
@@ -196,7 +215,7 @@ impl StorePlace {
             // An empty parent is the current folder.
             let folder = path.map(|path| Path::new(".").join(path.parent().unwrap_or(Path::new(""))));
             let folder = folder.map(|folder| DataDir::open(&folder, kind, who)).transpose()?;
-            (folder, self.password.fill(url)?)
+            (folder, self.password.fill(url).context("the store to write to")?)
         } else {
             let root = data_dir::folder(self.data.as_deref());
             let apart = self.data.is_none() && prices == Prices::Simulated;

@@ -91,3 +91,15 @@ fn without_a_password_a_url_stays_as_it_is() {
     // The embedded log has no users; the environment may be meant for another.
     assert_eq!(filled(&given("word"), "sqlite:data/log.db"), "sqlite:data/log.db");
 }
+
+#[test]
+fn a_url_that_lacks_a_password_is_told_from_one_that_needs_none() {
+    for url in ["mongodb://me@host/x", "mongodb://me:@host", "mongodb+srv://me@host/x?w=1"] {
+        assert!(StorePassword::is_missing_in(&url.into()), "{url}");
+    }
+    for url in
+        ["mongodb://host/x?appName=a@b", "mongodb://me:word@host", "mongodb://@host", "sqlite://me@x", "data"]
+    {
+        assert!(!StorePassword::is_missing_in(&url.into()), "{url}");
+    }
+}

@@ -289,3 +289,55 @@ async fn invented_and_real_prices_never_come_together() {
     said(&["copy", text(&invented), text(&copied)]);
     assert_eq!(fs::read_to_string(copied.join("prices")).unwrap().trim(), "simulated");
 }
+
+/// What a copy said that must fail, with the password in a variable.
+fn refused_with(password: &str, source: &str, target: &str) -> String {
+    let copy = tapedeck().args(["copy", source, target]).env("STORE_PASSWORD", password).output().unwrap();
+    let said = stderr(&copy);
+    assert!(!copy.status.success() && !said.contains("panicked"), "{said}");
+    assert!(!said.contains(password), "{said}");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_gives_the_password_to_the_side_that_lacks_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = filled(folder.path(), 10).await;
+    let data = text(&data);
+    let lacks = "mongodb://me@127.0.0.1:1/x?serverSelectionTimeoutMS=200";
+    let file = ["--store-password-file", "/no/such"];
+    for sides in [[data, lacks], [lacks, data], [lacks, "mongodb://me:word@127.0.0.1:1/y"]] {
+        let said = refused(&[&["copy"], &sides[..], &file[..]].concat());
+        assert!(said.contains("STORE_PASSWORD_FILE=/no/such"), "{said}");
+    }
+    assert!(refused_with("geheim", lacks, data).contains("127.0.0.1:1/x is unavailable"));
+
+    // The other side has its own, or needs none.
+    let has = lacks.replace("me@", "me:word@");
+    let said = refused_with("geheim", &has, &lacks.replace("/x", "/y"));
+    assert!(said.contains("127.0.0.1:1/x is unavailable"), "{said}");
+    let said = refused_with("geheim", data, &has);
+    assert!(said.contains("the store to write to") && said.contains("keep one of them"), "{said}");
+    let said = refused_with("geheim", &lacks.replace("me@", ""), data);
+    assert!(said.contains("the store to read from") && said.contains("names no user"), "{said}");
+    // The environment may be meant for others.
+    let other = text(&folder.path().join("other")).to_owned();
+    let copy = tapedeck().args(["copy", data, &other]).env("STORE_PASSWORD", "geheim").output().unwrap();
+    assert!(copy.status.success(), "{}", stderr(&copy));
+}
+
+/// The stand-in for MongoDB knows nobody: whoever signs in is refused, and only who signs in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_signs_in_at_a_server_with_the_password_that_stands_beside() {
+    let Ok(mongo) = std::env::var("MONGO_URL") else {
+        assert!(std::env::var("REQUIRE_SERVERS").is_err(), "MONGO_URL is not set");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = filled(folder.path(), 10).await;
+    let named = mongo.replace("mongodb://", "mongodb://nobody@") + "/copied";
+    for (source, target) in [(text(&data), &*named), (&*named, text(&data))] {
+        let said = refused_with("geheim", source, target);
+        assert!(said.contains("login failed"), "{said}");
+    }
+}
