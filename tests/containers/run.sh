@@ -223,6 +223,68 @@ wrong_password() {
   say "a wrong password ends the consumer with the name of the setting and without the password"
 }
 
+# As README has it. The work in a container must succeed; what it says is in $said, without the commas of large numbers.
+in_folder() {
+  said=$(compose run --rm -T --no-deps --user "$(id -u):$(id -g)" -v "$1:/folder" "${in_folder_options[@]}" \
+    consumer tapedeck "${@:2}" 2>&1) || fail "tapedeck ${*:2}: $said"
+  said=${said//,/}
+}
+
+# The store loses all it has, users too. Nobody writes meanwhile.
+empty_the_store() {
+  compose rm --stop --force mongodb >/dev/null 2>&1
+  docker volume rm "${project}_mongodb-data" >/dev/null
+  compose up -d --wait --wait-timeout 300 --pull never --quiet-pull mongodb >"$work/up.log" 2>&1 ||
+    { cat "$work/up.log" >&2; fail "the store without its data"; }
+  until_true 60 "no ticks are there" ticks_are 0
+}
+
+# Out of the store and into an empty one, by export and import, and by a data folder and copy.
+backup() {
+  local before first rows password said in_folder_options=()
+  ticks_are() { [ "$(ticks)" = "$1" ]; }
+  # ROWS: ticks and bars, all of them new, or all there already.
+  all_new() { grep -q "^ *ticks *$1: $1 new 0 there" <<<"$said" && grep -q "^ *bars *$2: $2 new 0 there" <<<"$said"; }
+  all_there() { grep -q "^ *ticks *$1: 0 new $1 there" <<<"$said" && grep -q "^ *bars *$2: 0 new $2 there" <<<"$said"; }
+  compose stop producer >/dev/null 2>&1
+  compose stop consumer >/dev/null 2>&1
+  before=$(ticks)
+  first=$(first_tick)
+  mkdir "$work/backups" "$work/data"
+
+  in_folder "$work/backups" export /folder/one
+  read -ra rows <<<"$(json 'it.totals.ticks + " " + it.totals.candles' <"$work/backups/one/manifest.json")"
+  if [ "${rows[0]}" -lt "$before" ] || [ "${rows[1]}" = 0 ]; then
+    fail "exported ${rows[*]} ticks and bars, and of NVDA alone there are $before ticks"
+  fi
+  [ -O "$work/backups/one/manifest.json" ] || fail "the backup is somebody else's"
+  in_folder "$work/backups" import /folder/one
+  all_there "${rows[@]}" || fail "an import into the same store: $said"
+  # Signed in by the password that stands beside the URL.
+  password=$(sed -n 's/^MONGO_PASSWORD=//p' "$work/.env")
+  in_folder_options=(-e "STORE_PASSWORD=$password")
+  in_folder "$work/data" copy mongodb://tapedeck@mongodb:27017/stock_market /folder
+  in_folder_options=()
+  all_new "${rows[@]}" || fail "a copy into a folder: $said"
+  if grep -q "$password" <<<"$said"; then fail "the password is in what copy says"; fi
+
+  empty_the_store
+  in_folder "$work/backups" import /folder/one
+  all_new "${rows[@]}" || fail "an import into an empty store: $said"
+  until_true 60 "the $before ticks of NVDA are back" ticks_are "$before"
+  [ "$(first_tick)" = "$first" ] || fail "the first tick is another after the import"
+
+  empty_the_store
+  in_folder "$work/data" copy /folder
+  all_new "${rows[@]}" || fail "a copy of a folder into an empty store: $said"
+  until_true 60 "the $before ticks of NVDA are back" ticks_are "$before"
+  [ "$(first_tick)" = "$first" ] || fail "the first tick is another after the copy"
+
+  start
+  until_true 60 "ticks go on" more_ticks_than "$before"
+  say "export, import and copy bring ${rows[0]} ticks and ${rows[1]} bars out of the store and back into an empty one"
+}
+
 data_survives() {
   local first before
   first=$(first_tick)
@@ -281,6 +343,7 @@ for service in consumer producer web mongodb kafka; do back_after_a_kill $servic
 replicas
 health_tells_of_the_store
 wrong_password
+backup
 figures
 data_survives "$(ticks)"
 mail

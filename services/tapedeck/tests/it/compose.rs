@@ -153,6 +153,22 @@ fn every_setting_given_to_a_service_is_one_of_the_binarys_own_and_valid() {
 }
 
 #[test]
+fn a_backup_is_made_in_a_service_that_has_the_store_and_the_command_line() {
+    let compose = compose();
+    let readme = text("README.md");
+    let mut lines = readme.lines().filter(|line| line.trim_start().starts_with("docker compose run "));
+    let line = lines.next().expect("the README says how");
+    let (before, _) = line.split_once(" tapedeck ").unwrap();
+    let (_, name) = before.rsplit_once(' ').unwrap();
+    assert!(compose.services[name].environment.contains_key("STORE_URL"), "{name} has no store");
+    for option in ["--rm", "--no-deps", "--user \"$(id -u):$(id -g)\"", ":/folder\""] {
+        assert!(line.contains(option), "{line} lacks {option}");
+    }
+    // The image of every service has it, for whatever user.
+    assert!(text("Dockerfile").contains("COPY --from=build /out/tapedeck /usr/local/bin/\n"));
+}
+
+#[test]
 fn health_checks_ask_the_address_that_the_service_listens_at() {
     for (name, service) in compose().ours() {
         let test = &service.healthcheck.test[1..];

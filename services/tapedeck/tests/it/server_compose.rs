@@ -155,6 +155,17 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// What the README does with `docker compose run consumer tapedeck`.
+fn backup_and_restore(consumer: &Running) {
+    let folder = tempfile::tempdir().unwrap();
+    let [archive, data] = ["archive", "data"].map(|name| folder.path().join(name).display().to_string());
+    let tapedeck = |command: &[&str]| said(&consumer.exec(&[&["tapedeck"], command].concat()));
+    assert!(tapedeck(&["export", &archive]).contains("exported"));
+    assert!(tapedeck(&["import", &archive]).contains(": 0 new"), "what was exported is there already");
+    assert!(tapedeck(&["copy", &consumer.environment["STORE_URL"], &data]).contains(" 0 there already"));
+    assert!(tapedeck(&["copy", &data]).contains(": 0 new"), "what was copied is there already");
+}
+
 #[test]
 fn the_services_of_the_compose_file_bring_prices_onto_the_page() {
     let Some((kafka, mongo)) = servers() else { return };
@@ -224,6 +235,8 @@ fn the_services_of_the_compose_file_bring_prices_onto_the_page() {
         let offsets = running[1].exec(&["tapedeck", "topics", "offsets"]);
         String::from_utf8_lossy(&offsets.stdout).contains("stock-prices[")
     });
+
+    backup_and_restore(&running[1]);
 
     let probe = running.pop().unwrap();
     let health = |binary: &Path, environment: &BTreeMap<String, String>| {
