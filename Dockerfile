@@ -10,7 +10,7 @@ COPY services/web/ui ./
 RUN npm run build
 
 # The binaries. What cargo has downloaded and compiled stays in the builder's caches, so that libraries are compiled once.
-FROM rust:1.95-bookworm AS build
+FROM rust:1.95.0-bookworm AS build
 # Features of the services, for example kafka-tls.
 ARG FEATURES=
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=false
