@@ -110,8 +110,8 @@ impl Latency {
         Self { name, exported: histogram!(name), slices: Mutex::new(VecDeque::new()) }
     }
 
-    /// Observations of live events; negative ones (clocks that differ) count as zero, those of an hour and more are
-    /// replayed recordings and do not count.
+    /// Observations of live events; negative ones (clocks that differ) count as zero, those of an hour and more do not
+    /// count: they are replayed recordings, or by a clock that is so far behind, which its heartbeats show (`/system`).
     pub fn record_live(&self, latencies: impl IntoIterator<Item = TimeDelta>) {
         let now = Instant::now();
         let mut slices = locked(&self.slices);

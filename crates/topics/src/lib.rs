@@ -6,6 +6,9 @@ pub mod tick;
 
 use std::time::Duration;
 
+/// Clocks of two hosts that are further apart are worth a word, in seconds.
+pub const MAX_SKEW_SECONDS: i64 = 30;
+
 const DAY: Duration = Duration::from_hours(24);
 
 /// A topic as every service creates it when it is missing.

@@ -18,8 +18,7 @@ use crate::{
     publishing::Publishing,
 };
 
-/// Clocks that differ by more are worth a word, at most so often.
-const MAX_SKEW_SECONDS: i64 = 30;
+/// A clock that is ahead is said at most so often.
 const SKEW_SAID_SECONDS: u64 = 600;
 
 /// Stores ticks.
@@ -86,7 +85,7 @@ impl Inserter {
         self.metrics.duplicates.add(duplicate);
         let now = Utc::now();
         let ahead = batch.ticks.iter().map(|stored| stored.tick.received_at - now).max();
-        if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::seconds(MAX_SKEW_SECONDS)) {
+        if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::seconds(topics::MAX_SKEW_SECONDS)) {
             self.say_skew(ahead);
         }
         self.metrics.feed_stored.record_live(batch.ticks.iter().map(|stored| now - stored.tick.received_at));

@@ -7,6 +7,7 @@ mod bar;
 mod config;
 mod day;
 mod format;
+mod heartbeats;
 mod live;
 mod metrics;
 mod pace;

@@ -7,13 +7,13 @@ use std::{
 };
 
 use anyhow::Context;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use event_log::{Event, Message, StartAt, Subscription, TopicPartition};
 use service_runtime::{Component, Meter, Runtime};
 use tokio::sync::watch;
 use topics::{candle, status, tick};
 
-use crate::{picture::Picture, pipeline::Pipeline};
+use crate::{heartbeats::Skew, picture::Picture, pipeline::Pipeline};
 
 /// Changes are put into words this often.
 const FLUSH_INTERVAL_MS: u64 = 40;
@@ -177,7 +177,8 @@ impl Reader {
             let read = match &*message.position.topic_partition.topic {
                 status::TOPIC => match status::decode(&message.payload) {
                     Ok(heartbeat) => {
-                        self.live.pipeline().take_heartbeat(heartbeat);
+                        let skew = self.live.pipeline().take_heartbeat(heartbeat, now);
+                        skew.iter().for_each(say_skew);
                         true
                     }
                     Err(_) => false,
@@ -202,4 +203,15 @@ impl Reader {
             }
         }
     }
+}
+
+/// The heartbeats see to it that this is not said too often.
+fn say_skew(Skew { service, instance, ahead }: &Skew) {
+    tracing::warn!(
+        service,
+        instance,
+        seconds = ahead.num_seconds().abs(),
+        "the clock of a process is {} this host's: set the clocks of all machines by NTP",
+        if *ahead > TimeDelta::zero() { "ahead of" } else { "behind" }
+    );
 }

@@ -10,14 +10,10 @@ use topics::{
     tick,
 };
 
+use crate::heartbeats::{Heard, Heartbeats, Skew};
+
 /// Rates are taken over about so many looks.
 const RATE_LOOKS: usize = 6;
-/// A process that has said nothing for so long is not shown any more.
-const FORGOTTEN_MINUTES: i64 = 5;
-/// A process that has said nothing for so long is silent.
-const SILENT_SECONDS: i64 = 10;
-/// Most processes kept in mind.
-const MAX_PROCESSES: usize = 64;
 
 /// Names in heartbeats that the pages show by themselves.
 const STORED_STEM: &str = "tapedeck_feed_stored";
@@ -30,7 +26,7 @@ pub(crate) type Look = Result<(Vec<TopicInfo>, Vec<PartitionLag>), String>;
 /// The pipeline as last seen.
 #[derive(Default)]
 pub(crate) struct Pipeline {
-    heartbeats: BTreeMap<String, ServiceStatus>,
+    heartbeats: Heartbeats,
     topics: Vec<TopicInfo>,
     lags: Vec<PartitionLag>,
     /// When, and the ends of all topics then; oldest first.
@@ -83,10 +79,16 @@ pub(crate) struct Process {
     pub(crate) service: String,
     pub(crate) instance: String,
     pub(crate) version: String,
+    /// By its own clock.
     pub(crate) started_at: DateTime<Utc>,
+    /// How long it had been running when it was last heard of, by one clock.
+    #[serde(skip)]
+    pub(crate) had_run: TimeDelta,
     pub(crate) last_heard: DateTime<Utc>,
     /// It has said nothing for ten seconds.
     pub(crate) silent: bool,
+    /// How far its clock is ahead of this host's, negative where it is behind; none while that is nothing to speak of.
+    pub(crate) clock_ahead_seconds: Option<i64>,
     pub(crate) figures: BTreeMap<String, f64>,
 }
 
@@ -134,17 +136,10 @@ impl Quantiles {
 }
 
 impl Pipeline {
-    /// What a process said of itself; an older word of the same process changes nothing.
-    pub(crate) fn take_heartbeat(&mut self, heartbeat: ServiceStatus) {
-        if self.heartbeats.get(&heartbeat.instance).is_some_and(|known| known.at > heartbeat.at) {
-            return;
-        }
-        self.heartbeats.insert(heartbeat.instance.clone(), heartbeat);
-        while self.heartbeats.len() > MAX_PROCESSES {
-            let oldest =
-                self.heartbeats.values().min_by_key(|known| known.at).map(|known| known.instance.clone());
-            oldest.and_then(|instance| self.heartbeats.remove(&instance));
-        }
+    /// What a process said of itself, in the order of the log; the answer is a wrong clock, to be said aloud.
+    #[must_use]
+    pub(crate) fn take_heartbeat(&mut self, heartbeat: ServiceStatus, now: DateTime<Utc>) -> Option<Skew> {
+        self.heartbeats.take(heartbeat, now)
     }
 
     /// Takes what the log said of its topics and of the consumer's lag, or why it said nothing.
@@ -195,15 +190,16 @@ impl Pipeline {
         sse: usize,
         now: DateTime<Utc>,
     ) -> System {
-        self.take_heartbeat(own.clone());
-        self.heartbeats.retain(|_, known| now - known.at < TimeDelta::minutes(FORGOTTEN_MINUTES));
-        let is_silent = |known: &ServiceStatus| now - known.at > TimeDelta::seconds(SILENT_SECONDS);
-        let talking = || self.heartbeats.values().filter(|known| !is_silent(known));
-        let (feeds, parts): (Vec<Part>, Vec<Part>) =
-            talking().flat_map(parts_of).partition(|part| part.name.starts_with("feed "));
-        let sum = |name: &str| talking().filter_map(|known| known.figures.get(name)).sum::<f64>();
+        // Nobody need be told of a clock that is ours.
+        let _ = self.heartbeats.take(own.clone(), now);
+        self.heartbeats.forget_old(now);
+        let talking = || self.heartbeats.shown(now).filter(|known| !known.is_silent(now));
+        let (feeds, parts): (Vec<Part>, Vec<Part>) = talking()
+            .flat_map(|known| parts_of(&known.said))
+            .partition(|part| part.name.starts_with("feed "));
+        let sum = |name: &str| talking().filter_map(|known| known.said.figures.get(name)).sum::<f64>();
         let slowest = |stem: &str| {
-            let all = talking().filter_map(|known| Quantiles::of(&known.figures, stem));
+            let all = talking().filter_map(|known| Quantiles::of(&known.said.figures, stem));
             all.max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms))
         };
         let topics: Vec<Topic> = self.topics.iter().map(|topic| self.topic(topic)).collect();
@@ -223,7 +219,7 @@ impl Pipeline {
                 .sum(),
             feed_stored: slowest(STORED_STEM),
             feed_screen: slowest(SCREEN_STEM),
-            processes: self.heartbeats.values().map(|known| process(known, is_silent(known))).collect(),
+            processes: self.heartbeats.shown(now).map(|known| process(known, now)).collect(),
             feeds,
             parts,
             topics,
@@ -245,29 +241,32 @@ fn parts_of(status: &ServiceStatus) -> impl Iterator<Item = Part> + '_ {
 }
 
 /// For as long as one that was killed counts as talking, two may say that they read a partition.
-fn assignment<'a>(lag: &PartitionLag, talking: impl Iterator<Item = &'a ServiceStatus>) -> Assignment {
+fn assignment<'a>(lag: &PartitionLag, talking: impl Iterator<Item = &'a Heard>) -> Assignment {
     let TopicPartition { topic, partition } = &lag.topic_partition;
-    let reads = |status: &&ServiceStatus| {
-        let mut read = status.components.iter().filter_map(|part| part.partitions.get(&**topic));
+    let reads = |known: &&Heard| {
+        let mut read = known.said.components.iter().filter_map(|part| part.partitions.get(&**topic));
         read.any(|numbers| numbers.contains(partition))
     };
-    let owner = talking.filter(reads).max_by_key(|status| status.at);
+    let owner = talking.filter(reads).max_by_key(|known| known.turn);
     Assignment {
         topic: topic.to_string(),
         partition: *partition,
-        owner: owner.map(|status| status.instance.clone()),
+        owner: owner.map(|known| known.said.instance.clone()),
         lag: lag.lag,
     }
 }
 
-fn process(status: &ServiceStatus, silent: bool) -> Process {
+fn process(known: &Heard, now: DateTime<Utc>) -> Process {
+    let said = &known.said;
     Process {
-        service: status.service.clone(),
-        instance: status.instance.clone(),
-        version: status.version.clone(),
-        started_at: status.started_at,
-        last_heard: status.at,
-        silent,
-        figures: status.figures.clone(),
+        service: said.service.clone(),
+        instance: said.instance.clone(),
+        version: said.version.clone(),
+        started_at: said.started_at,
+        had_run: said.at - said.started_at,
+        last_heard: known.at,
+        silent: known.is_silent(now),
+        clock_ahead_seconds: known.skew().map(|ahead| ahead.num_seconds()),
+        figures: said.figures.clone(),
     }
 }

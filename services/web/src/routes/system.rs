@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use topics::status::ComponentState;
 
 use super::{
@@ -229,7 +229,14 @@ impl Assignment {
 
 impl Process {
     fn running(&self, now: &DateTime<Utc>) -> String {
-        format::span(*now - self.started_at)
+        format::span(self.had_run + (*now - self.last_heard))
+    }
+
+    /// `clock 1 h 1 min behind`, where it is worth a word.
+    fn clock(&self) -> Option<String> {
+        let ahead = self.clock_ahead_seconds?;
+        let direction = if ahead > 0 { "ahead" } else { "behind" };
+        Some(format!("clock {} {direction}", format::span(TimeDelta::seconds(ahead.abs()))))
     }
 
     fn silent_for(&self, now: &DateTime<Utc>) -> String {

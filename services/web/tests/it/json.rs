@@ -279,6 +279,48 @@ async fn the_system_figures_show_who_reads_which_partition() {
 }
 
 #[tokio::test]
+async fn a_process_whose_clock_is_wrong_is_shown_with_what_it_reads_and_its_clock_is_named() {
+    let suite = Suite::start().await;
+    let an_hour = TimeDelta::minutes(61);
+    let reads = BTreeMap::from([("stock-prices".to_owned(), BTreeSet::from([0]))]);
+    for (instance, off, direction) in [("behind-1", -an_hour, "behind"), ("ahead-1", an_hour, "ahead")] {
+        let status = Status::new("consumer", instance, Utc::now() + off);
+        status.component("consumer").reads(reads.clone());
+        let mut shown = Value::Null;
+        suite
+            .until(async || {
+                suite.publish_status(&status.snapshot(Utc::now() + off)).await;
+                shown = suite.json("/v1/system").await;
+                let owner = list(&shown, "partitions")
+                    .into_iter()
+                    .find(|known| known["topic"] == "stock-prices" && known["partition"] == 0)
+                    .map(|known| known["owner"].clone());
+                owner == Some(json!(instance)) && !process(&shown, instance)["clock_ahead_seconds"].is_null()
+            })
+            .await;
+        let process = process(&shown, instance);
+        assert_eq!(process["silent"], false, "{process}");
+        let seconds = process["clock_ahead_seconds"].as_i64().expect("seconds");
+        assert!((seconds - off.num_seconds()).abs() < 5, "{seconds}");
+        let page = suite.text("/system").await;
+        let named = ["1", "0"].map(|minutes| format!("clock 1 h {minutes} min {direction}"));
+        assert!(named.iter().any(|named| page.contains(named)), "{page}");
+    }
+    let own = suite.json("/v1/system").await;
+    assert_eq!(process(&own, "web-test")["clock_ahead_seconds"], Value::Null);
+}
+
+fn list(system: &Value, of: &str) -> Vec<Value> {
+    system[of].as_array().expect("a list").clone()
+}
+
+/// Null where there is none of that name.
+fn process(system: &Value, instance: &str) -> Value {
+    let all = list(system, "processes");
+    all.into_iter().find(|process| process["instance"] == instance).unwrap_or_default()
+}
+
+#[tokio::test]
 async fn browsers_tell_how_long_prices_take_to_the_screen() {
     let suite = Suite::start().await;
     let origin = suite.url("");
