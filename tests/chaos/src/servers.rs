@@ -33,6 +33,14 @@ impl Server {
         Ok(Self { script: path, home: servers.join(name), env })
     }
 
+    /// The same server, told something else.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.env.push((name.to_owned(), value.to_owned()));
+        other
+    }
+
     /// Starts it, and waits until it answers.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Fault 17: the broker loses everything it had, and comes back under the same address: another log in the place of the one
-//! that was read. What ends then is started again, as a container would be.
+//! Fault 17: the broker loses everything it had, and comes back under the same address, as the cluster it was or as another:
+//! another log in the place of the one that was read. What ends then is started again, as a container would be.
 
 use std::time::Duration;
 
@@ -27,6 +27,30 @@ const PUBLISHED: &str = "tapedeck_ticks_published_total";
 const STORED: &str = "tapedeck_ticks_stored_total";
 const ANOTHER_LOG: &str = "this is not the log that was read before";
 
+/// Two clusters that have the broker's address in turns: that of `tests/servers/kafka.sh`, and another one.
+const CLUSTERS: [&str; 2] = ["dGVzdC1zZXJ2ZXItMDAwMQ", "dGVzdC1zZXJ2ZXItMDAwMg"];
+/// What becomes of the broker, one after the other.
+const TURNS: [Turn; 4] = [
+    Turn { cluster: CLUSTERS[0], consumer: Consumer::Runs },
+    // It finds a log that is longer than the one it knows may be.
+    Turn { cluster: CLUSTERS[0], consumer: Consumer::IsAway },
+    Turn { cluster: CLUSTERS[1], consumer: Consumer::Runs },
+    Turn { cluster: CLUSTERS[0], consumer: Consumer::IsAway },
+];
+
+#[derive(Clone, Copy)]
+struct Turn {
+    /// Which cluster comes.
+    cluster: &'static str,
+    consumer: Consumer,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Consumer {
+    Runs,
+    IsAway,
+}
+
 /// A service, where its health answers, and the figure that says it works.
 struct Service {
     name: &'static str,
@@ -50,17 +74,25 @@ impl Service {
         let said = self.program.last_words();
         outcome.note(format!("the {} ended and was started again: {}", self.name, last_error(&said)));
         outcome.check(!status.success(), format!("the {} gave up as if all were well: {said}", self.name));
+        *self = Self::start_on_new(scene, self.name, self.figure, outcome).await?;
+        Ok(())
+    }
+
+    /// Starts it on a broker that was wiped. It may be taken for a producer from before, as `load` may be, and then starts
+    /// again.
+    async fn start_on_new(
+        scene: &mut Scene<'_>,
+        name: &'static str,
+        figure: &'static str,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<Self> {
         for _ in 0..MAX_STARTS {
-            match Self::start(scene, self.name, self.figure).await {
-                Ok(started) => {
-                    *self = started;
-                    return Ok(());
-                }
-                // Taken for a producer from before the wipe, as `load` may be.
+            match Self::start(scene, name, figure).await {
+                Ok(started) => return Ok(started),
                 Err(error) => outcome.note(format!("and again: {}", last_error(&format!("{error:#}")))),
             }
         }
-        anyhow::bail!("the {} could not be started again, {MAX_STARTS} times", self.name)
+        anyhow::bail!("the {name} could not be started again, {MAX_STARTS} times")
     }
 }
 
@@ -75,45 +107,64 @@ fn last_error(said: &str) -> String {
 pub(super) async fn wiped(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set(world, 17, 0).await?;
-    let part = world.numbers.ticks / 3;
+    let part = world.numbers.ticks / (1 + TURNS.len() as u64);
     let begun = Instant::now();
     // All in the same minutes, so that bars in progress live on.
     let minute_ends = || MINUTE_MS - begun.elapsed().as_millis() as u64 % MINUTE_MS;
 
     let mut services = vec![
         Service::start(&mut scene, "producer", PUBLISHED).await?,
-        Service::start(&mut scene, "consumer", STORED).await?,
         Service::start(&mut scene, "web", "").await?,
+        Service::start(&mut scene, "consumer", STORED).await?,
     ];
     load(&mut scene, part, &minute_ends, &mut outcome).await?;
     everything_stored(&mut scene, &mut services, &mut outcome).await?;
-    wipe(world).await?;
-    let resumed = at_work(&mut services, &mut scene, &mut outcome).await?;
-    outcome.note(format!("wiped under running services: at work after {:.1} s", resumed.as_secs_f64()));
-    outcome.check(resumed <= RESUME, format!("at work only after {:.1} s", resumed.as_secs_f64()));
-    load(&mut scene, part * 2, &minute_ends, &mut outcome).await?;
-    everything_stored(&mut scene, &mut services, &mut outcome).await?;
 
-    // The second time the consumer is not there, and finds a log that is longer than the one it knows may be.
-    let place = services.iter().position(|service| service.name == "consumer").context("a consumer")?;
-    let consumer = services.remove(place);
-    let mut said_so = consumer.program.times_said(ANOTHER_LOG);
-    end([consumer.program]).await?;
-    wipe(world).await?;
-    at_work(&mut services, &mut scene, &mut outcome).await?;
-    load(&mut scene, part * 3, &minute_ends, &mut outcome).await?;
-    services.push(Service::start(&mut scene, "consumer", STORED).await?);
-    everything_stored(&mut scene, &mut services, &mut outcome).await?;
-    let consumer = services.pop().context("the consumer")?;
-    said_so += consumer.program.times_said(ANOTHER_LOG);
+    for (count, turn) in (2..).zip(TURNS) {
+        if turn.consumer == Consumer::IsAway {
+            end(services.pop().map(|consumer| consumer.program)).await?;
+        }
+        replace(world, turn.cluster).await?;
+        let resumed = at_work(&mut services, &mut scene, &mut outcome).await?;
+        if turn.consumer == Consumer::Runs {
+            outcome
+                .note(format!("wiped under running services: at work after {:.1} s", resumed.as_secs_f64()));
+            outcome.check(resumed <= RESUME, format!("at work only after {:.1} s", resumed.as_secs_f64()));
+        }
+        load(&mut scene, part * count, &minute_ends, &mut outcome).await?;
+        if turn.consumer == Consumer::IsAway {
+            services.push(Service::start_on_new(&mut scene, "consumer", STORED, &mut outcome).await?);
+        }
+        everything_stored(&mut scene, &mut services, &mut outcome).await?;
+    }
+    let said_so = said_by_consumers(&scene, ANOTHER_LOG)?;
     outcome.note(format!("said {said_so} times that a partition is of another log"));
     outcome.check(said_so > 0, "nobody said that the log is another one");
+    // In the last turn. In the one before, a running consumer may see offsets begin again before it asks who the log is.
+    let [here, before] = CLUSTERS;
+    let named =
+        said_by_consumers(&scene, &format!("it is the log {here}, and the one read before is {before}"))?;
+    outcome.note(format!("and {named} times that it is of another cluster, and of which"));
+    outcome.check(named > 0, "nobody said that it is another cluster");
 
+    let consumer = services.pop().context("the consumer is the last one")?;
     end(services.into_iter().map(|service| service.program)).await?;
     scene.settled().await?;
     end([consumer.program]).await?;
     scene.check(&mut outcome).await?;
     Ok(outcome)
+}
+
+/// How often consumers have said a text, also those that have ended.
+fn said_by_consumers(scene: &Scene<'_>, text: &str) -> anyhow::Result<usize> {
+    let mut times = 0;
+    for entry in std::fs::read_dir(&scene.folder)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with("-consumer.log") {
+            times += std::fs::read_to_string(&path)?.matches(text).count();
+        }
+    }
+    Ok(times)
 }
 
 /// Publishes until so many are acknowledged altogether. A producer that starts while another one goes on from before the wipe
@@ -135,10 +186,11 @@ async fn load(
     anyhow::bail!("the load program failed {MAX_STARTS} times")
 }
 
-async fn wipe(world: &World) -> anyhow::Result<()> {
+/// An empty broker of that cluster in the place of the one that is there.
+async fn replace(world: &World, cluster: &str) -> anyhow::Result<()> {
     world.kafka.kill_9()?;
     world.kafka.wipe().await?;
-    world.kafka.start().await
+    world.kafka.with("KAFKA_CLUSTER_ID", cluster).start().await
 }
 
 /// Waits until all that was acknowledged so far is stored.
