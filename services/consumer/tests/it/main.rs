@@ -3,6 +3,7 @@
 // Test helpers are not told from other code by clippy's own allowance for tests.
 #![allow(clippy::unwrap_used)]
 
+mod clocks;
 mod endings;
 mod other_logs;
 mod pipeline;

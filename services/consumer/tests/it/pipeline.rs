@@ -35,12 +35,25 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::reopen(tempfile::tempdir().unwrap()).await
+    }
+
+    /// On what is in the folder.
+    pub(crate) async fn reopen(folder: TempDir) -> Self {
         let log = event_log::open(&url(&folder, "log.db")).await.unwrap();
         service_runtime::create_topics(&*log).await.unwrap();
         let store = live_store::open(&url(&folder, "store.db")).await.unwrap();
         let status = Status::new("consumer", "test", Utc::now());
         Self { folder, log, store, running: None, status }
+    }
+
+    /// Leaves the folder to others.
+    pub(crate) fn close(self) -> TempDir {
+        self.folder
+    }
+
+    pub(crate) fn url(&self, file: &str) -> String {
+        url(&self.folder, file)
     }
 
     /// A second store that knows nothing yet.
