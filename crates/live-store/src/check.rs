@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    LiveStoreError, Result, mongo,
+    Checkpoint, LiveStoreError, Result, mongo,
     open::{max_bytes, without_credentials},
     sqlite,
 };
@@ -21,6 +21,8 @@ pub struct StoreCheck {
     pub warnings: Vec<String>,
     /// For a store in a file: the folder, which must be writable and have room.
     pub folder: Option<PathBuf>,
+    /// How far the log has been read into it, by all processors.
+    pub checkpoints: Vec<Checkpoint>,
 }
 
 /// Looks at the store that `url` names; creates and changes nothing.

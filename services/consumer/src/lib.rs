@@ -31,6 +31,7 @@ use crate::{
 };
 
 pub use config::{ConsumerArgs, ConsumerConfig};
+pub use state::logs_read;
 
 /// Between two removals of what is older than the retention.
 const PRUNE_INTERVAL_SECONDS: u64 = 3_600;

@@ -1,7 +1,7 @@
 //! The state of one partition, as it is kept in its checkpoint; and whether a checkpoint is of the log that is read.
 //! Pure: the caller brings what the log says, and the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -53,6 +53,17 @@ struct Saved {
 /// Of checkpoints that do not say it: taking a log for another one costs a second reading, the other way round it costs ticks.
 fn was_committed() -> bool {
     true
+}
+
+/// The logs that the consumers' checkpoints in a store were made on, where they say it. More than one while the consumers
+/// have yet to come to every partition of another.
+pub fn logs_read(checkpoints: &[Checkpoint]) -> BTreeSet<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        log: Option<String>,
+    }
+    let ours = checkpoints.iter().filter(|known| known.processor == PROCESSOR && known.next_offset > 0);
+    ours.filter_map(|known| serde_json::from_str::<Named>(&known.state).ok()?.log).collect()
 }
 
 /// What the log says about itself.

@@ -62,5 +62,16 @@ fn print_tables(system: &Value) -> anyhow::Result<()> {
             ]);
         }
     }
-    print_line(figures)
+    print_line(figures)?;
+    for process in list(system, "processes") {
+        if let Some(ahead) = process.get("clock_ahead_seconds").and_then(Value::as_i64) {
+            let direction = if ahead > 0 { "ahead" } else { "behind" };
+            print_line(format_args!(
+                "the clock of {} is {} s {direction}: set the clocks of all machines by NTP (`timedatectl set-ntp true`)",
+                text(process, "instance"),
+                ahead.abs()
+            ))?;
+        }
+    }
+    Ok(())
 }

@@ -46,9 +46,9 @@ impl EventLog for ReadOnlyLog {
         Ok(self.catalog().await?.infos())
     }
 
-    /// Nobody goes on reading from a look.
+    /// A file that no service has opened since logs have names has none yet.
     async fn identity(&self) -> Result<Option<String>> {
-        Ok(None)
+        store::find_identity(&self.files, &mut *self.connection.lock().await).await
     }
 
     fn publisher(&self) -> Result<Arc<dyn Publisher>> {

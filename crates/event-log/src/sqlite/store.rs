@@ -203,6 +203,17 @@ pub(crate) async fn load_identity(files: &Files, connection: &mut SqliteConnecti
     identity.map_err(|error| files.failure(&error))
 }
 
+/// The same, where there is one.
+pub(crate) async fn find_identity(
+    files: &Files,
+    connection: &mut SqliteConnection,
+) -> Result<Option<String>> {
+    if !has_identity(connection).await.map_err(|error| files.failure(&error))? {
+        return Ok(None);
+    }
+    load_identity(files, connection).await.map(Some)
+}
+
 /// What an error of the engine means to the caller.
 fn failure(path: &Path, error: &sqlx::Error) -> EventLogError {
     /// Extended code: the shared memory beside the file cannot grow, which it cannot for want of space.

@@ -11,7 +11,7 @@ pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
     let (format, missing) = schema::look(&store).await?;
     let answer = store.try_run("cannot ask for the version", rawdoc! { "buildInfo": 1 }).await?;
     let version = answer.ok().and_then(|answer| answer.get_str("version").map(ToOwned::to_owned).ok());
-    let mut warnings = Vec::new();
+    let (mut warnings, mut checkpoints) = (Vec::new(), Vec::new());
     let version = version.as_deref().unwrap_or("of unknown version");
     let format = format.map_or(String::new(), |format| format!(", format {format}"));
     let mut found = format!("MongoDB {version}{format}");
@@ -25,11 +25,12 @@ pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
     } else {
         nothing_is_written(&store).await?;
         found.push_str(", may be written");
+        checkpoints = store.all_checkpoints().await?;
         if !missing.is_empty() {
             warnings.push(format!("missing: {}; run `tapedeck migrate`", missing.join(", ")));
         }
     }
-    Ok(StoreCheck { place: store.place, is_there: true, found, warnings, folder: None })
+    Ok(StoreCheck { place: store.place, is_there: true, found, warnings, folder: None, checkpoints })
 }
 
 /// A change of a document that is not there: the server says whether we may, and changes nothing.

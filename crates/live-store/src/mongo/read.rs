@@ -127,7 +127,15 @@ impl MongoStore {
     }
 
     pub(super) async fn read_checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
-        let filter = doc! { "processor": processor };
+        self.find_checkpoints(doc! { "processor": processor }).await
+    }
+
+    /// Those of all processors.
+    pub(super) async fn all_checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        self.find_checkpoints(doc! {}).await
+    }
+
+    async fn find_checkpoints(&self, filter: Document) -> Result<Vec<Checkpoint>> {
         let order = doc! { "topic": 1, "partition": 1 };
         let found =
             self.find("cannot read checkpoints", CHECKPOINTS, filter, |find| find.sort(order)).await?;

@@ -4,24 +4,27 @@ use std::{fs::OpenOptions, io::ErrorKind, path::Path};
 
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
-use super::{failure, schema};
+use super::{failure, progress, schema};
 use crate::{LiveStoreError, Result, StoreCheck};
 
 /// Which format the file has, and whether it may be written.
 pub(crate) async fn look(path: &Path) -> Result<StoreCheck> {
     let place = path.display().to_string();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let check = |is_there, found| StoreCheck {
+    let check = |is_there, found, checkpoints| StoreCheck {
         place: place.clone(),
         is_there,
         found,
         warnings: Vec::new(),
         folder: Some(folder.to_owned()),
+        checkpoints,
     };
     // Opened for writing, and written nothing.
     let bytes = match OpenOptions::new().write(true).open(path).and_then(|file| file.metadata()) {
         Ok(file) => file.len(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(check(false, "none yet".to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(check(false, "none yet".to_owned(), Vec::new()));
+        }
         Err(error) => {
             return Err(LiveStoreError::Refused { place, reason: format!("cannot be written: {error}") });
         }
@@ -30,6 +33,10 @@ pub(crate) async fn look(path: &Path) -> Result<StoreCheck> {
     let failed = |error: sqlx::Error| failure::translate(path, &error);
     let mut connection = reading.connect().await.map_err(failed)?;
     let format = schema::check(path, &mut connection).await?;
+    // A file of format 0 has no tables yet.
+    let checkpoints =
+        if format > 0 { progress::all_checkpoints(path, &mut connection).await? } else { Vec::new() };
     connection.close().await.map_err(failed)?;
-    Ok(check(true, format!("format {format} of {}, {:.1} MB", schema::newest(), bytes as f64 / 1e6)))
+    let found = format!("format {format} of {}, {:.1} MB", schema::newest(), bytes as f64 / 1e6);
+    Ok(check(true, found, checkpoints))
 }

@@ -1,20 +1,20 @@
 //! Bars and checkpoints.
 
-use std::sync::LazyLock;
+use std::{path::Path, sync::LazyLock};
 
 use market::Candle;
 use sqlx::{
-    Arguments, Row,
+    Arguments, Row, SqliteConnection,
     error::BoxDynError,
     sqlite::{SqliteArguments, SqliteRow},
 };
 
 use super::{
-    SqliteStore,
+    SqliteStore, failure,
     rows::{self, CANDLE_COLUMN_COUNT, CANDLE_COLUMNS, placeholders},
     transaction::WriteTransaction,
 };
-use crate::{Checkpoint, Result};
+use crate::{Checkpoint, LiveStoreError, Result};
 
 /// Rows per statement; one-minute bars of many symbols come together, single ones otherwise.
 const CHUNKS: [usize; 2] = [64, 1];
@@ -111,6 +111,21 @@ impl SqliteStore {
                    ORDER BY topic, \"partition\"";
         self.read(sqlx::query(sql).bind(processor.to_owned()), "checkpoints", checkpoint).await
     }
+}
+
+/// Those of all processors, for a look from outside.
+pub(super) async fn all_checkpoints(
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> Result<Vec<Checkpoint>> {
+    let sql = "SELECT processor, topic, \"partition\", next_offset, state FROM checkpoints \
+               ORDER BY processor, topic, \"partition\"";
+    let rows = sqlx::query(sql).fetch_all(connection).await;
+    let rows = rows.map_err(|error| failure::translate(path, &error))?;
+    rows.iter().map(checkpoint).collect::<Result<_, _>>().map_err(|error| LiveStoreError::Refused {
+        place: path.display().to_string(),
+        reason: format!("a row of checkpoints is damaged: {error}"),
+    })
 }
 
 fn checkpoint(row: &SqliteRow) -> Result<Checkpoint, BoxDynError> {

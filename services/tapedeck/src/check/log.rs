@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, EventLogError, LogDescription, PROBE_TOPIC, TopicInfo, TopicPartition};
+use live_store::Checkpoint;
 use service_runtime::{ExposeSecret, SecretString};
 use topics::Topic;
 
@@ -18,23 +19,32 @@ const NOTICED: TimeDelta = TimeDelta::seconds(2);
 const MEND_URL: &str = "look at --log (LOG_URL), LOG_PASSWORD and LOG_PASSWORD_FILE";
 const MEND_CLOCK: &str = "set the clocks of all machines by NTP (`timedatectl set-ntp true`)";
 
-pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path) {
+/// Looks at the log, and tells who it is (see [`EventLog::identity`]) where it says so.
+pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path) -> Option<String> {
     let places = &args.run.places;
     let url = match places.log_url() {
         Ok(url) => url.unwrap_or_else(|| SecretString::from(data_dir::log_url(data))),
-        Err(error) => return report.wrong("event log", format!("{error:#}"), MEND_URL),
+        Err(error) => {
+            report.wrong("event log", format!("{error:#}"), MEND_URL);
+            return None;
+        }
     };
     if let Some(file) = missing_file(url.expose_secret()) {
-        return report.ok("event log", format!("{file}: none yet, made at the first start"));
+        report.ok("event log", format!("{file}: none yet, made at the first start"));
+        return None;
     }
     let opened = event_log::open_for_reading(url.expose_secret()).await;
     let asked = async {
         let log = opened?;
-        Ok::<_, EventLogError>((log.describe().await?, log.topics().await?, log))
+        let identity = log.identity().await?;
+        Ok::<_, EventLogError>((log.describe().await?, log.topics().await?, identity, log))
     };
-    let (description, infos, log) = match asked.await {
+    let (description, infos, identity, log) = match asked.await {
         Ok(asked) => asked,
-        Err(error) => return report.wrong("event log", error.to_string(), MEND_URL),
+        Err(error) => {
+            report.wrong("event log", error.to_string(), MEND_URL);
+            return None;
+        }
     };
     let cluster = description.cluster_id.as_ref().map_or(String::new(), |id| format!(", cluster {id}"));
     report.ok("event log", format!("{}{cluster}", description.place));
@@ -64,6 +74,24 @@ pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path
                 report.wrong("publishing", error.to_string(), mend);
             }
         }
+    }
+    identity
+}
+
+/// Whether the log is the one that the store was filled from.
+pub(super) fn same_log(report: &mut Report, here: Option<&str>, checkpoints: &[Checkpoint]) {
+    let read = consumer::logs_read(checkpoints);
+    let Some(here) = here.filter(|_| !read.is_empty()) else { return };
+    let others: Vec<&str> = read.iter().map(String::as_str).filter(|known| *known != here).collect();
+    if others.is_empty() {
+        report.ok("checkpoints", "the live store was filled from this event log");
+    } else {
+        report.warn(
+            "checkpoints",
+            format!("the live store was filled from the event log {}, and this one is {here}", others.join(", ")),
+            "the consumer reads this one from its beginning, and stores nothing twice. If another log is meant, mend --log \
+             (LOG_URL); if another store, --store (STORE_URL), before the consumer starts",
+        );
     }
 }
 
@@ -165,7 +193,9 @@ async fn group(report: &mut Report, log: &dyn EventLog, group: &str, topics: &[&
     }
 }
 
-/// The newest records of the prices by this machine's clock.
+/// The newest records by this machine's clock. Only those from the future are certain to be wrong: records bear the time of
+/// whoever made them, also heartbeats, and old ones may be of a quiet night, or of services that were stopped. `--probe` knows
+/// the broker's clock, and `/system` compares those of processes that are running.
 async fn records_clock(report: &mut Report, log: &dyn EventLog, infos: &[TopicInfo]) {
     let mut newest: Option<DateTime<Utc>> = None;
     let live = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES, topics::status::TOPIC];

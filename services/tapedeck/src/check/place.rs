@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use live_store::Checkpoint;
 use producer::Choice;
 use service_runtime::{ExposeSecret, SecretString};
 
@@ -115,15 +116,21 @@ fn folder(report: &mut Report, what: &'static str, path: &Path, mend: &str) {
     }
 }
 
-/// The live store, looked at without opening it as a service does.
-pub(super) async fn live_store(report: &mut Report, places: &Places, data: &Path) {
+/// The live store, looked at without opening it as a service does; how far the log was read into it.
+pub(super) async fn live_store(report: &mut Report, places: &Places, data: &Path) -> Vec<Checkpoint> {
     let mend = "look at --store (STORE_URL), STORE_PASSWORD and STORE_PASSWORD_FILE";
     let url = match places.store_url() {
         Ok(url) => url.unwrap_or_else(|| SecretString::from(crate::data_dir::store_url(data))),
-        Err(error) => return report.wrong("live store", format!("{error:#}"), mend),
+        Err(error) => {
+            report.wrong("live store", format!("{error:#}"), mend);
+            return Vec::new();
+        }
     };
     match live_store::check(url.expose_secret()).await {
-        Err(error) => report.wrong("live store", error.to_string(), mend),
+        Err(error) => {
+            report.wrong("live store", error.to_string(), mend);
+            Vec::new()
+        }
         Ok(found) => {
             let words = if found.is_there { &found.found } else { "none yet, made at the first start" };
             if found.warnings.is_empty() {
@@ -134,6 +141,7 @@ pub(super) async fn live_store(report: &mut Report, places: &Places, data: &Path
             if let Some(path) = found.folder.filter(|path| path != data) {
                 folder(report, "its folder", &path, "choose another with --store (STORE_URL)");
             }
+            found.checkpoints
         }
     }
 }

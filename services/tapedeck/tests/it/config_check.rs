@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener, path::Path};
 
 use serde_json::Value;
 
-use crate::process::{Running, output, stderr, tapedeck};
+use crate::process::{Running, output, stderr, tapedeck, wait_until};
 
 /// The findings, and whether it ended well.
 fn check(args: &[&str]) -> (Value, bool) {
@@ -57,6 +57,25 @@ fn a_check_beside_a_running_instance_sees_it_and_disturbs_nothing() {
     }
     assert_eq!(names(folder.path()), before);
     assert!(running.interrupt().success());
+}
+
+#[test]
+fn a_log_that_the_store_was_not_filled_from_is_named_with_both_settings() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for folder in &folders {
+        let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
+        let ticks = || running.get("/v1/ticks?symbol=AAPL")["ticks"].as_array().map_or(0, Vec::len);
+        wait_until("something of the log is stored", || ticks() > 0);
+        assert!(running.interrupt().success());
+    }
+    let [ours, another] = folders.each_ref().map(|folder| folder.path().to_str().unwrap());
+    let (found, well) = check(&["--listen", "127.0.0.1:0", "--data", ours]);
+    assert!(well && about(&found, "checkpoints").0 == "ok", "{found}");
+    let log = format!("sqlite:{another}/log.db");
+    let (found, well) = check(&["--listen", "127.0.0.1:0", "--data", ours, "--log", &log]);
+    let (verdict, said) = about(&found, "checkpoints");
+    assert!(well && verdict == "warn", "{found}");
+    assert!(said.contains("--log (LOG_URL)") && said.contains("--store (STORE_URL)"), "{said}");
 }
 
 #[test]
