@@ -30,6 +30,7 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
     let health = runtime.status.component("event log");
     let mut beat = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_first = true;
     loop {
         tokio::select! {
             () = runtime.shutdown.cancelled() => return Ok(()),
@@ -51,6 +52,7 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
                 "topics that were there are gone ({gone}): the broker was wiped, or is another one; start again to make them, \
                  and mend --log (LOG_URL) if another one is meant"
             ),
+            never = told_when_it_answers(&*runtime.log, &health), if is_first => never,
             published = told_when_late(&runtime, &health, publish) => match published {
                 Err(error) if !error.is_transient() => return Err(error).context("cannot publish a heartbeat"),
                 Err(error) => {
@@ -60,7 +62,17 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
                 Ok(_) => health.up("takes records"),
             }
         }
+        is_first = false;
     }
+}
+
+/// A Kafka client that has just begun asks for its producer id every half second only, and a first record waits for it: that the
+/// log answers is known sooner, and what is published meanwhile waits its turn.
+async fn told_when_it_answers(log: &dyn EventLog, health: &Component) -> ! {
+    if log.topics().await.is_ok() {
+        health.up("answers");
+    }
+    std::future::pending().await
 }
 
 /// Waits for a heartbeat. A log that is away, or lets nobody in, takes its time: then the health says why.
