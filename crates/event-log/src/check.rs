@@ -10,9 +10,14 @@ const MAX_TOPIC_NAME_BYTES: usize = 249;
 const MAX_PARTITIONS: i32 = 10_000;
 
 /// Key, payload and headers together, in bytes.
+pub(crate) fn size(key: Option<&[u8]>, payload: &[u8], headers: &[(String, Bytes)]) -> usize {
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    key.map_or(0, <[u8]>::len) + payload.len() + headers
+}
+
+/// That of a record.
 pub(crate) fn record_bytes(record: &NewRecord) -> usize {
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    record.key.as_ref().map_or(0, Bytes::len) + record.payload.len() + headers
+    size(record.key.as_deref(), &record.payload, &record.headers)
 }
 
 /// Refuses a batch with a record that is too large.

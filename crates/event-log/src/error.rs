@@ -124,7 +124,7 @@ impl EventLogError {
 /// What of a URL may be shown: scheme and hosts or path. Users, passwords and settings stay out, however garbled the
 /// URL is: all from the first `?` on goes, and all before the last `@`. Where an `@` comes behind the `?`, nobody knows
 /// whether it ends a password with a `?` in it or stands in a setting: then only the scheme is left.
-pub(crate) fn without_credentials(url: &str) -> String {
+pub fn without_credentials(url: &str) -> String {
     let (scheme, rest) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).unwrap_or(("", url));
     let (slashes, rest) = rest.strip_prefix("//").map_or(("", rest), |rest| ("//", rest));
     let (place, behind) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::check;
+
 /// Largest record: key, payload and headers together, in bytes. 1 MB, as brokers refuse more by default.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
 
-/// Keys and payloads of one delivery, in bytes: with as many it is full, whatever the number of messages. Memory is bounded
-/// by it, and ticks, which have some 300 bytes, never come near it.
+/// Messages of one delivery or one reading, in bytes: with as many it is full, whatever their number. Memory is bounded by it,
+/// and ticks, which have some 300 bytes, never come near it.
 pub const MAX_DELIVERY_BYTES: usize = 4 << 20;
 
 /// Added to a topic's name for what could not be decoded from it.
@@ -113,6 +115,13 @@ pub struct Message {
     /// Spent in [`crate::Subscription::commit`] once the message is dealt with; `None` for records that were only
     /// peeked at.
     pub handle: Option<CommitHandle>,
+}
+
+impl Message {
+    /// Key, payload and headers together, in bytes.
+    pub fn size(&self) -> usize {
+        check::size(self.key.as_deref(), &self.payload, &self.headers)
+    }
 }
 
 /// The right to commit one message: made by an adapter for each delivery, spent once. Committing a message commits

@@ -30,7 +30,8 @@ pub trait EventLog: Send + Sync {
     /// Joins `group`, whose members share the partitions of `topics`.
     async fn subscribe(&self, group: &str, topics: &[&str]) -> Result<Box<dyn Subscription>>;
 
-    /// Reads up to `max` records of one partition from `offset` without joining a group; fewer, or none, at the end.
+    /// Reads up to `max` records of one partition from `offset` without joining a group, and none more once they hold
+    /// [`crate::MAX_DELIVERY_BYTES`]; none only at the end.
     async fn read(&self, partition: &TopicPartition, offset: u64, max: usize) -> Result<Vec<Message>>;
 
     /// How far `group` is behind, for every partition of `topics`.

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use event_log::{CommitHandle, DEAD_LETTER_SUFFIX, Message, NewRecord, TopicPartition, dead_letter};
 use live_store::StoredTick;
 use market::{Candle, CandleOrigin};
 use tokio::time::Instant;
 
-/// Keys and payloads of one batch, in bytes, beyond which it is full however few the messages: at most as much is gathered,
+/// Messages of one batch, in bytes, beyond which it is full however few the messages: at most as much is gathered,
 /// inserted and counted at a time, so that a topic full of large messages takes no more memory than one of ticks.
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
@@ -29,7 +28,7 @@ pub(crate) struct Batch {
     pub(crate) partitions: Vec<(TopicPartition, CommitHandle)>,
     /// Messages taken in, readable or not.
     pub(crate) messages: usize,
-    /// Bytes of their keys and payloads.
+    /// Their size, in bytes.
     bytes: usize,
 }
 
@@ -126,7 +125,7 @@ impl Batcher {
         let handle = message.handle.take()?;
         self.since.get_or_insert(arrived);
         self.batch.messages += 1;
-        self.batch.bytes += message.key.as_ref().map_or(0, Bytes::len) + message.payload.len();
+        self.batch.bytes += message.size();
         Some(self.batch.origin(handle))
     }
 

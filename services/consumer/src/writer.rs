@@ -81,8 +81,9 @@ impl Writer {
         if let Some(committed) = unknown_to_store(assigned, &checkpoints, &view) {
             tracing::warn!(
                 committed,
-                "the group has read this log, and the store knows nothing of it: it is another store or an empty one. The \
-                 log is read from its beginning; if another store is meant, mend --store (STORE_URL)"
+                "the group has read this log, and the store has no checkpoint of it: it is another store or an empty one, or \
+                 the consumer was killed in its first second. The log is read from its beginning, and nothing is stored \
+                 twice; if another store is meant, mend --store (STORE_URL)"
             );
         }
         let mut resets = Vec::new();

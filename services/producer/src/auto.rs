@@ -56,11 +56,7 @@ impl Choice {
         let kinds = tails::kinds(log).await.context("cannot see which prices the log holds")?;
         let symbols = config.watchlist.symbols();
         if self.is_simulated() && kinds.real {
-            self.feeds = vec![
-                FeedPlan { provider: Provider::Binance, symbols: of_class(symbols, AssetClass::Crypto) },
-                FeedPlan { provider: Provider::Yahoo, symbols: of_class(symbols, AssetClass::Stock) },
-            ];
-            self.feeds.retain(|feed| !feed.symbols.is_empty());
+            self.feeds = venues(symbols).into_iter().filter(|feed| !feed.symbols.is_empty()).collect();
             self.notes.push(
                 "the log holds real prices, so none are invented: providers are asked until they answer"
                     .to_owned(),
@@ -103,6 +99,12 @@ fn of_class(symbols: &[Symbol], class: AssetClass) -> Vec<Symbol> {
     symbols.iter().copied().filter(|symbol| symbol.asset_class() == class).collect()
 }
 
+/// The providers that need no key, each with what it has of these.
+fn venues(symbols: &[Symbol]) -> [FeedPlan; 2] {
+    [(Provider::Binance, AssetClass::Crypto), (Provider::Yahoo, AssetClass::Stock)]
+        .map(|(provider, class)| FeedPlan { provider, symbols: of_class(symbols, class) })
+}
+
 fn listed(symbols: &[Symbol]) -> String {
     symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(", ")
 }
@@ -122,19 +124,21 @@ fn served(provider: Provider, class: AssetClass, symbols: &[Symbol]) -> anyhow::
 
 async fn automatic(config: &ProducerConfig) -> Choice {
     let symbols = config.watchlist.symbols();
-    let (crypto, stocks) = (of_class(symbols, AssetClass::Crypto), of_class(symbols, AssetClass::Stock));
+    let [crypto, stocks] = venues(symbols);
     let (binance, yahoo) = tokio::join!(
-        asked(Provider::Binance, !crypto.is_empty(), crate::feed::binance::answers(config)),
-        asked(Provider::Yahoo, !stocks.is_empty(), crate::feed::yahoo::answers(config)),
+        asked(Provider::Binance, !crypto.symbols.is_empty(), crate::feed::binance::answers(config)),
+        asked(Provider::Yahoo, !stocks.symbols.is_empty(), crate::feed::yahoo::answers(config)),
     );
     let (mut feeds, mut notes) = (Vec::new(), Vec::new());
-    for (provider, symbols, answer) in
-        [(Provider::Binance, crypto, binance), (Provider::Yahoo, stocks, yahoo)]
-    {
+    for (feed, answer) in [(crypto, binance), (stocks, yahoo)] {
         match answer {
-            Some(Ok(())) => feeds.push(FeedPlan { provider, symbols }),
+            Some(Ok(())) => feeds.push(feed),
             Some(Err(reason)) => {
-                notes.push(format!("{provider} does not answer ({reason}): {}", listed(&symbols)));
+                notes.push(format!(
+                    "{} does not answer ({reason}): {}",
+                    feed.provider,
+                    listed(&feed.symbols)
+                ));
             }
             None => {}
         }

@@ -81,10 +81,15 @@ async fn last_ticks(log: &dyn EventLog, mut see: impl FnMut(Tick)) -> Result<()>
         }
         for (partition, (first, next)) in (0..).zip(&topic.partitions) {
             let place = TopicPartition { topic: topic.name.as_str().into(), partition };
-            let from = next.saturating_sub(LOOK_BACK).max(*first);
-            for message in log.read(&place, from, LOOK_BACK as usize).await? {
+            let mut from = next.saturating_sub(LOOK_BACK).max(*first);
+            while from < *next {
+                let messages = log.read(&place, from, LOOK_BACK as usize).await?;
+                let Some(last) = messages.last() else { break };
+                from = last.position.offset + 1;
                 // What cannot be read is the consumer's business: it goes to the dead letters there.
-                if let Ok(tick) = topics::tick::decode(&message.payload, now) {
+                for tick in
+                    messages.iter().filter_map(|message| topics::tick::decode(&message.payload, now).ok())
+                {
                     see(tick);
                 }
             }

@@ -21,14 +21,12 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
 }
 
-/// A URL without what may be secret in it: user, password, parameters. Where an `@` comes behind a `?`, it may end a
-/// password with a `?` in it, or stand in a parameter: then only the scheme is left.
+/// A URL without what may be secret in it: user, password, parameters.
 pub(crate) fn shown(url: Option<&str>, default: &str) -> String {
     let Some(url) = url else { return default.to_owned() };
-    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
-    let (place, behind) = rest.split_once('?').unwrap_or((rest, ""));
-    let shown = if behind.contains('@') { "..." } else { place.rsplit('@').next().unwrap_or_default() };
-    format!("{scheme}: {}", shown.trim_start_matches('/'))
+    let url = event_log::without_credentials(url);
+    let (scheme, place) = url.split_once(':').unwrap_or(("", &url));
+    format!("{scheme}: {}", place.trim_start_matches('/'))
 }
 
 #[cfg(test)]

@@ -96,11 +96,17 @@ async fn peek(
             continue;
         }
         let place = TopicPartition { topic: info.name.as_str().into(), partition };
-        let from = offset.unwrap_or_else(|| next.saturating_sub(u64::from(max)).max(*first));
-        let messages =
-            log.read(&place, from, usize::from(max)).await.with_context(|| format!("cannot read {place}"))?;
-        for message in &messages {
-            print_line(described(message))?;
+        let mut from = offset.unwrap_or_else(|| next.saturating_sub(u64::from(max)).max(*first));
+        let mut left = usize::from(max);
+        while left > 0 {
+            let messages =
+                log.read(&place, from, left).await.with_context(|| format!("cannot read {place}"))?;
+            let Some(last) = messages.last() else { break };
+            from = last.position.offset + 1;
+            left = left.saturating_sub(messages.len());
+            for message in &messages {
+                print_line(described(message))?;
+            }
         }
     }
     Ok(())

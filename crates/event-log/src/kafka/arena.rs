@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 
-use crate::{CommitHandle, MAX_DELIVERY_BYTES, Message, Position, TopicPartition};
+use crate::{CommitHandle, MAX_DELIVERY_BYTES, Message, Position, TopicPartition, check::size};
 
 /// Bytes after which a new allocation begins: a message kept for long keeps its neighbours in memory.
 const ARENA_BYTES: usize = 256 << 10;
@@ -15,8 +15,8 @@ const ARENA_BYTES: usize = 256 << 10;
 #[derive(Default)]
 pub(crate) struct Arena {
     bytes: BytesMut,
-    /// Bytes copied since the beginning.
-    copied: usize,
+    /// Of all messages, in bytes.
+    size: usize,
     waiting: Vec<Waiting>,
     done: Vec<Message>,
 }
@@ -31,14 +31,9 @@ struct Waiting {
 }
 
 impl Arena {
-    /// Messages collected.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.done.len()
-    }
-
     /// Whether a delivery of up to `max` messages has no room for more.
     pub(crate) fn is_full(&self, max: usize) -> bool {
-        self.len() >= max || self.copied >= MAX_DELIVERY_BYTES
+        self.waiting.len() + self.done.len() >= max || self.size >= MAX_DELIVERY_BYTES
     }
 
     /// Copies one.
@@ -52,14 +47,15 @@ impl Arena {
         let payload = message.payload().unwrap_or_default();
         self.bytes.extend_from_slice(key.unwrap_or_default());
         self.bytes.extend_from_slice(payload);
-        self.copied += key.map_or(0, <[u8]>::len) + payload.len();
+        let headers = headers_of(message);
+        self.size += size(key, payload, &headers);
         let millis = message.timestamp().to_millis().unwrap_or(0);
         self.waiting.push(Waiting {
             position: Position { topic_partition: from.clone(), offset: message.offset().unsigned_abs() },
             generation,
             key_bytes: key.map(<[u8]>::len),
             payload_bytes: payload.len(),
-            headers: headers_of(message),
+            headers,
             timestamp: DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::UNIX_EPOCH),
         });
         if self.bytes.len() >= ARENA_BYTES {

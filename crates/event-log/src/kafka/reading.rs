@@ -47,7 +47,7 @@ pub(crate) fn read(
     consumer.assign(&list).map_err(failed)?;
     let mut arena = Arena::default();
     let mut deadline = Instant::now() + ANSWER_LIMIT;
-    while arena.len() < max {
+    while !arena.is_full(max) {
         match consumer.poll(POLL) {
             Some(Ok(message)) => {
                 arena.push(&partition, None, &message);

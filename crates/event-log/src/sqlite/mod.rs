@@ -4,12 +4,13 @@
 //! - `writer`: the one task that writes; what waits together is stored in one transaction (group commit).
 //! - `catalog`: what is known without asking the file: topics, ends, the recent batches of each partition.
 //! - `groups`, `balance`: who owns which partition.
-//! - `reader`, `subscription`, `publisher`: the ways out and in.
+//! - `reader`, `delivery`, `subscription`, `publisher`: the ways out and in.
 //! - `read_only`: a look from another process.
 //! - `retention`: takes away what is too old.
 
 mod balance;
 mod catalog;
+mod delivery;
 mod groups;
 mod publisher;
 pub(crate) mod read_only;

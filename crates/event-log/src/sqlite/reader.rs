@@ -2,14 +2,13 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::Bytes;
-
 use super::{
     catalog::{Partition, Place, StoredBatch},
+    delivery::Delivery,
     store::Files,
 };
 use crate::{
-    CommitHandle, MAX_DELIVERY_BYTES, Message, Position, Result,
+    CommitHandle, Message, Position, Result,
     batch::{BatchReader, Record},
 };
 
@@ -42,43 +41,29 @@ impl PartitionReader {
         self.ahead.clear();
     }
 
-    /// Adds up to `max` messages, and none more once `bytes`, to which theirs are added, are a delivery. Safe to cancel.
-    /// Fails only where it adds none: a failure behind good messages comes at the next call.
-    pub(crate) async fn read(
-        &mut self,
-        files: &Files,
-        max: usize,
-        bytes: &mut usize,
-        messages: &mut Vec<Message>,
-    ) -> Result<()> {
-        let before = messages.len();
-        let read = self.read_on(files, max, bytes, messages).await;
+    /// Adds messages until there is no room for more. Safe to cancel. Fails only where it adds none: a failure behind good
+    /// messages comes at the next call.
+    pub(crate) async fn read(&mut self, files: &Files, delivery: &mut Delivery) -> Result<()> {
+        let before = delivery.len();
+        let read = self.read_on(files, delivery).await;
         if read.is_err() {
             self.open = None;
-            if messages.len() > before {
+            if delivery.len() > before {
                 return Ok(());
             }
         }
         read
     }
 
-    async fn read_on(
-        &mut self,
-        files: &Files,
-        max: usize,
-        bytes: &mut usize,
-        messages: &mut Vec<Message>,
-    ) -> Result<()> {
+    async fn read_on(&mut self, files: &Files, delivery: &mut Delivery) -> Result<()> {
         let Some(mut next) = self.next.filter(|_| !self.paused) else {
             return Ok(());
         };
-        let until = messages.len() + max;
-        while messages.len() < until && *bytes < MAX_DELIVERY_BYTES {
+        while !delivery.is_full() {
             if let Some(open) = &mut self.open {
                 let damage = |reason| files.damage(&self.partition.id, next, &reason);
                 if let Some(record) = open.next_record().map_err(damage)? {
-                    *bytes += record.key.as_ref().map_or(0, Bytes::len) + record.payload.len();
-                    messages.push(message(&self.partition, self.generation, next, record));
+                    delivery.push(message(&self.partition, self.generation, next, record));
                     next += 1;
                     self.next = Some(next);
                     continue;
@@ -86,7 +71,7 @@ impl PartitionReader {
                 self.open = None;
             }
             // Waiting comes only before the first message, so that a cancelled call has lost none.
-            let may_wait = messages.is_empty();
+            let may_wait = delivery.is_empty();
             match self.batch_at(files, next, may_wait).await? {
                 Found::Batch(batch, from) => {
                     next = from;
@@ -140,7 +125,7 @@ impl PartitionReader {
     }
 }
 
-/// Up to `max` messages from an offset on, without a group; fewer, or none, at the end.
+/// Up to `max` messages from an offset on, without a group; see [`crate::EventLog::read`].
 pub(crate) async fn read_from(
     partition: Arc<Partition>,
     files: &Files,
@@ -149,15 +134,15 @@ pub(crate) async fn read_from(
 ) -> Result<Vec<Message>> {
     let mut reader = PartitionReader::new(partition, None);
     reader.begin_at(offset);
-    let mut messages = Vec::new();
+    let mut delivery = Delivery::new(max);
     // The reader stops where it would have to wait with messages in hand.
     loop {
-        let (mut more, mut bytes) = (Vec::new(), 0);
-        reader.read(files, max - messages.len(), &mut bytes, &mut more).await?;
+        let mut more = delivery.rest();
+        reader.read(files, &mut more).await?;
         let is_end = more.is_empty();
-        messages.append(&mut more);
-        if is_end || messages.len() >= max {
-            return Ok(messages);
+        delivery.append(more);
+        if is_end || delivery.is_full() {
+            return Ok(delivery.into_messages());
         }
     }
 }

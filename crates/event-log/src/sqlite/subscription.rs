@@ -12,14 +12,12 @@ use super::{
     Shared,
     balance::Member,
     catalog::Partition,
+    delivery::Delivery,
     groups::{Accepted, Group, Turn},
     reader::PartitionReader,
     writer::{Commit, Op},
 };
-use crate::{
-    CommitHandle, Event, EventLogError, MAX_DELIVERY_BYTES, Message, Result, StartAt, Subscription,
-    TopicPartition,
-};
+use crate::{CommitHandle, Event, EventLogError, Message, Result, StartAt, Subscription, TopicPartition};
 
 /// Longest wait of one call, so that a careless `Duration::MAX` does not overflow the clock.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -54,20 +52,20 @@ impl SqliteSubscription {
     }
 
     async fn read(&mut self, max: usize) -> Result<Vec<Message>> {
-        let (mut messages, mut bytes) = (Vec::new(), 0);
+        let mut delivery = Delivery::new(max);
         let count = self.readers.len();
         self.turn = self.turn.wrapping_add(1);
         for place in 0..count {
             let reader = &mut self.readers[(self.turn.wrapping_add(place)) % count];
-            match reader.read(&self.shared.files, max - messages.len(), &mut bytes, &mut messages).await {
-                Err(error) if messages.is_empty() => return Err(error),
+            match reader.read(&self.shared.files, &mut delivery).await {
+                Err(error) if delivery.is_empty() => return Err(error),
                 // The messages of other partitions come first; the failure shows again when its turn comes.
                 Err(_) => break,
-                Ok(()) if messages.len() >= max || bytes >= MAX_DELIVERY_BYTES => break,
+                Ok(()) if delivery.is_full() => break,
                 Ok(()) => {}
             }
         }
-        Ok(messages)
+        Ok(delivery.into_messages())
     }
 
     fn assign(&mut self, partitions: Vec<(TopicPartition, u64)>) -> Result<Event> {
