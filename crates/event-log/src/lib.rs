@@ -30,6 +30,7 @@ pub use model::{
     dead_letter,
 };
 pub use open::{open, open_for_reading};
+pub use partition::partition_of;
 pub use port::{EventLog, Publisher, Receipt, Subscription};
 
 /// Result of this crate.

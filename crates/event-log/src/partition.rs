@@ -28,7 +28,7 @@ pub(crate) fn murmur2(data: &[u8]) -> u32 {
 }
 
 /// The partition of `key` among `partitions` (at least 1).
-pub(crate) fn partition_of(key: &[u8], partitions: i32) -> i32 {
+pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
     ((murmur2(key) & 0x7fff_ffff) as i32) % partitions.max(1)
 }
 

@@ -150,6 +150,23 @@ impl CandleBuilder {
         }
     }
 
+    /// Takes over the series of another builder that `is_ours` names, where they have come further than ours; how many. The
+    /// other one must be gone for good, or both would close the same bars. Doing it again changes nothing.
+    pub fn inherit(&mut self, other: BuilderState, is_ours: impl Fn(Symbol) -> bool) -> usize {
+        let mut inherited = 0;
+        if other.intervals != self.intervals {
+            return inherited;
+        }
+        for (key, theirs) in Self::restore(other).series {
+            let is_behind = |ours: &Series| ours.newest.order < theirs.newest.order;
+            if is_ours(theirs.symbol) && self.series.get(&key).is_none_or(is_behind) {
+                self.series.insert(key, theirs);
+                inherited += 1;
+            }
+        }
+        inherited
+    }
+
     /// Counts a tick in its bars; bars that its time closes are appended to `closed`, oldest first. `now` is when the
     /// tick is handled: from it a quiet series is told.
     pub fn apply(&mut self, tick: &Tick, now: DateTime<Utc>, closed: &mut Vec<Candle>) -> Applied {

@@ -1,6 +1,10 @@
 //! What the consumer says to the log: dead letters, and bars that closed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -10,15 +14,27 @@ use market::{Candle, Interval};
 
 use crate::metrics::Metrics;
 
+/// Dead letters are said at most so often, in seconds; they are counted all the time.
+const SAID_SECONDS: u64 = 10;
+
 /// The log came with the messages, so waiting for it is no new dependency; it gives up only for good.
 pub(crate) struct Publishing {
     publisher: Arc<dyn Publisher>,
     metrics: Arc<Metrics>,
+    said: Mutex<BTreeMap<String, Said>>,
+}
+
+/// What was said of the dead letters of a topic.
+struct Said {
+    at: Instant,
+    /// Dead letters since then.
+    unsaid: usize,
 }
 
 impl Publishing {
     pub(crate) fn new(log: &dyn EventLog, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        Ok(Self { publisher: log.publisher().context("cannot publish candles and dead letters")?, metrics })
+        let publisher = log.publisher().context("cannot publish candles and dead letters")?;
+        Ok(Self { publisher, metrics, said: Mutex::default() })
     }
 
     /// Records with the topics they go to.
@@ -29,18 +45,35 @@ impl Publishing {
             by_topic.entry(topic).or_default().push(record);
         }
         for (topic, records) in by_topic {
-            let reason = records.first().and_then(|record| {
-                record.headers.iter().find(|(name, _)| name == "reason").map(|(_, value)| value)
-            });
-            tracing::warn!(
-                topic,
-                count = records.len(),
-                first_reason = %String::from_utf8_lossy(reason.map_or(b"", |reason| reason)),
-                "messages that could not be read went to the dead letters"
-            );
+            self.say(&topic, &records);
             self.send(&topic, records).await?;
         }
         Ok(())
+    }
+
+    /// At once, and then now and then: every batch may have some.
+    fn say(&self, topic: &str, letters: &[NewRecord]) {
+        // Nothing panics while it is held.
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsaid = match said.get_mut(topic) {
+            Some(said) if said.at.elapsed() < Duration::from_secs(SAID_SECONDS) => {
+                said.unsaid += letters.len();
+                return;
+            }
+            Some(said) => said.unsaid,
+            None => 0,
+        };
+        said.insert(topic.to_owned(), Said { at: Instant::now(), unsaid: 0 });
+        let reason = letters.first().and_then(|letter| {
+            letter.headers.iter().find(|(name, _)| name == "reason").map(|(_, value)| value)
+        });
+        tracing::warn!(
+            topic,
+            count = unsaid + letters.len(),
+            reason = %String::from_utf8_lossy(reason.map_or(b"", |reason| reason)),
+            "messages that could not be read went to the dead letters; `tapedeck topics dead-letters` shows them, and once \
+             they can be read, `tapedeck topics redeliver` sends them again"
+        );
     }
 
     /// One-minute bars go to their topic; wider ones can be derived from them.

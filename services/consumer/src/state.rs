@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use event_log::{PartitionLag, StartAt, TopicPartition};
+use event_log::{PartitionLag, StartAt, TopicPartition, partition_of};
 use live_store::{Checkpoint, StoredTick, TickOutcome};
-use market::{BuilderState, CandleBuilder, Interval};
+use market::{BuilderState, CandleBuilder, Interval, Symbol};
 use serde::{Deserialize, Serialize};
 
 /// The name of this processor in `checkpoints`.
@@ -55,6 +55,12 @@ fn was_committed() -> bool {
     true
 }
 
+fn saved(checkpoint: &Checkpoint) -> anyhow::Result<Saved> {
+    let Checkpoint { topic, partition, state, .. } = checkpoint;
+    serde_json::from_str(state)
+        .with_context(|| format!("the checkpoint of {topic}[{partition}] cannot be read"))
+}
+
 /// The logs that the consumers' checkpoints in a store were made on, where they say it. More than one while the consumers
 /// have yet to come to every partition of another.
 pub fn logs_read(checkpoints: &[Checkpoint]) -> BTreeSet<String> {
@@ -74,6 +80,14 @@ pub(crate) struct LogView {
     pub(crate) partitions: BTreeMap<TopicPartition, PartitionLag>,
 }
 
+impl LogView {
+    /// How many partitions a topic has.
+    fn partition_count(&self, topic: &str) -> i32 {
+        let of_it = self.partitions.keys().filter(|partition| &*partition.topic == topic);
+        i32::try_from(of_it.count()).unwrap_or(i32::MAX)
+    }
+}
+
 /// A reason to take a log for another one than that of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Another {
@@ -91,8 +105,8 @@ pub(crate) enum Another {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "topic `{topic}` has {now} partitions and had {before} when it was read before: it was made anew, or the broker is \
-     another one (--log, LOG_URL). Nothing stored is touched; bars in progress of the partitions that are gone are not \
-     finished"
+     another one (--log, LOG_URL). Nothing stored is touched; bars in progress of the partitions that are gone go on where \
+     their symbols are now"
 )]
 pub(crate) struct Fewer {
     pub(crate) topic: String,
@@ -102,16 +116,14 @@ pub(crate) struct Fewer {
 
 /// The topics in view of which checkpoints know more partitions.
 pub(crate) fn fewer_partitions(checkpoints: &[Checkpoint], view: &LogView) -> Vec<Fewer> {
-    let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
-    for partition in view.partitions.keys() {
-        *counts.entry(&partition.topic).or_default() += 1;
-    }
-    let fewer = |(topic, now): (&str, i32)| {
+    let topics: BTreeSet<&str> = view.partitions.keys().map(|partition| &*partition.topic).collect();
+    let fewer = |topic: &str| {
+        let now = view.partition_count(topic);
         let of_it = checkpoints.iter().filter(|known| known.topic == topic && known.next_offset > 0);
         let before = of_it.map(|known| known.partition.saturating_add(1)).max()?;
         (before > now).then(|| Fewer { topic: topic.to_owned(), now, before })
     };
-    counts.into_iter().filter_map(fewer).collect()
+    topics.into_iter().filter_map(fewer).collect()
 }
 
 /// How much our group has committed of partitions of which there is no checkpoint at all, if it has: what tells a store
@@ -146,9 +158,7 @@ impl Partition {
                 former: None,
             });
         };
-        let saved: Saved = serde_json::from_str(&known.state).with_context(|| {
-            format!("the checkpoint of {}[{}] cannot be read", known.topic, known.partition)
-        })?;
+        let saved = saved(known)?;
         Ok(Self {
             builder: CandleBuilder::restore(saved.builder),
             next_offset: known.next_offset,
@@ -157,6 +167,22 @@ impl Partition {
             is_committed: saved.committed,
             former: saved.former,
         })
+    }
+
+    /// Goes on with the bars in progress of partitions that the topic has no more, of the symbols that come here now.
+    pub(crate) fn inherit(
+        &mut self,
+        partition: &TopicPartition,
+        checkpoints: &[Checkpoint],
+        view: &LogView,
+    ) -> anyhow::Result<()> {
+        let count = view.partition_count(&partition.topic);
+        let is_gone = |known: &&Checkpoint| *known.topic == *partition.topic && known.partition >= count;
+        let is_ours = |symbol: Symbol| partition_of(symbol.as_str().as_bytes(), count) == partition.partition;
+        for gone in checkpoints.iter().filter(is_gone) {
+            self.is_changed |= self.builder.inherit(saved(gone)?.builder, is_ours) > 0;
+        }
+        Ok(())
     }
 
     /// How many records behind the checkpoint the log keeps no more, if there are any.
@@ -365,5 +391,27 @@ mod tests {
             "{said}"
         );
         assert_eq!(fewer_partitions(&known, &view("one", &[(None, 0), (None, 0), (None, 0)])), []);
+    }
+
+    #[test]
+    fn bars_of_a_partition_that_is_gone_go_on_where_their_symbols_are_now() {
+        let json = br#"{"symbol":"AAPL","timestamp":"2024-01-02T15:04:05Z","price":1,"volume":1,"open":1,"high":1,"low":1,"change_percent":0,"source":"test","received_at":"2024-01-02T15:04:05Z","seq":1}"#;
+        let tick = topics::tick::decode(json, Utc::now()).unwrap();
+        let (six, three) = (view("one", &[(None, 0); 6]), view("one", &[(None, 0); 3]));
+        // Of six partitions AAPL is in the fourth or later, and of three in that less three.
+        let before = partition_of(b"AAPL", 6);
+        assert!(before >= 3, "another symbol is needed here: {before}");
+        let mut gone = Partition::restore(None, &six).unwrap();
+        gone.builder.apply(&tick, tick.received_at, &mut Vec::new());
+        let checkpoints = [gone.checkpoint(&place(before)).unwrap()];
+        let bars_at = |number, view| {
+            let mut state = Partition::restore(None, view).unwrap();
+            state.inherit(&place(number), &checkpoints, view).unwrap();
+            assert_eq!(state.is_changed, !state.builder.open_candles().is_empty(), "what is new is saved");
+            state.builder.open_candles().len()
+        };
+        let expected = [0, 1, 2].map(|number| if number == before - 3 { Interval::ALL.len() } else { 0 });
+        assert_eq!([0, 1, 2].map(|number| bars_at(number, &three)), expected);
+        assert_eq!([0, 1, 2].map(|number| bars_at(number, &six)), [0; 3], "it is not gone");
     }
 }

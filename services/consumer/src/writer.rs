@@ -103,6 +103,7 @@ impl Writer {
                 );
             }
             state.is_of(partition, &view);
+            state.inherit(partition, &checkpoints, &view)?;
             // Whoever saw its ticks before may have had another clock.
             state.builder.see_all(self.now());
             self.partitions.insert(partition.clone(), state);

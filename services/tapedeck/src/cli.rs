@@ -226,4 +226,10 @@ pub(crate) enum TopicsCommand {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         max: u16,
     },
+    /// Send dead letters that can be read by now, after a clock was set or a newer version came, back into the topics they
+    /// came from. What is stored already is not stored twice.
+    Redeliver {
+        /// Only those of this topic: stock-prices.dlq.
+        topic: Option<String>,
+    },
 }

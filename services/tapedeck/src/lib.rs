@@ -12,6 +12,7 @@ mod import;
 mod migrate;
 mod moving;
 mod output;
+mod redeliver;
 mod replay;
 mod run;
 mod status;

@@ -1,4 +1,4 @@
-//! `tapedeck topics`: a look into the event log, without joining a group.
+//! `tapedeck topics`: a look into the event log, without joining a group; and what was refused, once more.
 
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
@@ -9,16 +9,20 @@ use service_runtime::ExposeSecret;
 use crate::{
     cli::{TopicsArgs, TopicsCommand},
     output::print_line,
+    redeliver::redeliver,
     run::existing_log_url,
 };
 
 pub(crate) async fn topics(args: TopicsArgs) -> anyhow::Result<()> {
     let url = existing_log_url(&args.places)?;
-    let log = event_log::open_for_reading(url.expose_secret())
-        .await
-        .context("cannot open the event log (--log, --data)")?;
+    let command = args.command.unwrap_or(TopicsCommand::List);
+    let log = match command {
+        TopicsCommand::Redeliver { .. } => event_log::open(url.expose_secret()).await,
+        _ => event_log::open_for_reading(url.expose_secret()).await,
+    }
+    .context("cannot open the event log (--log, --data)")?;
     let infos = log.topics().await.context("cannot list the topics")?;
-    match args.command.unwrap_or(TopicsCommand::List) {
+    match command {
         TopicsCommand::List => list(&infos)?,
         TopicsCommand::Offsets { group } => offsets(&*log, &infos, &group).await?,
         TopicsCommand::Peek { topic, partition, offset, max } => {
@@ -34,6 +38,7 @@ pub(crate) async fn topics(args: TopicsArgs) -> anyhow::Result<()> {
                 peek(&*log, info, None, None, max).await?;
             }
         }
+        TopicsCommand::Redeliver { topic } => redeliver(&*log, &infos, topic.as_deref()).await?,
     }
     Ok(())
 }

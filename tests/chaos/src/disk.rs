@@ -1,4 +1,4 @@
-//! Disks that are slow or full.
+//! Disks that are full.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,23 +6,6 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-
-/// Builds the library that makes a process's disk slow, and returns what the process's environment must say.
-///
-/// # Errors
-/// No C compiler, or one that fails.
-pub fn slow_sync(folder: &Path, milliseconds: u32) -> anyhow::Result<[(String, String); 2]> {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/shim/slow_sync.c");
-    let library = folder.join("slow_sync.so");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&library).arg(source);
-    let output = compiler.output().context("the C compiler `cc` is needed")?;
-    if !output.status.success() {
-        bail!("cc: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let preload = ("LD_PRELOAD".to_owned(), library.display().to_string());
-    Ok([preload, ("SLOW_SYNC_MS".to_owned(), milliseconds.to_string())])
-}
 
 /// A disk of a few megabytes, in memory. Gone when dropped.
 pub struct SmallDisk {

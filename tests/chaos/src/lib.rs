@@ -18,6 +18,7 @@ pub mod results;
 pub mod scene;
 mod seq_set;
 pub mod servers;
+pub mod shim;
 pub mod venue;
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};

@@ -81,6 +81,11 @@ impl Server {
         send(self.pid()?, Signal::CONT)
     }
 
+    /// The folder of everything it has stored.
+    pub fn data(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
     fn pid(&self) -> anyhow::Result<u32> {
         let file = self.home.join("server.pid");
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;

@@ -17,6 +17,13 @@ pub(crate) fn failure(brokers: &str, error: &KafkaError) -> EventLogError {
             "{code}: by the broker's clock the record comes from the future; set the clocks of all machines by NTP, or \
              raise the topic's message.timestamp.after.max.ms"
         )),
+        Some(code @ (Code::OutOfOrderSequenceNumber | Code::InvalidProducerEpoch)) => {
+            EventLogError::Refused(format!(
+                "{code}: the broker takes this process for another one; a broker that was wiped, or is another one, gives \
+                 numbers anew that processes from before still use. Start again, and mend --log (LOG_URL) if another one is \
+                 meant"
+            ))
+        }
         Some(code) => EventLogError::Refused(code.to_string()),
         // The rest comes without a code: a client that could not be made, a name with a zero byte.
         None => EventLogError::Refused(error.to_string()),

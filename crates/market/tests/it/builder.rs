@@ -94,6 +94,31 @@ fn a_quiet_series_is_closed_by_our_clock_in_its_own_time() {
 }
 
 #[test]
+fn a_series_is_inherited_with_its_bars_and_only_where_it_has_come_further() {
+    let new = || CandleBuilder::new(&[Interval::Minute], 5);
+    let (mut gone, mut heir) = (new(), new());
+    apply(&mut gone, &[tick("AAPL", 0, 1, 100, 10), tick("MSFT", 0, 2, 100, 10), tick("TSLA", 0, 3, 1, 1)]);
+    apply(&mut heir, &[tick("MSFT", 2_000, 4, 200, 20)]);
+    let is_ours = |symbol: Symbol| symbol.as_str() != "TSLA";
+    assert_eq!(
+        heir.inherit(gone.state(), is_ours),
+        1,
+        "MSFT has come further here, and TSLA belongs to others"
+    );
+    apply(&mut heir, &[tick("AAPL", 1_000, 5, 300, 30)]);
+    let bars = heir.open_candles();
+    assert_eq!(bars.iter().map(|bar| bar.symbol.as_str()).collect::<Vec<_>>(), ["AAPL", "MSFT"]);
+    assert_eq!(figures(&bars[0]), ("1".into(), "3".into(), "1".into(), "3".into(), "20".into(), 2));
+    let known = heir.clone();
+    assert_eq!((heir.inherit(gone.state(), is_ours), heir == known), (0, true), "again");
+    assert_eq!(
+        CandleBuilder::new(&[Interval::Hour], 5).inherit(gone.state(), |_| true),
+        0,
+        "other intervals"
+    );
+}
+
+#[test]
 fn a_clock_an_hour_off_or_ticks_that_could_not_come_close_no_bar_before_its_time() {
     for hours in [-1, 1] {
         let mut builder = CandleBuilder::new(&Interval::ALL, 5);

@@ -133,7 +133,8 @@ fn fewer_partitions(topic: &Topic, info: &TopicInfo) -> Option<(String, String)>
     (there < wanted).then(|| {
         let found = format!("{} has {there} partitions, not {wanted}", topic.name);
         let mend = format!(
-            "it works; more consumers than partitions stand idle. kafka-topics.sh --alter --topic {} --partitions {wanted}",
+            "it works; more consumers than partitions stand idle. kafka-topics.sh --alter --topic {} --partitions {wanted}, \
+             best after midnight (UTC): bars in progress of symbols that move begin anew",
             topic.name
         );
         (found, mend)

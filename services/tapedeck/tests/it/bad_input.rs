@@ -2,7 +2,7 @@ use std::{fs, net::TcpListener, path::Path};
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use crate::process::{Running, output_in_time, stderr, tapedeck};
+use crate::process::{Running, output, output_in_time, stderr, tapedeck};
 
 /// Runs `tapedeck` with arguments that must be refused, and returns what it said.
 fn refused(args: &[&str]) -> String {
@@ -63,6 +63,22 @@ fn a_folder_in_use_is_named_with_its_user() {
     let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
     let said = refused(&run(folder.path(), &["--provider", "simulated"]));
     assert!(said.contains("in use by another instance") && said.contains(&running.url), "{said}");
+}
+
+#[test]
+fn dead_letters_are_sent_again_only_where_there_are_some_and_nobody_else_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
+    let said = refused(&["topics", "--data", data, "redeliver"]);
+    assert!(said.contains("in use"), "{said}");
+    assert!(running.interrupt().success());
+    for topic in ["nowhere.dlq", "stock-prices"] {
+        let said = refused(&["topics", "--data", data, "redeliver", topic]);
+        assert!(said.contains(&format!("`{topic}`")), "{said}");
+    }
+    let done = output(&["topics", "--data", data, "redeliver", "stock-prices.dlq"]);
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "stock-prices.dlq: 0 sent back into stock-prices\n");
 }
 
 #[test]

@@ -12,16 +12,19 @@ use super::any_moment;
 use crate::{
     Outcome,
     checker::{logged, stored_of},
-    disk::{SmallDisk, slow_sync},
+    disk::SmallDisk,
     process::{Program, Recipe, built, free_address, get, metric, wait_until},
     scene::{Scene, StoreKind, World, end, ready},
+    shim::preload,
 };
 
 /// What a slow disk takes to make anything durable.
 const SLOW_MS: u32 = 50;
 /// What a full disk holds before and after room is made.
 const SMALL_MB: u32 = 16;
-const ROOMY_MB: u32 = 512;
+const ROOMY_MB: u32 = 2_048;
+/// The server reads slowly what it holds, so that it gets what comes in so many seconds at most.
+const SERVER_SECONDS: u64 = 20;
 /// Bound of an embedded store where no small disk can be mounted.
 const BOUND_MB: u32 = 10;
 /// What everybody says on a full disk.
@@ -97,7 +100,7 @@ pub(super) async fn slow(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     // A consumer whose embedded store lies on the slow disk, killed on top of that.
     let mut scene = Scene::set_with(world, 7, 0, StoreKind::Sqlite).await?;
-    let slow = slow_sync(&scene.folder, SLOW_MS)?;
+    let slow = preload(&scene.folder, "slow_sync", ("SLOW_SYNC_MS", SLOW_MS.into()))?;
     let env: Vec<(&str, &str)> = slow.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
     let (mut consumer, address) = scene.service("consumer", &env)?;
@@ -156,6 +159,7 @@ async fn reach(program: &mut Program, address: &str, ticks: f64) -> anyhow::Resu
 pub(super) async fn full(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     full_behind_a_broker(world, &mut outcome).await?;
+    full_at_the_server(world, &mut outcome).await?;
     full_embedded(world, &mut outcome).await?;
     Ok(outcome)
 }
@@ -203,6 +207,54 @@ async fn full_behind_a_broker(world: &World, outcome: &mut Outcome) -> anyhow::R
     end([consumer]).await?;
     scene.check(outcome).await?;
     Ok(())
+}
+
+/// The same where the store is a server, and the full disk its own: it has to be started again once there is room.
+async fn full_at_the_server(world: &World, outcome: &mut Outcome) -> anyhow::Result<()> {
+    let mut scene = Scene::set_with(world, 8, 0, StoreKind::MongodbOnDisk).await?;
+    let server = &world.mongo_on_disk;
+    server.wipe().await?;
+    let disk = match SmallDisk::mount(&server.data(), SMALL_MB) {
+        Ok(disk) => disk,
+        Err(error) => {
+            outcome.note(format!("NOT TESTED: no small disk for the store's server here ({error:#})"));
+            return Ok(());
+        }
+    };
+    server.start().await?;
+    let ticks = world.numbers.ticks.min(u64::from(world.numbers.rate) * SERVER_SECONDS);
+    let load = scene.load(ticks, world.numbers.rate)?;
+    let (mut consumer, address) = scene.service("consumer", &[])?;
+    let mut said = String::new();
+    wait_until("the server's disk is full", PATIENCE, async || {
+        consumer.check_running()?;
+        let Some((code, parts)) = get(&address, "/readyz").await else { return Ok(false) };
+        said = detail_of("live store", &parts).unwrap_or_default();
+        Ok(code == 503 && metric(&address, STORED).await.is_some_and(|stored| stored > 0.0))
+    })
+    .await?;
+    tokio::time::sleep(FULL_FOR).await; // the fault itself
+    consumer.check_running()?;
+    outcome.check(said.contains("mongodb://") && said.contains("unavailable"), format!("it said: {said}"));
+    // A server like that ends by itself when it cannot write; then there is nothing to kill.
+    let _ = server.kill_9();
+    disk.grow(ROOMY_MB)?;
+    server.start().await?;
+    let waited = ready(&mut consumer, &address).await?;
+    outcome.note(format!("consumer: ready {:.1} s after the server has room", waited.as_secs_f64()));
+    scene.loaded(load).await?;
+    scene.settled().await?;
+    end([consumer]).await?;
+    scene.check(outcome).await?;
+    // Nothing of it outlives the disk.
+    server.kill_9()
+}
+
+/// What a service says of one of its parts.
+fn detail_of(name: &str, parts: &str) -> Option<String> {
+    let parts: Vec<serde_json::Value> = serde_json::from_str(parts).ok()?;
+    let part = parts.iter().find(|part| part["name"] == name)?;
+    part["detail"].as_str().map(str::to_owned)
 }
 
 /// Everything in one process, log and store on the full disk.

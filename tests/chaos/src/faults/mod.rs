@@ -1,6 +1,7 @@
 //! The faults, in the order of the list in `tests/chaos/README.md`.
 
 mod broker;
+mod clocks;
 mod consumers;
 mod disk;
 mod poison;
@@ -25,7 +26,7 @@ pub struct Fault {
 }
 
 /// All of them.
-pub const ALL: [Fault; 10] = [
+pub const ALL: [Fault; 11] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers, and a rebalance again and again" },
     Fault { number: 3, name: "the producer is killed at random" },
@@ -37,6 +38,7 @@ pub const ALL: [Fault; 10] = [
     Fault { number: 9, name: "one record in a hundred cannot be read" },
     // Up to 16 the list of faults goes on without the stream.
     Fault { number: 17, name: "the broker is wiped" },
+    Fault { number: 18, name: "clocks are an hour apart" },
 ];
 
 /// Runs a fault.
@@ -55,6 +57,7 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         8 => disk::full(world).await,
         9 => poison::one_in_a_hundred(world).await,
         17 => wiped::wiped(world).await,
+        18 => clocks::an_hour_apart(world).await,
         number => anyhow::bail!("there is no fault {number}"),
     }
 }

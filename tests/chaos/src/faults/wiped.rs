@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use event_log::TopicSpec;
 use tokio::time::Instant;
 
 use crate::{
@@ -26,6 +27,7 @@ const MINUTE_MS: u64 = 60_000;
 const PUBLISHED: &str = "tapedeck_ticks_published_total";
 const STORED: &str = "tapedeck_ticks_stored_total";
 const ANOTHER_LOG: &str = "this is not the log that was read before";
+const FEWER_PARTITIONS: &str = "partitions and had";
 
 /// Two clusters that have the broker's address in turns: that of `tests/servers/kafka.sh`, and another one.
 const CLUSTERS: [&str; 2] = ["dGVzdC1zZXJ2ZXItMDAwMQ", "dGVzdC1zZXJ2ZXItMDAwMg"];
@@ -107,6 +109,7 @@ fn last_error(said: &str) -> String {
 pub(super) async fn wiped(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set(world, 17, 0).await?;
+    more_partitions(&scene).await?;
     let part = world.numbers.ticks / (1 + TURNS.len() as u64);
     let begun = Instant::now();
     // All in the same minutes, so that bars in progress live on.
@@ -140,6 +143,9 @@ pub(super) async fn wiped(world: &World) -> anyhow::Result<Outcome> {
     let said_so = said_by_consumers(&scene, ANOTHER_LOG)?;
     outcome.note(format!("said {said_so} times that a partition is of another log"));
     outcome.check(said_so > 0, "nobody said that the log is another one");
+    let fewer = said_by_consumers(&scene, FEWER_PARTITIONS)?;
+    outcome.note(format!("{fewer} times that a topic has fewer partitions than before"));
+    outcome.check(fewer > 0, "nobody said that topics have fewer partitions");
     // In the last turn. In the one before, a running consumer may see offsets begin again before it asks who the log is.
     let [here, before] = CLUSTERS;
     let named =
@@ -184,6 +190,17 @@ async fn load(
         }
     }
     anyhow::bail!("the load program failed {MAX_STARTS} times")
+}
+
+/// A broker whose topics have more partitions than the services give them: once it is wiped, theirs are fewer.
+async fn more_partitions(scene: &Scene<'_>) -> anyhow::Result<()> {
+    replace(scene.world, CLUSTERS[0]).await?;
+    let specs = topics::ALL.map(|topic| TopicSpec {
+        name: topic.name.to_owned(),
+        partitions: topic.partitions * 2,
+        retention: topic.retention,
+    });
+    scene.log.ensure_topics(&specs).await.context("cannot create the topics")
 }
 
 /// An empty broker of that cluster in the place of the one that is there.

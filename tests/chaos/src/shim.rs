@@ -1,0 +1,23 @@
+//! Small libraries, loaded before a service's own, that make its host worse than it is.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, bail};
+
+/// Builds `shim/NAME.c`, and returns what a process's environment must say: that it is loaded, and its setting.
+///
+/// # Errors
+/// No C compiler, or one that fails.
+pub fn preload(folder: &Path, name: &str, setting: (&str, i64)) -> anyhow::Result<[(String, String); 2]> {
+    let source = format!("{}/shim/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let library = folder.join(format!("{name}.so"));
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&library).arg(source);
+    let output = compiler.output().context("the C compiler `cc` is needed")?;
+    if !output.status.success() {
+        bail!("cc: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let (variable, value) = setting;
+    let loaded = ("LD_PRELOAD".to_owned(), library.display().to_string());
+    Ok([loaded, (variable.to_owned(), value.to_string())])
+}
