@@ -177,6 +177,9 @@ impl Partition {
         view: &LogView,
     ) -> anyhow::Result<()> {
         let count = view.partition_count(&partition.topic);
+        if count <= partition.partition {
+            return Ok(()); // the log does not know its topic yet
+        }
         let is_gone = |known: &&Checkpoint| *known.topic == *partition.topic && known.partition >= count;
         let is_ours = |symbol: Symbol| partition_of(symbol.as_str().as_bytes(), count) == partition.partition;
         for gone in checkpoints.iter().filter(is_gone) {
@@ -398,6 +401,7 @@ mod tests {
         let json = br#"{"symbol":"AAPL","timestamp":"2024-01-02T15:04:05Z","price":1,"volume":1,"open":1,"high":1,"low":1,"change_percent":0,"source":"test","received_at":"2024-01-02T15:04:05Z","seq":1}"#;
         let tick = topics::tick::decode(json, Utc::now()).unwrap();
         let (six, three) = (view("one", &[(None, 0); 6]), view("one", &[(None, 0); 3]));
+        let unknown = view("one", &[]);
         // Of six partitions AAPL is in the fourth or later, and of three in that less three.
         let before = partition_of(b"AAPL", 6);
         assert!(before >= 3, "another symbol is needed here: {before}");
@@ -413,5 +417,6 @@ mod tests {
         let expected = [0, 1, 2].map(|number| if number == before - 3 { Interval::ALL.len() } else { 0 });
         assert_eq!([0, 1, 2].map(|number| bars_at(number, &three)), expected);
         assert_eq!([0, 1, 2].map(|number| bars_at(number, &six)), [0; 3], "it is not gone");
+        assert_eq!([0, 1, 2].map(|number| bars_at(number, &unknown)), [0; 3], "nobody knows yet");
     }
 }
