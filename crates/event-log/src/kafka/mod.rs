@@ -3,7 +3,7 @@
 //! - `url`: what a user writes; `settings`: what librdkafka is told; `context`: its log lines and what keeps it out;
 //!   `failure`: its errors.
 //! - `asking`: topics, offsets, groups; `creating`: topics; `describing`: settings; `reading`: partitions without a group.
-//! - `publisher`: the way in.
+//! - `publisher`: the way in; `standstill`: whether its client still works.
 //! - `membership`, `subscription`, `arena`: the way out.
 
 mod arena;
@@ -17,6 +17,7 @@ mod placing;
 mod publisher;
 mod reading;
 mod settings;
+mod standstill;
 mod subscription;
 mod url;
 

@@ -1,12 +1,12 @@
 //! The way in. Records go into the client's buffer; its delivery reports resolve the receipts.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use super::{
     asking::Asking,
     blocking,
     context::{self, Trouble},
+    standstill,
 };
 use crate::{
     EventLogError, NewRecord, Position, Publisher, Receipt, Result, TopicPartition,
@@ -39,7 +40,7 @@ const FULL_RETRY: Duration = Duration::from_millis(20);
 /// How long a publisher that is gone goes on delivering what it accepted.
 const LAST_DELIVERY_LIMIT: Duration = Duration::from_mins(1);
 
-type Client = ThreadedProducer<Deliveries>;
+pub(super) type Client = ThreadedProducer<Deliveries>;
 
 /// Publishes to Kafka.
 pub(crate) struct KafkaPublisher {
@@ -52,13 +53,34 @@ pub(crate) struct KafkaPublisher {
 
 /// Batches accepted and not yet resolved.
 #[derive(Default)]
-struct Open {
+pub(super) struct Open {
     batches: AtomicUsize,
     one_less: Notify,
+    /// In the order in which they were accepted, with those that are resolved by now.
+    in_order: Mutex<VecDeque<Weak<Batch>>>,
+}
+
+impl Open {
+    fn add(&self, batch: &Arc<Batch>) {
+        let mut in_order = locked(&self.in_order);
+        // The first ones are mostly done when others come.
+        while in_order.front().is_some_and(|first| first.strong_count() == 0) {
+            in_order.pop_front();
+        }
+        in_order.push_back(Arc::downgrade(batch));
+    }
+
+    /// The topic of the oldest batch that is not resolved, and when it was accepted.
+    pub(super) fn oldest(&self) -> Option<(Arc<str>, Instant)> {
+        let mut in_order = locked(&self.in_order);
+        in_order.retain(|batch| batch.strong_count() > 0);
+        let oldest = in_order.front()?.upgrade()?;
+        Some((Arc::clone(&oldest.topic), oldest.accepted))
+    }
 }
 
 /// Hears of each record what became of it.
-struct Deliveries {
+pub(super) struct Deliveries {
     trouble: Trouble,
     /// The furthest offset of each partition so far.
     furthest: Mutex<HashMap<(Arc<str>, i32), i64>>,
@@ -116,14 +138,15 @@ impl ProducerContext for Deliveries {
 }
 
 /// A record under way: the `index`-th of its batch.
-struct Delivery {
+pub(super) struct Delivery {
     batch: Arc<Batch>,
     index: u32,
 }
 
 /// The records of one `send`.
-struct Batch {
+pub(super) struct Batch {
     topic: Arc<str>,
+    accepted: Instant,
     asking: Arc<Asking>,
     open: Arc<Open>,
     left: AtomicUsize,
@@ -206,12 +229,14 @@ impl KafkaPublisher {
         let context = Deliveries { trouble: asking.trouble.clone(), furthest: Mutex::default() };
         let made = asking.settings.producer().create_with_context(context);
         let client: Client = made.map_err(|error| asking.settings.failure(&error))?;
+        let (client, open) = (Arc::new(client), Arc::<Open>::default());
+        standstill::watch(Arc::clone(&asking), Arc::downgrade(&client), Arc::clone(&open))?;
         Ok(Self {
             asking,
-            client: Some(Arc::new(client)),
+            client: Some(client),
             bytes: Arc::new(Semaphore::new(BUFFER_BYTES)),
             records: Arc::new(Semaphore::new(BUFFER_RECORDS)),
-            open: Arc::default(),
+            open,
         })
     }
 
@@ -257,11 +282,13 @@ impl Publisher for KafkaPublisher {
         self.open.batches.fetch_add(1, Ordering::AcqRel);
         let batch = Arc::new(Batch {
             topic,
+            accepted: Instant::now(),
             asking: Arc::clone(&self.asking),
             open: Arc::clone(&self.open),
             left: AtomicUsize::new(records.len()),
             outcome: Mutex::new(outcome),
         });
+        self.open.add(&batch);
         let mut enqueuing = Enqueuing { batch: Arc::clone(&batch), not_enqueued: records.len() };
         for (index, record) in (0..).zip(&records) {
             if let Err(error) = enqueue(client, &batch, index, record, &self.open).await {

@@ -47,6 +47,22 @@ async fn services_that_start_together_may_all_create_the_topics_of_a_kafka_serve
     Ok(())
 }
 
+/// librdkafka may lose sight of a leader for ever. What that looks like is made by a client that keeps its records for longer
+/// than anybody waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_a_kafka_server_that_stands_still_is_given_up_and_says_so() -> anyhow::Result<()> {
+    let Some(fixture) = Fixture::kafka()? else {
+        return Ok(());
+    };
+    let topic = topic(&fixture, &*fixture.open().await?, 1).await?;
+    let log = open(&format!("{}?linger.ms=600000", kafka_url()?.unwrap_or_default())).await?;
+    let sent = log.publisher()?.send(&topic, numbered(0..3)).await?;
+    let error = tokio::time::timeout(2 * DEADLINE, sent.durable()).await?.unwrap_err();
+    let said = error.to_string();
+    ensure!(!error.is_transient() && said.contains("stood still") && said.contains("start again"), "{said}");
+    Ok(())
+}
+
 /// A member that has read and committed a hundred records.
 async fn settled(fixture: &Fixture, topic: &str) -> anyhow::Result<Box<dyn Subscription>> {
     let log = fixture.open().await?;
