@@ -23,6 +23,8 @@ const SLOW_MS: u32 = 50;
 /// What a full disk holds before and after room is made.
 const SMALL_MB: u32 = 16;
 const ROOMY_MB: u32 = 2_048;
+/// What the disk of a server holds before: far less than all ticks, as it packs them well.
+const SERVER_MB: u32 = 6;
 /// The server reads slowly what it holds, so that it gets what comes in so many seconds at most.
 const SERVER_SECONDS: u64 = 20;
 /// Bound of an embedded store where no small disk can be mounted.
@@ -214,7 +216,7 @@ async fn full_at_the_server(world: &World, outcome: &mut Outcome) -> anyhow::Res
     let mut scene = Scene::set_with(world, 8, 0, StoreKind::MongodbOnDisk).await?;
     let server = &world.mongo_on_disk;
     server.wipe().await?;
-    let disk = match SmallDisk::mount(&server.data(), SMALL_MB) {
+    let disk = match SmallDisk::mount(&server.data(), SERVER_MB) {
         Ok(disk) => disk,
         Err(error) => {
             outcome.note(format!("NOT TESTED: no small disk for the store's server here ({error:#})"));
