@@ -11,7 +11,7 @@ use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
-    metadata::Metadata,
+    metadata::{Metadata, MetadataPartition},
 };
 
 use super::{
@@ -132,6 +132,19 @@ impl Asking {
                 .extend((0..*count).map(|partition| TopicPartition { topic: Arc::clone(topic), partition }));
         }
         Ok(partitions)
+    }
+
+    /// Whether every partition of a topic has a leader and all its replicas in sync.
+    pub(super) fn is_whole(&self, topic: &str) -> Result<bool> {
+        let metadata = self.metadata()?;
+        let topic = metadata.topics().iter().find(|known| known.name() == topic);
+        let partitions = topic.map_or(&[][..], |topic| topic.partitions());
+        let is_whole = |partition: &MetadataPartition| {
+            partition.error().is_none()
+                && partition.leader() >= 0
+                && partition.isr().len() == partition.replicas().len()
+        };
+        Ok(!partitions.is_empty() && partitions.iter().all(is_whole))
     }
 
     /// The id of the cluster that answers at the moment; brokers before 0.10.1 have none.

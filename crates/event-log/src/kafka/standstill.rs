@@ -22,8 +22,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const SUSPICIOUS: Duration = Duration::from_secs(3);
 /// Whoever asks the client for its metadata helps it, or should: how long it may take.
 const REMINDER_LIMIT: Duration = Duration::from_secs(1);
-/// A client that stands still for so long, with a broker that answers all the time, is given up.
-const GIVE_UP: Duration = Duration::from_secs(15);
+/// A client that stands still for so long, with a broker that answers all the time, is given up. Longer than a request may
+/// take (`request.timeout.ms`, 30 s): then it tries again by itself.
+const GIVE_UP: Duration = Duration::from_secs(40);
 
 /// Watches a client until it is gone.
 pub(super) fn watch(asking: Arc<Asking>, client: Weak<Client>, open: Arc<Open>) -> Result<()> {
@@ -56,9 +57,7 @@ impl Watcher {
         let Some((topic, accepted)) = self.open.oldest().filter(|(_, at)| at.elapsed() >= SUSPICIOUS) else {
             return;
         };
-        // Every partition has a leader, and it answers.
-        let partitions = self.asking.partitions_of(&[topic.to_string()]);
-        if partitions.and_then(|partitions| self.asking.bounds(&partitions)).is_err() {
+        if !self.broker_would_take_them(&topic) {
             return;
         }
         // A broker that is slow lets others become the oldest.
@@ -81,5 +80,13 @@ impl Watcher {
         if let Err(error) = client.client().fetch_metadata(None, REMINDER_LIMIT) {
             tracing::debug!(%error, "it cannot ask the broker");
         }
+    }
+
+    /// Every partition has a leader that answers, and all its replicas: with too few the broker refuses records, and the client
+    /// rightly tries until there are enough.
+    fn broker_would_take_them(&self, topic: &str) -> bool {
+        let whole = self.asking.is_whole(topic).unwrap_or(false);
+        let partitions = || self.asking.partitions_of(&[topic.to_owned()]);
+        whole && partitions().and_then(|partitions| self.asking.bounds(&partitions)).is_ok()
     }
 }
