@@ -19,6 +19,7 @@ mod kafka;
 mod locked;
 mod model;
 mod open;
+mod pages;
 mod partition;
 mod port;
 mod sqlite;
@@ -30,6 +31,7 @@ pub use model::{
     dead_letter,
 };
 pub use open::{open, open_for_reading};
+pub use pages::Pages;
 pub use partition::partition_of;
 pub use port::{EventLog, Publisher, Receipt, Subscription};
 

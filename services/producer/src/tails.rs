@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;
-use event_log::{EventLog, EventLogError, Result, TopicPartition};
+use event_log::{EventLog, EventLogError, Pages, Result, TopicPartition};
 use market::{Source, Symbol, Tick};
 
 /// Records looked at in each partition, from its end.
@@ -81,11 +81,9 @@ async fn last_ticks(log: &dyn EventLog, mut see: impl FnMut(Tick)) -> Result<()>
         }
         for (partition, (first, next)) in (0..).zip(&topic.partitions) {
             let place = TopicPartition { topic: topic.name.as_str().into(), partition };
-            let mut from = next.saturating_sub(LOOK_BACK).max(*first);
-            while from < *next {
-                let messages = log.read(&place, from, LOOK_BACK as usize).await?;
-                let Some(last) = messages.last() else { break };
-                from = last.position.offset + 1;
+            let from = next.saturating_sub(LOOK_BACK).max(*first);
+            let mut pages = Pages::new(log, place, from..*next, LOOK_BACK as usize);
+            while let Some(messages) = pages.next().await? {
                 // What cannot be read is the consumer's business: it goes to the dead letters there.
                 for tick in
                     messages.iter().filter_map(|message| topics::tick::decode(&message.payload, now).ok())

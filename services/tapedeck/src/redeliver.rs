@@ -2,7 +2,9 @@
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
-use event_log::{DEAD_LETTER_SUFFIX, EventLog, Message, NewRecord, Publisher, TopicInfo, TopicPartition};
+use event_log::{
+    DEAD_LETTER_SUFFIX, EventLog, Message, NewRecord, Pages, Publisher, TopicInfo, TopicPartition,
+};
 
 use crate::output::print_line;
 
@@ -41,12 +43,8 @@ pub(crate) async fn redeliver(
         let mut count = Count::default();
         for (partition, (first, next)) in (0..).zip(&info.partitions) {
             let place = TopicPartition { topic: info.name.as_str().into(), partition };
-            let mut from = *first;
-            while from < *next {
-                let page =
-                    log.read(&place, from, PAGE).await.with_context(|| format!("cannot read {place}"))?;
-                let Some(last) = page.last() else { break };
-                from = last.position.offset + 1;
+            let mut pages = Pages::new(log, place.clone(), *first..*next, PAGE);
+            while let Some(page) = pages.next().await.with_context(|| format!("cannot read {place}"))? {
                 send_back(&*publisher, topic, page, &mut count).await?;
             }
         }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
-use event_log::{DEAD_LETTER_SUFFIX, EventLog, Message, TopicInfo, TopicPartition};
+use event_log::{DEAD_LETTER_SUFFIX, EventLog, Message, Pages, TopicInfo, TopicPartition};
 use serde_json::{Map, Value, json, value::RawValue};
 use service_runtime::ExposeSecret;
 
@@ -101,17 +101,16 @@ async fn peek(
             continue;
         }
         let place = TopicPartition { topic: info.name.as_str().into(), partition };
-        let mut from = offset.unwrap_or_else(|| next.saturating_sub(u64::from(max)).max(*first));
+        let from = offset.unwrap_or_else(|| next.saturating_sub(u64::from(max)).max(*first));
         let mut left = usize::from(max);
-        while left > 0 {
-            let messages =
-                log.read(&place, from, left).await.with_context(|| format!("cannot read {place}"))?;
-            let Some(last) = messages.last() else { break };
-            from = last.position.offset + 1;
-            left = left.saturating_sub(messages.len());
-            for message in &messages {
+        let mut pages = Pages::new(log, place.clone(), from..*next, left);
+        while left > 0
+            && let Some(page) = pages.next().await.with_context(|| format!("cannot read {place}"))?
+        {
+            for message in page.iter().take(left) {
                 print_line(described(message))?;
             }
+            left = left.saturating_sub(page.len());
         }
     }
     Ok(())

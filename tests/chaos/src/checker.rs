@@ -5,9 +5,9 @@ use std::{
     fmt,
 };
 
-use anyhow::Context;
+use anyhow::ensure;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{EventLog, Message, TopicPartition};
+use event_log::{EventLog, Message, Pages, TopicPartition};
 use live_store::{CandleQuery, LiveStore, MAX_CANDLES, MAX_PAGE_TICKS, StoredTick, TickQuery};
 use market::{Candle, CandleOrigin, Interval, Symbol};
 use rust_decimal::Decimal;
@@ -333,14 +333,13 @@ pub(crate) async fn read_topic(log: &dyn EventLog, topic: &str) -> anyhow::Resul
     for info in log.topics().await?.into_iter().filter(|info| info.name == topic) {
         for (partition, (first, next)) in (0..).zip(&info.partitions) {
             let place = TopicPartition { topic: topic.into(), partition };
-            let mut offset = *first;
-            while offset < *next {
-                let messages = log.read(&place, offset, READ_AT_ONCE).await?;
-                let last =
-                    messages.last().with_context(|| format!("{place} ends at {offset}, not {next}"))?;
-                offset = last.position.offset + 1;
-                all.extend(messages);
+            let mut pages = Pages::new(log, place.clone(), *first..*next, READ_AT_ONCE);
+            let mut end = *first;
+            while let Some(page) = pages.next().await? {
+                end = page.last().map_or(end, |last| last.position.offset + 1);
+                all.extend(page);
             }
+            ensure!(end >= *next, "{place} ends at {end}, not {next}");
         }
     }
     Ok(all)

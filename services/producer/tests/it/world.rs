@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
-use event_log::{EventLog, TopicPartition};
+use event_log::{EventLog, Pages, TopicPartition};
 use market::{Candle, Tick};
 use producer::{Choice, ProducerConfig};
 use service_runtime::{Runtime, Status};
@@ -109,10 +109,8 @@ impl World {
         let mut payloads = Vec::new();
         for (partition, (first, next)) in (0..).zip(info.partitions) {
             let place = TopicPartition { topic: topic.into(), partition };
-            let mut from = first;
-            while from < next {
-                let messages = self.log.read(&place, from, 5_000).await.unwrap();
-                from = messages.last().expect("records up to the next offset").position.offset + 1;
+            let mut pages = Pages::new(&*self.log, place, first..next, 5_000);
+            while let Some(messages) = pages.next().await.unwrap() {
                 payloads.extend(messages.into_iter().map(|message| message.payload));
             }
         }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::TopicPartition;
+use event_log::{Pages, TopicPartition};
 use live_store::TickQuery;
 use serde_json::Value;
 
@@ -23,10 +23,8 @@ pub(crate) async fn logged(url: &str) -> Vec<Identity> {
         }
         for (partition, (first, next)) in (0..).zip(&info.partitions) {
             let place = TopicPartition { topic: info.name.as_str().into(), partition };
-            let mut offset = *first;
-            while offset < *next {
-                let messages = log.read(&place, offset, 5_000).await.unwrap();
-                offset = messages.last().expect("records are readable up to the end").position.offset + 1;
+            let mut pages = Pages::new(&*log, place, *first..*next, 5_000);
+            while let Some(messages) = pages.next().await.unwrap() {
                 for message in messages {
                     let tick: Value = serde_json::from_slice(&message.payload).unwrap();
                     all.push((
