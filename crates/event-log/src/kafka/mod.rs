@@ -3,13 +3,14 @@
 //! - `url`: what a user writes; `settings`: what librdkafka is told; `context`: its log lines and what keeps it out;
 //!   `failure`: its errors.
 //! - `asking`: topics, offsets, groups; `creating`: topics; `describing`: settings; `reading`: partitions without a group.
-//! - `publisher`: the way in; `standstill`: whether its client still works.
+//! - `publisher`: the way in; `deliveries`: what became of its records; `standstill`: whether its client still works.
 //! - `membership`, `subscription`, `arena`: the way out.
 
 mod arena;
 mod asking;
 mod context;
 mod creating;
+mod deliveries;
 mod describing;
 mod failure;
 mod membership;

@@ -12,7 +12,7 @@ use rdkafka::producer::{Producer, PurgeConfig};
 
 use super::{
     asking::Asking,
-    publisher::{Client, Open},
+    deliveries::{Client, Open},
 };
 use crate::Result;
 
