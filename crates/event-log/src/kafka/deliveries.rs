@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -33,6 +33,16 @@ pub(super) struct Open {
     one_less: Notify,
     /// In the order in which they were accepted, with those that are resolved by now.
     in_order: Mutex<VecDeque<Weak<Batch>>>,
+    is_given_up: AtomicBool,
+}
+
+/// The batch that has waited for longest.
+#[derive(PartialEq, Eq)]
+pub(super) struct Oldest {
+    pub(super) topic: Arc<str>,
+    pub(super) accepted: Instant,
+    /// Its records that are not resolved.
+    left: usize,
 }
 
 impl Open {
@@ -56,12 +66,20 @@ impl Open {
         self.one_less.notified()
     }
 
-    /// The topic of the oldest batch that is not resolved, and when it was accepted.
-    pub(super) fn oldest(&self) -> Option<(Arc<str>, Instant)> {
+    /// The oldest batch that is not resolved.
+    pub(super) fn oldest(&self) -> Option<Oldest> {
         let mut in_order = locked(&self.in_order);
         in_order.retain(|batch| batch.strong_count() > 0);
         let oldest = in_order.front()?.upgrade()?;
-        Some((Arc::clone(&oldest.topic), oldest.accepted))
+        let left = oldest.left.load(Ordering::Acquire);
+        Some(Oldest { topic: Arc::clone(&oldest.topic), accepted: oldest.accepted, left })
+    }
+
+    /// From here on, records that the client is told to forget are those of a client that was given up; how many wait.
+    pub(super) fn give_up(&self) -> usize {
+        self.is_given_up.store(true, Ordering::Release);
+        let in_order = locked(&self.in_order);
+        in_order.iter().filter_map(Weak::upgrade).map(|batch| batch.left.load(Ordering::Acquire)).sum()
     }
 }
 
@@ -113,6 +131,7 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
         match result {
             Ok(message) => {
+                self.trouble.clear();
                 let place = (message.partition(), message.offset());
                 if let Some(before) = self.is_another_log(&delivery.batch.topic, place.0, place.1) {
                     delivery.batch.began_anew(place, before);
@@ -179,17 +198,29 @@ impl Batch {
     }
 
     pub(super) fn fail(&self, error: &KafkaError) {
-        let unknown = matches!(
-            error.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition)
-        );
-        let failure = if unknown {
-            self.asking.forget(&self.topic);
-            EventLogError::UnknownTopic(self.topic.to_string())
-        } else {
-            self.asking.settings.failure(error)
+        let failure = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                self.asking.forget(&self.topic);
+                EventLogError::UnknownTopic(self.topic.to_string())
+            }
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => self.forgotten(),
+            _ => self.asking.settings.failure(error),
         };
         locked(&self.outcome).failure.get_or_insert(failure);
+    }
+
+    /// What was under way when its client was dropped, or given up.
+    fn forgotten(&self) -> EventLogError {
+        if self.open.is_given_up.load(Ordering::Acquire) {
+            return EventLogError::Refused(
+                "the client stood still although the broker answered, and was given up; start again"
+                    .to_owned(),
+            );
+        }
+        EventLogError::Unavailable {
+            brokers: self.asking.settings.brokers.clone(),
+            reason: "not delivered before the publisher was closed".to_owned(),
+        }
     }
 
     fn began_anew(&self, (partition, offset): (i32, i64), before: i64) {

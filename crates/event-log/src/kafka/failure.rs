@@ -24,9 +24,6 @@ pub(crate) fn failure(brokers: &str, error: &KafkaError) -> EventLogError {
                  meant"
             ))
         }
-        Some(Code::PurgeQueue | Code::PurgeInflight) => EventLogError::Refused(
-            "the client stood still although the broker answered, and was given up; start again".to_owned(),
-        ),
         Some(code) => EventLogError::Refused(code.to_string()),
         // The rest comes without a code: a client that could not be made, a name with a zero byte.
         None => EventLogError::Refused(error.to_string()),

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{
     asking::Asking,
     blocking,
+    context::Trouble,
     deliveries::{Batch, Client, Deliveries, Delivery, Open, Room},
     standstill,
 };
@@ -57,11 +58,13 @@ impl Drop for Enqueuing {
 impl KafkaPublisher {
     /// A publisher with a client of its own.
     pub(crate) fn new(asking: Arc<Asking>) -> Result<Self> {
-        let context = Deliveries::new(asking.trouble.clone());
+        // Of its own: who only asks may be let in still, on a connection from before.
+        let trouble = Trouble::default();
+        let context = Deliveries::new(trouble.clone());
         let made = asking.settings.producer().create_with_context(context);
         let client: Client = made.map_err(|error| asking.settings.failure(&error))?;
         let (client, open) = (Arc::new(client), Arc::<Open>::default());
-        standstill::watch(Arc::clone(&asking), Arc::downgrade(&client), Arc::clone(&open))?;
+        standstill::watch(Arc::clone(&asking), Arc::downgrade(&client), Arc::clone(&open), trouble)?;
         Ok(Self {
             asking,
             client: Some(client),

@@ -12,7 +12,8 @@ use rdkafka::producer::{Producer, PurgeConfig};
 
 use super::{
     asking::Asking,
-    deliveries::{Client, Open},
+    context::Trouble,
+    deliveries::{Client, Oldest, Open},
 };
 use crate::Result;
 
@@ -22,13 +23,19 @@ const LOOK: Duration = Duration::from_secs(1);
 const SUSPICIOUS: Duration = Duration::from_secs(3);
 /// Whoever asks the client for its metadata helps it, or should: how long it may take.
 const REMINDER_LIMIT: Duration = Duration::from_secs(1);
-/// A client that stands still for so long, with a broker that answers all the time, is given up. Longer than a request may
-/// take (`request.timeout.ms`, 30 s): then it tries again by itself.
-const GIVE_UP: Duration = Duration::from_secs(40);
+/// A client that stands still for so long, with a broker that answers all the time, is given up. Longer than a connection may
+/// be silent (`socket.timeout.ms`, 60 s) or a follower behind that counts as in sync (`replica.lag.time.max.ms`, 30 s): then
+/// it goes on by itself.
+const GIVE_UP: Duration = Duration::from_secs(90);
 
 /// Watches a client until it is gone.
-pub(super) fn watch(asking: Arc<Asking>, client: Weak<Client>, open: Arc<Open>) -> Result<()> {
-    let watcher = Watcher { asking, client, open, still: None };
+pub(super) fn watch(
+    asking: Arc<Asking>,
+    client: Weak<Client>,
+    open: Arc<Open>,
+    trouble: Trouble,
+) -> Result<()> {
+    let watcher = Watcher { asking, client, open, trouble, still: None };
     let spawned = thread::Builder::new().name("kafka-standstill".to_owned()).spawn(move || watcher.run());
     spawned
         .map(drop)
@@ -39,8 +46,9 @@ struct Watcher {
     asking: Arc<Asking>,
     client: Weak<Client>,
     open: Arc<Open>,
-    /// When the oldest records that wait were accepted, and since when the broker has answered whenever it was asked.
-    still: Option<(Instant, Instant)>,
+    trouble: Trouble,
+    /// The oldest records that wait, and since when the broker has answered whenever it was asked.
+    still: Option<(Oldest, Instant)>,
 }
 
 impl Watcher {
@@ -54,21 +62,27 @@ impl Watcher {
 
     fn look(&mut self, client: &Client) {
         let before = self.still.take();
-        let Some((topic, accepted)) = self.open.oldest().filter(|(_, at)| at.elapsed() >= SUSPICIOUS) else {
+        let Some(oldest) = self.open.oldest().filter(|oldest| oldest.accepted.elapsed() >= SUSPICIOUS) else {
             return;
         };
-        if !self.broker_would_take_them(&topic) {
+        // Who is kept out says so, and is let in when the setting is mended.
+        if self.trouble.reason().is_some() || !self.broker_would_take_them(&oldest.topic) {
             return;
         }
-        // A broker that is slow lets others become the oldest.
-        let since =
-            before.filter(|(same, _)| *same == accepted).map_or_else(Instant::now, |(_, since)| since);
+        // A broker that is slow takes some of them, or lets others become the oldest.
+        let since = before.filter(|(same, _)| *same == oldest).map_or_else(Instant::now, |(_, since)| since);
+        let topic = Arc::clone(&oldest.topic);
         if since.elapsed() >= GIVE_UP {
-            tracing::error!(%topic, "the client of kafka stands still although the broker answers: it is given up");
+            let lost = self.open.give_up();
+            tracing::error!(
+                %topic, lost,
+                "the client of kafka stands still although the broker answers: it is given up, and with it the records that it \
+                 held"
+            );
             client.purge(PurgeConfig::default().queue().inflight());
             return;
         }
-        self.still = Some((accepted, since));
+        self.still = Some((oldest, since));
         // A broker that has just come back may have its first answer for us.
         if since.elapsed() < SUSPICIOUS {
             return;

@@ -60,7 +60,7 @@ async fn a_client_of_a_kafka_server_that_stands_still_is_given_up_and_says_so() 
     // Records that come before the client knows its leaders may be sent at once.
     for n in 0..5 {
         let sent = publisher.send(&topic, numbered(n..n + 1)).await?;
-        let Err(error) = tokio::time::timeout(2 * DEADLINE, sent.durable()).await? else { continue };
+        let Err(error) = tokio::time::timeout(3 * DEADLINE, sent.durable()).await? else { continue };
         let said = error.to_string();
         ensure!(
             !error.is_transient() && said.contains("stood still") && said.contains("start again"),
