@@ -1,6 +1,6 @@
 //! Ticks to candles, as they come.
 
-use std::collections::HashMap;
+use std::{cmp::Ordering, collections::HashMap};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rust_decimal::Decimal;
@@ -150,8 +150,14 @@ impl CandleBuilder {
         }
     }
 
+    /// The symbols of which it has ticks, each once for every feed.
+    pub fn symbols(&self) -> impl Iterator<Item = Symbol> {
+        self.series.values().map(|series| series.symbol)
+    }
+
     /// Takes over the series of another builder that `is_ours` names, where they have come further than ours; how many. The
-    /// other one must be gone for good, or both would close the same bars. Doing it again changes nothing.
+    /// other one is not read from any more, or both would close the same bars: where it is again, [`CandleBuilder::let_go`].
+    /// Doing it again changes nothing.
     pub fn inherit(&mut self, other: BuilderState, is_ours: impl Fn(Symbol) -> bool) -> usize {
         let mut inherited = 0;
         if other.intervals != self.intervals {
@@ -165,6 +171,24 @@ impl CandleBuilder {
             }
         }
         inherited
+    }
+
+    /// Gives up the series that another builder, from which others go on, has too: where it has come further, or as far and
+    /// `is_ours` does not name them; how many. What is left of them here would replace the bars of the other one.
+    pub fn let_go(&mut self, other: &BuilderState, is_ours: impl Fn(Symbol) -> bool) -> usize {
+        let before = self.series.len();
+        for theirs in &other.series {
+            let goes_on_there = |ours: &Series| match theirs.newest.order.cmp(&ours.newest.order) {
+                Ordering::Greater => true,
+                Ordering::Equal => !is_ours(ours.symbol),
+                Ordering::Less => false,
+            };
+            let key = (theirs.symbol, theirs.source);
+            if self.series.get(&key).is_some_and(goes_on_there) {
+                self.series.remove(&key);
+            }
+        }
+        before - self.series.len()
     }
 
     /// Counts a tick in its bars; bars that its time closes are appended to `closed`, oldest first. `now` is when the

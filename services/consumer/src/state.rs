@@ -169,7 +169,8 @@ impl Partition {
         })
     }
 
-    /// Goes on with the bars in progress of partitions that the topic has no more, of the symbols that come here now.
+    /// Goes on with the bars in progress of partitions that the topic has no more, of the symbols that come here now; and not
+    /// with those that other partitions go on with, as when that was another log, with fewer partitions, for a while.
     pub(crate) fn inherit(
         &mut self,
         partition: &TopicPartition,
@@ -180,10 +181,19 @@ impl Partition {
         if count <= partition.partition {
             return Ok(()); // the log does not know its topic yet
         }
-        let is_gone = |known: &&Checkpoint| *known.topic == *partition.topic && known.partition >= count;
         let is_ours = |symbol: Symbol| partition_of(symbol.as_str().as_bytes(), count) == partition.partition;
-        for gone in checkpoints.iter().filter(is_gone) {
+        let is_other =
+            |known: &&Checkpoint| *known.topic == *partition.topic && known.partition != partition.partition;
+        let (gone, others): (Vec<_>, Vec<_>) =
+            checkpoints.iter().filter(is_other).partition(|known| known.partition >= count);
+        for gone in gone {
             self.is_changed |= self.builder.inherit(saved(gone)?.builder, is_ours) > 0;
+        }
+        // Mostly there is nothing that others could have.
+        if self.next_offset == 0 || !self.builder.symbols().all(is_ours) {
+            for other in others {
+                self.is_changed |= self.builder.let_go(&saved(other)?.builder, is_ours) > 0;
+            }
         }
         Ok(())
     }
@@ -418,5 +428,14 @@ mod tests {
         assert_eq!([0, 1, 2].map(|number| bars_at(number, &three)), expected);
         assert_eq!([0, 1, 2].map(|number| bars_at(number, &six)), [0; 3], "it is not gone");
         assert_eq!([0, 1, 2].map(|number| bars_at(number, &unknown)), [0; 3], "nobody knows yet");
+        // It was another log, and the one with six partitions is back.
+        let heir = place(before - 3);
+        let mut state = Partition::restore(None, &three).unwrap();
+        state.inherit(&heir, &checkpoints, &three).unwrap();
+        let of_heir = [state.checkpoint(&heir).unwrap()];
+        state.inherit(&heir, &checkpoints, &six).unwrap();
+        assert_eq!(state.builder.open_candles(), [], "they are closed where they were");
+        gone.inherit(&place(before), &of_heir, &six).unwrap();
+        assert_eq!(gone.builder.open_candles().len(), Interval::ALL.len(), "which is here");
     }
 }

@@ -132,8 +132,12 @@ impl Writer {
         let Some(view) = self.look_at_log(std::slice::from_ref(&partition)).await? else {
             return Ok(Vec::new());
         };
+        // Ours may be among those that are gone.
+        self.save(&[]).await?;
+        let checkpoints = self.store.checkpoints().await?;
         let Some(state) = self.partitions.get_mut(&partition) else { return Ok(Vec::new()) };
         let reset = begin_anew(&partition, state, &view, &Another::WentBack)?;
+        state.inherit(&partition, &checkpoints, &view)?;
         self.store.reset_checkpoints(std::slice::from_ref(&reset)).await?;
         Ok(vec![(partition, StartAt::Beginning)])
     }

@@ -116,6 +116,12 @@ fn a_series_is_inherited_with_its_bars_and_only_where_it_has_come_further() {
         0,
         "other intervals"
     );
+    assert_eq!(heir.let_go(&gone.state(), |_| false), 0, "both have come further here");
+    assert_eq!(gone.let_go(&heir.state(), |_| true), 2, "theirs are older");
+    assert_eq!(gone.symbols().map(|symbol| symbol.to_string()).collect::<Vec<_>>(), ["TSLA"]);
+    let as_far = gone.state();
+    assert_eq!(gone.let_go(&as_far, |_| true), 0, "as far, and its own");
+    assert_eq!(gone.let_go(&as_far, |_| false), 1, "as far, and the other's");
 }
 
 #[test]
