@@ -90,7 +90,9 @@ fn readable(topic: &str, message: &Message, now: DateTime<Utc>) -> Result<(), St
     }
     match topic {
         topics::tick::STOCK_PRICES | topics::tick::CRYPTO_PRICES => {
-            topics::tick::decode(&message.payload, now).map(drop).map_err(|error| error.to_string())
+            let tick = topics::tick::decode(&message.payload, now).map_err(|error| error.to_string())?;
+            // The first of them would close the bars of the ticks that come meanwhile.
+            if tick.timestamp > now { Err("its time is yet to come".to_owned()) } else { Ok(()) }
         }
         topics::candle::TOPIC => {
             topics::candle::decode(&message.payload).map(drop).map_err(|error| error.to_string())

@@ -13,14 +13,16 @@ use crate::{
     run::existing_log_url,
 };
 
+const CANNOT_OPEN: &str = "cannot open the event log (--log, --data)";
+
 pub(crate) async fn topics(args: TopicsArgs) -> anyhow::Result<()> {
     let url = existing_log_url(&args.places)?;
     let command = args.command.unwrap_or(TopicsCommand::List);
-    let log = match command {
-        TopicsCommand::Redeliver { .. } => event_log::open(url.expose_secret()).await,
-        _ => event_log::open_for_reading(url.expose_secret()).await,
+    // It must be there: one that is opened for writing is made.
+    let mut log = event_log::open_for_reading(url.expose_secret()).await.context(CANNOT_OPEN)?;
+    if matches!(command, TopicsCommand::Redeliver { .. }) {
+        log = event_log::open(url.expose_secret()).await.context(CANNOT_OPEN)?;
     }
-    .context("cannot open the event log (--log, --data)")?;
     let infos = log.topics().await.context("cannot list the topics")?;
     match command {
         TopicsCommand::List => list(&infos)?,

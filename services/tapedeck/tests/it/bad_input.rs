@@ -79,6 +79,9 @@ fn dead_letters_are_sent_again_only_where_there_are_some_and_nobody_else_writes(
     }
     let done = output(&["topics", "--data", data, "redeliver", "stock-prices.dlq"]);
     assert_eq!(String::from_utf8_lossy(&done.stdout), "stock-prices.dlq: 0 sent back into stock-prices\n");
+    let mistyped = folder.path().join("nowhere.db");
+    let said = refused(&["topics", "--log", &format!("sqlite:{}", mistyped.display()), "redeliver"]);
+    assert!(said.contains("nowhere.db") && !mistyped.exists(), "{said}");
 }
 
 #[test]
