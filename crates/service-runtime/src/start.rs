@@ -50,7 +50,8 @@ pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runti
     Ok(Runtime { log, status: Status::new(service, &instance, now), shutdown })
 }
 
-/// Servers that are started together do not come up together: they are waited for, for about a minute.
+/// Servers that are started together do not come up together: they are waited for, for about a minute; and as long for room on
+/// a store's disk.
 fn patience() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(MIN_WAIT_MS))
@@ -65,7 +66,7 @@ fn patience() -> ExponentialBuilder {
 pub async fn open_store(url: &SecretString) -> anyhow::Result<Arc<dyn LiveStore>> {
     (|| live_store::open(url.expose_secret()))
         .retry(patience())
-        .when(|error| matches!(error, LiveStoreError::Unavailable { .. }))
+        .when(LiveStoreError::is_transient)
         .notify(|error, wait| tracing::warn!(%error, ?wait, "the live store is not there yet"))
         .await
         .context("cannot open the live store (--store, STORE_URL)")

@@ -1,6 +1,8 @@
 //! Disks that are full.
 
 use std::{
+    fs::File,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -22,6 +24,21 @@ impl SmallDisk {
         let size = format!("size={megabytes}m");
         mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], path)?;
         Ok(Self { path: path.to_owned() })
+    }
+
+    /// Takes what room is left, to the last byte.
+    ///
+    /// # Errors
+    /// A disk that cannot be written to for another reason.
+    pub fn fill(&self) -> anyhow::Result<()> {
+        let mut filler = File::create(self.path.join("filler"))?;
+        loop {
+            match filler.write(&[0; 4_096]) {
+                Ok(_) => {}
+                Err(full) if full.kind() == ErrorKind::StorageFull => return Ok(()),
+                Err(error) => return Err(error).context("cannot fill the disk"),
+            }
+        }
     }
 
     /// More room, with everything still there.

@@ -21,7 +21,8 @@ pub fn append(command: &str, store: &str, run: &[(Fault, Outcome)]) -> anyhow::R
         let verdict = if outcome.problems.is_empty() {
             "kept".to_owned()
         } else {
-            format!("BROKEN: {}", outcome.problems.join("; "))
+            // What a process said last has lines of its own.
+            format!("BROKEN: {}", outcome.problems.join("; ").replace('\n', " "))
         };
         let _ = writeln!(
             text,

@@ -16,6 +16,8 @@ mod code {
     pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
     pub(super) const NOTADB: i32 = 26;
+    /// Extended: the shared memory beside the file does not fit on the disk.
+    pub(super) const IOERR_SHMSIZE: i32 = 4_874;
 }
 
 /// Says what happened to the store at `path`, and what to do next.
@@ -35,10 +37,12 @@ pub(super) fn translate(path: &Path, error: &sqlx::Error) -> LiveStoreError {
         }
     };
     // The low byte is the primary code, what stands above it refines it.
-    let primary = engine.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff);
+    let extended = engine.code().and_then(|code| code.parse::<i32>().ok());
+    let primary = extended.map(|code| code & 0xff);
     let refused = |reason: String| LiveStoreError::Refused { place: place.clone(), reason };
     match primary {
         Some(code::FULL) => LiveStoreError::DiskFull { place },
+        Some(code::IOERR) if extended == Some(code::IOERR_SHMSIZE) => LiveStoreError::DiskFull { place },
         Some(code::BUSY | code::LOCKED) => LiveStoreError::Unavailable {
             place,
             reason: format!("busy, another process is using it ({})", engine.message()),

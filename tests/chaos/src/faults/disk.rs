@@ -190,9 +190,13 @@ async fn full_behind_a_broker(world: &World, outcome: &mut Outcome) -> anyhow::R
         "the consumer took a full store for one that works",
     );
     consumer.kill_9()?;
+    if let Some(disk) = &disk {
+        disk.fill()?;
+    }
     let (mut consumer, mut address) = scene.service("consumer", &[])?;
+    // Without any room it cannot even open its store, and waits for it.
     wait_until("the new consumer says that it is full", PATIENCE, async || {
-        is_full(&mut consumer, &address).await
+        Ok(is_full(&mut consumer, &address).await? || consumer.times_said(NO_SPACE) > 0)
     })
     .await?;
     if let Some(disk) = &disk {
