@@ -142,6 +142,22 @@ describe("the page of a symbol", () => {
     });
   });
 
+  test("a chart that waits for its candles does not say that there are none", async () => {
+    await onPage(`/symbols/${symbols[0]}`, {}, async (page) => {
+      let release;
+      const held = new Promise((resolve) => (release = resolve));
+      await page.route(/\/(v1\/candles|events)\?/, async (route) => {
+        await held;
+        await route.continue();
+      });
+      await page.reload({ waitUntil: "commit" });
+      await until("a chart without candles", async () => (await page.locator(".chart canvas").count()) > 0);
+      assert.equal(await page.locator("p.chart-note").first().isVisible(), false);
+      release();
+      await until("a legend", async () => (await page.locator(".chart-legend").textContent()) !== "");
+    });
+  });
+
   test("every width of a candle has a chart", async () => {
     await onPage(`/symbols/${symbols[0]}`, {}, async (page) => {
       for (const width of ["5m", "1h", "1d", "1m"]) {

@@ -182,7 +182,8 @@ export class Chart {
     }
     this.candles.setData(bars.map(([time, bar]) => this.candle(time, bar)));
     this.volumes.setData(bars.map(([time, bar]) => this.volume(time, bar)));
-    this.root.querySelector(".chart-note")?.toggleAttribute("hidden", bars.length > 0);
+    // Whether there were none is the server's to say: before the first answer nobody here knows.
+    if (newest) this.root.querySelector(".chart-note")?.toggleAttribute("hidden", true);
     this.tell(this.last);
   }
 
