@@ -33,9 +33,8 @@ impl<'a> Pages<'a> {
             return Ok(None);
         }
         let page = self.log.read(&self.partition, self.rest.start, self.size).await?;
-        Ok(page.last().map(|last| last.position.offset + 1).map(|next| {
-            self.rest.start = next;
-            page
-        }))
+        let Some(last) = page.last() else { return Ok(None) };
+        self.rest.start = last.position.offset + 1;
+        Ok(Some(page))
     }
 }

@@ -134,17 +134,22 @@ impl Asking {
         Ok(partitions)
     }
 
-    /// Whether every partition of a topic has a leader and all its replicas in sync.
-    pub(super) fn is_whole(&self, topic: &str) -> Result<bool> {
+    /// The partitions of a topic, if each has a leader and all its replicas in sync.
+    pub(super) fn whole(&self, topic: &Arc<str>) -> Result<Option<Vec<TopicPartition>>> {
         let metadata = self.metadata()?;
-        let topic = metadata.topics().iter().find(|known| known.name() == topic);
-        let partitions = topic.map_or(&[][..], |topic| topic.partitions());
+        let known =
+            metadata.topics().iter().find(|known| known.name() == &**topic && !known.partitions().is_empty());
+        let partitions = known.ok_or_else(|| EventLogError::UnknownTopic(topic.to_string()))?.partitions();
         let is_whole = |partition: &MetadataPartition| {
             partition.error().is_none()
                 && partition.leader() >= 0
                 && partition.isr().len() == partition.replicas().len()
         };
-        Ok(!partitions.is_empty() && partitions.iter().all(is_whole))
+        let place = |partition: &MetadataPartition| TopicPartition {
+            topic: Arc::clone(topic),
+            partition: partition.id(),
+        };
+        Ok(partitions.iter().all(is_whole).then(|| partitions.iter().map(place).collect()))
     }
 
     /// The id of the cluster that answers at the moment; brokers before 0.10.1 have none.

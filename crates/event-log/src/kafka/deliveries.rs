@@ -131,7 +131,10 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
         match result {
             Ok(message) => {
-                self.trouble.clear();
+                // Once a batch is enough.
+                if delivery.index == 0 {
+                    self.trouble.clear();
+                }
                 let place = (message.partition(), message.offset());
                 if let Some(before) = self.is_another_log(&delivery.batch.topic, place.0, place.1) {
                     delivery.batch.began_anew(place, before);

@@ -98,9 +98,8 @@ impl Watcher {
 
     /// Every partition has a leader that answers, and all its replicas: with too few the broker refuses records, and the client
     /// rightly tries until there are enough.
-    fn broker_would_take_them(&self, topic: &str) -> bool {
-        let whole = self.asking.is_whole(topic).unwrap_or(false);
-        let partitions = || self.asking.partitions_of(&[topic.to_owned()]);
-        whole && partitions().and_then(|partitions| self.asking.bounds(&partitions)).is_ok()
+    fn broker_would_take_them(&self, topic: &Arc<str>) -> bool {
+        let Ok(Some(partitions)) = self.asking.whole(topic) else { return false };
+        self.asking.bounds(&partitions).is_ok()
     }
 }

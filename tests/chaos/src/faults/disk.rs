@@ -194,7 +194,7 @@ async fn full_behind_a_broker(world: &World, outcome: &mut Outcome) -> anyhow::R
         disk.fill()?;
     }
     let (mut consumer, mut address) = scene.service("consumer", &[])?;
-    // Without any room it cannot even open its store, and waits for it.
+    // Without any room it may not even be able to open its store, and waits for it.
     wait_until("the new consumer says that it is full", PATIENCE, async || {
         Ok(is_full(&mut consumer, &address).await? || consumer.times_said(NO_SPACE) > 0)
     })
