@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;
-use event_log::{EventLog, EventLogError, TopicSpec};
+use event_log::{EventLogError, LogAdmin, Retention, TopicSpec};
 use live_store::{LiveStore, LiveStoreError};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -76,11 +76,11 @@ pub async fn open_store(url: &SecretString) -> anyhow::Result<Arc<dyn LiveStore>
 ///
 /// # Errors
 /// A log that refuses or is away.
-pub async fn create_topics(log: &dyn EventLog) -> event_log::Result<()> {
+pub async fn create_topics(log: &dyn LogAdmin) -> event_log::Result<()> {
     let specs = topics::ALL.map(|topic| TopicSpec {
         name: topic.name.to_owned(),
         partitions: topic.partitions,
-        retention: topic.retention,
+        retention: Retention::For(topic.retention),
     });
     log.ensure_topics(&specs).await
 }
