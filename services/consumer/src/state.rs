@@ -292,7 +292,10 @@ impl Partition {
             processor: PROCESSOR.to_owned(),
             topic: partition.topic.to_string(),
             partition: partition.partition,
+            generation: 0,
             next_offset: self.next_offset,
+            log_identity: None,
+            caught_up_at: None,
             state: serde_json::to_string(&saved).context("cannot encode a checkpoint")?,
         })
     }
