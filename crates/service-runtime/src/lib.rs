@@ -7,7 +7,6 @@ mod admin;
 mod figures;
 mod heartbeat;
 mod http_client;
-mod password;
 mod settings;
 mod shutdown;
 mod start;

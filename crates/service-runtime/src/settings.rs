@@ -2,10 +2,9 @@
 
 use std::str::FromStr;
 
+use connection_url::{Password, lacks_password};
 use market::Symbol;
 use secrecy::SecretString;
-
-use crate::password::{self, Given};
 
 /// Where the event log is.
 #[derive(Clone, Debug, clap::Args)]
@@ -73,7 +72,7 @@ impl LogPassword {
     /// A password that cannot be read or has no place in the URL.
     pub fn fill(&self, url: &SecretString) -> anyhow::Result<SecretString> {
         let (password, file) = (self.log_password.as_ref(), self.log_password_file.as_deref());
-        Given { password, file, prefix: "LOG" }.fill(url)
+        Ok(Password { password, file, prefix: "LOG" }.fill(url)?)
     }
 }
 
@@ -93,7 +92,7 @@ pub struct StorePassword {
 impl StorePassword {
     /// Whether the URL names a user of a server and no password.
     pub fn is_missing_in(url: &SecretString) -> bool {
-        password::is_missing_in(url)
+        lacks_password(url)
     }
 
     /// The URL with the password in it.
@@ -102,7 +101,7 @@ impl StorePassword {
     /// A password that cannot be read or has no place in the URL.
     pub fn fill(&self, url: &SecretString) -> anyhow::Result<SecretString> {
         let (password, file) = (self.store_password.as_ref(), self.store_password_file.as_deref());
-        Given { password, file, prefix: "STORE" }.fill(url)
+        Ok(Password { password, file, prefix: "STORE" }.fill(url)?)
     }
 }
 

@@ -3,8 +3,6 @@
 // Test helpers are not told from other code by clippy's own allowance for tests.
 #![allow(clippy::unwrap_used)]
 
-mod password;
-
 use std::{str::FromStr, sync::Arc};
 
 use chrono::{TimeDelta, Utc};
