@@ -10,6 +10,7 @@ mod model;
 mod mongo;
 mod open;
 mod port;
+mod settings;
 mod sqlite;
 
 pub use best::{MAX_BEST_CANDLES, best_candles};
@@ -21,6 +22,7 @@ pub use model::{
 };
 pub use open::{migrate, open};
 pub use port::LiveStore;
+pub use settings::{StorePassword, StoreSettings};
 
 /// Result of this crate.
 pub type Result<T, E = LiveStoreError> = std::result::Result<T, E>;

@@ -6,7 +6,6 @@ use anyhow::Context;
 use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;
 use event_log::{EventLog, EventLogError, TopicSpec};
-use live_store::{LiveStore, LiveStoreError};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
@@ -50,8 +49,8 @@ pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runti
     Ok(Runtime { log, status: Status::new(service, &instance, now), shutdown })
 }
 
-/// Servers that are started together do not come up together: they are waited for, for about a minute; and as long for room on
-/// a store's disk.
+/// Servers that are started together are not ready at the same time, so that an unavailable one is tried again for about
+/// a minute.
 fn patience() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(MIN_WAIT_MS))
@@ -59,17 +58,27 @@ fn patience() -> ExponentialBuilder {
         .with_max_times(MAX_TRIES)
 }
 
-/// Opens the live store.
+/// Opens something outside of this process: a store, a mail server. While `is_transient` holds for the error, it is tried
+/// again for about a minute. `what` is its name, `setting` the flag and the variable that name its place:
+/// `open_patiently("live store", "--store, STORE_URL", ...)`.
 ///
 /// # Errors
-/// A store that cannot be opened, with the setting to mend.
-pub async fn open_store(url: &SecretString) -> anyhow::Result<Arc<dyn LiveStore>> {
-    (|| live_store::open(url.expose_secret()))
-        .retry(patience())
-        .when(LiveStoreError::is_transient)
-        .notify(|error, wait| tracing::warn!(%error, ?wait, "the live store is not there yet"))
+/// The last error, with the setting to fix.
+pub async fn open_patiently<T, E, F>(
+    what: &str,
+    setting: &str,
+    is_transient: impl Fn(&E) -> bool,
+    open: impl FnMut() -> F,
+) -> anyhow::Result<T>
+where
+    E: std::error::Error + Send + Sync + 'static,
+    F: Future<Output = Result<T, E>>,
+{
+    open.retry(patience())
+        .when(is_transient)
+        .notify(|error, wait| tracing::warn!(%error, ?wait, "the {what} is not available yet"))
         .await
-        .context("cannot open the live store (--store, STORE_URL)")
+        .with_context(|| format!("cannot open the {what} ({setting})"))
 }
 
 /// Creates every topic of the suite that is missing.

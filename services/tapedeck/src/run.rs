@@ -8,10 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use live_store::LiveStore;
+use live_store::{LiveStore, LiveStoreError};
 use market::Symbol;
 use producer::{Choice, ProducerConfig, Provider, ProviderChoice};
-use service_runtime::{ExposeSecret, Runtime, SecretString, Tasks, heartbeat};
+use service_runtime::{ExposeSecret, Runtime, SecretString, Tasks, heartbeat, open_patiently};
 use tokio_util::sync::CancellationToken;
 use web::WebConfig;
 
@@ -90,7 +90,10 @@ pub(crate) async fn open_runtime(
     let log = places.log_url()?.unwrap_or_else(|| data.log_url().into());
     let store = places.store_url()?.unwrap_or_else(|| data.store_url().into());
     let runtime = service_runtime::open_log(service, &log).await?;
-    Ok((runtime, service_runtime::open_store(&store).await?))
+    let store = open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, || {
+        live_store::open(store.expose_secret())
+    });
+    Ok((runtime, store.await?))
 }
 
 /// The folder that the flags name. Simulated prices that nobody asked for by name go to a folder inside it, and so

@@ -3,25 +3,12 @@
 // Test helpers are not told from other code by clippy's own allowance for tests.
 #![allow(clippy::unwrap_used)]
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
-use service_runtime::{Latency, Meter, Status, Tasks, Watchlist, install_metrics};
+use service_runtime::{Latency, Meter, Status, Tasks, install_metrics};
 use tokio_util::sync::CancellationToken;
 use topics::status::ComponentState;
-
-#[test]
-fn a_watch_list_keeps_its_order_drops_repeats_and_names_what_is_wrong() {
-    let list = Watchlist::from_str("MSFT, btcusdt,,AAPL,MSFT").unwrap();
-    assert_eq!(
-        list.symbols().iter().map(market::Symbol::as_str).collect::<Vec<_>>(),
-        ["MSFT", "BTC/USDT", "AAPL"]
-    );
-    assert!(Watchlist::from_str(" , ").unwrap_err().contains("empty"));
-    assert!(Watchlist::from_str("AAPL,$$$").unwrap_err().contains("$$$"));
-    let many = (0..1_001).map(|n| format!("A{n}")).collect::<Vec<_>>().join(",");
-    assert!(Watchlist::from_str(&many).unwrap_err().contains("1000"));
-}
 
 #[test]
 fn a_process_is_ready_when_all_its_parts_are() {

@@ -44,6 +44,32 @@ fn libraries_point_one_way() {
     }
     assert!(!all["event-log"].contains("market"), "the event log knows bytes only");
     assert!(!all["event-log"].contains("topics"), "the event log knows bytes only");
+    assert!(!all["service-runtime"].contains("market"), "the runtime of services knows no symbols");
+}
+
+/// Everything that `package` links through packages of the workspace, their direct dependencies included.
+fn linked(package: &str) -> BTreeSet<String> {
+    let all = dependencies();
+    let (mut linked, mut waiting) = (BTreeSet::new(), vec![package.to_owned()]);
+    while let Some(next) = waiting.pop() {
+        for dependency in all.get(&next).into_iter().flatten() {
+            if linked.insert(dependency.clone()) {
+                waiting.push(dependency.clone());
+            }
+        }
+    }
+    linked
+}
+
+#[test]
+fn a_service_without_a_store_links_no_store() {
+    for package in ["service-runtime", "producer"] {
+        let linked = linked(package);
+        for store in ["live-store", "mongodb"] {
+            assert!(!linked.contains(store), "{package} links {store}");
+        }
+    }
+    assert!(linked("consumer").contains("mongodb"), "what the consumer links is not followed");
 }
 
 #[test]
