@@ -1,4 +1,4 @@
-//! Settings that several services share; each is flag, environment variable, default and manual at once.
+//! Settings that all services share; each is flag, environment variable, default and manual at once.
 
 use connection_url::Password;
 use secrecy::SecretString;
@@ -50,8 +50,8 @@ impl LogPassword {
     }
 }
 
-/// At the end of every help: what no flag stands for.
+/// The end of every help: what has no flag.
 pub const HELP_END: &str = "\
 Besides these: RUST_LOG chooses what is logged, such as info (the default), debug, or info,consumer=debug. Every flag \
-counts before its variable. Passwords belong into *_PASSWORD_FILE or *_PASSWORD, not into URLs. `tapedeck config check` \
-reads the same variables and says what is wrong with them.";
+takes precedence over its variable. Passwords belong in *_PASSWORD_FILE or *_PASSWORD, not into URLs. `tapedeck config check` \
+reads the same variables and reports what is wrong with them.";

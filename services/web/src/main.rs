@@ -2,21 +2,20 @@
 
 use clap::Parser;
 use live_store::LiveStoreError;
-use service_runtime::{ExposeSecret, Tasks, heartbeat, open_patiently, start};
+use service_runtime::{ExposeSecret, open_patiently};
 use web::{WebArgs, bind, run};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = WebArgs::parse();
+    // The address first: it is the likeliest thing to be in use.
     let listener = bind(args.web.listen).await?;
-    let runtime = start("web", args.log_format, &args.log).await?;
-    let url = args.store.url()?;
-    let store = open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, || {
-        live_store::open(url.expose_secret())
+    let (log, url, format) = (args.log.clone(), args.store.url()?, args.log_format);
+    service_runtime::main("web", format, &log, None, |runtime| async move {
+        let open = || live_store::open(url.expose_secret());
+        let store =
+            open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
+        run(args.into_config(), listener, store, runtime).await
     })
-    .await?;
-    let mut tasks = Tasks::new(runtime.shutdown.clone());
-    tasks.spawn("heartbeat", heartbeat(runtime.clone()));
-    tasks.spawn("web", run(args.into_config(), listener, store, runtime));
-    tasks.join().await
+    .await
 }

@@ -44,10 +44,7 @@ fn a_password_file_counts_without_its_last_line_end_only() {
     let path = file.to_str().unwrap();
     for (content, password) in [("word\n", "word"), ("word\r\n", "word"), (" word \n\n", "%20word%20%0A")] {
         fs::write(&file, content).unwrap();
-        assert_eq!(
-            filled(in_file(path), "kafka://me@host:9092"),
-            format!("kafka://me:{password}@host:9092")
-        );
+        assert_eq!(filled(in_file(path), "kafka://me@host:9092"), format!("kafka://me:{password}@host:9092"));
     }
 }
 
@@ -69,7 +66,10 @@ fn a_password_file_that_is_none_is_named_with_its_variable() {
         (write("large", &[b'a'; 5_000]), "more than 4096"),
     ] {
         let message = refused(in_file(&file), url);
-        assert!(message.contains(&format!("LOG_PASSWORD_FILE={file}")) && message.contains(reason), "{message}");
+        assert!(
+            message.contains(&format!("LOG_PASSWORD_FILE={file}")) && message.contains(reason),
+            "{message}"
+        );
     }
 }
 
