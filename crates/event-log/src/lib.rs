@@ -24,7 +24,7 @@ mod partition;
 mod port;
 mod sqlite;
 
-pub use error::{EventLogError, without_credentials};
+pub use error::EventLogError;
 pub use model::{
     CommitHandle, DEAD_LETTER_SUFFIX, Event, LogDescription, MAX_DELIVERY_BYTES, MAX_RECORD_BYTES, Message,
     NewRecord, PROBE_TOPIC, PartitionLag, Position, Retention, StartAt, TopicInfo, TopicPartition, TopicSpec,

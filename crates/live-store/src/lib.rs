@@ -11,6 +11,7 @@ mod model;
 mod mongo;
 mod open;
 mod port;
+mod settings;
 mod sqlite;
 
 pub use best::{MAX_BEST_CANDLES, best_candles};
@@ -22,6 +23,7 @@ pub use model::{
 };
 pub use open::{migrate, open};
 pub use port::LiveStore;
+pub use settings::{StorePassword, StoreSettings};
 
 /// Result of this crate.
 pub type Result<T, E = LiveStoreError> = std::result::Result<T, E>;

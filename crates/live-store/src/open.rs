@@ -2,6 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
+use connection_url::is_scheme;
+pub(crate) use connection_url::without_credentials;
+
 use crate::{LiveStore, LiveStoreError, Migration, Result, mongo, sqlite};
 
 /// Opens the store that `url` names, creating what is missing.
@@ -66,11 +69,6 @@ async fn open_and_tell(url: &str) -> Result<(Arc<dyn LiveStore>, Migration)> {
     }
 }
 
-/// A `:` may also stand in a password.
-fn is_scheme(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
-}
-
 /// `max_mb=N`, or nothing.
 pub(crate) fn max_bytes(parameters: &str) -> Result<Option<u64>, String> {
     if parameters.is_empty() {
@@ -84,17 +82,4 @@ pub(crate) fn max_bytes(parameters: &str) -> Result<Option<u64>, String> {
         .filter(|megabytes| (1..=1 << 20).contains(megabytes))
         .ok_or_else(|| format!("max_mb must be a whole number from 1 to {}", 1 << 20))?;
     Ok(Some(megabytes << 20))
-}
-
-/// For messages: every parameter, and what stands before the last `@`, is left out. Where an `@` comes behind a `?`,
-/// nobody knows whether it ends a password with a `?` in it or stands in a parameter: then only the scheme is left.
-pub(crate) fn without_credentials(url: &str) -> String {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) if is_scheme(scheme) => (format!("{scheme}://"), rest),
-        // Whatever this is: the same goes for it.
-        _ => (String::new(), url),
-    };
-    let (place, behind) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
-    let shown = if behind.contains('@') { "..." } else { place.rsplit('@').next().unwrap_or_default() };
-    format!("{scheme}{}", shown.escape_debug())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use service_runtime::{Meter, Status};
+use topics::names::figure;
 
 /// Declared once; shown on `/system` and at `/metrics`.
 pub(crate) struct Metrics {
@@ -26,7 +27,7 @@ impl Metrics {
             redelivered: meter("tapedeck_events_redelivered_total"),
             duplicates: meter("tapedeck_events_duplicate_total"),
             expired: meter("tapedeck_records_expired_total"),
-            dead_letters: meter("tapedeck_dead_letters_total"),
+            dead_letters: meter(figure::DEAD_LETTERS),
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use live_store::{Checkpoint, CheckpointStore};
-use service_runtime::{Component, Meter, Runtime};
+use service_runtime::{Component, Meter, Runtime, ShutdownDeadline};
+use topics::names::component;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -21,18 +22,16 @@ const RETRY_MIN_MS: u64 = 50;
 const RETRY_MAX_MS: u64 = 1_000;
 /// A store that has answered no call for so long is queried, to know whether it is available.
 const SILENT_SECONDS: u64 = 5;
-/// An unavailable store is retried for so long after the shutdown has begun; less than the process has for its end.
-const DRAIN_SECONDS: u64 = 12;
 
 /// The live store of one service, shared by its processors. A call that fails is repeated while the store is unavailable: until
-/// it answers or, once the shutdown has begun, for [`DRAIN_SECONDS`]. What was not stored then was not committed, and is
-/// delivered again.
+/// it answers or, once the shutdown has begun, until [`ShutdownBudget::store_drain`](service_runtime::ShutdownBudget::store_drain).
+/// What was not stored then was not committed, and is delivered again.
 pub struct StoreCalls {
     store: Arc<dyn CheckpointStore>,
     retries: Arc<Meter>,
     health: Component,
     shutdown: CancellationToken,
-    drain_until: OnceLock<Instant>,
+    drain: ShutdownDeadline,
     /// When it last answered a call; wakes the calls that wait for their next try.
     answered: watch::Sender<Instant>,
     /// Calls that failed and are being repeated.
@@ -61,9 +60,9 @@ impl StoreCalls {
         Self {
             store,
             retries: runtime.status.report(Arc::new(Meter::new("tapedeck_store_retries_total"))),
-            health: runtime.status.component("live store"),
+            health: runtime.status.component(component::LIVE_STORE),
             shutdown: runtime.shutdown.clone(),
-            drain_until: OnceLock::new(),
+            drain: runtime.shutdown_budget().store_drain(),
             answered: watch::Sender::new(Instant::now()),
             failing: AtomicUsize::new(0),
         }
@@ -116,12 +115,12 @@ impl StoreCalls {
         let mut last = None;
         let mut failing = None;
         let mut answered = self.answered.subscribe();
-        let over = self.drain_is_over();
+        let over = self.drain.clone().passed();
         tokio::pin!(over);
         loop {
             let tried = tokio::select! {
                 tried = call() => tried,
-                () = &mut over => return Err(unavailable_to_the_end(last)),
+                () = &mut over => return Err(self.unavailable_to_the_end(last)),
             };
             match tried {
                 Ok(value) => {
@@ -148,24 +147,17 @@ impl StoreCalls {
                 () = tokio::time::sleep(wait) => {}
                 // Another call was answered.
                 _ = answered.changed() => {}
-                () = &mut over => return Err(unavailable_to_the_end(last)),
+                () = &mut over => return Err(self.unavailable_to_the_end(last)),
             }
             wait = (wait * 2).min(Duration::from_millis(RETRY_MAX_MS));
         }
     }
 
-    /// Resolves when the time for draining has passed, counted from the first call after the shutdown has begun.
-    async fn drain_is_over(&self) {
-        self.shutdown.cancelled().await;
-        let end = || Instant::now() + Duration::from_secs(DRAIN_SECONDS);
-        tokio::time::sleep_until(*self.drain_until.get_or_init(end)).await;
+    fn unavailable_to_the_end(&self, last: Option<String>) -> anyhow::Error {
+        let (seconds, reason) = (self.drain.seconds(), last.unwrap_or_else(|| "it does not answer".to_owned()));
+        anyhow::anyhow!(
+            "the live store (--store, STORE_URL) was unavailable until {seconds} s after the shutdown had begun: {reason}; what \
+             was read and is not stored is read again at the next start"
+        )
     }
-}
-
-fn unavailable_to_the_end(last: Option<String>) -> anyhow::Error {
-    let reason = last.unwrap_or_else(|| "it does not answer".to_owned());
-    anyhow::anyhow!(
-        "the live store (--store, STORE_URL) was unavailable until {DRAIN_SECONDS} s after the shutdown had begun: {reason}; \
-         what was read and is not stored is read again at the next start"
-    )
 }

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use service_runtime::{HELP_END, LogFormat, LogSettings, StoreSettings};
+use live_store::StoreSettings;
+use service_runtime::{HELP_END, LogFormat, LogSettings};
 
 /// Reads ticks from the event log into the live store, and closes candles from them.
 ///

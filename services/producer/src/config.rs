@@ -2,7 +2,8 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use service_runtime::{HELP_END, LogFormat, LogSettings, Watchlist};
+use market::Watchlist;
+use service_runtime::{HELP_END, LogFormat, LogSettings};
 use url::Url;
 
 /// Takes prices from feeds to the event log.

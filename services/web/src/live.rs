@@ -11,7 +11,7 @@ use chrono::{TimeDelta, Utc};
 use event_log::{Event, Message, StartAt, Subscription, TopicPartition};
 use service_runtime::{Component, Meter, Runtime};
 use tokio::sync::watch;
-use topics::{candle, status, tick};
+use topics::{candle, names, status, tick};
 
 use crate::{heartbeats::Skew, picture::Picture, pipeline::Pipeline};
 
@@ -110,7 +110,7 @@ impl Reader {
         runtime: &Runtime,
         unreadable: Arc<Meter>,
     ) -> anyhow::Result<Self> {
-        let health = runtime.status.component("live prices");
+        let health = runtime.status.component(names::component::LIVE_PRICES);
         let group = format!("web-{}", live.boot);
         let subscription = runtime
             .log

@@ -29,7 +29,7 @@ const KILLED_SECONDS: u64 = 2;
 const LOST_REPLY_EVERY: u64 = 50;
 /// How long the first ticks may take to be stored.
 const PATIENCE: Duration = Duration::from_mins(1);
-const STORED: &str = "tapedeck_ticks_stored_total";
+const STORED: &str = topics::names::figure::TICKS_STORED;
 
 /// Fault 5.
 pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {

@@ -24,8 +24,8 @@ const RESUME: Duration = Duration::from_mins(1);
 const MAX_STARTS: u32 = 5;
 const MINUTE_MS: u64 = 60_000;
 
-const PUBLISHED: &str = "tapedeck_ticks_published_total";
-const STORED: &str = "tapedeck_ticks_stored_total";
+const PUBLISHED: &str = topics::names::figure::TICKS_PUBLISHED;
+const STORED: &str = topics::names::figure::TICKS_STORED;
 const ANOTHER_LOG: &str = "this is not the log that was read before";
 const FEWER_PARTITIONS: &str = "partitions and had";
 
