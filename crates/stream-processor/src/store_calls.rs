@@ -10,9 +10,9 @@ use std::{
 
 use live_store::{Checkpoint, CheckpointStore};
 use service_runtime::{Component, Meter, Runtime, ShutdownDeadline};
-use topics::names::component;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
+use topics::names::component;
 
 use crate::processor::ProcessorError;
 
@@ -154,7 +154,8 @@ impl StoreCalls {
     }
 
     fn unavailable_to_the_end(&self, last: Option<String>) -> anyhow::Error {
-        let (seconds, reason) = (self.drain.seconds(), last.unwrap_or_else(|| "it does not answer".to_owned()));
+        let (seconds, reason) =
+            (self.drain.seconds(), last.unwrap_or_else(|| "it does not answer".to_owned()));
         anyhow::anyhow!(
             "the live store (--store, STORE_URL) was unavailable until {seconds} s after the shutdown had begun: {reason}; what \
              was read and is not stored is read again at the next start"

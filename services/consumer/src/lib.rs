@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{TimeDelta, Utc};
 use event_log::EventLog;
 use live_store::LiveStore;
-use service_runtime::{Runtime, Tasks};
+use service_runtime::Runtime;
 use stream_processor::{DeadLetterPolicy, Processor, ProcessorConfig, StoreCalls};
 use tokio_util::sync::CancellationToken;
 
@@ -68,7 +68,7 @@ pub async fn run(config: ConsumerConfig, store: Arc<dyn LiveStore>, runtime: Run
         dead_letters: DeadLetterPolicy::Publish,
     });
 
-    let mut tasks = Tasks::new(runtime.shutdown.clone());
+    let mut tasks = runtime.tasks();
     let of_runtime = || (Arc::clone(&calls), runtime.clone());
     let (store_calls, its_runtime) = of_runtime();
     tasks.spawn("consumer ticks", stream_processor::run(ticks, of_ticks, store_calls, its_runtime));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use service_runtime::{Latency, Meter, Status};
+use topics::names::figure;
 
 /// Declared once; shown on `/system` and at `/metrics`.
 pub(crate) struct Metrics {
@@ -22,11 +23,11 @@ impl Metrics {
     pub(crate) fn new(status: &Status) -> Self {
         let meter = |name| status.report(Arc::new(Meter::new(name)));
         Self {
-            stored: meter("tapedeck_ticks_stored_total"),
+            stored: meter(figure::TICKS_STORED),
             late: meter("tapedeck_ticks_late_total"),
-            candles_closed: meter("tapedeck_candles_closed_total"),
+            candles_closed: meter(figure::CANDLES_CLOSED),
             provider_candles: meter("tapedeck_candles_provider_total"),
-            feed_stored: status.report(Arc::new(Latency::new("tapedeck_feed_stored_seconds"))),
+            feed_stored: status.report(Arc::new(Latency::new(figure::FEED_STORED))),
         }
     }
 }

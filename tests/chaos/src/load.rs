@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{EventLog, Receipt, TopicSpec};
+use event_log::{EventLog, Receipt, Retention, TopicSpec};
 use market::Interval;
 use tokio::{sync::mpsc, time::Instant};
 

@@ -118,7 +118,8 @@ impl Suite {
             let mut payload = Vec::new();
             topics::tick::encode(tick, &mut payload);
             let topic = topics::tick::topic_for(tick.asset_class());
-            receipts.push(publisher.send(topic, vec![record(&tick.symbol, payload)]).await.expect("accepted"));
+            receipts
+                .push(publisher.send(topic, vec![record(&tick.symbol, payload)]).await.expect("accepted"));
         }
         for receipt in receipts {
             receipt.durable().await.expect("durable");
