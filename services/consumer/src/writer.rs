@@ -289,7 +289,7 @@ fn begin_anew(
     tracing::warn!(
         %partition, read_up_to, end,
         "this is not the log that was read before: {reason}. It is read from its beginning; what is stored already is \
-         not stored again. If another log is meant, mend --log (LOG_URL); if another group, --group (CONSUMER_GROUP)"
+         not stored again. If another log is meant, mend --log (LOG_URL); if another group, --consumer-group (CONSUMER_GROUP)"
     );
     state.begin_anew(view, Utc::now());
     state.checkpoint(partition)
