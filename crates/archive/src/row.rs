@@ -83,6 +83,11 @@ struct CheckpointRow {
     topic: String,
     partition: i32,
     next_offset: u64,
+    // Archives of before do not have these two.
+    #[serde(default)]
+    log_identity: Option<String>,
+    #[serde(default)]
+    caught_up_at: Option<DateTime<Utc>>,
     state: String,
 }
 
@@ -135,8 +140,19 @@ pub(crate) fn write_candle(bar: &Candle, text: &mut Vec<u8>) {
 
 /// Appends the line of a checkpoint.
 pub(crate) fn write_checkpoint(checkpoint: &Checkpoint, text: &mut Vec<u8>) -> serde_json::Result<()> {
-    let Checkpoint { processor, topic, partition, next_offset, state } = checkpoint.clone();
-    serde_json::to_writer(&mut *text, &CheckpointRow { processor, topic, partition, next_offset, state })?;
+    // A generation counts the owners in one store, and is no part of an archive.
+    let Checkpoint {
+        processor,
+        topic,
+        partition,
+        generation: _,
+        next_offset,
+        log_identity,
+        caught_up_at,
+        state,
+    } = checkpoint.clone();
+    let row = CheckpointRow { processor, topic, partition, next_offset, log_identity, caught_up_at, state };
+    serde_json::to_writer(&mut *text, &row)?;
     text.push(b'\n');
     Ok(())
 }
@@ -168,6 +184,7 @@ pub(crate) fn read_candle(line: &str) -> Result<Candle, String> {
 
 pub(crate) fn read_checkpoint(line: &str) -> Result<Checkpoint, String> {
     let row: CheckpointRow = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let CheckpointRow { processor, topic, partition, next_offset, state } = row;
-    Ok(Checkpoint { processor, topic, partition, next_offset, state })
+    let CheckpointRow { processor, topic, partition, next_offset, log_identity, caught_up_at, state } = row;
+    let generation = 0;
+    Ok(Checkpoint { processor, topic, partition, generation, next_offset, log_identity, caught_up_at, state })
 }

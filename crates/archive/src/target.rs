@@ -114,7 +114,7 @@ impl<'a> Target<'a> {
         if missing.is_empty() {
             return Ok(());
         }
-        patiently(|| self.store.write_progress(&missing, &[])).await?;
+        patiently(|| self.store.write_candles(&missing)).await?;
         for group in groups(&missing) {
             let there = self.find_candles(group).await?;
             if let Some(bar) = group.iter().find(|bar| there.get(&(bar.time, bar.source)) != Some(bar)) {

@@ -4,6 +4,7 @@
 
 mod best;
 mod check;
+mod checkpoints;
 mod cursor;
 mod error;
 mod model;
@@ -15,10 +16,10 @@ mod sqlite;
 
 pub use best::{MAX_BEST_CANDLES, best_candles};
 pub use check::{StoreCheck, check};
+pub use checkpoints::{Checkpoint, CheckpointStore};
 pub use error::LiveStoreError;
 pub use model::{
-    CandleQuery, Checkpoint, MAX_CANDLES, MAX_PAGE_TICKS, Migration, Pruned, StoredTick, TickOutcome,
-    TickPage, TickQuery,
+    CandleQuery, MAX_CANDLES, MAX_PAGE_TICKS, Migration, Pruned, StoredTick, TickOutcome, TickPage, TickQuery,
 };
 pub use open::{migrate, open};
 pub use port::LiveStore;

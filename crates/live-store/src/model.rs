@@ -33,22 +33,6 @@ pub enum TickOutcome {
     Duplicate,
 }
 
-/// The state of a stream processor for one partition: with it, and the messages from `next_offset` on, it goes on as
-/// if it had never stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Which processor: `consumer`.
-    pub processor: String,
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The offset to read next.
-    pub next_offset: u64,
-    /// The processor's own state, opaque here: JSON.
-    pub state: String,
-}
-
 /// Which ticks, oldest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TickQuery {

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use market::{Candle, Symbol};
 
-use crate::{CandleQuery, Checkpoint, Pruned, Result, StoredTick, TickOutcome, TickPage, TickQuery};
+use crate::{
+    CandleQuery, Checkpoint, CheckpointStore, Pruned, Result, StoredTick, TickOutcome, TickPage, TickQuery,
+};
 
 /// The store of what is live.
 ///
@@ -14,20 +16,45 @@ use crate::{CandleQuery, Checkpoint, Pruned, Result, StoredTick, TickOutcome, Ti
 /// - When a write has returned, its rows are there after `kill -9`.
 /// - Prices come back exactly as they went in (up to 15 significant digits).
 #[async_trait]
-pub trait LiveStore: Send + Sync {
+pub trait LiveStore: CheckpointStore {
     /// Stores ticks under `source:symbol:seq`; those already there stay as they are. One outcome for each, in order;
     /// a repeat within the batch is a [`TickOutcome::Duplicate`].
     async fn write_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>>;
 
-    /// Stores bars, replacing those of the same identity, then the checkpoints; a checkpoint never goes back to a
-    /// smaller offset. Bars first, so that no checkpoint stands for a bar that is missing.
-    async fn write_progress(&self, candles: &[Candle], checkpoints: &[Checkpoint]) -> Result<()>;
+    /// Stores candles, replacing those of the same identity.
+    async fn write_candles(&self, candles: &[Candle]) -> Result<()>;
 
-    /// Stores checkpoints whatever offsets they replace: for a processor whose log has begun anew.
-    async fn reset_checkpoints(&self, checkpoints: &[Checkpoint]) -> Result<()>;
+    /// Stores candles, then checkpoints, whoever owns their partitions. To be removed: call
+    /// [`LiveStore::write_candles`], then [`CheckpointStore::save_checkpoints`].
+    async fn write_progress(&self, candles: &[Candle], checkpoints: &[Checkpoint]) -> Result<()> {
+        self.write_candles(candles).await?;
+        for checkpoint in checkpoints {
+            let known = self.checkpoints(&checkpoint.processor).await?;
+            let known = known
+                .iter()
+                .find(|known| known.topic == checkpoint.topic && known.partition == checkpoint.partition);
+            match known {
+                Some(known) if known.generation > 0 => {
+                    let checkpoint = Checkpoint { generation: known.generation, ..checkpoint.clone() };
+                    self.save_checkpoints(&[checkpoint]).await?;
+                }
+                _ => self.reset_checkpoints(std::slice::from_ref(checkpoint)).await?,
+            }
+        }
+        Ok(())
+    }
 
-    /// All checkpoints of a processor.
-    async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>>;
+    /// Stores checkpoints whatever offsets they replace. To be removed: claim, then save.
+    async fn reset_checkpoints(&self, checkpoints: &[Checkpoint]) -> Result<()> {
+        for checkpoint in checkpoints {
+            let partition = (checkpoint.topic.as_str().into(), checkpoint.partition);
+            for claimed in self.claim(&checkpoint.processor, &[partition]).await? {
+                let checkpoint = Checkpoint { generation: claimed.generation, ..checkpoint.clone() };
+                self.save_checkpoints(&[checkpoint]).await?;
+            }
+        }
+        Ok(())
+    }
 
     /// Every symbol of which ticks or bars are stored, in order. [`LiveStore::latest_ticks`] does not know those whose
     /// ticks were pruned and whose bars are kept.

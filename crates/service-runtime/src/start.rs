@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context, bail};
 use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;
-use event_log::{EventLog, EventLogError, TopicSpec};
+use event_log::{EventLogError, LogAdmin, Retention, TopicSpec};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
@@ -112,11 +112,11 @@ where
 ///
 /// # Errors
 /// A log that refuses, or is unavailable.
-pub async fn create_topics(log: &dyn EventLog) -> event_log::Result<()> {
+pub async fn create_topics(log: &dyn LogAdmin) -> event_log::Result<()> {
     let specs = topics::ALL.map(|topic| TopicSpec {
         name: topic.name.to_owned(),
         partitions: topic.partitions,
-        retention: topic.retention,
+        retention: Retention::For(topic.retention),
     });
     log.ensure_topics(&specs).await
 }

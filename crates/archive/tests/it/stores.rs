@@ -80,7 +80,7 @@ pub(crate) async fn fill(store: &dyn LiveStore, ticks: &[StoredTick], bars: &[Ca
         store.write_ticks(chunk).await.expect("stored");
     }
     for chunk in bars.chunks(10_000) {
-        store.write_progress(chunk, &[]).await.expect("stored");
+        store.write_candles(chunk).await.expect("stored");
     }
 }
 

@@ -10,16 +10,16 @@ use super::{
 use crate::{LiveStoreError, Result};
 
 /// What became of the statements of a write command.
-pub(super) struct WriteReply {
+pub(crate) struct WriteReply {
     /// How many documents it touched.
-    pub(super) touched: u64,
+    pub(crate) touched: u64,
     /// The places of those whose identity is taken.
-    pub(super) taken: Vec<usize>,
+    pub(crate) taken: Vec<usize>,
 }
 
 /// The kind of a write command: its name, and what its list of statements is called.
 #[derive(Clone, Copy)]
-pub(super) enum Write {
+pub(crate) enum Write {
     Insert,
     Update,
     Delete,
@@ -34,12 +34,12 @@ struct ItemError {
 
 impl MongoStore {
     /// Runs a command and waits for its answer, within the timeout. `what` says what is tried, for messages.
-    pub(super) async fn run(&self, what: &str, command: RawDocumentBuf) -> Result<Document> {
+    pub(crate) async fn run(&self, what: &str, command: RawDocumentBuf) -> Result<Document> {
         self.bounded(what, async { self.database.run_raw_command(command).await }).await
     }
 
     /// Runs a command that the server may refuse: then its code and words are within.
-    pub(super) async fn try_run(
+    pub(crate) async fn try_run(
         &self,
         what: &str,
         command: RawDocumentBuf,
@@ -55,7 +55,7 @@ impl MongoStore {
 
     /// Waits for the driver, but not for ever: it has no timeout of its own for an answer. A call given up closes its
     /// connection; whether the server has done it is unknown, which is why every write can be repeated.
-    pub(super) async fn bounded<T>(
+    pub(crate) async fn bounded<T>(
         &self,
         what: &str,
         call: impl Future<Output = mongodb::error::Result<T>>,
@@ -71,7 +71,7 @@ impl MongoStore {
 
     /// Runs statements of which each succeeds or fails by itself. Those whose identity is taken are no failure; of
     /// the others the first for good is returned, else the first at all.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &self,
         what: &str,
         write: Write,
@@ -113,10 +113,8 @@ fn judge(place: &str, what: &str, answer: &Document) -> Result<WriteReply> {
     if let Some(error) = failed {
         return Err(error);
     }
-    if let Ok(concern) = answer.get_document("writeConcernError") {
-        let code = integer(concern.get("code")).unwrap_or_default();
-        let words = concern.get_str("errmsg").unwrap_or_default();
-        return Err(failure::of_code(place, what, code as i32, words));
+    if let Some(error) = write_concern_error(place, what, answer) {
+        return Err(error);
     }
     // Some servers leave the count out where a statement failed.
     let uncounted = (!taken.is_empty()).then_some(0);
@@ -126,6 +124,14 @@ fn judge(place: &str, what: &str, answer: &Document) -> Result<WriteReply> {
         reason: format!("{what}: the server's answer does not say how many documents it touched"),
     })?;
     Ok(WriteReply { touched, taken })
+}
+
+/// The error of a write that was applied, but did not reach a majority in time.
+pub(crate) fn write_concern_error(place: &str, what: &str, reply: &Document) -> Option<LiveStoreError> {
+    let concern = reply.get_document("writeConcernError").ok()?;
+    let code = integer(concern.get("code")).unwrap_or_default();
+    let message = concern.get_str("errmsg").unwrap_or_default();
+    Some(failure::of_code(place, what, code as i32, message))
 }
 
 fn item_errors(answer: &Document) -> impl Iterator<Item = ItemError> {
@@ -138,7 +144,7 @@ fn item_errors(answer: &Document) -> impl Iterator<Item = ItemError> {
 }
 
 /// Servers answer counts as 32-bit, 64-bit or floating numbers.
-pub(super) fn integer(value: Option<&Bson>) -> Option<i64> {
+pub(crate) fn integer(value: Option<&Bson>) -> Option<i64> {
     match value? {
         Bson::Int32(number) => Some(i64::from(*number)),
         Bson::Int64(number) => Some(*number),

@@ -38,7 +38,7 @@ impl MongoStore {
     }
 
     /// Connects to nobody yet: a server that is away shows at the first command.
-    pub(super) async fn connect(url: &str, shown: &str) -> Result<Self> {
+    pub(crate) async fn connect(url: &str, shown: &str) -> Result<Self> {
         let settings = Settings::parse(url).await.map_err(|problem| match problem {
             Problem::Url(reason) => {
                 LiveStoreError::BadUrl { url: shown.to_owned(), reason: without_secrets(url, &reason) }

@@ -6,7 +6,7 @@ use crate::LiveStoreError;
 
 /// What a failure means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Away, busy, or another server has become the primary: the same call may succeed later.
     Away,
     /// No space, or over the quota that the provider has set.
@@ -20,18 +20,18 @@ pub(super) enum Kind {
 }
 
 /// <https://www.mongodb.com/docs/manual/reference/error-codes/>
-pub(super) mod code {
-    pub(super) const UNAUTHORIZED: i32 = 13;
-    pub(super) const AUTHENTICATION_FAILED: i32 = 18;
-    pub(in super::super) const NAMESPACE_EXISTS: i32 = 48;
-    pub(super) const ATLAS_ERROR: i32 = 8000;
-    pub(super) const QUOTA_EXCEEDED: i32 = 12501;
-    pub(in super::super) const DUPLICATE_KEY: i32 = 11000;
-    pub(super) const OUT_OF_DISK_SPACE: i32 = 14031;
+pub(crate) mod code {
+    pub(crate) const UNAUTHORIZED: i32 = 13;
+    pub(crate) const AUTHENTICATION_FAILED: i32 = 18;
+    pub(crate) const NAMESPACE_EXISTS: i32 = 48;
+    pub(crate) const ATLAS_ERROR: i32 = 8000;
+    pub(crate) const QUOTA_EXCEEDED: i32 = 12501;
+    pub(crate) const DUPLICATE_KEY: i32 = 11000;
+    pub(crate) const OUT_OF_DISK_SPACE: i32 = 14031;
 
     /// The server, the network between servers, or the election of a primary is in the way, or somebody else's
     /// operation is; all of it passes.
-    pub(super) const PASSING: [i32; 33] = [
+    pub(crate) const PASSING: [i32; 33] = [
         6,     // HostUnreachable
         7,     // HostNotFound
         24,    // LockTimeout
@@ -69,7 +69,7 @@ pub(super) mod code {
 }
 
 /// What the server's code means.
-pub(super) fn kind_of_code(code: i32, message: &str) -> Kind {
+pub(crate) fn kind_of_code(code: i32, message: &str) -> Kind {
     match code {
         code::UNAUTHORIZED => Kind::Forbidden,
         code::AUTHENTICATION_FAILED => Kind::Login,
@@ -82,12 +82,12 @@ pub(super) fn kind_of_code(code: i32, message: &str) -> Kind {
 }
 
 /// The error of the port for a code of the server. `what` says what was tried, `words` what the server said.
-pub(super) fn of_code(place: &str, what: &str, code: i32, words: &str) -> LiveStoreError {
+pub(crate) fn of_code(place: &str, what: &str, code: i32, words: &str) -> LiveStoreError {
     of_kind(place, what, kind_of_code(code, words), &format!("{} (code {code})", one_line(words)))
 }
 
 /// Code and words of a server that is there and will not do what it was told, now or later.
-pub(super) fn refusal(error: &Error) -> Option<(i32, String)> {
+pub(crate) fn refusal(error: &Error) -> Option<(i32, String)> {
     let ErrorKind::Command(command) = error.kind.as_ref() else { return None };
     let kind = kind_of_code(command.code, &command.message);
     let for_good = matches!(kind, Kind::Refused | Kind::Forbidden);
@@ -95,7 +95,7 @@ pub(super) fn refusal(error: &Error) -> Option<(i32, String)> {
 }
 
 /// The error of the port for what the driver says.
-pub(super) fn translate(place: &str, what: &str, error: &Error) -> LiveStoreError {
+pub(crate) fn translate(place: &str, what: &str, error: &Error) -> LiveStoreError {
     match error.kind.as_ref() {
         ErrorKind::Command(command) => of_code(place, what, command.code, &command.message),
         ErrorKind::Authentication { message, .. } => of_kind(place, what, Kind::Login, &one_line(message)),
@@ -200,7 +200,7 @@ fn reason_of_selection(message: &str) -> String {
 /// Longest message of a server that is passed on.
 const MAX_WORDS: usize = 400;
 
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let text: String = text.chars().take(MAX_WORDS).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

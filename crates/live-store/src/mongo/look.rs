@@ -3,7 +3,7 @@
 use mongodb::bson::{doc, rawdoc};
 
 use super::{CHECKPOINTS, MongoStore, command::Write, schema};
-use crate::{Result, StoreCheck};
+use crate::{Result, StoreCheck, checkpoints};
 
 /// Whether the server answers and lets us in, what the collections are, and whether we may write.
 pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
@@ -25,7 +25,7 @@ pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
     } else {
         nothing_is_written(&store).await?;
         found.push_str(", may be written");
-        checkpoints = store.all_checkpoints().await?;
+        checkpoints = checkpoints::mongo::all(&store).await?;
         if !missing.is_empty() {
             warnings.push(format!("missing: {}; run `tapedeck migrate`", missing.join(", ")));
         }

@@ -1,19 +1,19 @@
 //! The MongoDB adapter. It needs nothing of a server but atomic writes of one document and unique `_id`s: no
 //! transactions, no sessions, no validators. Every write is repeatable, because identities are made here.
 
-mod command;
-mod connect;
-mod failure;
-mod look;
-mod progress;
-mod prune;
-mod read;
-mod rows;
+pub(crate) mod command;
+pub(crate) mod connect;
+pub(crate) mod failure;
+pub(crate) mod look;
+pub(crate) mod progress;
+pub(crate) mod prune;
+pub(crate) mod read;
+pub(crate) mod rows;
 #[cfg(test)]
-mod samples;
-mod schema;
-mod times;
-mod write_ticks;
+pub(crate) mod samples;
+pub(crate) mod schema;
+pub(crate) mod times;
+pub(crate) mod write_ticks;
 
 pub(crate) use look::look;
 
@@ -25,32 +25,31 @@ use market::{Candle, Symbol};
 use mongodb::{Database, bson::RawDocumentBuf};
 
 use crate::{
-    CandleQuery, Checkpoint, LiveStore, LiveStoreError, Pruned, Result, StoredTick, TickOutcome, TickPage,
-    TickQuery,
+    CandleQuery, LiveStore, LiveStoreError, Pruned, Result, StoredTick, TickOutcome, TickPage, TickQuery,
 };
 
 /// The collections.
 const REALTIME_PRICES: &str = "realtime_prices";
 const CANDLES: &str = "candles";
-const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// The store in one database.
 pub(crate) struct MongoStore {
     database: Database,
     /// How messages name this store: the URL without credentials and settings.
-    place: String,
+    pub(crate) place: String,
     /// What a write waits for.
-    write_concern: RawDocumentBuf,
+    pub(crate) write_concern: RawDocumentBuf,
     /// How long one command may take, from choosing a server to the whole answer.
     command_timeout: Duration,
 }
 
 impl MongoStore {
-    fn refused(&self, reason: impl Into<String>) -> LiveStoreError {
+    pub(crate) fn refused(&self, reason: impl Into<String>) -> LiveStoreError {
         LiveStoreError::Refused { place: self.place.clone(), reason: reason.into() }
     }
 
-    fn unavailable(&self, reason: impl Into<String>) -> LiveStoreError {
+    pub(crate) fn unavailable(&self, reason: impl Into<String>) -> LiveStoreError {
         LiveStoreError::Unavailable { place: self.place.clone(), reason: reason.into() }
     }
 }
@@ -61,16 +60,8 @@ impl LiveStore for MongoStore {
         self.insert_ticks(ticks).await
     }
 
-    async fn write_progress(&self, candles: &[Candle], checkpoints: &[Checkpoint]) -> Result<()> {
-        self.upsert_progress(candles, checkpoints).await
-    }
-
-    async fn reset_checkpoints(&self, checkpoints: &[Checkpoint]) -> Result<()> {
-        self.replace_checkpoints(checkpoints).await
-    }
-
-    async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
-        self.read_checkpoints(processor).await
+    async fn write_candles(&self, candles: &[Candle]) -> Result<()> {
+        self.store_candles(candles).await
     }
 
     async fn symbols(&self) -> Result<Vec<Symbol>> {

@@ -1,4 +1,4 @@
-//! Bars and checkpoints. One command holds many statements; `bulkWrite` would need MongoDB 8.
+//! Writing candles. One command holds many statements; `bulkWrite` would need MongoDB 8.
 
 use std::collections::HashMap;
 
@@ -7,66 +7,33 @@ use market::Candle;
 use mongodb::bson::{RawArrayBuf, RawDocumentBuf, raw::cstr, rawdoc};
 
 use super::{
-    CANDLES, CHECKPOINTS, MongoStore,
+    CANDLES, MongoStore,
     command::Write,
     rows::{self, RowError},
 };
-use crate::{Checkpoint, Result};
+use crate::Result;
 
 /// Bounds of one command; a server takes 100,000 statements and 16 MB.
 const COMMAND_STATEMENTS: usize = 1000;
 const COMMAND_BYTES: usize = 4 << 20;
 
 impl MongoStore {
-    /// Bars first: when checkpoints are sent, every bar is acknowledged.
-    pub(super) async fn upsert_progress(&self, candles: &[Candle], checkpoints: &[Checkpoint]) -> Result<()> {
-        let mut bars = Vec::with_capacity(candles.len());
+    pub(crate) async fn store_candles(&self, candles: &[Candle]) -> Result<()> {
+        let mut statements = Vec::with_capacity(candles.len());
         for candle in last_of_each(candles) {
             let statement = candle_statement(candle)
-                .map_err(|error| self.refused(format!("cannot store the bar {}: {error}", candle.id())))?;
-            bars.push(statement);
+                .map_err(|error| self.refused(format!("cannot store the candle {}: {error}", candle.id())))?;
+            statements.push(statement);
         }
-        let mut states = Vec::with_capacity(checkpoints.len());
-        for checkpoint in furthest_of_each(checkpoints) {
-            states.push(checkpoint_statement(checkpoint, self.stored_offset(checkpoint)?, Moves::Forward));
-        }
-        let taken = self.upsert("cannot store bars", CANDLES, &bars).await?;
-        if !taken.is_empty() {
-            return Err(self.refused(format!(
-                "cannot store bars: {} of them are refused as duplicates; drop the unique indexes of {CANDLES} that \
-                 are not on _id",
-                taken.len()
-            )));
-        }
-        // A checkpoint that is further already does not match, and its identity is taken: as it should be.
-        self.upsert("cannot store checkpoints", CHECKPOINTS, &states).await.map(drop)
-    }
-
-    /// Also back to smaller offsets.
-    pub(super) async fn replace_checkpoints(&self, checkpoints: &[Checkpoint]) -> Result<()> {
-        let mut states = Vec::with_capacity(checkpoints.len());
-        for checkpoint in checkpoints {
-            states.push(checkpoint_statement(checkpoint, self.stored_offset(checkpoint)?, Moves::Anywhere));
-        }
-        let taken = self.upsert("cannot reset checkpoints", CHECKPOINTS, &states).await?;
+        let taken = self.upsert("cannot store candles", CANDLES, &statements).await?;
         if taken.is_empty() {
             return Ok(());
         }
         Err(self.refused(format!(
-            "cannot reset checkpoints: {} of them are refused as duplicates; drop the unique indexes of {CHECKPOINTS} \
-             that are not on _id",
+            "cannot store candles: {} of them are refused as duplicates; drop the unique indexes of {CANDLES} that \
+             are not on _id",
             taken.len()
         )))
-    }
-
-    fn stored_offset(&self, checkpoint: &Checkpoint) -> Result<i64> {
-        i64::try_from(checkpoint.next_offset).map_err(|_| {
-            self.refused(format!(
-                "the offset {} of a checkpoint is above {}",
-                checkpoint.next_offset,
-                i64::MAX
-            ))
-        })
     }
 
     /// Runs update statements; returns those whose identity is taken by a document that their filter does not match.
@@ -135,39 +102,8 @@ fn chunk_length(statements: &[&RawDocumentBuf]) -> usize {
     fitting.count().max(1)
 }
 
-/// Where a checkpoint may move to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moves {
-    Forward,
-    Anywhere,
-}
-
-/// Matches, unless it may move anywhere, only what is not further. Where nothing matches, it inserts.
-pub(super) fn checkpoint_statement(
-    checkpoint: &Checkpoint,
-    next_offset: i64,
-    moves: Moves,
-) -> RawDocumentBuf {
-    let id = rows::checkpoint_id(checkpoint);
-    let filter = match moves {
-        Moves::Forward => rawdoc! { "_id": id, "next_offset": { "$lte": next_offset } },
-        Moves::Anywhere => rawdoc! { "_id": id },
-    };
-    rawdoc! {
-        "q": filter,
-        "u": { "$set": {
-            "processor": checkpoint.processor.as_str(),
-            "topic": checkpoint.topic.as_str(),
-            "partition": checkpoint.partition,
-            "next_offset": next_offset,
-            "state": checkpoint.state.as_str(),
-        } },
-        "upsert": true,
-    }
-}
-
 /// Replaces what the bar says; when it was first stored stays.
-pub(super) fn candle_statement(candle: &Candle) -> Result<RawDocumentBuf, RowError> {
+pub(crate) fn candle_statement(candle: &Candle) -> Result<RawDocumentBuf, RowError> {
     let mut first_stored = RawDocumentBuf::new();
     rows::append_time(&mut first_stored, cstr!("stored_at"), cstr!("stored_at_us"), Utc::now())?;
     Ok(rawdoc! {
@@ -189,18 +125,4 @@ fn last_of_each(candles: &[Candle]) -> Vec<&Candle> {
         }
     }
     last
-}
-
-fn furthest_of_each(checkpoints: &[Checkpoint]) -> Vec<&Checkpoint> {
-    let mut places: HashMap<String, usize> = HashMap::with_capacity(checkpoints.len());
-    let mut furthest: Vec<&Checkpoint> = Vec::with_capacity(checkpoints.len());
-    for checkpoint in checkpoints {
-        let place = *places.entry(rows::checkpoint_id(checkpoint)).or_insert(furthest.len());
-        match furthest.get_mut(place) {
-            Some(slot) if slot.next_offset <= checkpoint.next_offset => *slot = checkpoint,
-            Some(_) => {}
-            None => furthest.push(checkpoint),
-        }
-    }
-    furthest
 }

@@ -16,7 +16,7 @@ use crate::{Pruned, Result};
 const STEP_DOCUMENTS: u32 = 2000;
 
 impl MongoStore {
-    pub(super) async fn remove_older(&self, before: DateTime<Utc>) -> Result<Pruned> {
+    pub(crate) async fn remove_older(&self, before: DateTime<Utc>) -> Result<Pruned> {
         let before = Moment::range_end(before);
         let mut pruned = Pruned::default();
         // By symbol, because the indexes in order of time are by symbol.

@@ -8,13 +8,12 @@ use mongodb::{
 };
 
 use super::{
-    CANDLES, CHECKPOINTS, MongoStore, REALTIME_PRICES,
+    CANDLES, MongoStore, REALTIME_PRICES,
     rows::{self, RowError},
     times::{Moment, OPEN_TIME, TIMESTAMP},
 };
 use crate::{
-    CandleQuery, Checkpoint, MAX_CANDLES, MAX_PAGE_TICKS, Result, StoredTick, TickPage, TickQuery,
-    cursor::Cursor,
+    CandleQuery, MAX_CANDLES, MAX_PAGE_TICKS, Result, StoredTick, TickPage, TickQuery, cursor::Cursor,
 };
 
 /// Symbols whose newest tick is asked for at a time.
@@ -41,7 +40,7 @@ fn behind(cursor: &Cursor) -> Document {
 }
 
 impl MongoStore {
-    pub(super) async fn read_ticks(&self, query: &TickQuery) -> Result<TickPage> {
+    pub(crate) async fn read_ticks(&self, query: &TickQuery) -> Result<TickPage> {
         let cursor = query.cursor.as_deref().map(Cursor::decode).transpose()?;
         // A cursor of an earlier range says nothing about this one.
         let cursor = cursor.filter(|cursor| cursor.timestamp >= query.from);
@@ -68,7 +67,7 @@ impl MongoStore {
 
     /// For each symbol the end of its part of the index: as many steps as there are symbols, whatever the number of
     /// ticks.
-    pub(super) async fn read_latest_ticks(&self) -> Result<Vec<StoredTick>> {
+    pub(crate) async fn read_latest_ticks(&self) -> Result<Vec<StoredTick>> {
         let symbols = self.symbols_in(REALTIME_PRICES).await?;
         let questions = symbols.into_iter().map(|symbol| self.read_latest_tick(symbol));
         let newest: Vec<Option<StoredTick>> =
@@ -86,7 +85,7 @@ impl MongoStore {
         Ok(self.decode(REALTIME_PRICES, &found, rows::tick)?.pop())
     }
 
-    pub(super) async fn read_symbols(&self) -> Result<Vec<Symbol>> {
+    pub(crate) async fn read_symbols(&self) -> Result<Vec<Symbol>> {
         let mut symbols = self.symbols_in(REALTIME_PRICES).await?;
         symbols.extend(self.symbols_in(CANDLES).await?);
         symbols.sort_unstable();
@@ -95,7 +94,7 @@ impl MongoStore {
     }
 
     /// The symbols of a collection, in order. A server with our index jumps from one to the next.
-    pub(super) async fn symbols_in(&self, collection: &str) -> Result<Vec<Symbol>> {
+    pub(crate) async fn symbols_in(&self, collection: &str) -> Result<Vec<Symbol>> {
         let of = self.database.collection::<Document>(collection);
         let found =
             self.bounded("cannot list the symbols", async { of.distinct("symbol", doc! {}).await }).await?;
@@ -110,7 +109,7 @@ impl MongoStore {
         Ok(symbols)
     }
 
-    pub(super) async fn read_candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {
+    pub(crate) async fn read_candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {
         let rows = query.limit.clamp(1, MAX_CANDLES) as u32;
         let mut filter = doc! { "symbol": query.symbol.as_str(), "interval": query.interval.as_str() };
         filter.extend(OPEN_TIME.between(Moment::range_end(query.from), Moment::range_end(query.to)));
@@ -126,24 +125,8 @@ impl MongoStore {
         Ok(candles)
     }
 
-    pub(super) async fn read_checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
-        self.find_checkpoints(doc! { "processor": processor }).await
-    }
-
-    /// Those of all processors.
-    pub(super) async fn all_checkpoints(&self) -> Result<Vec<Checkpoint>> {
-        self.find_checkpoints(doc! {}).await
-    }
-
-    async fn find_checkpoints(&self, filter: Document) -> Result<Vec<Checkpoint>> {
-        let order = doc! { "topic": 1, "partition": 1 };
-        let found =
-            self.find("cannot read checkpoints", CHECKPOINTS, filter, |find| find.sort(order)).await?;
-        self.decode(CHECKPOINTS, &found, rows::checkpoint)
-    }
-
     /// All documents that the filter lets through. Queries are bounded by their limit, or by what they look for.
-    pub(super) async fn find(
+    pub(crate) async fn find(
         &self,
         what: &str,
         collection: &str,
@@ -163,7 +146,7 @@ impl MongoStore {
     }
 
     /// What the documents say, or the first that is not what it should be.
-    pub(super) fn decode<T>(
+    pub(crate) fn decode<T>(
         &self,
         collection: &str,
         found: &[RawDocumentBuf],

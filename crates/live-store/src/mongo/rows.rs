@@ -9,17 +9,17 @@ use mongodb::bson::{
 use rust_decimal::Decimal;
 
 use super::times::Moment;
-use crate::{Checkpoint, StoredTick};
+use crate::StoredTick;
 
 /// What is wrong with a document, or with what should become one.
-pub(super) type RowError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type RowError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Room for a tick's document, so that it is allocated once.
 const TICK_BYTES: usize = 512;
 
 /// The document of a tick. Integers that are unsigned in the model (seq, offset) are kept as the 64-bit pattern: up to
 /// 9223372036854775807 the number itself, above it a negative one.
-pub(super) fn encode_tick(row: &StoredTick, id: &str) -> Result<RawDocumentBuf, RowError> {
+pub(crate) fn encode_tick(row: &StoredTick, id: &str) -> Result<RawDocumentBuf, RowError> {
     let tick = &row.tick;
     let mut to = empty_document(TICK_BYTES)?;
     to.append(cstr!("_id"), id);
@@ -49,7 +49,7 @@ fn empty_document(bytes: usize) -> Result<RawDocumentBuf, RowError> {
 }
 
 /// The document of a bar, all but the time it was first stored.
-pub(super) fn encode_candle(candle: &Candle) -> Result<RawDocumentBuf, RowError> {
+pub(crate) fn encode_candle(candle: &Candle) -> Result<RawDocumentBuf, RowError> {
     let mut to = RawDocumentBuf::new();
     to.append(cstr!("symbol"), candle.symbol.as_str());
     to.append(cstr!("interval"), candle.interval.as_str());
@@ -67,20 +67,15 @@ pub(super) fn encode_candle(candle: &Candle) -> Result<RawDocumentBuf, RowError>
 
 /// `source:symbol:interval:open time in seconds`; of an open time between two seconds, which no interval of ours has,
 /// with the microseconds behind it.
-pub(super) fn candle_id(candle: &Candle) -> String {
+pub(crate) fn candle_id(candle: &Candle) -> String {
     match candle.time.timestamp_subsec_micros() {
         0 => candle.id(),
         micros => format!("{}.{micros:06}", candle.id()),
     }
 }
 
-/// `processor:topic:partition`.
-pub(super) fn checkpoint_id(checkpoint: &Checkpoint) -> String {
-    format!("{}:{}:{}", checkpoint.processor, checkpoint.topic, checkpoint.partition)
-}
-
 /// Appends both fields of a time.
-pub(super) fn append_time(
+pub(crate) fn append_time(
     to: &mut RawDocumentBuf,
     date: &CStr,
     micros: &CStr,
@@ -94,7 +89,7 @@ pub(super) fn append_time(
 }
 
 /// A tick from its document. What somebody else wrote into the collection is judged, not trusted.
-pub(super) fn tick(document: &RawDocument) -> Result<StoredTick, RowError> {
+pub(crate) fn tick(document: &RawDocument) -> Result<StoredTick, RowError> {
     let fields = TickFields {
         symbol: text(document, "symbol", Symbol::parse)?,
         timestamp: time(document, "timestamp", "timestamp_us")?,
@@ -117,7 +112,7 @@ pub(super) fn tick(document: &RawDocument) -> Result<StoredTick, RowError> {
 }
 
 /// A bar from its document.
-pub(super) fn candle(document: &RawDocument) -> Result<Candle, RowError> {
+pub(crate) fn candle(document: &RawDocument) -> Result<Candle, RowError> {
     Ok(Candle {
         symbol: text(document, "symbol", Symbol::parse)?,
         interval: text(document, "interval", str::parse)?,
@@ -136,30 +131,18 @@ pub(super) fn candle(document: &RawDocument) -> Result<Candle, RowError> {
     })
 }
 
-/// A checkpoint from its document.
-pub(super) fn checkpoint(document: &RawDocument) -> Result<Checkpoint, RowError> {
-    let owned = |text: &str| Ok::<_, RowError>(text.to_owned());
-    Ok(Checkpoint {
-        processor: text(document, "processor", owned)?,
-        topic: text(document, "topic", owned)?,
-        partition: partition(document)?,
-        next_offset: unsigned(document, "next_offset")?,
-        state: text(document, "state", owned)?,
-    })
-}
-
 /// What stored a tick: partition, offset, and when it was processed.
-pub(super) type Delivery = (i32, u64, DateTime<Utc>);
+pub(crate) type Delivery = (i32, u64, DateTime<Utc>);
 
 /// The `_id` of a tick, and the delivery that stored it.
-pub(super) fn delivery(document: &RawDocument) -> Result<(String, Delivery), RowError> {
+pub(crate) fn delivery(document: &RawDocument) -> Result<(String, Delivery), RowError> {
     let id = text(document, "_id", |id| Ok::<_, RowError>(id.to_owned()))?;
     let at = time(document, "processed_at", "processed_at_us")?;
     Ok((id, (partition(document)?, unsigned(document, "offset")?, at)))
 }
 
 /// The `_id`, a text.
-pub(super) fn id(document: &RawDocument) -> Result<String, RowError> {
+pub(crate) fn id(document: &RawDocument) -> Result<String, RowError> {
     text(document, "_id", |id| Ok::<_, RowError>(id.to_owned()))
 }
 
@@ -167,7 +150,7 @@ fn field<'a>(document: &'a RawDocument, name: &str) -> Result<RawBsonRef<'a>, Ro
     document.get(name)?.ok_or_else(|| format!("{name} is missing").into())
 }
 
-fn text<T, E: std::fmt::Display>(
+pub(crate) fn text<T, E: std::fmt::Display>(
     document: &RawDocument,
     name: &str,
     parse: impl Fn(&str) -> Result<T, E>,
@@ -178,7 +161,27 @@ fn text<T, E: std::fmt::Display>(
     }
 }
 
-fn time(document: &RawDocument, date: &str, micros: &str) -> Result<DateTime<Utc>, RowError> {
+/// A text that may be missing or null.
+pub(crate) fn optional_text(document: &RawDocument, name: &str) -> Result<Option<String>, RowError> {
+    match document.get(name)? {
+        None | Some(RawBsonRef::Null) => Ok(None),
+        Some(_) => text(document, name, |text| Ok::<_, RowError>(text.to_owned())).map(Some),
+    }
+}
+
+/// A time that may be missing or null.
+pub(crate) fn optional_time(
+    document: &RawDocument,
+    date: &str,
+    micros: &str,
+) -> Result<Option<DateTime<Utc>>, RowError> {
+    match document.get(date)? {
+        None | Some(RawBsonRef::Null) => Ok(None),
+        Some(_) => time(document, date, micros).map(Some),
+    }
+}
+
+pub(crate) fn time(document: &RawDocument, date: &str, micros: &str) -> Result<DateTime<Utc>, RowError> {
     let RawBsonRef::DateTime(found) = field(document, date)? else {
         return Err(unexpected(date, "a date", field(document, date)?));
     };
@@ -207,12 +210,12 @@ fn decimal(document: &RawDocument, name: &str) -> Result<Decimal, RowError> {
     decimal_from_f64(number).ok_or_else(|| format!("{name}: {number} is no price or volume").into())
 }
 
-fn unsigned(document: &RawDocument, name: &str) -> Result<u64, RowError> {
+pub(crate) fn unsigned(document: &RawDocument, name: &str) -> Result<u64, RowError> {
     let found = field(document, name)?;
     integer(found).map(i64::cast_unsigned).ok_or_else(|| unexpected(name, "an integer", found))
 }
 
-fn partition(document: &RawDocument) -> Result<i32, RowError> {
+pub(crate) fn partition(document: &RawDocument) -> Result<i32, RowError> {
     let found = field(document, "partition")?;
     integer(found)
         .and_then(|partition| i32::try_from(partition).ok())

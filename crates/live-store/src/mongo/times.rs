@@ -10,7 +10,7 @@ const END_MICROS: i64 = 253_402_300_800_000_000;
 
 /// A time, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment {
+pub(crate) struct Moment {
     millis: i64,
     /// Microseconds behind the millisecond, 0 to 999.
     micros: i32,
@@ -18,7 +18,7 @@ pub(super) struct Moment {
 
 impl Moment {
     /// `None` outside the years 0 to 9999. What is finer than a microsecond is cut off.
-    pub(super) fn new(time: DateTime<Utc>) -> Option<Self> {
+    pub(crate) fn new(time: DateTime<Utc>) -> Option<Self> {
         if !(0..=9999).contains(&time.year()) {
             return None;
         }
@@ -28,7 +28,7 @@ impl Moment {
 
     /// Either end of a range of times; times that no document can have become the outermost ends. Rounded up to the
     /// microsecond: then both `>=` and `<` mean what they meant before.
-    pub(super) fn range_end(time: DateTime<Utc>) -> Self {
+    pub(crate) fn range_end(time: DateTime<Utc>) -> Self {
         let time = time.checked_add_signed(TimeDelta::nanoseconds(999)).unwrap_or(time);
         Self::of_micros(time.timestamp_micros().clamp(MIN_MICROS, END_MICROS))
     }
@@ -38,36 +38,36 @@ impl Moment {
     }
 
     /// From what a document says; `None` if it is no such time.
-    pub(super) fn read(date: bson::DateTime, micros: i32) -> Option<DateTime<Utc>> {
+    pub(crate) fn read(date: bson::DateTime, micros: i32) -> Option<DateTime<Utc>> {
         let micros = Some(micros).filter(|micros| (0..1000).contains(micros))?;
         let all = date.timestamp_millis().checked_mul(1000)?.checked_add(i64::from(micros))?;
         DateTime::from_timestamp_micros(all).filter(|time| (0..=9999).contains(&time.year()))
     }
 
-    pub(super) fn date(self) -> bson::DateTime {
+    pub(crate) fn date(self) -> bson::DateTime {
         bson::DateTime::from_millis(self.millis)
     }
 
-    pub(super) fn micros(self) -> i32 {
+    pub(crate) fn micros(self) -> i32 {
         self.micros
     }
 }
 
 /// The two fields of a time.
 #[derive(Clone, Copy)]
-pub(super) struct TimeFields {
+pub(crate) struct TimeFields {
     date: &'static str,
     micros: &'static str,
 }
 
-pub(super) const TIMESTAMP: TimeFields = TimeFields { date: "timestamp", micros: "timestamp_us" };
-pub(super) const PROCESSED_AT: TimeFields = TimeFields { date: "processed_at", micros: "processed_at_us" };
-pub(super) const OPEN_TIME: TimeFields = TimeFields { date: "time", micros: "time_us" };
-pub(super) const STORED_AT: TimeFields = TimeFields { date: "stored_at", micros: "stored_at_us" };
+pub(crate) const TIMESTAMP: TimeFields = TimeFields { date: "timestamp", micros: "timestamp_us" };
+pub(crate) const PROCESSED_AT: TimeFields = TimeFields { date: "processed_at", micros: "processed_at_us" };
+pub(crate) const OPEN_TIME: TimeFields = TimeFields { date: "time", micros: "time_us" };
+pub(crate) const STORED_AT: TimeFields = TimeFields { date: "stored_at", micros: "stored_at_us" };
 
 impl TimeFields {
     /// `from <= time < to`. Beside the exact condition stands one on the date alone, which an index can follow.
-    pub(super) fn between(self, from: Moment, to: Moment) -> Document {
+    pub(crate) fn between(self, from: Moment, to: Moment) -> Document {
         let mut all = vec![doc! { self.date: { "$gte": from.date(), "$lte": to.date() } }, self.before(to)];
         if from.micros > 0 {
             all.push(doc! { "$or": [
@@ -79,7 +79,7 @@ impl TimeFields {
     }
 
     /// `time < end`.
-    pub(super) fn before(self, end: Moment) -> Document {
+    pub(crate) fn before(self, end: Moment) -> Document {
         if end.micros == 0 {
             return doc! { self.date: { "$lt": end.date() } };
         }

@@ -26,7 +26,7 @@ type Identity = (Source, Symbol, u64);
 type Settled = (usize, TickOutcome);
 
 impl MongoStore {
-    pub(super) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
+    pub(crate) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
         // Before anything is sent: of a batch with a tick that cannot be stored nothing is.
         if let Some(odd) = ticks.iter().find(|row| Moment::new(row.processed_at).is_none()) {
             return Err(self.refused(format!(

@@ -92,7 +92,7 @@ async fn create_folder_of(path: &Path) -> Result<()> {
 }
 
 /// Keeps the write-ahead log bounded where passive checkpoints cannot.
-pub(super) struct WalBound {
+pub(crate) struct WalBound {
     file: PathBuf,
     /// The size at which the next attempt is made: one that failed is not repeated with every batch.
     next_attempt_bytes: AtomicU64,
@@ -108,7 +108,7 @@ impl WalBound {
 
 impl SqliteStore {
     /// Called after commits. Waits at most [`BUSY_TIMEOUT`] for readers, and only once in [`MAX_WAL_BYTES`].
-    pub(super) async fn bound_wal(&self) {
+    pub(crate) async fn bound_wal(&self) {
         let Ok(size) = tokio::fs::metadata(&self.wal.file).await.map(|file| file.len()) else {
             return;
         };

@@ -6,22 +6,22 @@ use crate::LiveStoreError;
 
 /// The primary result codes that mean something to us, <https://www.sqlite.org/rescode.html>.
 mod code {
-    pub(super) const BUSY: i32 = 5;
-    pub(super) const LOCKED: i32 = 6;
-    pub(super) const NOMEM: i32 = 7;
-    pub(super) const READONLY: i32 = 8;
-    pub(super) const INTERRUPT: i32 = 9;
-    pub(super) const IOERR: i32 = 10;
-    pub(super) const CORRUPT: i32 = 11;
-    pub(super) const FULL: i32 = 13;
-    pub(super) const CANTOPEN: i32 = 14;
-    pub(super) const NOTADB: i32 = 26;
+    pub(crate) const BUSY: i32 = 5;
+    pub(crate) const LOCKED: i32 = 6;
+    pub(crate) const NOMEM: i32 = 7;
+    pub(crate) const READONLY: i32 = 8;
+    pub(crate) const INTERRUPT: i32 = 9;
+    pub(crate) const IOERR: i32 = 10;
+    pub(crate) const CORRUPT: i32 = 11;
+    pub(crate) const FULL: i32 = 13;
+    pub(crate) const CANTOPEN: i32 = 14;
+    pub(crate) const NOTADB: i32 = 26;
     /// Extended: the shared memory beside the file does not fit on the disk.
-    pub(super) const IOERR_SHMSIZE: i32 = 4_874;
+    pub(crate) const IOERR_SHMSIZE: i32 = 4_874;
 }
 
 /// Says what happened to the store at `path`, and what to do next.
-pub(super) fn translate(path: &Path, error: &sqlx::Error) -> LiveStoreError {
+pub(crate) fn translate(path: &Path, error: &sqlx::Error) -> LiveStoreError {
     let place = path.display().to_string();
     let engine = match error {
         sqlx::Error::Database(engine) => engine,

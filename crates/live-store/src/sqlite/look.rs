@@ -4,8 +4,8 @@ use std::{fs::OpenOptions, io::ErrorKind, path::Path};
 
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
-use super::{failure, progress, schema};
-use crate::{LiveStoreError, Result, StoreCheck};
+use super::{failure, schema};
+use crate::{LiveStoreError, Result, StoreCheck, checkpoints};
 
 /// Which format the file has, and whether it may be written.
 pub(crate) async fn look(path: &Path) -> Result<StoreCheck> {
@@ -33,9 +33,12 @@ pub(crate) async fn look(path: &Path) -> Result<StoreCheck> {
     let failed = |error: sqlx::Error| failure::translate(path, &error);
     let mut connection = reading.connect().await.map_err(failed)?;
     let format = schema::check(path, &mut connection).await?;
-    // A file of format 0 has no tables yet.
-    let checkpoints =
-        if format > 0 { progress::all_checkpoints(path, &mut connection).await? } else { Vec::new() };
+    // The tables of an older format lack columns; the first start adds them.
+    let checkpoints = if format == schema::newest() {
+        checkpoints::sqlite::all(path, &mut connection).await?
+    } else {
+        Vec::new()
+    };
     connection.close().await.map_err(failed)?;
     let found = format!("format {format} of {}, {:.1} MB", schema::newest(), bytes as f64 / 1e6);
     Ok(check(true, found, checkpoints))

@@ -1,16 +1,16 @@
 //! The embedded adapter: one SQLite file, one writing connection, a few that read.
 
-mod connect;
-mod failure;
-mod look;
-mod progress;
-mod prune;
-mod read;
-mod rows;
-mod schema;
-mod time_text;
-mod transaction;
-mod write_ticks;
+pub(crate) mod connect;
+pub(crate) mod failure;
+pub(crate) mod look;
+pub(crate) mod progress;
+pub(crate) mod prune;
+pub(crate) mod read;
+pub(crate) mod rows;
+pub(crate) mod schema;
+pub(crate) mod time_text;
+pub(crate) mod transaction;
+pub(crate) mod write_ticks;
 
 pub(crate) use look::look;
 
@@ -22,14 +22,13 @@ use market::{Candle, Symbol};
 use sqlx::SqlitePool;
 
 use crate::{
-    CandleQuery, Checkpoint, LiveStore, LiveStoreError, Pruned, Result, StoredTick, TickOutcome, TickPage,
-    TickQuery,
+    CandleQuery, LiveStore, LiveStoreError, Pruned, Result, StoredTick, TickOutcome, TickPage, TickQuery,
 };
 
 /// The store in one file.
 pub(crate) struct SqliteStore {
     /// The file, as given.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// One connection: SQLite has one writer at a time, and waiting in this queue is fair and costs nothing.
     writer: SqlitePool,
     readers: SqlitePool,
@@ -42,11 +41,11 @@ impl SqliteStore {
         self.path.display().to_string()
     }
 
-    fn refused(&self, reason: impl Into<String>) -> LiveStoreError {
+    pub(crate) fn refused(&self, reason: impl Into<String>) -> LiveStoreError {
         LiveStoreError::Refused { place: self.place(), reason: reason.into() }
     }
 
-    fn failure(&self, error: &sqlx::Error) -> LiveStoreError {
+    pub(crate) fn failure(&self, error: &sqlx::Error) -> LiveStoreError {
         failure::translate(&self.path, error)
     }
 }
@@ -57,16 +56,8 @@ impl LiveStore for SqliteStore {
         self.insert_ticks(ticks).await
     }
 
-    async fn write_progress(&self, candles: &[Candle], checkpoints: &[Checkpoint]) -> Result<()> {
-        self.upsert_progress(candles, checkpoints).await
-    }
-
-    async fn reset_checkpoints(&self, checkpoints: &[Checkpoint]) -> Result<()> {
-        self.replace_checkpoints(checkpoints).await
-    }
-
-    async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
-        self.read_checkpoints(processor).await
+    async fn write_candles(&self, candles: &[Candle]) -> Result<()> {
+        self.store_candles(candles).await
     }
 
     async fn symbols(&self) -> Result<Vec<Symbol>> {

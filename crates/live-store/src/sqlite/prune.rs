@@ -21,7 +21,7 @@ const REMOVE_CANDLES: &str = "DELETE FROM candles WHERE (symbol, interval, time,
      WHERE symbol = ?1 AND interval = '1m' AND time < ?2 AND stored_at < ?2 LIMIT ?3)";
 
 impl SqliteStore {
-    pub(super) async fn remove_older(&self, before: DateTime<Utc>) -> Result<Pruned> {
+    pub(crate) async fn remove_older(&self, before: DateTime<Utc>) -> Result<Pruned> {
         let before = range_end(before);
         Ok(Pruned {
             ticks: self.remove_by_symbol(NEXT_SYMBOL_OF_TICKS, REMOVE_TICKS, &before).await?,

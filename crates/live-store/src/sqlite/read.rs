@@ -72,7 +72,7 @@ fn limit(rows: usize) -> i64 {
 }
 
 impl SqliteStore {
-    pub(super) async fn read_ticks(&self, query: &TickQuery) -> Result<TickPage> {
+    pub(crate) async fn read_ticks(&self, query: &TickQuery) -> Result<TickPage> {
         let cursor = query.cursor.as_deref().map(Cursor::decode).transpose()?;
         // A cursor of an earlier range says nothing about this one.
         let cursor = cursor.filter(|cursor| cursor.timestamp >= query.from);
@@ -95,15 +95,15 @@ impl SqliteStore {
         Ok(TickPage { ticks, next_cursor })
     }
 
-    pub(super) async fn read_latest_ticks(&self) -> Result<Vec<StoredTick>> {
+    pub(crate) async fn read_latest_ticks(&self) -> Result<Vec<StoredTick>> {
         self.read(sqlx::query(AssertSqlSafe(latest_sql())), "realtime_prices", rows::tick).await
     }
 
-    pub(super) async fn read_symbols(&self) -> Result<Vec<Symbol>> {
+    pub(crate) async fn read_symbols(&self) -> Result<Vec<Symbol>> {
         self.read(sqlx::query(SYMBOLS), "realtime_prices or candles", rows::symbol).await
     }
 
-    pub(super) async fn read_candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {
+    pub(crate) async fn read_candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {
         let select = sqlx::query(AssertSqlSafe(candles_sql()))
             .bind(query.symbol.as_str().to_owned())
             .bind(query.interval.as_str())
@@ -116,7 +116,7 @@ impl SqliteStore {
     }
 
     /// All rows, decoded as they come (a raw row is ten times as large), or the first that is not what it should be.
-    pub(super) async fn read<T>(
+    pub(crate) async fn read<T>(
         &self,
         select: Select,
         table: &str,

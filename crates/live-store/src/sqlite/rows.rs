@@ -15,25 +15,25 @@ use super::time_text::{self, TimeText};
 use crate::StoredTick;
 
 /// The columns of `realtime_prices`, in the order in which ticks are bound and read.
-pub(super) const TICK_COLUMNS: &str = "symbol, timestamp, price, volume, open, high, low, change_percent, source, \
+pub(crate) const TICK_COLUMNS: &str = "symbol, timestamp, price, volume, open, high, low, change_percent, source, \
      received_at, seq, price_change_pct, processed_at, \"partition\", \"offset\"";
-pub(super) const TICK_COLUMN_COUNT: usize = 15;
+pub(crate) const TICK_COLUMN_COUNT: usize = 15;
 
 /// The columns of `candles`, likewise.
-pub(super) const CANDLE_COLUMNS: &str =
+pub(crate) const CANDLE_COLUMNS: &str =
     "symbol, interval, time, open, high, low, close, volume, ticks, source, final";
-pub(super) const CANDLE_COLUMN_COUNT: usize = 11;
+pub(crate) const CANDLE_COLUMN_COUNT: usize = 11;
 
 /// Binds ticks. Texts that come again and again (symbols, sources, the time of processing) are allocated once.
 #[derive(Default)]
-pub(super) struct TickBinder {
+pub(crate) struct TickBinder {
     symbols: Vec<(Symbol, Arc<str>)>,
     sources: Vec<(Source, Arc<str>)>,
     processed_at: Option<(DateTime<Utc>, Arc<str>)>,
 }
 
 impl TickBinder {
-    pub(super) fn bind(&mut self, row: &StoredTick, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+    pub(crate) fn bind(&mut self, row: &StoredTick, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
         let tick = &row.tick;
         to.add(self.symbol(tick.symbol))?;
         to.add(time(tick.timestamp)?)?;
@@ -53,7 +53,7 @@ impl TickBinder {
     }
 
     /// Binds what identifies the tick: source, symbol, seq.
-    pub(super) fn bind_identity(&mut self, tick: &Tick, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+    pub(crate) fn bind_identity(&mut self, tick: &Tick, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
         to.add(self.source(tick.source))?;
         to.add(self.symbol(tick.symbol))?;
         to.add(tick.seq.cast_signed())
@@ -97,7 +97,7 @@ fn remembered<K: Copy + PartialEq>(
     text
 }
 
-pub(super) fn bind_candle(candle: &Candle, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+pub(crate) fn bind_candle(candle: &Candle, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
     to.add(candle.symbol.as_str())?;
     to.add(candle.interval.as_str())?;
     to.add(time(candle.time)?)?;
@@ -111,7 +111,7 @@ pub(super) fn bind_candle(candle: &Candle, to: &mut SqliteArguments) -> Result<(
     to.add(candle.is_final)
 }
 
-fn time(time: DateTime<Utc>) -> Result<Arc<str>, BoxDynError> {
+pub(crate) fn time(time: DateTime<Utc>) -> Result<Arc<str>, BoxDynError> {
     match TimeText::new(time) {
         Some(text) => Ok(text.as_str().into()),
         None => Err(format!("the time {time} is outside the years 0 to 9999").into()),
@@ -119,7 +119,7 @@ fn time(time: DateTime<Utc>) -> Result<Arc<str>, BoxDynError> {
 }
 
 /// A tick from [`TICK_COLUMNS`]. What somebody else wrote into the table is judged, not trusted.
-pub(super) fn tick(row: &SqliteRow) -> Result<StoredTick, BoxDynError> {
+pub(crate) fn tick(row: &SqliteRow) -> Result<StoredTick, BoxDynError> {
     let fields = TickFields {
         symbol: text(row, "symbol", 0, Symbol::parse)?,
         timestamp: read_time(row, "timestamp", 1)?,
@@ -142,7 +142,7 @@ pub(super) fn tick(row: &SqliteRow) -> Result<StoredTick, BoxDynError> {
 }
 
 /// A bar from [`CANDLE_COLUMNS`].
-pub(super) fn candle(row: &SqliteRow) -> Result<Candle, BoxDynError> {
+pub(crate) fn candle(row: &SqliteRow) -> Result<Candle, BoxDynError> {
     Ok(Candle {
         symbol: text(row, "symbol", 0, Symbol::parse)?,
         interval: text(row, "interval", 1, str::parse)?,
@@ -159,11 +159,11 @@ pub(super) fn candle(row: &SqliteRow) -> Result<Candle, BoxDynError> {
 }
 
 /// A row that is nothing but a symbol.
-pub(super) fn symbol(row: &SqliteRow) -> Result<Symbol, BoxDynError> {
+pub(crate) fn symbol(row: &SqliteRow) -> Result<Symbol, BoxDynError> {
     text(row, "symbol", 0, Symbol::parse)
 }
 
-pub(super) fn unsigned(row: &SqliteRow, at: usize) -> Result<u64, BoxDynError> {
+pub(crate) fn unsigned(row: &SqliteRow, at: usize) -> Result<u64, BoxDynError> {
     Ok(row.try_get::<i64, _>(at)?.cast_unsigned())
 }
 
@@ -177,12 +177,24 @@ fn text<T, E: std::fmt::Display>(
 }
 
 /// What stored a tick: partition, offset, and when it was processed.
-pub(super) type Delivery = (i32, u64, DateTime<Utc>);
+pub(crate) type Delivery = (i32, u64, DateTime<Utc>);
 
 /// A place, and the delivery that stored the tick there.
-pub(super) fn delivery(row: &SqliteRow) -> Result<(i64, Delivery), BoxDynError> {
+pub(crate) fn delivery(row: &SqliteRow) -> Result<(i64, Delivery), BoxDynError> {
     let offset = row.try_get::<i64, _>(2)?.cast_unsigned();
     Ok((row.try_get(0)?, (row.try_get(1)?, offset, read_time(row, "processed_at", 3)?)))
+}
+
+/// A time that may be NULL.
+pub(crate) fn optional_time(
+    row: &SqliteRow,
+    column: &str,
+    at: usize,
+) -> Result<Option<DateTime<Utc>>, BoxDynError> {
+    match row.try_get::<Option<&str>, _>(at)? {
+        Some(_) => read_time(row, column, at).map(Some),
+        None => Ok(None),
+    }
 }
 
 fn read_time(row: &SqliteRow, column: &str, at: usize) -> Result<DateTime<Utc>, BoxDynError> {
@@ -199,7 +211,7 @@ fn decimal(row: &SqliteRow, column: &str, at: usize) -> Result<Decimal, BoxDynEr
 }
 
 /// `(?, ?, …)`, `rows` times.
-pub(super) fn placeholders(rows: usize, columns: usize) -> String {
+pub(crate) fn placeholders(rows: usize, columns: usize) -> String {
     let row = format!("({})", vec!["?"; columns].join(","));
     vec![row; rows].join(",")
 }

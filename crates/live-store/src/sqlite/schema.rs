@@ -11,11 +11,13 @@ use crate::{LiveStoreError, Migration, Result};
 const APPLICATION_ID: i64 = 0x5444_4c53;
 
 /// Step `n` (from 0) makes format `n + 1`. Steps are only ever appended.
-const STEPS: [&str; 1] =
-    [include_str!("../../../../schema/sqlite/live-store/0001_ticks_candles_checkpoints.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("../../../../schema/sqlite/live-store/0001_ticks_candles_checkpoints.sql"),
+    include_str!("../../../../schema/sqlite/live-store/0002_checkpoint_owners.sql"),
+];
 
 /// Brings the file to the newest format, or refuses it.
-pub(super) async fn prepare(store: &SqliteStore) -> Result<Migration> {
+pub(crate) async fn prepare(store: &SqliteStore) -> Result<Migration> {
     let mut done = Vec::new();
     // Also where the format is up to date: whether the file can be written shows now, not with the first tick.
     let mut writing = store.begin().await?;
@@ -34,12 +36,12 @@ pub(super) async fn prepare(store: &SqliteStore) -> Result<Migration> {
 }
 
 /// The newest format known here.
-pub(super) fn newest() -> usize {
+pub(crate) fn newest() -> usize {
     STEPS.len()
 }
 
 /// The format found, at most the newest known.
-pub(super) async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<usize> {
+pub(crate) async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<usize> {
     let sql = "SELECT (SELECT user_version FROM pragma_user_version), \
                (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
     let (found, application, tables): (i64, i64, i64) =

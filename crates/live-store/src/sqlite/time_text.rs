@@ -11,11 +11,11 @@ const AFTER_ALL: &str = "~";
 
 /// A time, written. Made for the hot path: no formatting machinery, no allocation.
 #[derive(Clone, Copy)]
-pub(super) struct TimeText([u8; WIDTH]);
+pub(crate) struct TimeText([u8; WIDTH]);
 
 impl TimeText {
     /// `None` outside the years 0 to 9999. What is finer than a microsecond is cut off.
-    pub(super) fn new(time: DateTime<Utc>) -> Option<Self> {
+    pub(crate) fn new(time: DateTime<Utc>) -> Option<Self> {
         let time = time.naive_utc();
         let year = u32::try_from(time.year()).ok().filter(|year| *year <= 9999)?;
         let mut text = PATTERN;
@@ -30,7 +30,7 @@ impl TimeText {
         Some(Self(text))
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         // Only ASCII digits were put into an ASCII pattern.
         str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -38,7 +38,7 @@ impl TimeText {
 
 /// Either end of a range of times; times that no row can have become the outermost ends. Rounded up to the
 /// microsecond: then both `>=` and `<` mean what they meant before.
-pub(super) fn range_end(time: DateTime<Utc>) -> String {
+pub(crate) fn range_end(time: DateTime<Utc>) -> String {
     let time = time.checked_add_signed(TimeDelta::nanoseconds(999)).unwrap_or(time);
     match TimeText::new(time) {
         Some(text) => text.as_str().to_owned(),
@@ -48,7 +48,7 @@ pub(super) fn range_end(time: DateTime<Utc>) -> String {
 }
 
 /// Reads what [`TimeText`] writes, and nothing else.
-pub(super) fn parse(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn parse(text: &str) -> Option<DateTime<Utc>> {
     let bytes: &[u8; WIDTH] = text.as_bytes().try_into().ok()?;
     let fixed = [4, 7, 10, 13, 16, 19, 26];
     if fixed.iter().any(|at| bytes[*at] != PATTERN[*at]) {

@@ -8,7 +8,7 @@ use crate::Result;
 /// The writer, inside a transaction. Dropped before [`WriteTransaction::commit`] has answered (an error, a cancelled
 /// call), it closes the connection, and with it whatever was under way: after some failures SQLite has already
 /// rolled back by itself, after others not, and a fresh connection is right in both cases.
-pub(super) struct WriteTransaction<'a> {
+pub(crate) struct WriteTransaction<'a> {
     store: &'a SqliteStore,
     connection: PoolConnection<Sqlite>,
     open: bool,
@@ -16,7 +16,7 @@ pub(super) struct WriteTransaction<'a> {
 
 impl SqliteStore {
     /// Takes the writer. `IMMEDIATE`: the lock is waited for here, not in the middle.
-    pub(super) async fn begin(&self) -> Result<WriteTransaction<'_>> {
+    pub(crate) async fn begin(&self) -> Result<WriteTransaction<'_>> {
         let connection = self.writer.acquire().await.map_err(|error| self.failure(&error))?;
         let mut transaction = WriteTransaction { store: self, connection, open: true };
         transaction.run("BEGIN IMMEDIATE").await?;
@@ -26,12 +26,12 @@ impl SqliteStore {
 
 impl WriteTransaction<'_> {
     /// The connection, for the statements of the transaction.
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.connection
     }
 
     /// Makes it durable.
-    pub(super) async fn commit(mut self) -> Result<()> {
+    pub(crate) async fn commit(mut self) -> Result<()> {
         self.run("COMMIT").await?;
         self.open = false;
         let store = self.store;
@@ -42,7 +42,7 @@ impl WriteTransaction<'_> {
     }
 
     /// Undoes everything so far and begins again, still holding the lock's place in the queue.
-    pub(super) async fn restart(&mut self) -> Result<()> {
+    pub(crate) async fn restart(&mut self) -> Result<()> {
         self.run("ROLLBACK").await?;
         self.run("BEGIN IMMEDIATE").await
     }

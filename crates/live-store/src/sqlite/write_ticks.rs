@@ -57,7 +57,7 @@ fn identity(tick: &Tick) -> Identity {
 impl SqliteStore {
     /// One transaction. First all are taken for new; the count of inserted rows tells. Only if it falls short, the
     /// insert is undone, what is stored already is looked up, and the insert is repeated.
-    pub(super) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
+    pub(crate) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
         if ticks.is_empty() {
             return Ok(Vec::new());
         }

@@ -26,7 +26,7 @@ fn minute(at: i64, source: &str, close: i64) -> Candle {
 async fn store_with(bars: &[Candle]) -> (SqlitePlace, Arc<dyn LiveStore>) {
     let place = SqlitePlace::new();
     let store = place.open().await;
-    store.write_progress(bars, &[]).await.expect("stored");
+    store.write_candles(bars).await.expect("stored");
     (place, store)
 }
 

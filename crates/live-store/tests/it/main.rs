@@ -4,6 +4,7 @@ mod best;
 mod contract;
 mod mongo_place;
 mod mongo_urls;
+mod old_formats;
 mod place;
 mod proxy;
 mod samples;
@@ -55,8 +56,13 @@ macro_rules! adapters {
             reading::an_empty_store_answers_with_nothing,
             progress::a_bar_replaces_that_of_its_identity_and_no_other,
             progress::the_newest_bars_of_a_range_come_oldest_first,
-            progress::checkpoints_only_go_forward,
-            progress::a_reset_takes_checkpoints_back_and_from_there_they_go_forward,
+            checkpoints::a_claim_creates_what_is_missing_and_raises_the_generation_of_the_rest,
+            checkpoints::a_checkpoint_is_read_as_it_was_saved,
+            checkpoints::a_smaller_offset_within_a_generation_changes_nothing,
+            checkpoints::an_owner_that_was_replaced_changes_nothing,
+            checkpoints::the_first_save_after_a_claim_may_go_back,
+            checkpoints::a_partition_that_was_never_claimed_is_refused,
+            checkpoints::claims_at_the_same_time_get_different_generations,
             progress::pruning_removes_what_is_older_and_nothing_else,
         ]);)*
     };
@@ -88,7 +94,11 @@ contract!(
         reading::an_empty_store_answers_with_nothing,
         progress::a_bar_replaces_that_of_its_identity_and_no_other,
         progress::the_newest_bars_of_a_range_come_oldest_first,
-        progress::checkpoints_only_go_forward,
-        progress::a_reset_takes_checkpoints_back_and_from_there_they_go_forward,
+        checkpoints::a_claim_creates_what_is_missing_and_raises_the_generation_of_the_rest,
+        checkpoints::a_checkpoint_is_read_as_it_was_saved,
+        checkpoints::a_smaller_offset_within_a_generation_changes_nothing,
+        checkpoints::an_owner_that_was_replaced_changes_nothing,
+        checkpoints::the_first_save_after_a_claim_may_go_back,
+        checkpoints::a_partition_that_was_never_claimed_is_refused,
     ]
 );

@@ -71,7 +71,7 @@ async fn a_server_that_goes_away_in_the_middle_is_found_again() {
             assert!(!error.to_string().contains('{'), "the driver's innards: {error}");
         }
         let bar = candle(market::Interval::Minute, at(0), "binance", 100);
-        assert!(store.write_progress(&[bar], &[]).await.expect_err("away").is_transient());
+        assert!(store.write_candles(&[bar]).await.expect_err("away").is_transient());
         assert!(store.latest_ticks().await.expect_err("away").is_transient());
         proxy.set(Wire::Whole);
         assert_eq!(write_until_taken(&*store, &batch).await, vec![TickOutcome::New; 500]);

@@ -22,7 +22,7 @@ async fn preparing_a_database_twice_changes_nothing_the_second_time() {
     let Some(place) = MongoPlace::new() else { return };
     let first = live_store::migrate(place.url()).await.expect("prepared");
     let done = first.done.join("\n");
-    for words in ["realtime_prices has its index symbol_timestamp", "candles has its index", "is now 1"] {
+    for words in ["realtime_prices has its index symbol_timestamp", "candles has its index", "is now 2"] {
         assert!(done.contains(words), "{done}");
     }
     let store = place.open().await;
@@ -48,7 +48,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let formats = place.raw().await.collection::<Document>("schema_format");
     formats.insert_one(doc! { "_id": "live_store", "format": 99 }).await.expect("written");
     let error = refused(place.url()).await;
-    assert!(matches!(error, LiveStoreError::NewerFormat { found: 99, known: 1, .. }), "{error}");
+    assert!(matches!(error, LiveStoreError::NewerFormat { found: 99, known: 2, .. }), "{error}");
     assert!(error.to_string().contains("upgrade"), "{error}");
     let collections = place.raw().await.list_collection_names().await.expect("listed");
     assert_eq!(collections, ["schema_format"]);
@@ -84,7 +84,7 @@ async fn readers_find_dates_doubles_and_the_identity() {
     let store = place.open().await;
     store.write_ticks(&[tick(7)]).await.expect("stored");
     let bar = candle(market::Interval::Minute, at(60), "binance/ticks", 101);
-    store.write_progress(&[bar], &[]).await.expect("stored");
+    store.write_candles(&[bar]).await.expect("stored");
     let database = place.raw().await;
     let read = async |name: &str| {
         let collection = database.collection::<Document>(name);

@@ -23,22 +23,22 @@ fn batch(number: u64) -> Vec<live_store::StoredTick> {
     ticks(number * BATCH..(number + 1) * BATCH)
 }
 
-fn checkpoint(number: u64) -> Checkpoint {
+fn checkpoint(number: u64, claimed: &Checkpoint) -> Checkpoint {
     Checkpoint {
-        processor: "consumer".to_owned(),
-        topic: "stock-prices".to_owned(),
-        partition: 1,
         next_offset: (number + 1) * BATCH,
         state: format!("{{\"batch\":{number}}}"),
+        ..claimed.clone()
     }
 }
 
 /// Stores batch after batch, and says which are done.
 async fn child(url: &str, first: u64) {
     let store = live_store::open(url).await.expect("opens");
+    let claimed = store.claim("consumer", &[("stock-prices".into(), 1)]).await.expect("claimed").remove(0);
     for number in first..first + MOST_BATCHES {
         store.write_ticks(&batch(number)).await.expect("stored");
-        store.write_progress(&[], &[checkpoint(number)]).await.expect("stored");
+        let refused = store.save_checkpoints(&[checkpoint(number, &claimed)]).await.expect("stored");
+        assert_eq!(refused, Vec::<usize>::new());
         println!("\nstored {number}");
     }
 }

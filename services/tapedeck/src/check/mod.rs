@@ -40,9 +40,9 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     if run.places.log.is_none() || run.places.store.is_none() {
         place::data_folder(&mut report, &path);
     }
-    let identity = log::event_log(&mut report, &args, &path).await;
+    let identities = log::event_log(&mut report, &args, &path).await;
     let checkpoints = place::live_store(&mut report, &run.places, &path).await;
-    log::same_log(&mut report, identity.as_deref(), &checkpoints);
+    log::same_log(&mut report, &identities, &checkpoints);
     report.print(args.json)?;
     Ok(if report.worst() == Verdict::Wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -127,7 +127,7 @@ async fn candles_end_with_the_bar_in_progress() {
     let dir = TempDir::new().expect("a folder");
     let (runtime, store) = empty_runtime(&dir).await;
     let bars: Vec<_> = (1..=10).rev().map(|ago| bar("BTC/USDT", ago, "100")).collect();
-    store.write_progress(&bars, &[]).await.expect("stored");
+    store.write_candles(&bars).await.expect("stored");
     let suite = Suite::over((runtime, store), dir, None).await;
     let now = Utc::now();
     suite

@@ -26,7 +26,7 @@ async fn the_board_can_be_read_without_javascript() {
 async fn the_page_of_a_symbol_has_its_figures_and_a_table_of_bars() {
     let dir = TempDir::new().expect("a folder");
     let (runtime, store) = empty_runtime(&dir).await;
-    store.write_progress(&[bar("BTC/USDT", 1, "59999.5")], &[]).await.expect("stored");
+    store.write_candles(&[bar("BTC/USDT", 1, "59999.5")]).await.expect("stored");
     let suite = Suite::over((runtime, store), dir, None).await;
     suite.publish(&[tick("BTC/USDT", "60000.25", Utc::now(), 1)]).await;
     let page = suite.text("/symbols/BTC/USDT?interval=1m").await;

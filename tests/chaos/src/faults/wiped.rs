@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use event_log::TopicSpec;
+use event_log::{Retention, TopicSpec};
 use tokio::time::Instant;
 
 use crate::{
@@ -198,7 +198,7 @@ async fn more_partitions(scene: &Scene<'_>) -> anyhow::Result<()> {
     let specs = topics::ALL.map(|topic| TopicSpec {
         name: topic.name.to_owned(),
         partitions: topic.partitions * 2,
-        retention: topic.retention,
+        retention: Retention::For(topic.retention),
     });
     scene.log.ensure_topics(&specs).await.context("cannot create the topics")
 }

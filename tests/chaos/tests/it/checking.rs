@@ -50,7 +50,7 @@ async fn fill(path: &Path, keep: impl Fn(usize, u64) -> bool) -> std::sync::Arc<
             builder.apply(&stored.tick, stored.processed_at, &mut bars);
         }
         bars.extend(builder.open_candles());
-        store.write_progress(&bars, &[]).await.unwrap();
+        store.write_candles(&bars).await.unwrap();
     }
     store
 }
@@ -125,7 +125,7 @@ async fn a_bar_that_counts_a_tick_twice_is_found() {
             builder.apply(&stored.tick, stored.processed_at, &mut bars);
         }
     }
-    store.write_progress(&builder.open_candles(), &[]).await.unwrap();
+    store.write_candles(&builder.open_candles()).await.unwrap();
     let found = Stored::read(&*store, &plan).await.unwrap();
     let problems = found.bars(&*store).await.unwrap().problems();
     assert!(problems[0].starts_with("1 bars differ"), "{problems:?}");

@@ -126,7 +126,7 @@ pub(crate) async fn every_symbol_with_ticks_or_bars_is_named_once(place: impl Pl
     // Bars of a symbol without ticks, of one with ticks, and of several widths and makers.
     let of_apple = Candle { symbol: symbol("AAPL"), ..candle(Interval::Day, at(0), "yahoo", 100) };
     let bars = [minute(0), minute(1), candle(Interval::Hour, at(0), "binance/ticks", 90), of_apple];
-    store.write_progress(&bars, &[]).await.expect("stored");
+    store.write_candles(&bars).await.expect("stored");
     let named = store.symbols().await.expect("read");
     assert_eq!(named, ["AAPL", "BRK.B", "BTC/USDT", "MSFT"].map(symbol));
 }

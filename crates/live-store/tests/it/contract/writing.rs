@@ -174,7 +174,7 @@ pub(crate) async fn a_large_batch_is_stored_whole(place: impl Place) {
 pub(crate) async fn an_empty_batch_is_nothing(place: impl Place) {
     let store = place.open().await;
     assert_eq!(store.write_ticks(&[]).await.expect("nothing to do"), []);
-    store.write_progress(&[], &[]).await.expect("nothing to do");
+    store.write_candles(&[]).await.expect("nothing to do");
     assert_eq!(store.latest_ticks().await.expect("read"), []);
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     metadata::{Metadata, MetadataPartition},
 };
@@ -37,7 +37,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 const KEPT_GROUP_CLIENTS: usize = 16;
 
 /// Knows whom to ask, and remembers what does not change.
-pub(crate) struct Asking {
+pub(crate) struct BrokerQueries {
     pub(crate) settings: Settings,
     /// What keeps our clients out.
     pub(crate) trouble: Trouble,
@@ -50,7 +50,7 @@ pub(crate) struct Asking {
 /// Bounds of partitions: the first offset kept, and the offset the next record gets.
 pub(crate) type Bounds = HashMap<TopicPartition, (u64, u64)>;
 
-impl Asking {
+impl BrokerQueries {
     /// Connects to nobody yet.
     pub(crate) fn new(settings: Settings) -> Result<Self> {
         let trouble = Trouble::default();
@@ -86,7 +86,7 @@ impl Asking {
 
     /// Everything the brokers say about themselves and their topics.
     pub(super) fn metadata(&self) -> Result<Metadata> {
-        let mut failure = self.settings.no_answer("asking for the topics");
+        let mut failure = self.settings.no_answer("queries for the topics");
         for part in ANSWER_PARTS {
             match self.client.fetch_metadata(None, part) {
                 Ok(metadata) => {
@@ -152,13 +152,6 @@ impl Asking {
         Ok(partitions.iter().all(is_whole).then(|| partitions.iter().map(place).collect()))
     }
 
-    /// The id of the cluster that answers at the moment; brokers before 0.10.1 have none.
-    pub(crate) fn cluster(&self) -> Result<Option<String>> {
-        // The client remembers the id, and learns of another with the next answer about topics.
-        self.topics()?;
-        Ok(self.client.client().fetch_cluster_id(Duration::ZERO))
-    }
-
     /// First and next offset of each partition, asked for all of them at once.
     pub(crate) fn bounds(&self, partitions: &[TopicPartition]) -> Result<Bounds> {
         if partitions.is_empty() {
@@ -170,7 +163,7 @@ impl Asking {
             // Not taken for an empty partition: it would seem to be another one.
             let answered = starts.get(partition).zip(ends.get(partition));
             let (start, end) =
-                answered.ok_or_else(|| self.settings.no_answer("asking where partitions end"))?;
+                answered.ok_or_else(|| self.settings.no_answer("queries where partitions end"))?;
             Ok((partition.clone(), (*start, *end.max(start))))
         };
         partitions.iter().map(bounds).collect()
@@ -198,15 +191,6 @@ impl Asking {
         }
         let client = self.group_client(group)?;
         client.poll(Duration::ZERO);
-        self.committed_by(&client, partitions)
-    }
-
-    /// The same, asked by a client that belongs to the group.
-    pub(crate) fn committed_by<C: ConsumerContext>(
-        &self,
-        client: &BaseConsumer<C>,
-        partitions: &[TopicPartition],
-    ) -> Result<HashMap<TopicPartition, u64>> {
         let list = list_of(partitions, |_| Offset::Invalid).map_err(|error| self.settings.failure(&error))?;
         let answer =
             client.committed_offsets(list, ANSWER_LIMIT).map_err(|error| self.settings.failure(&error))?;

@@ -1,6 +1,5 @@
-//! Tells the client where partitions begin. It takes a few questions to the broker, which may be away or, right after a
-//! topic was made, not know yet who leads it: so it is work of its own, which is tried again, and which nobody has to
-//! wait for.
+//! Seeks in the client. A seek needs a few queries to the broker, which may be unavailable or, right after a topic was created,
+//! not know its leader yet: so it is a task of its own, which retries, and which the caller need not wait for.
 
 use std::{
     sync::Arc,
@@ -14,21 +13,21 @@ use rdkafka::{
 use tokio::task::JoinHandle;
 
 use super::{
-    asking::{ANSWER_LIMIT, Asking, at, list_of},
+    broker_queries::{ANSWER_LIMIT, BrokerQueries, at, list_of},
     membership::{Member, Membership},
 };
 use crate::{EventLogError, Result, StartAt, TopicPartition};
 
-/// A broker that is away is tried for so long before the owner hears of it, so that a passing trouble is none.
+/// An unavailable broker is retried for so long before the owner of the subscription gets the error.
 const QUIET_LIMIT: Duration = Duration::from_secs(3);
-/// How long a new assignment may take until the client can be told where to begin.
+/// How long a new assignment may take until the client can seek.
 const SEEK_LIMIT: Duration = Duration::from_secs(10);
 /// Between two tries of either.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Where a partition shall begin.
+/// Where the delivery of a partition is to begin.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct SeekTarget {
     pub(crate) partition: TopicPartition,
     /// The assignment it is meant for.
     pub(crate) generation: u64,
@@ -37,44 +36,44 @@ pub(crate) struct Place {
     pub(crate) seek: u64,
 }
 
-/// Partitions being told where to begin.
-pub(crate) struct Placing {
-    pub(crate) places: Vec<Place>,
+/// A seek of several partitions, under way.
+pub(crate) struct SeekTask {
+    pub(crate) targets: Vec<SeekTarget>,
     pub(crate) work: JoinHandle<Result<()>>,
 }
 
-impl Placing {
+impl SeekTask {
     pub(crate) fn begin(
-        asking: &Arc<Asking>,
+        queries: &Arc<BrokerQueries>,
         membership: &Arc<Membership>,
         member: Arc<Member>,
-        places: Vec<Place>,
+        targets: Vec<SeekTarget>,
     ) -> Self {
         let work = Work {
-            asking: Arc::clone(asking),
+            queries: Arc::clone(queries),
             membership: Arc::clone(membership),
             member,
-            places: places.clone(),
+            targets: targets.clone(),
         };
-        Self { places, work: tokio::task::spawn_blocking(move || work.run()) }
+        Self { targets, work: tokio::task::spawn_blocking(move || work.run()) }
     }
 }
 
 struct Work {
-    asking: Arc<Asking>,
+    queries: Arc<BrokerQueries>,
     membership: Arc<Membership>,
     member: Arc<Member>,
-    places: Vec<Place>,
+    targets: Vec<SeekTarget>,
 }
 
 impl Work {
     fn run(mut self) -> Result<()> {
         let deadline = Instant::now() + QUIET_LIMIT;
         loop {
-            // A partition given up meanwhile needs no place to begin; the news of it is on its way.
-            self.places
-                .retain(|place| self.membership.generation(&place.partition) == Some(place.generation));
-            match self.place() {
+            // A partition revoked meanwhile needs no seek; the event for it is on its way.
+            self.targets
+                .retain(|target| self.membership.generation(&target.partition) == Some(target.generation));
+            match self.seek_all() {
                 Err(error)
                     if error.is_transient() && Instant::now() < deadline && !self.membership.is_closing() =>
                 {
@@ -85,38 +84,30 @@ impl Work {
         }
     }
 
-    fn place(&self) -> Result<()> {
-        for (place, offset) in self.places.iter().zip(self.offsets()?) {
-            self.seek(place, offset)?;
+    fn seek_all(&self) -> Result<()> {
+        for (target, offset) in self.targets.iter().zip(self.offsets()?) {
+            self.seek(target, offset)?;
         }
         Ok(())
     }
 
-    /// The offsets that the places mean at the moment.
+    /// The offsets that the targets mean at the moment.
     fn offsets(&self) -> Result<Vec<u64>> {
         let partitions: Vec<TopicPartition> =
-            self.places.iter().map(|place| place.partition.clone()).collect();
-        let bounds = self.asking.bounds(&partitions)?;
-        let by_commit =
-            |place: &&Place| matches!(place.start, StartAt::CommittedOrBeginning | StartAt::CommittedOrEnd);
-        let asked: Vec<TopicPartition> =
-            self.places.iter().filter(by_commit).map(|place| place.partition.clone()).collect();
-        let committed = match asked.as_slice() {
-            [] => std::collections::HashMap::new(),
-            asked => self.asking.committed_by(&self.member, asked)?,
+            self.targets.iter().map(|target| target.partition.clone()).collect();
+        let bounds = self.queries.bounds(&partitions)?;
+        let offset = |target: &SeekTarget| {
+            let (first, end) = bounds.get(&target.partition).copied().unwrap_or_default();
+            target.start.offset_in(&target.partition, first, end)
         };
-        let offset = |place: &Place| {
-            let (first, end) = bounds.get(&place.partition).copied().unwrap_or_default();
-            place.start.offset_in(&place.partition, first, end, committed.get(&place.partition).copied())
-        };
-        Ok(self.places.iter().map(offset).collect())
+        Ok(self.targets.iter().map(offset).collect())
     }
 
-    fn seek(&self, place: &Place, offset: u64) -> Result<()> {
-        let settings = &self.asking.settings;
+    fn seek(&self, target: &SeekTarget, offset: u64) -> Result<()> {
+        let settings = &self.queries.settings;
         let deadline = Instant::now() + SEEK_LIMIT;
-        while self.membership.generation(&place.partition) == Some(place.generation) {
-            match self.seek_once(&place.partition, offset) {
+        while self.membership.generation(&target.partition) == Some(target.generation) {
+            match self.seek_once(&target.partition, offset) {
                 Ok(()) => break,
                 // This one comes without its code.
                 Err(KafkaError::Seek(reason)) => {
