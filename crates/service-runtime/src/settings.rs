@@ -50,6 +50,22 @@ impl LogPassword {
     }
 }
 
+/// Variables of earlier versions, and their names since then.
+const RENAMED: [(&str, &str); 4] = [
+    ("PROVIDERS", "PROVIDER"),
+    ("RETENTION_DAYS", "CONSUMER_RETENTION_DAYS"),
+    ("BATCH_MAX_MESSAGES", "CONSUMER_BATCH_MAX_MESSAGES"),
+    ("BATCH_MAX_AGE_MS", "CONSUMER_BATCH_MAX_AGE_MS"),
+];
+
+/// Variables that are set under the name of an earlier version, one message each. Without them a default would silently
+/// apply: a shorter retention removes data.
+pub fn renamed_variables() -> Vec<String> {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let renamed = RENAMED.iter().filter(|(before, now)| is_set(before) && !is_set(now));
+    renamed.map(|(before, now)| format!("the variable {before} is now {now}; rename it")).collect()
+}
+
 /// The end of every help: what has no flag.
 pub const HELP_END: &str = "\
 Besides these: RUST_LOG chooses what is logged, such as info (the default), debug, or info,consumer=debug. Every flag \

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;
 use event_log::{EventLogError, LogAdmin, Retention, TopicSpec};
@@ -12,7 +12,7 @@ use tracing::{Instrument, info_span};
 
 use crate::{
     LogFormat, LogSettings, Runtime, Status, cancel_on_signals, heartbeat, init_logs, install_metrics,
-    serve_admin, shutdown,
+    renamed_variables, serve_admin, shutdown,
 };
 
 /// First wait before a server that is unavailable is tried again; doubled up to the longest.
@@ -55,6 +55,9 @@ where
 /// # Errors
 /// Whatever cannot be opened, with the setting to fix.
 pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runtime> {
+    if let Some(renamed) = renamed_variables().into_iter().next() {
+        bail!(renamed);
+    }
     install_metrics()?;
     let stopping = CancellationToken::new();
     cancel_on_signals(stopping.clone())?;

@@ -30,7 +30,7 @@ struct Process {
     /// By service and name.
     components: Mutex<BTreeMap<(Option<String>, String), Arc<Cell>>>,
     figures: Mutex<Vec<(Option<String>, Arc<dyn Figures>)>>,
-    /// Services that have yet to work, or do.
+    /// Services that the process consists of.
     services: Mutex<BTreeSet<String>>,
     shutdown_began: Arc<OnceLock<Instant>>,
 }

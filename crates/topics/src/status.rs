@@ -13,7 +13,7 @@ pub const TOPIC: &str = "service-status";
 pub struct ServiceStatus {
     /// `producer`, `consumer`, `web`, or `tapedeck` for all in one process.
     pub service: String,
-    /// Tells replicas apart; new at every start.
+    /// Distinguishes replicas; new at every start.
     pub instance: String,
     /// The release.
     pub version: String,

@@ -43,9 +43,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let runtime = Runtime { shutdown: CancellationToken::new(), ..runtime };
     let mut tasks = runtime.tasks();
     let group = args.consumer.group.clone();
-    let mut spawn =
-        |service, run: BoxFuture| tasks.spawn(service, run.instrument(info_span!("service", service)));
-    let of = |service| runtime.for_service(service);
+    let mut spawn = |service: &'static str, run: BoxFuture| {
+        tasks.spawn(service, run.instrument(info_span!("service", service)));
+    };
+    let of = |service: &str| runtime.for_service(service);
     spawn(service::WEB, Box::pin(web::run(web, listener, Arc::clone(&store), of(service::WEB))));
     spawn(service::CONSUMER, Box::pin(consumer::run(args.consumer, store, of(service::CONSUMER))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);

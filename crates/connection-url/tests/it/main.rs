@@ -1,6 +1,6 @@
 //! What of a URL is shown, and how a password gets into it.
 
-// Test helpers are not told from other code by clippy's own allowance for tests.
+// Clippy's allowance for tests does not cover their helper functions.
 #![allow(clippy::unwrap_used)]
 
 mod password;

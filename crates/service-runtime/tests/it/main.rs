@@ -1,6 +1,6 @@
 //! What every service relies on.
 
-// Test helpers are not told from other code by clippy's own allowance for tests.
+// Clippy's allowance for tests does not cover their helper functions.
 #![allow(clippy::unwrap_used)]
 
 mod tasks;

@@ -186,7 +186,7 @@ async fn group(report: &mut Report, log: &dyn EventLog, group: &str, topics: &[&
         Err(error) => report.wrong(
             "group",
             format!("{group}: {error}"),
-            "the user needs the right to read this group, or choose another --group (CONSUMER_GROUP)",
+            "the user needs the right to read this group, or choose another --consumer-group (CONSUMER_GROUP)",
         ),
         Ok(lags) => {
             for lag in lags.iter().filter(|lag| lag.committed.is_some_and(|committed| committed > lag.end)) {

@@ -18,6 +18,9 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     for fault in &args.faults {
         report.wrong("settings", fault.reason.clone(), format!("mend {}", fault.setting));
     }
+    for renamed in service_runtime::renamed_variables() {
+        report.wrong("settings", renamed, "see CHANGELOG.md");
+    }
     place::listen(&mut report, run.web.listen).await;
     place::pages(&mut report);
     let path = match producer::choose(&run.producer).await {
@@ -29,7 +32,7 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
             report.wrong(
                 "prices",
                 format!("{error:#}"),
-                "change --provider (PROVIDERS) or --watchlist (WATCHLIST)",
+                "change --provider (PROVIDER) or --watchlist (WATCHLIST)",
             );
             folder(run.places.data.as_deref())
         }

@@ -80,9 +80,9 @@ fn killed_again_and_again_at_any_moment_it_loses_nothing_and_doubles_nothing() {
     let args = [
         "--provider",
         "simulated",
-        "--rate",
+        "--simulated-rate",
         "5000",
-        "--seed",
+        "--simulated-seed",
         "3",
         "--watchlist",
         "AAPL,MSFT,BTC/USDT,ETH/USDT",

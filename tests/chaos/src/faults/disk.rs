@@ -62,8 +62,17 @@ impl Embedded {
         self.starts += 1;
         let address = free_address()?;
         let data = self.data.display().to_string();
-        let args =
-            ["run", "--provider", "simulated", "--watchlist", WATCHLIST, "--rate", rate, "--data", &data];
+        let args = [
+            "run",
+            "--provider",
+            "simulated",
+            "--watchlist",
+            WATCHLIST,
+            "--simulated-rate",
+            rate,
+            "--data",
+            &data,
+        ];
         let mut env = vec![("LISTEN".to_owned(), address.clone())];
         env.extend(self.env.iter().chain(&self.urls).cloned());
         let program = Program::start(&Recipe {

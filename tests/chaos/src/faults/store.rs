@@ -121,7 +121,7 @@ pub(super) async fn replies_are_lost(world: &World) -> anyhow::Result<Outcome> {
     // A reply that was swallowed is given up after three seconds instead of half a minute, and batches are small, so that
     // there are many.
     scene.store_url = format!("{}&socketTimeoutMS=3000", mongo_url(port));
-    let (mut consumer, address) = scene.service("consumer", &[("BATCH_MAX_MESSAGES", "200")])?;
+    let (mut consumer, address) = scene.service("consumer", &[("CONSUMER_BATCH_MAX_MESSAGES", "200")])?;
     ready(&mut consumer, &address).await?;
     let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
     scene.loaded(load).await?;
