@@ -1,29 +1,31 @@
-//! The live store: ticks, candles, and how far a stream processor has come. One port; adapters behind [`open`].
+//! The live store: ticks, candles, and how far each stream processor is. A folder for each noun, with its trait and both
+//! adapters; [`open`] chooses the adapter by URL.
 //!
 //! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`.
 
-mod best;
+mod candles;
 mod check;
 mod checkpoints;
-mod cursor;
 mod error;
-mod model;
+mod migration;
 mod mongo;
 mod open;
 mod port;
 mod settings;
 mod sqlite;
+mod ticks;
 
-pub use best::{MAX_BEST_CANDLES, best_candles};
+pub use candles::{CandleQuery, CandleStore, MAX_BEST_CANDLES, MAX_CANDLES, best_candles};
 pub use check::{StoreCheck, check};
-pub use checkpoints::{Checkpoint, CheckpointStore};
+pub use checkpoints::{Checkpoint, CheckpointStore, DayCompleteness, PartitionBehind, day_completeness};
 pub use error::LiveStoreError;
-pub use model::{
-    CandleQuery, MAX_CANDLES, MAX_PAGE_TICKS, Migration, Pruned, StoredTick, TickOutcome, TickPage, TickQuery,
-};
+pub use migration::Migration;
 pub use open::{migrate, open};
-pub use port::LiveStore;
+pub use port::{LiveStore, Pruned};
 pub use settings::{StorePassword, StoreSettings};
+pub use ticks::{
+    MAX_PAGE_TICKS, StoredTick, TickOutcome, TickPage, TickQuery, TickStore, all_ticks_of_day, ticks_of_day,
+};
 
 /// Result of this crate.
 pub type Result<T, E = LiveStoreError> = std::result::Result<T, E>;

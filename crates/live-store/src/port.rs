@@ -1,28 +1,30 @@
-//! The verbs of the port.
+//! The live store as a whole: the sum of its nouns.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use market::{Candle, Symbol};
 
-use crate::{
-    CandleQuery, Checkpoint, CheckpointStore, Pruned, Result, StoredTick, TickOutcome, TickPage, TickQuery,
-};
+use crate::{CandleStore, Checkpoint, CheckpointStore, Result, TickStore};
 
-/// The store of what is live.
-///
-/// # Contract
-/// - Writes are repeatable: every row has an identity derived from what it says. There are no transactions across
-///   calls; a batch that failed may be sent again whole.
-/// - When a write has returned, its rows are there after `kill -9`.
-/// - Prices come back exactly as they went in (up to 15 significant digits).
+/// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
+/// derived from its content, and there is no transaction across calls: an effect is written first, then the checkpoint
+/// that stands for it.
 #[async_trait]
-pub trait LiveStore: CheckpointStore {
-    /// Stores ticks under `source:symbol:seq`; those already there stay as they are. One outcome for each, in order;
-    /// a repeat within the batch is a [`TickOutcome::Duplicate`].
-    async fn write_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>>;
+pub trait LiveStore: TickStore + CandleStore + CheckpointStore {
+    /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
+    /// were pruned and whose candles are kept.
+    async fn symbols(&self) -> Result<Vec<Symbol>> {
+        let mut symbols = self.tick_symbols().await?;
+        symbols.extend(self.candle_symbols().await?);
+        symbols.sort_unstable();
+        symbols.dedup();
+        Ok(symbols)
+    }
 
-    /// Stores candles, replacing those of the same identity.
-    async fn write_candles(&self, candles: &[Candle]) -> Result<()>;
+    /// Prunes ticks and one-minute candles, see [`TickStore::prune_ticks`] and [`CandleStore::prune_candles`].
+    async fn prune(&self, before: DateTime<Utc>) -> Result<Pruned> {
+        Ok(Pruned { ticks: self.prune_ticks(before).await?, candles: self.prune_candles(before).await? })
+    }
 
     /// Stores candles, then checkpoints, whoever owns their partitions. To be removed: call
     /// [`LiveStore::write_candles`], then [`CheckpointStore::save_checkpoints`].
@@ -55,21 +57,15 @@ pub trait LiveStore: CheckpointStore {
         }
         Ok(())
     }
+}
 
-    /// Every symbol of which ticks or bars are stored, in order. [`LiveStore::latest_ticks`] does not know those whose
-    /// ticks were pruned and whose bars are kept.
-    async fn symbols(&self) -> Result<Vec<Symbol>>;
+impl<Store: TickStore + CandleStore + CheckpointStore> LiveStore for Store {}
 
-    /// A page of ticks.
-    async fn ticks(&self, query: &TickQuery) -> Result<TickPage>;
-
-    /// The newest tick of every symbol, by symbol.
-    async fn latest_ticks(&self) -> Result<Vec<StoredTick>>;
-
-    /// Bars as stored, of all sources, by (time, source); the newest `limit` of the range.
-    async fn candles(&self, query: &CandleQuery) -> Result<Vec<Candle>>;
-
-    /// Removes ticks and one-minute bars that both happened and were stored before `before`, in bounded steps: a
-    /// recording of years ago that was played today is kept.
-    async fn prune(&self, before: DateTime<Utc>) -> Result<Pruned>;
+/// What a pruning removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Ticks.
+    pub ticks: u64,
+    /// One-minute bars.
+    pub candles: u64,
 }

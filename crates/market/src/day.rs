@@ -24,6 +24,24 @@ pub struct DayBounds {
 }
 
 impl DayBounds {
+    /// The trading day of a date: New York's for stocks, UTC's for crypto. Years before 0 and after 9999 count as the
+    /// nearest of these.
+    pub fn of(class: AssetClass, date: NaiveDate) -> Self {
+        let midnight = |date: NaiveDate| match class {
+            AssetClass::Crypto => date.and_time(NaiveTime::MIN).and_utc(),
+            // New York changes its clocks at two in the morning: its midnights exist and come once.
+            AssetClass::Stock => New_York
+                .from_local_datetime(&date.and_time(NaiveTime::MIN))
+                .earliest()
+                .map_or_else(|| date.and_time(NaiveTime::MIN).and_utc(), |local| local.to_utc()),
+        };
+        // New York's date of the earliest moment is the day before.
+        let earliest = EARLIEST.date_naive().checked_sub_days(Days::new(1)).unwrap_or(NaiveDate::MIN);
+        let date = date.clamp(earliest, LATEST.date_naive());
+        let next = date.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
+        Self { date, start: midnight(date), end: midnight(next) }
+    }
+
     /// The moment belongs to this day.
     pub fn holds(&self, time: DateTime<Utc>) -> bool {
         self.start <= time && time < self.end
@@ -38,19 +56,10 @@ impl DayBounds {
 /// The trading day that holds a moment: the New York date for stocks, the UTC date for crypto; on weekends and holidays
 /// as well, since prices are quoted outside sessions too. Years before 0 and after 9999 count as the nearest of these.
 pub fn day_bounds(class: AssetClass, time: DateTime<Utc>) -> DayBounds {
-    let midnight = |date: NaiveDate| match class {
-        AssetClass::Crypto => date.and_time(NaiveTime::MIN).and_utc(),
-        // New York changes its clocks at two in the morning: its midnights exist and come once.
-        AssetClass::Stock => New_York
-            .from_local_datetime(&date.and_time(NaiveTime::MIN))
-            .earliest()
-            .map_or_else(|| date.and_time(NaiveTime::MIN).and_utc(), |local| local.to_utc()),
-    };
     let time = time.clamp(EARLIEST, LATEST);
     let date = match class {
         AssetClass::Crypto => time.date_naive(),
         AssetClass::Stock => time.with_timezone(&New_York).date_naive(),
     };
-    let next = date.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
-    DayBounds { date, start: midnight(date), end: midnight(next) }
+    DayBounds::of(class, date)
 }

@@ -1,5 +1,6 @@
 //! Checkpoints: how far a stream processor is in each partition, with the processor's own state.
 
+mod completeness;
 pub(crate) mod mongo;
 pub(crate) mod sqlite;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub use self::completeness::{DayCompleteness, PartitionBehind, day_completeness};
 use crate::Result;
 
 /// The state of a stream processor for one partition: with it, and the messages from `next_offset` on, it continues as

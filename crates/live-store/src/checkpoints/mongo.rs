@@ -4,17 +4,29 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, raw::cstr, rawdoc};
+use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::cstr, rawdoc};
 
 use super::{Checkpoint, CheckpointStore, signed};
 use crate::{
     Result,
     mongo::{
-        CHECKPOINTS, MongoStore,
+        MongoStore,
         command::{Write, write_concern_error},
         failure::code,
-        rows::{self, RowError},
+        fields::{self, RowError},
+        schema::Collection,
+        times::Moment,
     },
+};
+
+pub(crate) const COLLECTION: &str = "checkpoints";
+
+/// The collection in the list of the schema.
+pub(crate) const SCHEMA: Collection = Collection {
+    schema: include_str!("../../../../schema/mongodb/checkpoints.json"),
+    check: |document| decode(document).map(drop),
+    #[cfg(test)]
+    sample,
 };
 
 /// A claim fails as a duplicate while another creates the document at the same moment; the next attempt finds it.
@@ -43,7 +55,7 @@ impl CheckpointStore for MongoStore {
             })
             .collect::<Result<_>>()?;
         let list = statements.iter().collect();
-        let reply = self.write("cannot store checkpoints", Write::Update, CHECKPOINTS, &list).await?;
+        let reply = self.write("cannot store checkpoints", Write::Update, COLLECTION, &list).await?;
         if reply.touched >= checkpoints.len() as u64 {
             return Ok(Vec::new());
         }
@@ -66,11 +78,10 @@ impl MongoStore {
                     if let Some(error) = write_concern_error(&self.place, what, &reply) {
                         return Err(error);
                     }
-                    let document =
-                        reply.get_document("value").and_then(|value| Ok(RawDocumentBuf::try_from(value)?));
+                    let document = reply.get_document("value").and_then(RawDocumentBuf::try_from);
                     let claimed = document.map_err(RowError::from).and_then(|document| decode(&document));
                     return claimed.map_err(|error| {
-                        self.refused(format!("a document of {CHECKPOINTS} is damaged: {error}"))
+                        self.refused(format!("a document of {COLLECTION} is damaged: {error}"))
                     });
                 }
                 Err((code::DUPLICATE_KEY, _)) if attempts.next().is_some() => {}
@@ -103,14 +114,14 @@ fn id_of(processor: &str, topic: &str, partition: i32) -> String {
 }
 
 /// Raises the generation, which a document of format 1 does not have yet.
-pub(crate) fn claim_command(
+fn claim_command(
     processor: &str,
     topic: &str,
     partition: i32,
     write_concern: &RawDocumentBuf,
 ) -> RawDocumentBuf {
     let mut command = rawdoc! {
-        "findAndModify": CHECKPOINTS,
+        "findAndModify": COLLECTION,
         "query": { "_id": id_of(processor, topic, partition) },
         "update": {
             "$inc": { "generation": 1_i64 },
@@ -131,25 +142,21 @@ pub(crate) fn claim_command(
 
 /// Matches what this generation owns and no later write has moved. The first save of a generation may go back: it finds
 /// another `saved_generation`, or none. Generation 0 has no owner and matches nothing: the field is missing then.
-pub(crate) fn save_statement(checkpoint: &Checkpoint) -> Result<RawDocumentBuf, RowError> {
+fn save_statement(checkpoint: &Checkpoint) -> Result<RawDocumentBuf, RowError> {
     let next_offset = signed("offset", checkpoint.next_offset)?;
     let generation = signed("generation", checkpoint.generation)?;
+    let caught_up_at = checkpoint.caught_up_at.map(fields::moment).transpose()?;
     let mut set = rawdoc! {
         "next_offset": next_offset,
         "saved_generation": generation,
         "state": checkpoint.state.as_str(),
     };
-    match &checkpoint.log_identity {
-        Some(identity) => set.append(cstr!("log_identity"), identity.as_str()),
-        None => set.append(cstr!("log_identity"), mongodb::bson::RawBson::Null),
-    }
-    match checkpoint.caught_up_at {
-        Some(time) => rows::append_time(&mut set, cstr!("caught_up_at"), cstr!("caught_up_at_us"), time)?,
-        None => {
-            set.append(cstr!("caught_up_at"), mongodb::bson::RawBson::Null);
-            set.append(cstr!("caught_up_at_us"), 0_i32);
-        }
-    }
+    set.append(
+        cstr!("log_identity"),
+        checkpoint.log_identity.as_deref().map_or(RawBsonRef::Null, RawBsonRef::String),
+    );
+    set.append(cstr!("caught_up_at"), caught_up_at.map_or(RawBsonRef::Null, |moment| moment.date().into()));
+    set.append(cstr!("caught_up_at_us"), caught_up_at.map_or(0, Moment::micros));
     Ok(rawdoc! {
         "q": {
             "_id": id(checkpoint),
@@ -167,23 +174,40 @@ pub(crate) async fn all(store: &MongoStore) -> Result<Vec<Checkpoint>> {
 
 async fn find(store: &MongoStore, filter: Document) -> Result<Vec<Checkpoint>> {
     let order = doc! { "processor": 1, "topic": 1, "partition": 1 };
-    let found = store.find("cannot read checkpoints", CHECKPOINTS, filter, |find| find.sort(order)).await?;
-    store.decode(CHECKPOINTS, &found, decode)
+    let found = store.find("cannot read checkpoints", COLLECTION, filter, |find| find.sort(order)).await?;
+    store.decode(COLLECTION, &found, decode)
 }
 
-pub(crate) fn decode(document: &RawDocument) -> Result<Checkpoint, RowError> {
+fn decode(document: &RawDocument) -> Result<Checkpoint, RowError> {
     let owned = |text: &str| Ok::<_, RowError>(text.to_owned());
     Ok(Checkpoint {
-        processor: rows::text(document, "processor", owned)?,
-        topic: rows::text(document, "topic", owned)?,
-        partition: rows::partition(document)?,
+        processor: fields::text(document, "processor", owned)?,
+        topic: fields::text(document, "topic", owned)?,
+        partition: fields::partition(document)?,
         generation: match document.get("generation")? {
             None => 0,
-            Some(_) => rows::unsigned(document, "generation")?,
+            Some(_) => fields::unsigned(document, "generation")?,
         },
-        next_offset: rows::unsigned(document, "next_offset")?,
-        log_identity: rows::optional_text(document, "log_identity")?,
-        caught_up_at: rows::optional_time(document, "caught_up_at", "caught_up_at_us")?,
-        state: rows::text(document, "state", owned)?,
+        next_offset: fields::unsigned(document, "next_offset")?,
+        log_identity: fields::optional_text(document, "log_identity")?,
+        caught_up_at: fields::optional_time(document, "caught_up_at", "caught_up_at_us")?,
+        state: fields::text(document, "state", owned)?,
     })
+}
+
+/// A document as it is written: claimed, then saved.
+#[cfg(test)]
+fn sample() -> Document {
+    let checkpoint = Checkpoint {
+        processor: "consumer".to_owned(),
+        topic: "crypto-prices".to_owned(),
+        partition: 0,
+        generation: 1,
+        next_offset: 1,
+        log_identity: Some("a topic".to_owned()),
+        caught_up_at: "2026-01-13T15:30:00.214007Z".parse().ok(),
+        state: "{}".to_owned(),
+    };
+    let claim = claim_command("consumer", "crypto-prices", 0, &rawdoc! {});
+    crate::mongo::upserted(&[claim, save_statement(&checkpoint).expect("a statement")])
 }

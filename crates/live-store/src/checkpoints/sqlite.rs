@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection, error::BoxDynError, sqlite::Sql
 use super::{Checkpoint, CheckpointStore, signed};
 use crate::{
     LiveStoreError, Result,
-    sqlite::{SqliteStore, failure, rows},
+    sqlite::{self, SqliteStore, columns},
 };
 
 /// In the order in which they are read.
@@ -85,7 +85,7 @@ impl SqliteStore {
         let next_offset = signed("offset", checkpoint.next_offset).map_err(|reason| self.refused(reason))?;
         let generation =
             signed("generation", checkpoint.generation).map_err(|reason| self.refused(reason))?;
-        let caught_up_at = checkpoint.caught_up_at.map(rows::time).transpose().map_err(|error| {
+        let caught_up_at = checkpoint.caught_up_at.map(columns::time).transpose().map_err(|error| {
             self.refused(format!("cannot store the checkpoint of {topic}[{partition}]: {error}"))
         })?;
         let saved = sqlx::query(SAVE)
@@ -119,7 +119,7 @@ impl SqliteStore {
 pub(crate) async fn all(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<Checkpoint>> {
     let sql = format!("SELECT {COLUMNS} FROM checkpoints ORDER BY processor, topic, \"partition\"");
     let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await;
-    let rows = rows.map_err(|error| failure::translate(path, &error))?;
+    let rows = rows.map_err(|error| sqlite::translate(path, &error))?;
     rows.iter().map(decode).collect::<Result<_, _>>().map_err(|error| damaged(path, &*error))
 }
 
@@ -128,10 +128,10 @@ fn decode(row: &SqliteRow) -> Result<Checkpoint, BoxDynError> {
         processor: row.try_get(0)?,
         topic: row.try_get(1)?,
         partition: row.try_get(2)?,
-        generation: rows::unsigned(row, 3)?,
-        next_offset: rows::unsigned(row, 4)?,
+        generation: columns::unsigned(row, 3)?,
+        next_offset: columns::unsigned(row, 4)?,
         log_identity: row.try_get(5)?,
-        caught_up_at: rows::optional_time(row, "caught_up_at", 6)?,
+        caught_up_at: columns::optional_time(row, "caught_up_at", 6)?,
         state: row.try_get(7)?,
     })
 }

@@ -2,8 +2,11 @@
 
 use mongodb::bson::{doc, rawdoc};
 
-use super::{CHECKPOINTS, MongoStore, command::Write, schema};
-use crate::{Result, StoreCheck, checkpoints};
+use super::{MongoStore, command::Write, schema};
+use crate::{
+    Result, StoreCheck,
+    checkpoints::mongo::{self as checkpoints, COLLECTION as CHECKPOINTS},
+};
 
 /// Whether the server answers and lets us in, what the collections are, and whether we may write.
 pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
@@ -25,7 +28,7 @@ pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
     } else {
         nothing_is_written(&store).await?;
         found.push_str(", may be written");
-        checkpoints = checkpoints::mongo::all(&store).await?;
+        checkpoints = checkpoints::all(&store).await?;
         if !missing.is_empty() {
             warnings.push(format!("missing: {}; run `tapedeck migrate`", missing.join(", ")));
         }

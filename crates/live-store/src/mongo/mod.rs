@@ -1,37 +1,24 @@
 //! The MongoDB adapter. It needs nothing of a server but atomic writes of one document and unique `_id`s: no
-//! transactions, no sessions, no validators. Every write is repeatable, because identities are made here.
+//! transactions, no sessions, no validators. Every write is repeatable, because identities are made here. The nouns
+//! implement their traits for [`MongoStore`]; here is what they share.
 
 pub(crate) mod command;
-pub(crate) mod connect;
+mod connect;
 pub(crate) mod failure;
-pub(crate) mod look;
-pub(crate) mod progress;
-pub(crate) mod prune;
-pub(crate) mod read;
-pub(crate) mod rows;
-#[cfg(test)]
-pub(crate) mod samples;
+pub(crate) mod fields;
+mod look;
+mod query;
 pub(crate) mod schema;
 pub(crate) mod times;
-pub(crate) mod write_ticks;
+mod upsert;
 
 pub(crate) use look::look;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use market::{Candle, Symbol};
 use mongodb::{Database, bson::RawDocumentBuf};
 
-use crate::{
-    CandleQuery, LiveStore, LiveStoreError, Pruned, Result, StoredTick, TickOutcome, TickPage, TickQuery,
-};
-
-/// The collections.
-const REALTIME_PRICES: &str = "realtime_prices";
-const CANDLES: &str = "candles";
-pub(crate) const CHECKPOINTS: &str = "checkpoints";
+use crate::LiveStoreError;
 
 /// The store in one database.
 pub(crate) struct MongoStore {
@@ -40,7 +27,7 @@ pub(crate) struct MongoStore {
     pub(crate) place: String,
     /// What a write waits for.
     pub(crate) write_concern: RawDocumentBuf,
-    /// How long one command may take, from choosing a server to the whole answer.
+    /// How long one command may take, from choosing a server to the whole response.
     command_timeout: Duration,
 }
 
@@ -54,33 +41,22 @@ impl MongoStore {
     }
 }
 
-#[async_trait]
-impl LiveStore for MongoStore {
-    async fn write_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
-        self.insert_ticks(ticks).await
+/// The document that update statements, applied in turn, make where none was.
+#[cfg(test)]
+pub(crate) fn upserted(statements: &[RawDocumentBuf]) -> mongodb::bson::Document {
+    let mut made = mongodb::bson::Document::new();
+    for statement in statements {
+        let statement = mongodb::bson::Document::try_from(statement).expect("a document");
+        let query =
+            statement.get_document("q").or_else(|_| statement.get_document("query")).expect("a filter");
+        let update =
+            statement.get_document("u").or_else(|_| statement.get_document("update")).expect("an update");
+        made.extend(query.get("_id").map(|id| ("_id".to_owned(), id.clone())));
+        for operator in ["$inc", "$setOnInsert", "$set"] {
+            if let Ok(fields) = update.get_document(operator) {
+                made.extend(fields.clone());
+            }
+        }
     }
-
-    async fn write_candles(&self, candles: &[Candle]) -> Result<()> {
-        self.store_candles(candles).await
-    }
-
-    async fn symbols(&self) -> Result<Vec<Symbol>> {
-        self.read_symbols().await
-    }
-
-    async fn ticks(&self, query: &TickQuery) -> Result<TickPage> {
-        self.read_ticks(query).await
-    }
-
-    async fn latest_ticks(&self) -> Result<Vec<StoredTick>> {
-        self.read_latest_ticks().await
-    }
-
-    async fn candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {
-        self.read_candles(query).await
-    }
-
-    async fn prune(&self, before: DateTime<Utc>) -> Result<Pruned> {
-        self.remove_older(before).await
-    }
+    made
 }

@@ -1,15 +1,15 @@
 //! The collections with their validators and indexes, the format of the documents, and whose they are.
 
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use serde::Deserialize;
 
 use super::{
-    CANDLES, CHECKPOINTS, MongoStore, REALTIME_PRICES,
+    MongoStore,
     command::{Write, integer},
     failure::code,
-    rows,
+    fields::{self, RowError},
 };
-use crate::{LiveStoreError, Migration, Result, checkpoints};
+use crate::{LiveStoreError, Migration, Result, candles, checkpoints, ticks};
 
 /// Which format the documents have, as a document of its own.
 const FORMATS: &str = "schema_format";
@@ -17,12 +17,20 @@ const FORMAT_ID: &str = "live_store";
 /// The format that this version writes. A higher one is refused, a lower one is brought up.
 const FORMAT: i64 = 2;
 
-/// One file for each collection.
-const SCHEMAS: [&str; 3] = [
-    include_str!("../../../../schema/mongodb/realtime_prices.json"),
-    include_str!("../../../../schema/mongodb/candles.json"),
-    include_str!("../../../../schema/mongodb/checkpoints.json"),
-];
+/// A collection of one noun.
+pub(crate) struct Collection {
+    /// Its name, validator and indexes: a file of `schema/mongodb`.
+    pub(crate) schema: &'static str,
+    /// Whether a document is one of the noun.
+    pub(crate) check: fn(&RawDocument) -> Result<(), RowError>,
+    /// A document as the noun writes it.
+    #[cfg(test)]
+    pub(crate) sample: fn() -> Document,
+}
+
+/// One line for each noun.
+const COLLECTIONS: [Collection; 3] =
+    [ticks::mongo::SCHEMA, candles::mongo::SCHEMA, checkpoints::mongo::SCHEMA];
 
 /// Documents looked at to see whose a collection is.
 const SAMPLE_DOCUMENTS: u32 = 5;
@@ -55,16 +63,14 @@ pub(crate) async fn prepare(store: &MongoStore) -> Result<Migration> {
     let found = read_format(store).await?;
     let mut migration = Migration { place: store.place.clone(), ..Migration::default() };
     let existing = list_collections(store, &mut migration).await?;
-    for schema in &schemas {
+    for (schema, check) in &schemas {
         let name = schema.collection.as_str();
         if let Some(there) = existing.iter().find(|existing| existing.name == name) {
             refuse_other_kinds(store, there)?;
         }
-        if found.is_none() {
-            refuse_foreign(store, name).await?;
-        }
+        refuse_foreign(store, name, check).await?;
     }
-    for schema in &schemas {
+    for (schema, _) in &schemas {
         let there = existing.iter().find(|existing| existing.name == schema.collection);
         apply_validator(store, schema, there, &mut migration).await?;
         create_indexes(store, schema, &mut migration).await?;
@@ -86,21 +92,22 @@ pub(crate) async fn look(store: &MongoStore) -> Result<(Option<i64>, Vec<String>
     // Of a user who may not list them nothing is known to be missing from a database that was prepared.
     let is_listed = listing.refused.is_empty() || found.is_none();
     let mut missing = Vec::new();
-    for schema in schemas {
+    for (schema, check) in &schemas {
         match existing.iter().find(|existing| existing.name == schema.collection) {
             Some(there) => refuse_other_kinds(store, there)?,
             None if is_listed => missing.push(schema.collection.clone()),
             None => {}
         }
-        if found.is_none() {
-            refuse_foreign(store, &schema.collection).await?;
-        }
+        refuse_foreign(store, &schema.collection, check).await?;
     }
     Ok((found, missing))
 }
 
-fn schemas() -> serde_json::Result<Vec<Schema>> {
-    SCHEMAS.into_iter().map(serde_json::from_str).collect()
+/// The schema of each collection, and how its documents are checked.
+type Checked = (Schema, fn(&RawDocument) -> Result<(), RowError>);
+
+fn schemas() -> serde_json::Result<Vec<Checked>> {
+    COLLECTIONS.iter().map(|noun| Ok((serde_json::from_str(noun.schema)?, noun.check))).collect()
 }
 
 /// The format of the database; `None` of one that nobody has prepared.
@@ -171,21 +178,20 @@ fn refuse_other_kinds(store: &MongoStore, there: &Existing) -> Result<()> {
     )))
 }
 
-/// Refuses a collection that holds somebody else's documents.
-async fn refuse_foreign(store: &MongoStore, name: &str) -> Result<()> {
+/// Refuses a collection that holds documents of another program, also one that was prepared before: they may have come
+/// since.
+async fn refuse_foreign(
+    store: &MongoStore,
+    name: &str,
+    check: &fn(&RawDocument) -> Result<(), RowError>,
+) -> Result<()> {
     let sample = store
         .find("cannot look into the collections", name, doc! {}, |find| {
             find.limit(i64::from(SAMPLE_DOCUMENTS))
         })
         .await?;
     for document in &sample {
-        let checked = match name {
-            REALTIME_PRICES => rows::tick(document).map(drop),
-            CANDLES => rows::candle(document).map(drop),
-            CHECKPOINTS => checkpoints::mongo::decode(document).map(drop),
-            _ => Ok(()),
-        };
-        let checked = checked.and_then(|()| rows::id(document).map(drop));
+        let checked = check(document).and_then(|()| fields::id(document).map(drop));
         if let Err(error) = checked {
             let fields: Vec<&str> =
                 document.iter().filter_map(|field| Some(field.ok()?.0.as_str())).take(8).collect();
@@ -293,16 +299,16 @@ mod tests {
     #[test]
     fn the_files_are_read_with_their_fields_in_order() {
         let schemas = schemas().expect("readable");
-        let names: Vec<&str> = schemas.iter().map(|schema| schema.collection.as_str()).collect();
-        assert_eq!(names, [REALTIME_PRICES, CANDLES, CHECKPOINTS]);
-        let key: Vec<&String> = schemas[0].indexes[0].key.keys().collect();
+        let names: Vec<&str> = schemas.iter().map(|(schema, _)| schema.collection.as_str()).collect();
+        assert_eq!(names, ["realtime_prices", "candles", "checkpoints"]);
+        let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
     }
 
     /// Those that documents of earlier formats do not have.
     fn optional_fields(collection: &str) -> &'static [&'static str] {
         match collection {
-            CHECKPOINTS => &["saved_generation", "log_identity", "caught_up_at", "caught_up_at_us"],
+            "checkpoints" => &["saved_generation", "log_identity", "caught_up_at", "caught_up_at_us"],
             _ => &[],
         }
     }
@@ -310,8 +316,8 @@ mod tests {
     /// A validator that refuses what we write would stop the consumer, and no stand-in for MongoDB would tell.
     #[test]
     fn every_document_has_the_fields_of_its_validator_in_their_types() {
-        let written = crate::mongo::samples::documents();
-        for (schema, document) in schemas().expect("readable").iter().zip(written) {
+        let written = COLLECTIONS.iter().map(|noun| (noun.sample)());
+        for ((schema, _), document) in schemas().expect("readable").iter().zip(written) {
             let rules = schema.validator.get_document("$jsonSchema").expect("a schema");
             let properties = rules.get_document("properties").expect("properties");
             let required = rules.get_array("required").expect("required fields");

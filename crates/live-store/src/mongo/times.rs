@@ -60,12 +60,12 @@ pub(crate) struct TimeFields {
     micros: &'static str,
 }
 
-pub(crate) const TIMESTAMP: TimeFields = TimeFields { date: "timestamp", micros: "timestamp_us" };
-pub(crate) const PROCESSED_AT: TimeFields = TimeFields { date: "processed_at", micros: "processed_at_us" };
-pub(crate) const OPEN_TIME: TimeFields = TimeFields { date: "time", micros: "time_us" };
-pub(crate) const STORED_AT: TimeFields = TimeFields { date: "stored_at", micros: "stored_at_us" };
-
 impl TimeFields {
+    /// The field of the date, and the one of the microseconds behind its millisecond.
+    pub(crate) const fn new(date: &'static str, micros: &'static str) -> Self {
+        Self { date, micros }
+    }
+
     /// `from <= time < to`. Beside the exact condition stands one on the date alone, which an index can follow.
     pub(crate) fn between(self, from: Moment, to: Moment) -> Document {
         let mut all = vec![doc! { self.date: { "$gte": from.date(), "$lte": to.date() } }, self.before(to)];

@@ -1,7 +1,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use live_store::{Checkpoint, LiveStore, LiveStoreError};
+use live_store::{Checkpoint, LiveStore, LiveStoreError, PartitionBehind, day_completeness};
+use market::{AssetClass, DayBounds};
 
 use crate::{place::Place, samples::at};
 
@@ -162,4 +163,31 @@ pub(crate) async fn claims_at_the_same_time_get_different_generations(place: imp
     assert_eq!(newest.generation, CLAIMS);
     assert_eq!(save(&*store, &[Checkpoint { generation: CLAIMS - 1, ..newest.clone() }]).await, [0]);
     assert_eq!(save(&*store, &[newest]).await, NONE);
+}
+
+pub(crate) async fn a_day_is_complete_when_every_partition_was_read_past_its_end(place: impl Place) {
+    let store = place.open().await;
+    let day = DayBounds::of(AssetClass::Stock, at(0).date_naive());
+    let margin = TimeDelta::minutes(5);
+    let complete = |asked: Vec<(Arc<str>, i32)>| {
+        let store = store.clone();
+        async move { day_completeness(&*store, "consumer", &asked, &day, margin).await.expect("read") }
+    };
+    let behind =
+        |partition, caught_up_at| PartitionBehind { topic: "stock-prices".into(), partition, caught_up_at };
+    assert!(!complete(partitions(&[])).await.is_complete(), "no partition, no answer");
+    let claimed = claim(&*store, &[0, 1]).await;
+    let found = complete(partitions(&[0, 1, 2])).await;
+    assert_eq!(found.behind, [behind(0, None), behind(1, None), behind(2, None)]);
+
+    let early = day.end + margin - TimeDelta::microseconds(1);
+    let read = |index: usize, time| Checkpoint { caught_up_at: Some(time), ..claimed[index].clone() };
+    save(&*store, &[read(0, day.end + margin), read(1, early)]).await;
+    let found = complete(partitions(&[0, 1])).await;
+    assert_eq!(found.behind, [behind(1, Some(early))]);
+    assert!(!found.is_complete());
+    assert!(complete(partitions(&[0])).await.is_complete());
+    save(&*store, &[read(1, day.end + margin)]).await;
+    assert!(complete(partitions(&[0, 1])).await.is_complete());
+    assert_eq!(complete(partitions(&[0, 1, 2])).await.behind, [behind(2, None)], "a new partition");
 }

@@ -1,6 +1,6 @@
-//! What every adapter keeps. Each function is one test; `main.rs` lists them.
+//! What every adapter keeps, noun by noun. Each function is one test; `main.rs` lists them.
 
+pub(crate) mod candles;
 pub(crate) mod checkpoints;
-pub(crate) mod progress;
-pub(crate) mod reading;
-pub(crate) mod writing;
+pub(crate) mod ticks_reading;
+pub(crate) mod ticks_writing;

@@ -1,16 +1,8 @@
-//! Writing candles. One command holds many statements; `bulkWrite` would need MongoDB 8.
+//! Many upserts as few commands; `bulkWrite` would need MongoDB 8.
 
-use std::collections::HashMap;
+use mongodb::bson::{RawArrayBuf, RawDocumentBuf};
 
-use chrono::Utc;
-use market::Candle;
-use mongodb::bson::{RawArrayBuf, RawDocumentBuf, raw::cstr, rawdoc};
-
-use super::{
-    CANDLES, MongoStore,
-    command::Write,
-    rows::{self, RowError},
-};
+use super::{MongoStore, command::Write};
 use crate::Result;
 
 /// Bounds of one command; a server takes 100,000 statements and 16 MB.
@@ -18,26 +10,8 @@ const COMMAND_STATEMENTS: usize = 1000;
 const COMMAND_BYTES: usize = 4 << 20;
 
 impl MongoStore {
-    pub(crate) async fn store_candles(&self, candles: &[Candle]) -> Result<()> {
-        let mut statements = Vec::with_capacity(candles.len());
-        for candle in last_of_each(candles) {
-            let statement = candle_statement(candle)
-                .map_err(|error| self.refused(format!("cannot store the candle {}: {error}", candle.id())))?;
-            statements.push(statement);
-        }
-        let taken = self.upsert("cannot store candles", CANDLES, &statements).await?;
-        if taken.is_empty() {
-            return Ok(());
-        }
-        Err(self.refused(format!(
-            "cannot store candles: {} of them are refused as duplicates; drop the unique indexes of {CANDLES} that \
-             are not on _id",
-            taken.len()
-        )))
-    }
-
     /// Runs update statements; returns those whose identity is taken by a document that their filter does not match.
-    async fn upsert<'a>(
+    pub(crate) async fn upsert<'a>(
         &self,
         what: &str,
         collection: &str,
@@ -45,8 +19,8 @@ impl MongoStore {
     ) -> Result<Vec<&'a RawDocumentBuf>> {
         let all: Vec<&RawDocumentBuf> = statements.iter().collect();
         let taken = self.upsert_once(what, collection, &all).await?;
-        // Somebody else may have made the document between the server's look for it and its insert. Now it is there, so
-        // the second try tells for certain.
+        // Another process may have created the document between the server's search and its insert. Now it is there, so
+        // that the second attempt is certain.
         self.upsert_once(what, collection, &taken).await
     }
 
@@ -100,29 +74,4 @@ fn chunk_length(statements: &[&RawDocumentBuf]) -> usize {
         bytes <= COMMAND_BYTES
     });
     fitting.count().max(1)
-}
-
-/// Replaces what the bar says; when it was first stored stays.
-pub(crate) fn candle_statement(candle: &Candle) -> Result<RawDocumentBuf, RowError> {
-    let mut first_stored = RawDocumentBuf::new();
-    rows::append_time(&mut first_stored, cstr!("stored_at"), cstr!("stored_at_us"), Utc::now())?;
-    Ok(rawdoc! {
-        "q": { "_id": rows::candle_id(candle) },
-        "u": { "$set": rows::encode_candle(candle)?, "$setOnInsert": first_stored },
-        "upsert": true,
-    })
-}
-
-/// Statements of one command may run in any order, so that of one identity only the last may be among them.
-fn last_of_each(candles: &[Candle]) -> Vec<&Candle> {
-    let mut places: HashMap<String, usize> = HashMap::with_capacity(candles.len());
-    let mut last: Vec<&Candle> = Vec::with_capacity(candles.len());
-    for candle in candles {
-        let place = *places.entry(rows::candle_id(candle)).or_insert(last.len());
-        match last.get_mut(place) {
-            Some(slot) => *slot = candle,
-            None => last.push(candle),
-        }
-    }
-    last
 }

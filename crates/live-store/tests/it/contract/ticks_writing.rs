@@ -18,7 +18,7 @@ use crate::{
 
 use TickOutcome::{Duplicate, New, Redelivered};
 
-pub(crate) async fn every_tick_is_stored_once_and_its_outcome_told(place: impl Place) {
+pub(crate) async fn every_tick_is_stored_once_and_its_outcome_returned(place: impl Place) {
     let store = place.open().await;
     assert_eq!(store.write_ticks(&ticks(0..3)).await.expect("stored"), [New; 3]);
 
@@ -171,7 +171,7 @@ pub(crate) async fn a_large_batch_is_stored_whole(place: impl Place) {
     assert_eq!(all_ticks(&*store, "AAPL", 7000).await, again);
 }
 
-pub(crate) async fn an_empty_batch_is_nothing(place: impl Place) {
+pub(crate) async fn an_empty_batch_changes_nothing(place: impl Place) {
     let store = place.open().await;
     assert_eq!(store.write_ticks(&[]).await.expect("nothing to do"), []);
     store.write_candles(&[]).await.expect("nothing to do");

@@ -7,11 +7,15 @@ use std::{
 };
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use market::{Source, Symbol, Tick};
+use market::Tick;
 use mongodb::bson::{Bson, RawArrayBuf, doc};
 
-use super::{MongoStore, REALTIME_PRICES, command::Write, rows, rows::Delivery, times::Moment};
-use crate::{Result, StoredTick, TickOutcome};
+use super::{COLLECTION, row};
+use crate::{
+    Result, StoredTick, TickOutcome,
+    mongo::{MongoStore, command::Write, times::Moment},
+    ticks::{Arrival, Identity, identity},
+};
 
 /// Documents per command, and commands under way at a time; chosen with `examples/throughput`.
 const CHUNK_DOCUMENTS: usize = 2000;
@@ -19,14 +23,11 @@ const COMMANDS_IN_FLIGHT: usize = 2;
 
 const WHAT: &str = "cannot store ticks";
 
-/// What a tick is known by.
-type Identity = (Source, Symbol, u64);
-
 /// A tick of a batch that was not stored just now, by its place, and why.
 type Settled = (usize, TickOutcome);
 
 impl MongoStore {
-    pub(crate) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
+    pub(super) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
         // Before anything is sent: of a batch with a tick that cannot be stored nothing is.
         if let Some(odd) = ticks.iter().find(|row| Moment::new(row.processed_at).is_none()) {
             return Err(self.refused(format!(
@@ -63,7 +64,7 @@ impl MongoStore {
             if let Some(tick) = missing.first().and_then(|place| ticks.get(*place)) {
                 return Err(self.refused(format!(
                     "{WHAT}: {} is refused as a duplicate, but is not there; drop the unique indexes of \
-                     {REALTIME_PRICES} that are not on _id",
+                     {COLLECTION} that are not on _id",
                     tick.tick.id()
                 )));
             }
@@ -77,11 +78,11 @@ impl MongoStore {
         let mut id = String::new();
         for row in places.iter().filter_map(|place| ticks.get(*place)) {
             write_id(&row.tick, &mut id);
-            let document = rows::encode_tick(row, &id)
+            let document = row::encode(row, &id)
                 .map_err(|error| self.refused(format!("cannot store the tick {id}: {error}")))?;
             documents.push(&document);
         }
-        let reply = self.write(WHAT, Write::Insert, REALTIME_PRICES, &documents).await?;
+        let reply = self.write(WHAT, Write::Insert, COLLECTION, &documents).await?;
         let taken: Vec<usize> = reply.taken.iter().filter_map(|index| places.get(*index).copied()).collect();
         // Some servers count those they refused as touched, too.
         if reply.touched + (taken.len() as u64) < places.len() as u64 {
@@ -104,21 +105,18 @@ impl MongoStore {
         let ids: Vec<Bson> = rows().map(|(_, row)| Bson::String(row.tick.id())).collect();
         let filter = doc! { "_id": { "$in": ids } };
         let found = self
-            .find("cannot look up ticks", REALTIME_PRICES, filter, |find| {
+            .find("cannot look up ticks", COLLECTION, filter, |find| {
                 let wanted = doc! { "partition": 1, "offset": 1, "processed_at": 1, "processed_at_us": 1 };
                 find.projection(wanted).batch_size(CHUNK_DOCUMENTS as u32)
             })
             .await?;
-        let stored: HashMap<String, Delivery> =
-            self.decode(REALTIME_PRICES, &found, rows::delivery)?.into_iter().collect();
+        let stored: HashMap<String, Arrival> =
+            self.decode(COLLECTION, &found, row::arrival)?.into_iter().collect();
         let mut settled = Vec::with_capacity(places.len());
         let mut missing = Vec::new();
         for (place, row) in rows() {
             match stored.get(&row.tick.id()) {
-                Some((partition, offset, at)) if (*partition, *offset) == (row.partition, row.offset) => {
-                    settled.push((place, TickOutcome::Redelivered(*at)));
-                }
-                Some(_) => settled.push((place, TickOutcome::Duplicate)),
+                Some(arrival) => settled.push((place, arrival.outcome_for(row))),
                 None => missing.push(place),
             }
         }
@@ -131,7 +129,7 @@ fn first_of_each(ticks: &[StoredTick], outcomes: &mut [TickOutcome]) -> Vec<usiz
     let mut seen: HashSet<Identity> = HashSet::with_capacity(ticks.len());
     let mut places = Vec::with_capacity(ticks.len());
     for ((place, row), outcome) in ticks.iter().enumerate().zip(outcomes) {
-        if seen.insert((row.tick.source, row.tick.symbol, row.tick.seq)) {
+        if seen.insert(identity(&row.tick)) {
             places.push(place);
         } else {
             *outcome = TickOutcome::Duplicate;

@@ -5,15 +5,14 @@ use std::{
     sync::LazyLock,
 };
 
-use market::{Source, Symbol, Tick};
 use sqlx::{Arguments, SqliteConnection, sqlite::SqliteArguments};
 
-use super::{
-    SqliteStore,
-    rows::{self, Delivery, TICK_COLUMN_COUNT, TICK_COLUMNS, TickBinder, placeholders},
-    transaction::WriteTransaction,
+use super::row::{self, COLUMN_COUNT, COLUMNS, TickBinder};
+use crate::{
+    Result, StoredTick, TickOutcome,
+    sqlite::{SqliteStore, columns::placeholders, transaction::WriteTransaction},
+    ticks::{Arrival, Identity, identity},
 };
-use crate::{Result, StoredTick, TickOutcome};
 
 /// Rows per statement: few sizes, so that each stays prepared; chosen with `examples/throughput`.
 const CHUNKS: [usize; 4] = [256, 32, 4, 1];
@@ -22,18 +21,18 @@ const CHUNKS: [usize; 4] = [256, 32, 4, 1];
 /// of the pages (a quarter of the speed). What it leaves out is noticed: the rows are counted.
 static INSERTS: LazyLock<[String; CHUNKS.len()]> = LazyLock::new(|| {
     CHUNKS.map(|rows| {
-        let values = placeholders(rows, TICK_COLUMN_COUNT);
-        format!("INSERT OR IGNORE INTO realtime_prices ({TICK_COLUMNS}) VALUES {values}")
+        let values = placeholders(rows, COLUMN_COUNT);
+        format!("INSERT OR IGNORE INTO realtime_prices ({COLUMNS}) VALUES {values}")
     })
 });
 
-/// Finds the rows of identities: their place in the chunk, and the delivery that stored them.
+/// Finds the rows of identities: their index in the chunk, and how they arrived.
 static LOOKUPS: LazyLock<[String; CHUNKS.len()]> = LazyLock::new(|| {
     CHUNKS.map(|rows| {
-        let wanted: Vec<String> = (0..rows).map(|place| format!("({place},?,?,?)")).collect();
+        let wanted: Vec<String> = (0..rows).map(|index| format!("({index},?,?,?)")).collect();
         format!(
-            "WITH wanted (place, source, symbol, seq) AS (VALUES {}) \
-             SELECT wanted.place, stored.\"partition\", stored.\"offset\", stored.processed_at FROM wanted \
+            "WITH wanted (index_, source, symbol, seq) AS (VALUES {}) \
+             SELECT wanted.index_, stored.\"partition\", stored.\"offset\", stored.processed_at FROM wanted \
              CROSS JOIN realtime_prices AS stored USING (source, symbol, seq)",
             wanted.join(",")
         )
@@ -47,17 +46,10 @@ struct Insert {
     rows: u64,
 }
 
-/// What a tick is known by.
-type Identity = (Source, Symbol, u64);
-
-fn identity(tick: &Tick) -> Identity {
-    (tick.source, tick.symbol, tick.seq)
-}
-
 impl SqliteStore {
     /// One transaction. First all are taken for new; the count of inserted rows tells. Only if it falls short, the
     /// insert is undone, what is stored already is looked up, and the insert is repeated.
-    pub(crate) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
+    pub(super) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
         if ticks.is_empty() {
             return Ok(Vec::new());
         }
@@ -105,7 +97,7 @@ impl SqliteStore {
             return Ok(None);
         };
         let mut arguments = SqliteArguments::default();
-        arguments.reserve(chunk.len() * TICK_COLUMN_COUNT, 0);
+        arguments.reserve(chunk.len() * COLUMN_COUNT, 0);
         for row in chunk {
             binder
                 .bind(row, &mut arguments)
@@ -119,7 +111,7 @@ impl SqliteStore {
         &self,
         connection: &mut SqliteConnection,
         ticks: &[StoredTick],
-    ) -> Result<HashMap<Identity, Delivery>> {
+    ) -> Result<HashMap<Identity, Arrival>> {
         let mut stored = HashMap::new();
         let mut binder = TickBinder::default();
         let mut rest = ticks;
@@ -136,10 +128,10 @@ impl SqliteStore {
                 .await
                 .map_err(|error| self.failure(&error))?;
             for row in rows {
-                let (place, delivery) = rows::delivery(&row)
+                let (index, arrival) = row::arrival(&row)
                     .map_err(|error| self.refused(format!("a stored tick cannot be read: {error}")))?;
-                if let Some(tick) = usize::try_from(place).ok().and_then(|place| chunk.get(place)) {
-                    stored.insert(identity(&tick.tick), delivery);
+                if let Some(tick) = usize::try_from(index).ok().and_then(|index| chunk.get(index)) {
+                    stored.insert(identity(&tick.tick), arrival);
                 }
             }
         }
@@ -155,7 +147,7 @@ fn cut<'a, T>(rest: &mut &'a [T], statements: &'static [String]) -> Option<(&'a 
     Some((chunk, sql))
 }
 
-fn outcomes(ticks: &[StoredTick], stored: &HashMap<Identity, Delivery>) -> Vec<TickOutcome> {
+fn outcomes(ticks: &[StoredTick], stored: &HashMap<Identity, Arrival>) -> Vec<TickOutcome> {
     let mut seen = HashSet::with_capacity(ticks.len());
     ticks
         .iter()
@@ -164,13 +156,7 @@ fn outcomes(ticks: &[StoredTick], stored: &HashMap<Identity, Delivery>) -> Vec<T
             if !seen.insert(identity) {
                 return TickOutcome::Duplicate;
             }
-            match stored.get(&identity) {
-                None => TickOutcome::New,
-                Some((partition, offset, at)) if (*partition, *offset) == (row.partition, row.offset) => {
-                    TickOutcome::Redelivered(*at)
-                }
-                Some(_) => TickOutcome::Duplicate,
-            }
+            stored.get(&identity).map_or(TickOutcome::New, |arrival| arrival.outcome_for(row))
         })
         .collect()
 }

@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{Candle, CandleOrigin, Interval, prefer, rollup};
 
-use crate::{CandleQuery, LiveStore, Result};
+use super::{CandleQuery, CandleStore};
+use crate::Result;
 
 /// More buckets than this are not composed at once; nor does a screen have more columns.
 pub const MAX_BEST_CANDLES: usize = 5000;
@@ -17,9 +18,9 @@ const MAX_MINUTES: usize = 30_000;
 /// from ticks, whichever knows more. Buckets without any bar are left out. `now` decides which are final.
 ///
 /// # Errors
-/// Those of [`LiveStore::candles`].
+/// Those of [`CandleStore::candles`].
 pub async fn best_candles(
-    store: &dyn LiveStore,
+    store: &dyn CandleStore,
     query: &CandleQuery,
     now: DateTime<Utc>,
 ) -> Result<Vec<Candle>> {
@@ -71,7 +72,7 @@ struct Newest {
 }
 
 /// The newest bars of a range; of the oldest moment all or none.
-async fn newest(store: &dyn LiveStore, query: &CandleQuery, rows: usize) -> Result<Newest> {
+async fn newest(store: &dyn CandleStore, query: &CandleQuery, rows: usize) -> Result<Newest> {
     let mut bars = store.candles(&CandleQuery { limit: rows, ..query.clone() }).await?;
     let cut = bars.len() >= rows;
     if cut && let Some(oldest) = bars.first().map(|bar| bar.time) {

@@ -1,10 +1,11 @@
-use chrono::TimeDelta;
-use live_store::{LiveStoreError, StoredTick, TickQuery};
-use market::{Candle, Interval, Source, Tick, TickFields};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::TryStreamExt;
+use live_store::{LiveStoreError, Pruned, StoredTick, TickQuery};
+use market::{Source, Tick, TickFields};
 
 use crate::{
     place::Place,
-    samples::{all_ticks, at, candle, everything, symbol, tick, tick_of, ticks},
+    samples::{all_ticks, at, everything, symbol, tick, tick_of, ticks, time},
 };
 
 fn of_source(row: StoredTick, source: &str) -> StoredTick {
@@ -58,7 +59,7 @@ pub(crate) async fn a_page_keeps_to_its_range_and_symbol(place: impl Place) {
     assert_eq!(store.ticks(&everything("MSFT", 10)).await.expect("a page").ticks, []);
 }
 
-pub(crate) async fn a_cursor_of_nobody_is_an_error(place: impl Place) {
+pub(crate) async fn a_cursor_that_no_page_returned_is_an_error(place: impl Place) {
     let store = place.open().await;
     store.write_ticks(&ticks(0..10)).await.expect("stored");
     let page = store.ticks(&everything("AAPL", 3)).await.expect("a page");
@@ -116,27 +117,56 @@ pub(crate) async fn the_latest_tick_of_every_symbol_is_found(place: impl Place) 
     assert_eq!(store.latest_ticks().await.expect("read")[0], same_moment, "the last in the order of pages");
 }
 
-pub(crate) async fn every_symbol_with_ticks_or_bars_is_named_once(place: impl Place) {
+pub(crate) async fn a_day_is_a_stream_of_its_ticks_in_order(place: impl Place) {
     let store = place.open().await;
-    let rows: Vec<_> =
-        ["MSFT", "AAPL", "BRK.B"].iter().zip(0..).map(|(name, n)| tick_of(name, n, at(0))).collect();
-    store.write_ticks(&rows).await.expect("stored");
-    store.write_ticks(&ticks(50..60)).await.expect("stored");
-    let minute = |n: i64| candle(Interval::Minute, at(60 * n), "binance", 100);
-    // Bars of a symbol without ticks, of one with ticks, and of several widths and makers.
-    let of_apple = Candle { symbol: symbol("AAPL"), ..candle(Interval::Day, at(0), "yahoo", 100) };
-    let bars = [minute(0), minute(1), candle(Interval::Hour, at(0), "binance/ticks", 90), of_apple];
-    store.write_candles(&bars).await.expect("stored");
-    let named = store.symbols().await.expect("read");
-    assert_eq!(named, ["AAPL", "BRK.B", "BTC/USDT", "MSFT"].map(symbol));
+    let date = time("2026-01-13T00:00:00Z").date_naive();
+    // New York's day begins at 05:00 UTC, that of crypto at 00:00; more than a page of each day is stored.
+    let days = [("AAPL", time("2026-01-13T05:00:00Z")), ("BTC/USDT", time("2026-01-13T00:00:00Z"))];
+    let mut expected = Vec::new();
+    for (name, start) in days {
+        let end = start + TimeDelta::days(1);
+        let before = tick_of(name, 1_000_000, start - TimeDelta::microseconds(1));
+        let behind = tick_of(name, 1_000_001, end);
+        let mut day: Vec<_> =
+            (0..4500).map(|n| tick_of(name, n, start + TimeDelta::seconds(n as i64))).collect();
+        day.push(tick_of(name, 4500, end - TimeDelta::microseconds(1)));
+        store.write_ticks(&[before, behind]).await.expect("stored");
+        store.write_ticks(&day).await.expect("stored");
+        let found: Vec<_> =
+            live_store::ticks_of_day(&*store, symbol(name), date).try_collect().await.expect("read");
+        assert_eq!(found, day, "{name}");
+        expected.extend(day);
+    }
+    let found: Vec<_> = live_store::all_ticks_of_day(&*store, date).try_collect().await.expect("read");
+    assert_eq!(found, expected);
+    let empty = time("2020-01-13T00:00:00Z").date_naive();
+    let found: Vec<_> = live_store::all_ticks_of_day(&*store, empty).try_collect().await.expect("read");
+    assert_eq!(found, []);
 }
 
-pub(crate) async fn an_empty_store_answers_with_nothing(place: impl Place) {
+pub(crate) async fn pruning_removes_old_ticks_and_nothing_else(place: impl Place) {
+    let store = place.open().await;
+    let crypto: Vec<_> = (0..100).map(|n| tick_of("BTC/USDT", n, at(n as i64))).collect();
+    // More than one step of pruning.
+    store.write_ticks(&ticks(0..5000)).await.expect("stored");
+    store.write_ticks(&crypto).await.expect("stored");
+    let kept = store.claim("consumer", &[("stock-prices".into(), 0)]).await.expect("claimed");
+    assert_eq!(store.prune_ticks(at(0)).await.expect("pruned"), 0);
+    assert_eq!(store.prune_ticks(at(90)).await.expect("pruned"), 90 + 90);
+    assert_eq!(all_ticks(&*store, "AAPL", 5000).await, ticks(90..5000));
+    assert_eq!(all_ticks(&*store, "BTC/USDT", 5000).await, crypto[90..]);
+    let all = store.prune(DateTime::<Utc>::MAX_UTC).await.expect("pruned");
+    assert_eq!(all, Pruned { ticks: 4910 + 10, candles: 0 });
+    assert_eq!(store.latest_ticks().await.expect("read"), []);
+    assert_eq!(store.checkpoints("consumer").await.expect("read"), kept);
+}
+
+pub(crate) async fn an_empty_store_returns_nothing(place: impl Place) {
     let store = place.open().await;
     assert_eq!(store.latest_ticks().await.expect("read"), []);
     assert_eq!(store.symbols().await.expect("read"), []);
     let page = store.ticks(&everything("AAPL", 10)).await.expect("a page");
     assert_eq!((page.ticks, page.next_cursor), (vec![], None));
     assert_eq!(store.checkpoints("consumer").await.expect("read"), []);
-    assert_eq!(store.prune(at(0)).await.expect("nothing"), live_store::Pruned::default());
+    assert_eq!(store.prune(at(0)).await.expect("nothing"), Pruned::default());
 }

@@ -1,0 +1,123 @@
+//! What the nouns read and remove alike.
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use market::Symbol;
+use sqlx::{
+    AssertSqlSafe, Sqlite,
+    error::BoxDynError,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use super::{SqliteStore, columns, time_text::range_end};
+use crate::Result;
+
+/// Rows that are removed by one transaction: some ten milliseconds.
+const PRUNE_ROWS: i64 = 2000;
+
+/// Jumps from symbol to symbol in the index. No symbol sorts before the empty text.
+pub(super) fn symbols_sql(table: &str) -> String {
+    format!(
+        "WITH RECURSIVE symbols (symbol) AS (SELECT '' UNION ALL \
+             SELECT (SELECT min(symbol) FROM {table} WHERE symbol > symbols.symbol) FROM symbols \
+             WHERE symbols.symbol IS NOT NULL) \
+         SELECT symbol FROM symbols WHERE symbol > '' ORDER BY symbol"
+    )
+}
+
+type Select = Query<'static, Sqlite, SqliteArguments>;
+
+impl SqliteStore {
+    /// All rows, decoded as they arrive (a raw row is ten times as large), or the first error.
+    pub(crate) async fn read<T>(
+        &self,
+        select: Select,
+        table: &str,
+        decode: impl Fn(&SqliteRow) -> Result<T, BoxDynError>,
+    ) -> Result<Vec<T>> {
+        let mut rows = select.fetch(&self.readers);
+        let mut decoded = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(|error| self.failure(&error))? {
+            let row = decode(&row)
+                .map_err(|error| self.refused(format!("a row of {table} is damaged: {error}")))?;
+            decoded.push(row);
+        }
+        Ok(decoded)
+    }
+
+    /// Every symbol of a table, in order.
+    pub(crate) async fn symbols_of(&self, table: &str) -> Result<Vec<Symbol>> {
+        self.read(sqlx::query(AssertSqlSafe(symbols_sql(table))), table, columns::symbol).await
+    }
+
+    /// Runs a `DELETE` for every symbol of a table (`?1`), before a time (`?2`), at most so many rows at once (`?3`), so
+    /// that other writers get their turn in between. Returns the number of rows.
+    pub(crate) async fn remove_by_symbol(
+        &self,
+        table: &str,
+        delete: &'static str,
+        before: DateTime<Utc>,
+    ) -> Result<u64> {
+        let before = range_end(before);
+        let mut removed = 0;
+        for symbol in self.symbols_of(table).await? {
+            loop {
+                let mut writing = self.begin().await?;
+                let done = sqlx::query(delete)
+                    .bind(symbol.as_str())
+                    .bind(&before)
+                    .bind(PRUNE_ROWS)
+                    .execute(writing.connection())
+                    .await
+                    .map_err(|error| self.failure(&error))?;
+                writing.commit().await?;
+                removed += done.rows_affected();
+                if done.rows_affected() < PRUNE_ROWS as u64 {
+                    break;
+                }
+            }
+        }
+        Ok(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row;
+
+    use super::*;
+    use crate::{candles, ticks};
+
+    /// With millions of ticks a scan takes seconds.
+    #[tokio::test]
+    async fn no_query_scans_the_ticks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, _) = SqliteStore::open(&folder.path().join("plan.db"), None).await.expect("opens");
+        let symbols = ["realtime_prices", "candles"].map(symbols_sql);
+        let [page, next_page, latest] = ticks::sqlite::queries();
+        let [range] = candles::sqlite::queries();
+        // Symbols and their latest ticks are sorted: as many as there are symbols.
+        let sorted: Vec<String> = symbols.into_iter().chain([latest]).collect();
+        for (sql, may_sort) in [page, next_page, range]
+            .iter()
+            .map(|sql| (sql, false))
+            .chain(sorted.iter().map(|sql| (sql, true)))
+        {
+            let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+                .fetch_all(&store.readers)
+                .await
+                .expect("a plan");
+            for step in plan {
+                let step: String = step.get("detail");
+                assert!(may_sort || !step.contains("TEMP B-TREE"), "{sql}\nsorts: {step}");
+                // `min(symbol)` of a whole index is written SEARCH, too, and reads one row.
+                let steps_made_here = ["SCAN symbols", "SCAN CONSTANT ROW"];
+                assert!(
+                    !step.starts_with("SCAN") || steps_made_here.contains(&step.as_str()),
+                    "{sql}\nscans: {step}"
+                );
+            }
+        }
+    }
+}
