@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
-use crate::{ArchiveError, Kind, Result};
+use crate::{ArchiveError, Kind, Result, noun::NOUNS};
 
 /// No file of an archive is larger than this, unpacked; files are held in memory whole.
 pub const MAX_FILE_BYTES: u64 = 32 << 20;
@@ -147,8 +147,8 @@ pub(crate) fn damaged(path: &Path, reason: String) -> ArchiveError {
 
 /// Removes what killed exports left under the names of unfinished files.
 pub(crate) fn remove_unfinished(folder: &Path) -> Result<()> {
-    for kind in [Kind::Checkpoints, Kind::Ticks, Kind::Candles] {
-        let folder = folder.join(kind.as_str());
+    for noun in NOUNS {
+        let folder = folder.join(noun.kind().as_str());
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,

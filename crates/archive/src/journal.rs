@@ -14,7 +14,7 @@ use crate::{
     ArchiveError, Prices, Result, Selection,
     file::{self, FileEntry, is_file_name, remove_unfinished},
     manifest::{FORMAT, JOURNAL, MANIFEST, Manifest, Totals},
-    walk::Place,
+    noun::Place,
 };
 
 /// The first line.

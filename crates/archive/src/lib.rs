@@ -11,11 +11,12 @@ mod file;
 mod held;
 mod import;
 mod journal;
+mod json;
 mod kind;
 mod manifest;
+mod noun;
 mod pages;
 mod prices;
-mod row;
 mod selection;
 mod target;
 mod walk;
@@ -30,7 +31,7 @@ pub use kind::Kind;
 pub use manifest::{FORMAT, Manifest, Totals};
 pub use prices::{Held, Prices};
 pub use selection::Selection;
-pub use target::Counts;
+pub use target::{Counts, RowCounts};
 
 /// Result of this crate.
 pub type Result<T, E = ArchiveError> = std::result::Result<T, E>;

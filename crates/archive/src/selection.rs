@@ -5,7 +5,7 @@ use live_store::StoredTick;
 use market::{Candle, Symbol};
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Prices};
+use crate::{Kind, Prices, noun::AnyNoun};
 
 /// Which rows of a store or of an archive; by default all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +29,12 @@ impl Selection {
         *self == Self::default()
     }
 
-    pub(crate) fn has_kind(&self, kind: Kind) -> bool {
-        match kind {
-            // They speak for everything before them, and are right only where that is there.
-            Kind::Checkpoints => self.is_everything(),
-            kind => self.kinds.is_empty() || self.kinds.contains(&kind),
+    /// Rows that stand for others are right only where all of those are there.
+    pub(crate) fn has_noun(&self, noun: &dyn AnyNoun) -> bool {
+        if noun.stands_for_others() {
+            return self.is_everything();
         }
+        self.kinds.is_empty() || self.kinds.contains(&noun.kind())
     }
 
     pub(crate) fn has_symbol(&self, symbol: Symbol) -> bool {

@@ -65,6 +65,10 @@ impl CheckpointStore for MongoStore {
     async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
         find(self, doc! { "processor": processor }).await
     }
+
+    async fn all_checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        find(self, doc! {}).await
+    }
 }
 
 impl MongoStore {
@@ -165,11 +169,6 @@ fn save_statement(checkpoint: &Checkpoint) -> Result<RawDocumentBuf, RowError> {
         },
         "u": { "$set": set },
     })
-}
-
-/// Those of all processors.
-pub(crate) async fn all(store: &MongoStore) -> Result<Vec<Checkpoint>> {
-    find(store, doc! {}).await
 }
 
 async fn find(store: &MongoStore, filter: Document) -> Result<Vec<Checkpoint>> {

@@ -33,6 +33,10 @@ const SAVE: &str = "UPDATE checkpoints \
 const IS_OWNER: &str = "SELECT count(*) FROM checkpoints \
      WHERE processor = ? AND topic = ? AND \"partition\" = ? AND generation = ? AND generation > 0";
 
+fn all_sql() -> String {
+    format!("SELECT {COLUMNS} FROM checkpoints ORDER BY processor, topic, \"partition\"")
+}
+
 #[async_trait]
 impl CheckpointStore for SqliteStore {
     async fn claim(&self, processor: &str, partitions: &[(Arc<str>, i32)]) -> Result<Vec<Checkpoint>> {
@@ -76,6 +80,10 @@ impl CheckpointStore for SqliteStore {
         let select = sqlx::query(AssertSqlSafe(sql)).bind(processor.to_owned());
         self.read(select, "checkpoints", decode).await
     }
+
+    async fn all_checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        self.read(sqlx::query(AssertSqlSafe(all_sql())), "checkpoints", decode).await
+    }
 }
 
 impl SqliteStore {
@@ -117,8 +125,7 @@ impl SqliteStore {
 
 /// Those of all processors, of a file that is not opened as a store.
 pub(crate) async fn all(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<Checkpoint>> {
-    let sql = format!("SELECT {COLUMNS} FROM checkpoints ORDER BY processor, topic, \"partition\"");
-    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await;
+    let rows = sqlx::query(AssertSqlSafe(all_sql())).fetch_all(connection).await;
     let rows = rows.map_err(|error| sqlite::translate(path, &error))?;
     rows.iter().map(decode).collect::<Result<_, _>>().map_err(|error| damaged(path, &*error))
 }

@@ -3,10 +3,7 @@
 use mongodb::bson::{doc, rawdoc};
 
 use super::{MongoStore, command::Write, schema};
-use crate::{
-    Result, StoreCheck,
-    checkpoints::mongo::{self as checkpoints, COLLECTION as CHECKPOINTS},
-};
+use crate::{CheckpointStore, Result, StoreCheck, checkpoints::mongo::COLLECTION as CHECKPOINTS};
 
 /// Whether the server answers and lets us in, what the collections are, and whether we may write.
 pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
@@ -28,7 +25,7 @@ pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
     } else {
         nothing_is_written(&store).await?;
         found.push_str(", may be written");
-        checkpoints = checkpoints::all(&store).await?;
+        checkpoints = store.all_checkpoints().await?;
         if !missing.is_empty() {
             warnings.push(format!("missing: {}; run `tapedeck migrate`", missing.join(", ")));
         }
