@@ -1,5 +1,5 @@
 //! Checkpoints in the collection `checkpoints`. A claim is one `findAndModify`; a save is an update whose filter holds
-//! the generation. What a save did not match is read back, to tell a replaced owner from a delayed write.
+//! the generation. What a save did not match is read back, to distinguish a replaced owner from a delayed write.
 
 use std::{collections::HashMap, sync::Arc};
 

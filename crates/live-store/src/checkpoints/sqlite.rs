@@ -3,12 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use sqlite_file::Failure;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, error::BoxDynError, sqlite::SqliteRow};
 
 use super::{Checkpoint, CheckpointStore, signed};
 use crate::{
     LiveStoreError, Result,
-    sqlite::{self, SqliteStore, columns},
+    sqlite::{SqliteStore, columns},
 };
 
 /// In the order in which they are read.
@@ -53,7 +54,7 @@ impl CheckpointStore for SqliteStore {
                 .fetch_one(writing.connection())
                 .await
                 .map_err(|error| self.failure(&error))?;
-            claimed.push(decode(&row).map_err(|error| damaged(&self.path, &*error))?);
+            claimed.push(decode(&row).map_err(|error| damaged(self.file.path(), &*error))?);
         }
         writing.commit().await?;
         Ok(claimed)
@@ -126,7 +127,7 @@ impl SqliteStore {
 /// Those of all processors, of a file that is not opened as a store.
 pub(crate) async fn all(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<Checkpoint>> {
     let rows = sqlx::query(AssertSqlSafe(all_sql())).fetch_all(connection).await;
-    let rows = rows.map_err(|error| sqlite::translate(path, &error))?;
+    let rows = rows.map_err(|error| LiveStoreError::from(Failure::of(&error).at(path)))?;
     rows.iter().map(decode).collect::<Result<_, _>>().map_err(|error| damaged(path, &*error))
 }
 
