@@ -33,7 +33,7 @@ pub struct Exported {
 }
 
 /// Writes the selected rows of `store` into `folder`, which must be new, empty, or hold an unfinished export of the same
-/// rows: that is gone on with. `source` names the store in the manifest, without credentials. Of a store that is being
+/// rows, which is then continued. `source` names the store in the manifest, without credentials. Of a store that is being
 /// written to, the archive holds what was there when each part was read.
 ///
 /// # Errors

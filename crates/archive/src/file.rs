@@ -107,7 +107,7 @@ fn pack(text: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The rows of a file, unpacked, if it is exactly what the manifest says.
+/// The rows of a file, unpacked, if it is exactly as in the manifest.
 pub(crate) fn read(folder: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
     let path = folder.join(&entry.name);
     check_size(&path, entry)?;
@@ -118,7 +118,7 @@ pub(crate) fn read(folder: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
         .and_then(|decoder| decoder.take(entry.bytes + 1).read_to_end(&mut text))
         .map_err(|error| damaged(&path, format!("it cannot be unpacked ({error})")))?;
     if text.len() as u64 != entry.bytes {
-        let reason = format!("it does not unpack to {} bytes as the manifest says", entry.bytes);
+        let reason = format!("it does not unpack to {} bytes as in the manifest", entry.bytes);
         return Err(damaged(&path, reason));
     }
     if hex(&Sha256::digest(&text)) != entry.sha256 {

@@ -36,14 +36,14 @@ pub use target::{Counts, RowCounts};
 /// Result of this crate.
 pub type Result<T, E = ArchiveError> = std::result::Result<T, E>;
 
-/// How far it has come; told after every page.
+/// How far it is; reported after every page.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// Rows so far, of all kinds.
     pub rows: u64,
-    /// Where it is: a day, or a width of bars.
+    /// Where it is: a day, or a width of candles.
     pub part: &'a str,
 }
 
-/// Is told how far it has come.
+/// Receives how far it is.
 pub type OnProgress<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);

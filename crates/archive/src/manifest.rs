@@ -44,7 +44,7 @@ impl Totals {
         let mut hash = Sha256::new();
         for file in files {
             let rows = totals.rows.entry(file.kind).or_default();
-            // A manifest may say anything.
+            // A manifest may hold any number.
             *rows = rows.saturating_add(file.rows);
             totals.bytes = totals.bytes.saturating_add(file.bytes);
             totals.packed_bytes = totals.packed_bytes.saturating_add(file.packed_bytes);
@@ -134,7 +134,7 @@ impl Manifest {
                 return Err(Problem::Bad(format!("`{}` is no file name", file.name.escape_debug())));
             }
             if file.bytes > MAX_FILE_BYTES {
-                return Err(Problem::Bad(format!("{} is said to unpack to {} bytes", file.name, file.bytes)));
+                return Err(Problem::Bad(format!("{} would unpack to {} bytes", file.name, file.bytes)));
             }
         }
         let totals = Totals::of(&manifest.files);

@@ -15,7 +15,7 @@ pub struct Selection {
     pub symbols: Vec<Symbol>,
     /// Only these kinds; all where empty.
     pub kinds: Vec<Kind>,
-    /// Ticks that happened, and bars that opened, from then on.
+    /// Ticks that happened, and candles that opened, from then on.
     pub from: Option<DateTime<Utc>>,
     /// And before then.
     pub to: Option<DateTime<Utc>>,
@@ -51,8 +51,10 @@ impl Selection {
             && self.has_prices(Prices::of(row.tick.source))
     }
 
-    pub(crate) fn has_candle(&self, bar: &Candle) -> bool {
-        self.has_time(bar.time) && self.has_symbol(bar.symbol) && self.has_prices(Prices::of(bar.source.feed))
+    pub(crate) fn has_candle(&self, candle: &Candle) -> bool {
+        self.has_time(candle.time)
+            && self.has_symbol(candle.symbol)
+            && self.has_prices(Prices::of(candle.source.feed))
     }
 
     fn has_time(&self, time: DateTime<Utc>) -> bool {

@@ -154,7 +154,7 @@ fn groups(candles: &[Candle]) -> impl Iterator<Item = &[Candle]> {
     candles.chunk_by(|one, other| (one.symbol, one.interval) == (other.symbol, other.interval))
 }
 
-/// A finished candle never gives way; an unfinished one does to a finished one, or to one that knows of more ticks.
+/// A finished candle is never replaced; an unfinished one is by a finished one, or by one of more ticks.
 fn is_more_complete(coming: &Candle, there: &Candle) -> bool {
     !there.is_final && (coming.is_final || coming.ticks > there.ticks)
 }

@@ -157,7 +157,7 @@ async fn compare(rows: &[StoredTick], outcomes: &[TickOutcome], target: &mut Tar
             }
         }
     }
-    // Another version may also lie at another time. The store said that it is there.
+    // Another version may also lie at another time. The store has reported that it is there.
     for (row, outcome) in wanted.into_values() {
         if outcome != TickOutcome::Duplicate {
             return Err(ArchiveError::ReadBack(format!("the tick {} is missing", row.tick.id())));
