@@ -4,15 +4,13 @@ use live_store::LiveStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ArchiveError, Counts, OnProgress, Progress, Result, Selection, check_target,
-    target::Target,
-    walk::{Rows, Walk},
+    ArchiveError, Counts, OnProgress, Progress, Result, Selection, check_target, target::Target, walk::Walk,
 };
 
 /// Copies the selected rows of `from` into `to`. What is there stays, so that it can be repeated: after a stop, or to
 /// bring over what has come since.
 ///
-/// With `checkpoints` the consumer goes on in `to` where it is in `from`. That is right only on the same event log.
+/// With `checkpoints` every stream processor continues in `to` where it is in `from`. That is right only on the same event log.
 ///
 /// # Errors
 /// Stores that fail or refuse, and [`ArchiveError::Stopped`].
@@ -37,16 +35,14 @@ pub async fn copy(
     let mut held_back = Vec::new();
     let mut rows = 0;
     while let Some(page) = walk.next().await? {
-        match &page.rows {
-            Rows::Checkpoints(all) if checkpoints => {
-                target.check_checkpoints(all).await?;
-                held_back.clone_from(all);
-            }
-            Rows::Checkpoints(_) => {}
-            Rows::Ticks(ticks) => target.ticks(ticks).await?,
-            Rows::Candles(bars) => target.candles(bars).await?,
+        let count = page.rows.len() as u64;
+        if !page.rows.stands_for_others() {
+            target.store(&*page.rows, &|_| Ok(())).await?;
+        } else if checkpoints {
+            page.rows.check(&target).await?;
+            held_back.push(page.rows);
         }
-        rows += page.rows.len() as u64;
+        rows += count;
         on_progress(Progress { rows, part: &page.part });
         if stop.is_cancelled() {
             return Err(ArchiveError::Stopped);
@@ -55,6 +51,8 @@ pub async fn copy(
     if checkpoints && held_back.is_empty() {
         return Err(ArchiveError::Checkpoints("the store has none".to_owned()));
     }
-    target.checkpoints(&held_back).await?;
+    for rows in &held_back {
+        target.store(&**rows, &|_| Ok(())).await?;
+    }
     Ok(target.counts)
 }

@@ -82,7 +82,7 @@ pub enum ArchiveError {
         /// What is wrong.
         reason: String,
     },
-    /// A file is not what the manifest says.
+    /// A file differs from the manifest.
     #[error(
         "{path} is damaged: {reason}; nothing of this file was stored; get it again, or skip it with --skip-damaged"
     )]
@@ -133,7 +133,7 @@ pub enum ArchiveError {
     #[error("the checkpoints cannot be taken over: {0}; leave out --checkpoints")]
     Checkpoints(String),
     /// Interrupted between two pages.
-    #[error("stopped; run the same command again and it goes on, nothing has to be undone")]
+    #[error("stopped; run the same command again to continue, nothing has to be undone")]
     Stopped,
 }
 

@@ -14,8 +14,8 @@ use crate::{
     ArchiveError, Kind, Manifest, OnProgress, Progress, Result, Selection,
     file::{self, FileEntry, MAX_FILE_BYTES, blocking, joined},
     journal::{Finished, Journal},
-    row,
-    walk::{Page, Place, Rows, Walk},
+    noun::{Page, Place},
+    walk::Walk,
 };
 
 /// A file is closed with the first page that makes it as large as this, unpacked.
@@ -33,7 +33,7 @@ pub struct Exported {
 }
 
 /// Writes the selected rows of `store` into `folder`, which must be new, empty, or hold an unfinished export of the same
-/// rows: that is gone on with. `source` names the store in the manifest, without credentials. Of a store that is being
+/// rows, which is then continued. `source` names the store in the manifest, without credentials. Of a store that is being
 /// written to, the archive holds what was there when each part was read.
 ///
 /// # Errors
@@ -115,7 +115,7 @@ impl Files {
             text: Vec::with_capacity(FILE_BYTES + PAGE_BYTES),
             end: page.end.clone(),
         });
-        write_rows(&page.rows, &mut open.text)?;
+        page.rows.encode(&mut open.text)?;
         open.rows += page.rows.len() as u64;
         open.end = page.end.clone();
         if open.text.len() >= FILE_BYTES { self.close().await } else { Ok(()) }
@@ -153,19 +153,4 @@ impl Files {
         self.finish_writing().await?;
         Ok(self.journal)
     }
-}
-
-fn write_rows(rows: &Rows, text: &mut Vec<u8>) -> Result<()> {
-    match rows {
-        Rows::Ticks(rows) => rows.iter().for_each(|row| row::write_tick(row, text)),
-        Rows::Candles(rows) => rows.iter().for_each(|bar| row::write_candle(bar, text)),
-        Rows::Checkpoints(rows) => {
-            for row in rows {
-                row::write_checkpoint(row, text).map_err(|error| {
-                    ArchiveError::io("write", Path::new("the checkpoints"), io::Error::other(error))
-                })?;
-            }
-        }
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
-use crate::{ArchiveError, Kind, Result};
+use crate::{ArchiveError, Kind, Result, noun::NOUNS};
 
 /// No file of an archive is larger than this, unpacked; files are held in memory whole.
 pub const MAX_FILE_BYTES: u64 = 32 << 20;
@@ -107,7 +107,7 @@ fn pack(text: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The rows of a file, unpacked, if it is exactly what the manifest says.
+/// The rows of a file, unpacked, if it is exactly as in the manifest.
 pub(crate) fn read(folder: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
     let path = folder.join(&entry.name);
     check_size(&path, entry)?;
@@ -118,7 +118,7 @@ pub(crate) fn read(folder: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
         .and_then(|decoder| decoder.take(entry.bytes + 1).read_to_end(&mut text))
         .map_err(|error| damaged(&path, format!("it cannot be unpacked ({error})")))?;
     if text.len() as u64 != entry.bytes {
-        let reason = format!("it does not unpack to {} bytes as the manifest says", entry.bytes);
+        let reason = format!("it does not unpack to {} bytes as in the manifest", entry.bytes);
         return Err(damaged(&path, reason));
     }
     if hex(&Sha256::digest(&text)) != entry.sha256 {
@@ -147,8 +147,8 @@ pub(crate) fn damaged(path: &Path, reason: String) -> ArchiveError {
 
 /// Removes what killed exports left under the names of unfinished files.
 pub(crate) fn remove_unfinished(folder: &Path) -> Result<()> {
-    for kind in [Kind::Checkpoints, Kind::Ticks, Kind::Candles] {
-        let folder = folder.join(kind.as_str());
+    for noun in NOUNS {
+        let folder = folder.join(noun.kind().as_str());
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,

@@ -10,7 +10,7 @@ use crate::{
     selection::Selection,
 };
 
-/// Which of the selected prices a store holds, going by the newest tick of every symbol, or its newest bars where it
+/// Which of the selected prices a store holds, going by the newest tick of every symbol, or its newest candles where it
 /// has no ticks. Rows are looked at again one by one when they are read.
 ///
 /// # Errors
@@ -29,9 +29,9 @@ pub async fn held(store: &dyn LiveStore, selection: &Selection) -> Result<Held> 
         for interval in Interval::ALL {
             let query =
                 CandleQuery { symbol, interval, from: selection.from(), to: selection.to(), limit: 1 };
-            let bars = patiently(|| store.candles(&query)).await?;
-            for bar in bars.iter().filter(|bar| selection.has_candle(bar)) {
-                held.add(Prices::of(bar.source.feed), symbol);
+            let candles = patiently(|| store.candles(&query)).await?;
+            for candle in candles.iter().filter(|candle| selection.has_candle(candle)) {
+                held.add(Prices::of(candle.source.feed), symbol);
             }
         }
     }

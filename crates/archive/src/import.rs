@@ -2,18 +2,15 @@
 
 use std::path::Path;
 
-use live_store::{Checkpoint, LiveStore, StoredTick};
-use market::Candle;
+use live_store::LiveStore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     ArchiveError, Counts, Kind, Manifest, OnProgress, Prices, Progress, Result, Selection, check_target,
     file::{self, FileEntry, joined},
-    pages::PAGE_ROWS,
-    row,
+    noun::{AnyNoun, NOUNS, Rows},
     target::Target,
-    walk::Rows,
 };
 
 /// How to import.
@@ -21,8 +18,8 @@ use crate::{
 pub struct Importing {
     /// Which rows.
     pub selection: Selection,
-    /// Also the consumer's checkpoints: it goes on in the target where it was in the source. Right only on the same
-    /// event log.
+    /// Also the checkpoints: every stream processor continues in the target where it was in the source. Right only on
+    /// the same event log.
     pub checkpoints: bool,
     /// Leave out damaged files, instead of stopping at the first.
     pub skip_damaged: bool,
@@ -57,7 +54,7 @@ pub async fn import(
     let mut imported = Imported::default();
     let files = present_files(folder, manifest, importing, &mut imported.skipped)?;
     let mut target = Target::new(store);
-    let mut checkpoints = Vec::new();
+    let mut held_back: Vec<Box<dyn Rows>> = Vec::new();
     let mut rows_done = 0;
     let mut files = files.into_iter();
     let mut reading = files.next().map(|file| Reading::start(folder, file, manifest.prices));
@@ -66,13 +63,17 @@ pub async fn import(
         // The next is read and checked while this one is written.
         reading = files.next().map(|file| Reading::start(folder, file, manifest.prices));
         match rows {
-            Ok(Rows::Checkpoints(all)) => {
-                target.check_checkpoints(&all).await?;
-                checkpoints.extend(all);
+            Ok(rows) if rows.stands_for_others() => {
+                rows.check(&target).await?;
+                held_back.push(rows);
             }
-            Ok(rows) => {
-                let on_page = |rows| on_progress(Progress { rows: rows_done + rows, part: &entry.name });
-                write(&mut target, rows, &importing.selection, stop, &on_page).await?;
+            Ok(mut rows) => {
+                rows.retain(&importing.selection);
+                let on_page = |rows| {
+                    on_progress(Progress { rows: rows_done + rows, part: &entry.name });
+                    if stop.is_cancelled() { Err(ArchiveError::Stopped) } else { Ok(()) }
+                };
+                target.store(&*rows, &on_page).await?;
             }
             Err(error) if importing.skip_damaged && error.is_damage() => imported.skipped.push(error),
             Err(error) => return Err(error),
@@ -80,10 +81,12 @@ pub async fn import(
         rows_done = entry.rows.saturating_add(rows_done);
         on_progress(Progress { rows: rows_done, part: &entry.name });
     }
-    if !checkpoints.is_empty() && !imported.skipped.is_empty() {
+    if !held_back.is_empty() && !imported.skipped.is_empty() {
         return Err(ArchiveError::Checkpoints("they stand for all rows, and some are damaged".to_owned()));
     }
-    target.checkpoints(&checkpoints).await?;
+    for rows in &held_back {
+        target.store(&**rows, &|_| Ok(())).await?;
+    }
     imported.counts = target.counts;
     Ok(imported)
 }
@@ -96,7 +99,7 @@ fn check_order(manifest: &Manifest, importing: &Importing) -> Result<()> {
     if !importing.selection.is_everything() {
         return refused("they stand for all rows, and only some are imported");
     }
-    if manifest.totals.checkpoints == 0 {
+    if manifest.totals.of_kind(Kind::CHECKPOINTS) == 0 {
         return refused("the archive holds none");
     }
     Ok(())
@@ -109,10 +112,10 @@ fn present_files(
     importing: &Importing,
     skipped: &mut Vec<ArchiveError>,
 ) -> Result<Vec<FileEntry>> {
-    let wanted = |file: &&FileEntry| match file.kind {
-        Kind::Checkpoints => importing.checkpoints,
-        kind => importing.selection.has_kind(kind),
+    let is_wanted = |noun: &dyn AnyNoun| {
+        if noun.stands_for_others() { importing.checkpoints } else { importing.selection.has_noun(noun) }
     };
+    let wanted = |file: &&FileEntry| noun_of(file.kind).is_some_and(is_wanted);
     let mut present = Vec::new();
     for entry in manifest.files.iter().filter(wanted) {
         match file::check_size(&folder.join(&entry.name), entry) {
@@ -127,7 +130,7 @@ fn present_files(
 /// A file that is being read.
 struct Reading {
     entry: FileEntry,
-    task: JoinHandle<Result<Rows>>,
+    task: JoinHandle<Result<Box<dyn Rows>>>,
 }
 
 impl Reading {
@@ -139,29 +142,24 @@ impl Reading {
 }
 
 /// All rows of a file, or nothing.
-fn read(folder: &Path, entry: &FileEntry, prices: Option<Prices>) -> Result<Rows> {
+fn read(folder: &Path, entry: &FileEntry, prices: Option<Prices>) -> Result<Box<dyn Rows>> {
     let path = folder.join(&entry.name);
     let text = file::read(folder, entry)?;
     let text = str::from_utf8(&text)
         .map_err(|error| file::damaged(&path, format!("it is not UTF-8 (byte {})", error.valid_up_to())))?;
-    let of_prices = |found: Prices| match prices {
-        Some(said) if said != found => {
-            Err(format!("the price is {}, by the manifest all are {}", found.as_str(), said.as_str()))
-        }
-        Some(_) => Ok(()),
-        None => Err("by the manifest there are no prices".to_owned()),
+    let Some(noun) = noun_of(entry.kind) else {
+        return Err(file::damaged(&path, format!("{} are not known here", entry.kind)));
     };
-    let rows = match entry.kind {
-        Kind::Checkpoints => Rows::Checkpoints(parse::<Checkpoint>(&path, text, row::read_checkpoint)?),
-        Kind::Ticks => Rows::Ticks(parse::<StoredTick>(&path, text, |line| {
-            let row = row::read_tick(line)?;
-            of_prices(Prices::of(row.tick.source)).map(|()| row)
-        })?),
-        Kind::Candles => Rows::Candles(parse::<Candle>(&path, text, |line| {
-            let bar = row::read_candle(line)?;
-            of_prices(Prices::of(bar.source.feed)).map(|()| bar)
-        })?),
-    };
+    let rows = noun.parse(&path, text)?;
+    if let Some((index, found, _)) = rows.prices().find(|(_, found, _)| Some(*found) != prices) {
+        let reason = match prices {
+            Some(of_manifest) => {
+                format!("the price is {}, by the manifest all are {}", found.as_str(), of_manifest.as_str())
+            }
+            None => "by the manifest there are no prices".to_owned(),
+        };
+        return Err(ArchiveError::BadRow { path: path.display().to_string(), line: index + 1, reason });
+    }
     if rows.len() as u64 != entry.rows {
         let reason = format!("it has {} rows, by the manifest {}", rows.len(), entry.rows);
         return Err(file::damaged(&path, reason));
@@ -169,51 +167,6 @@ fn read(folder: &Path, entry: &FileEntry, prices: Option<Prices>) -> Result<Rows
     Ok(rows)
 }
 
-fn parse<T>(path: &Path, text: &str, row: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>> {
-    // Counted first: a list that grows is for a moment there twice.
-    let mut rows = Vec::with_capacity(text.lines().count());
-    for (line, text) in (1..).zip(text.lines()) {
-        rows.push(row(text).map_err(|reason| {
-            let path = path.display().to_string();
-            ArchiveError::BadRow { path, line, reason }
-        })?);
-    }
-    Ok(rows)
-}
-
-/// Writes the selected rows, page by page.
-async fn write(
-    target: &mut Target<'_>,
-    rows: Rows,
-    selection: &Selection,
-    stop: &CancellationToken,
-    on_page: &(dyn Fn(u64) + Send + Sync),
-) -> Result<()> {
-    let mut done = 0;
-    match rows {
-        Rows::Checkpoints(_) => {}
-        Rows::Ticks(mut rows) => {
-            rows.retain(|row| selection.has_tick(row));
-            for page in rows.chunks(PAGE_ROWS) {
-                target.ticks(page).await?;
-                done += page.len() as u64;
-                on_page(done);
-                stopped(stop)?;
-            }
-        }
-        Rows::Candles(mut bars) => {
-            bars.retain(|bar| selection.has_candle(bar));
-            for page in bars.chunks(PAGE_ROWS) {
-                target.candles(page).await?;
-                done += page.len() as u64;
-                on_page(done);
-                stopped(stop)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn stopped(stop: &CancellationToken) -> Result<()> {
-    if stop.is_cancelled() { Err(ArchiveError::Stopped) } else { Ok(()) }
+fn noun_of(kind: Kind) -> Option<&'static dyn AnyNoun> {
+    NOUNS.into_iter().find(|noun| noun.kind() == kind)
 }

@@ -1,4 +1,4 @@
-//! `export.jsonl`: what an unfinished export has finished. One line says what is exported, and one more is added for
+//! `export.jsonl`: what an unfinished export has finished. One line holds what is exported, and one more is added for
 //! every file that is whole; the manifest takes its place at the end.
 
 use std::{
@@ -14,7 +14,7 @@ use crate::{
     ArchiveError, Prices, Result, Selection,
     file::{self, FileEntry, is_file_name, remove_unfinished},
     manifest::{FORMAT, JOURNAL, MANIFEST, Manifest, Totals},
-    walk::Place,
+    noun::Place,
 };
 
 /// The first line.
@@ -38,7 +38,7 @@ pub(crate) struct Finished {
     pub(crate) end: Place,
 }
 
-/// An export under way; nobody else's while this is held.
+/// An export under way; no other process has it while this is held.
 pub(crate) struct Journal {
     folder: PathBuf,
     file: File,
@@ -59,7 +59,7 @@ impl Journal {
         refuse_finished(folder)?;
         let path = folder.join(JOURNAL);
         if !path.exists() {
-            refuse_strangers(folder)?;
+            refuse_other_files(folder)?;
         }
         let mut file = OpenOptions::new()
             .read(true)
@@ -168,8 +168,8 @@ fn refuse_finished(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Nothing of somebody else's is written over.
-fn refuse_strangers(folder: &Path) -> Result<()> {
+/// Refuses a folder with other files: nothing is overwritten.
+fn refuse_other_files(folder: &Path) -> Result<()> {
     let mut entries = fs::read_dir(folder).map_err(|error| ArchiveError::io("read", folder, error))?;
     match entries.next() {
         None => Ok(()),

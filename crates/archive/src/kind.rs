@@ -2,28 +2,30 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// What the rows of a file are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// How far the stream processors had come.
-    Checkpoints,
-    /// Ticks.
-    Ticks,
-    /// Bars.
-    Candles,
-}
+use crate::noun::NOUNS;
+
+/// What the rows of a file are: the name of a noun, and the folder of its files. The constants stand beside the nouns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Kind(&'static str);
 
 impl Kind {
-    /// `checkpoints`, `ticks`, `candles`: also the folder of its files.
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// `checkpoints`, `ticks`, `candles`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Checkpoints => "checkpoints",
-            Self::Ticks => "ticks",
-            Self::Candles => "candles",
-        }
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = NOUNS.iter().map(|noun| noun.kind()).find(|kind| kind.as_str() == name);
+        known.ok_or_else(|| de::Error::custom(format!("`{name:.40}` is no kind of rows")))
     }
 }
 

@@ -11,11 +11,12 @@ mod file;
 mod held;
 mod import;
 mod journal;
+mod json;
 mod kind;
 mod manifest;
+mod noun;
 mod pages;
 mod prices;
-mod row;
 mod selection;
 mod target;
 mod walk;
@@ -30,19 +31,19 @@ pub use kind::Kind;
 pub use manifest::{FORMAT, Manifest, Totals};
 pub use prices::{Held, Prices};
 pub use selection::Selection;
-pub use target::Counts;
+pub use target::{Counts, RowCounts};
 
 /// Result of this crate.
 pub type Result<T, E = ArchiveError> = std::result::Result<T, E>;
 
-/// How far it has come; told after every page.
+/// How far it is; reported after every page.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// Rows so far, of all kinds.
     pub rows: u64,
-    /// Where it is: a day, or a width of bars.
+    /// Where it is: a day, or a width of candles.
     pub part: &'a str,
 }
 
-/// Is told how far it has come.
+/// Receives how far it is.
 pub type OnProgress<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);

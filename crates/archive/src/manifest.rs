@@ -1,6 +1,6 @@
 //! `manifest.json`: what an archive holds. It is written last, so that an archive that has one is whole.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     ArchiveError, Kind, Prices, Result, Selection,
     file::{self, FileEntry, MAX_FILE_BYTES, is_file_name},
+    noun::NOUNS,
 };
 
 /// The format written here, and the newest that is read.
@@ -23,36 +24,31 @@ const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 /// Sums over all files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Ticks.
-    pub ticks: u64,
-    /// Bars.
-    pub candles: u64,
-    /// Checkpoints.
-    pub checkpoints: u64,
+    /// Rows of each kind.
+    #[serde(flatten)]
+    rows: BTreeMap<Kind, u64>,
     /// Bytes, unpacked.
     pub bytes: u64,
     /// Bytes as the files lie there.
     pub packed_bytes: u64,
-    /// SHA-256 over kind and hash of the files with ticks and candles, in order: equal where the same rows were
-    /// exported, whatever the store. Checkpoints move on by themselves, and are left out.
+    /// SHA-256 over kind and hash of the files, in order: equal where the same rows were exported, whatever the store.
+    /// Checkpoints, which change by themselves, are left out.
     pub sha256: String,
 }
 
 impl Totals {
     pub(crate) fn of(files: &[FileEntry]) -> Self {
-        let mut totals = Self::default();
+        // An archive of before does not have every kind; none and 0 are the same.
+        let rows = NOUNS.iter().map(|noun| (noun.kind(), 0)).collect();
+        let mut totals = Self { rows, ..Self::default() };
         let mut hash = Sha256::new();
         for file in files {
-            let rows = match file.kind {
-                Kind::Ticks => &mut totals.ticks,
-                Kind::Candles => &mut totals.candles,
-                Kind::Checkpoints => &mut totals.checkpoints,
-            };
-            // A manifest may say anything.
+            let rows = totals.rows.entry(file.kind).or_default();
+            // A manifest may hold any number.
             *rows = rows.saturating_add(file.rows);
             totals.bytes = totals.bytes.saturating_add(file.bytes);
             totals.packed_bytes = totals.packed_bytes.saturating_add(file.packed_bytes);
-            if file.kind != Kind::Checkpoints {
+            if file.kind != Kind::CHECKPOINTS {
                 hash.update(format!("{} {}\n", file.kind, file.sha256));
             }
         }
@@ -62,7 +58,12 @@ impl Totals {
 
     /// Rows of all kinds.
     pub fn rows(&self) -> u64 {
-        self.ticks.saturating_add(self.candles).saturating_add(self.checkpoints)
+        self.rows.values().fold(0, |sum, rows| sum.saturating_add(*rows))
+    }
+
+    /// Rows of one kind.
+    pub fn of_kind(&self, kind: Kind) -> u64 {
+        self.rows.get(&kind).copied().unwrap_or_default()
     }
 }
 
@@ -124,13 +125,16 @@ impl Manifest {
         if format > FORMAT {
             return Err(Problem::Newer(format));
         }
-        let manifest: Self = serde_json::from_slice(text).map_err(bad)?;
+        let mut manifest: Self = serde_json::from_slice(text).map_err(bad)?;
+        for noun in NOUNS {
+            manifest.totals.rows.entry(noun.kind()).or_default();
+        }
         for file in &manifest.files {
             if !is_file_name(&file.name, file.kind) {
                 return Err(Problem::Bad(format!("`{}` is no file name", file.name.escape_debug())));
             }
             if file.bytes > MAX_FILE_BYTES {
-                return Err(Problem::Bad(format!("{} is said to unpack to {} bytes", file.name, file.bytes)));
+                return Err(Problem::Bad(format!("{} would unpack to {} bytes", file.name, file.bytes)));
             }
         }
         let totals = Totals::of(&manifest.files);

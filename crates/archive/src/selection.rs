@@ -5,7 +5,7 @@ use live_store::StoredTick;
 use market::{Candle, Symbol};
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Prices};
+use crate::{Kind, Prices, noun::AnyNoun};
 
 /// Which rows of a store or of an archive; by default all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Selection {
     pub symbols: Vec<Symbol>,
     /// Only these kinds; all where empty.
     pub kinds: Vec<Kind>,
-    /// Ticks that happened, and bars that opened, from then on.
+    /// Ticks that happened, and candles that opened, from then on.
     pub from: Option<DateTime<Utc>>,
     /// And before then.
     pub to: Option<DateTime<Utc>>,
@@ -29,12 +29,12 @@ impl Selection {
         *self == Self::default()
     }
 
-    pub(crate) fn has_kind(&self, kind: Kind) -> bool {
-        match kind {
-            // They speak for everything before them, and are right only where that is there.
-            Kind::Checkpoints => self.is_everything(),
-            kind => self.kinds.is_empty() || self.kinds.contains(&kind),
+    /// Rows that stand for others are right only where all of those are there.
+    pub(crate) fn has_noun(&self, noun: &dyn AnyNoun) -> bool {
+        if noun.stands_for_others() {
+            return self.is_everything();
         }
+        self.kinds.is_empty() || self.kinds.contains(&noun.kind())
     }
 
     pub(crate) fn has_symbol(&self, symbol: Symbol) -> bool {
@@ -51,8 +51,10 @@ impl Selection {
             && self.has_prices(Prices::of(row.tick.source))
     }
 
-    pub(crate) fn has_candle(&self, bar: &Candle) -> bool {
-        self.has_time(bar.time) && self.has_symbol(bar.symbol) && self.has_prices(Prices::of(bar.source.feed))
+    pub(crate) fn has_candle(&self, candle: &Candle) -> bool {
+        self.has_time(candle.time)
+            && self.has_symbol(candle.symbol)
+            && self.has_prices(Prices::of(candle.source.feed))
     }
 
     fn has_time(&self, time: DateTime<Utc>) -> bool {

@@ -1,12 +1,10 @@
 //! A look at a store without changing it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::{
-    Checkpoint, LiveStoreError, Result, mongo,
-    open::{max_bytes, without_credentials},
-    sqlite,
-};
+use sqlite_file::FileUrl;
+
+use crate::{Checkpoint, LiveStoreError, Result, mongo, open::without_credentials, sqlite};
 
 /// What is found at a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +15,7 @@ pub struct StoreCheck {
     pub is_there: bool,
     /// What was found, in words.
     pub found: String,
-    /// What may give trouble, in words that say what to do.
+    /// What may fail later, with what to do about it.
     pub warnings: Vec<String>,
     /// For a store in a file: the folder, which must be writable and have room.
     pub folder: Option<PathBuf>,
@@ -36,11 +34,6 @@ pub async fn check(url: &str) -> Result<StoreCheck> {
         Some(("mongodb" | "mongodb+srv", _)) => return mongo::look(url, &without_credentials(url)).await,
         _ => return Err(bad("there is no adapter of that name".to_owned())),
     };
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-    if path.is_empty() || path.starts_with(":memory:") {
-        return Err(bad("it needs the path of a file".to_owned()));
-    }
-    max_bytes(parameters).map_err(bad)?;
-    sqlite::look(Path::new(path)).await
+    let url = FileUrl::parse(rest).map_err(bad)?;
+    sqlite::look(&url.path).await
 }

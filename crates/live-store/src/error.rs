@@ -19,7 +19,7 @@ pub enum LiveStoreError {
     },
     /// The database was written by a newer version.
     #[error(
-        "{place} was written by a newer version (format {found}, this one knows {known}); upgrade, or name another store (--data, --store)"
+        "{place} was written by a newer version (format {found}, this one reads up to {known}); upgrade, or name another store (--data, --store)"
     )]
     NewerFormat {
         /// The database.

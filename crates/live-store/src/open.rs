@@ -1,6 +1,8 @@
 //! From a URL to an adapter.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
+
+use sqlite_file::FileUrl;
 
 use connection_url::is_scheme;
 pub(crate) use connection_url::without_credentials;
@@ -10,7 +12,7 @@ use crate::{LiveStore, LiveStoreError, Migration, Result, mongo, sqlite};
 /// Opens the store that `url` names, creating what is missing.
 ///
 /// `sqlite:path` (also `sqlite://path`): a file, with its folders. `?max_mb=N` bounds the file to N MiB, beyond
-/// which a write answers [`LiveStoreError::DiskFull`].
+/// which a write returns [`LiveStoreError::DiskFull`].
 ///
 /// `mongodb://[user:password@]host[:port][,...][/database][?...]` and `mongodb+srv://...`: a database of MongoDB 7 or 8,
 /// `stock_market` unless named. Without `authSource` the user is looked for in the database that the URL names. The
@@ -25,7 +27,7 @@ use crate::{LiveStore, LiveStoreError, Migration, Result, mongo, sqlite};
 /// # Errors
 /// [`LiveStoreError::BadUrl`], [`LiveStoreError::NewerFormat`], and what else the place refuses.
 pub async fn open(url: &str) -> Result<Arc<dyn LiveStore>> {
-    let (store, Migration { place, done, refused }) = open_and_tell(url).await?;
+    let (store, Migration { place, done, refused }) = open_and_report(url).await?;
     for change in done {
         tracing::debug!(store = place, change, "live store prepared");
     }
@@ -35,29 +37,21 @@ pub async fn open(url: &str) -> Result<Arc<dyn LiveStore>> {
     Ok(store)
 }
 
-/// Opens the store that `url` names as [`open`] does, and tells what that changed.
+/// Opens the store that `url` names as [`open`] does, and returns what that changed.
 ///
 /// # Errors
 /// Those of [`open`].
 pub async fn migrate(url: &str) -> Result<Migration> {
-    Ok(open_and_tell(url).await?.1)
+    Ok(open_and_report(url).await?.1)
 }
 
-async fn open_and_tell(url: &str) -> Result<(Arc<dyn LiveStore>, Migration)> {
+async fn open_and_report(url: &str) -> Result<(Arc<dyn LiveStore>, Migration)> {
     let bad =
         |reason: &str| LiveStoreError::BadUrl { url: without_credentials(url), reason: reason.to_owned() };
     match url.split_once(':') {
         Some(("sqlite", rest)) => {
-            let rest = rest.strip_prefix("//").unwrap_or(rest);
-            let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-            if path.is_empty() {
-                return Err(bad("the path is missing"));
-            }
-            if path.starts_with(":memory:") {
-                return Err(bad("a store in memory keeps nothing"));
-            }
-            let max_bytes = max_bytes(parameters).map_err(|reason| bad(&reason))?;
-            let (store, migration) = sqlite::SqliteStore::open(Path::new(path), max_bytes).await?;
+            let url = FileUrl::parse(rest).map_err(|reason| bad(&reason))?;
+            let (store, migration) = sqlite::SqliteStore::open(&url).await?;
             Ok((Arc::new(store), migration))
         }
         Some(("mongodb" | "mongodb+srv", _)) => {
@@ -67,19 +61,4 @@ async fn open_and_tell(url: &str) -> Result<(Arc<dyn LiveStore>, Migration)> {
         Some((scheme, _)) if is_scheme(scheme) => Err(bad(&format!("no adapter for `{scheme}:`"))),
         _ => Err(bad("the scheme is missing")),
     }
-}
-
-/// `max_mb=N`, or nothing.
-pub(crate) fn max_bytes(parameters: &str) -> Result<Option<u64>, String> {
-    if parameters.is_empty() {
-        return Ok(None);
-    }
-    let megabytes = parameters
-        .strip_prefix("max_mb=")
-        .ok_or_else(|| "the only parameter is max_mb".to_owned())?
-        .parse::<u64>()
-        .ok()
-        .filter(|megabytes| (1..=1 << 20).contains(megabytes))
-        .ok_or_else(|| format!("max_mb must be a whole number from 1 to {}", 1 << 20))?;
-    Ok(Some(megabytes << 20))
 }

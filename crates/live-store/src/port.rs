@@ -66,6 +66,6 @@ impl<Store: TickStore + CandleStore + CheckpointStore> LiveStore for Store {}
 pub struct Pruned {
     /// Ticks.
     pub ticks: u64,
-    /// One-minute bars.
+    /// One-minute candles.
     pub candles: u64,
 }

@@ -1,6 +1,7 @@
 //! `tapedeck copy SOURCE TARGET`: one store into another.
 
 use anyhow::bail;
+use archive::Kind;
 use indicatif::HumanCount;
 use service_runtime::ExposeSecret;
 
@@ -30,7 +31,7 @@ pub(crate) async fn copy(args: CopyArgs) -> anyhow::Result<()> {
     drop(bar);
     print_line(format_args!(
         "copied {} rows of {} prices from {source} into {}, read back and compared\n{}",
-        HumanCount(counts.ticks() + counts.candles()),
+        HumanCount(counts.of(Kind::TICKS).all() + counts.of(Kind::CANDLES).all()),
         prices.as_str(),
         target.name,
         described(&counts),

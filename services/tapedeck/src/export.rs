@@ -1,6 +1,6 @@
 //! `tapedeck export FOLDER`: a store into a folder of packed files.
 
-use archive::Totals;
+use archive::{Kind, Totals};
 use chrono::Utc;
 use indicatif::{HumanBytes, HumanCount};
 
@@ -21,15 +21,16 @@ pub(crate) async fn export(args: ExportArgs) -> anyhow::Result<()> {
         })
         .await?;
     drop(bar);
-    let Totals { ticks, candles, packed_bytes, sha256, .. } = &exported.manifest.totals;
+    let totals = &exported.manifest.totals;
+    let Totals { packed_bytes, sha256, .. } = totals;
     let kept = match exported.kept_files {
         0 => String::new(),
         kept => format!(", {kept} of them kept from the last time"),
     };
     print_line(format_args!(
         "exported {} ticks and {} bars from {source} to {}\n  {} in {} files{kept}\n  sha-256 {sha256}",
-        HumanCount(*ticks),
-        HumanCount(*candles),
+        HumanCount(totals.of_kind(Kind::TICKS)),
+        HumanCount(totals.of_kind(Kind::CANDLES)),
         args.folder.display(),
         HumanBytes(*packed_bytes),
         exported.manifest.files.len(),

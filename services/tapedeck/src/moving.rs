@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use archive::{Counts, Kind, Prices, Progress, Selection};
+use archive::{Counts, Kind, Prices, Progress, RowCounts, Selection};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::ValueEnum;
 use connection_url::lacks_password;
@@ -149,8 +149,8 @@ impl RowArgs {
             bail!("--from {from} is not before --to {to}");
         }
         let kinds = self.kind.iter().map(|kind| match kind {
-            RowKind::Ticks => Kind::Ticks,
-            RowKind::Candles => Kind::Candles,
+            RowKind::TICKS => Kind::TICKS,
+            RowKind::CANDLES => Kind::CANDLES,
         });
         let prices = prices.map(|prices| match prices {
             WhichPrices::Real => Prices::Real,
@@ -295,7 +295,9 @@ impl Drop for Bar {
 
 /// What became of the rows, in words.
 pub(crate) fn described(counts: &Counts) -> String {
-    let line = |what: &str, all: u64, new: u64, there: u64, kept: u64| {
+    let line = |what: &str, kind: Kind| {
+        let counts = counts.of(kind);
+        let RowCounts { new, there, kept } = counts;
         let kept = match kept {
             0 => String::new(),
             kept => format!(", {} there in another version, which stays", HumanCount(kept)),
@@ -303,18 +305,15 @@ pub(crate) fn described(counts: &Counts) -> String {
         format!(
             "  {:<8} {}: {} new, {} there already{kept}",
             what,
-            HumanCount(all),
+            HumanCount(counts.all()),
             HumanCount(new),
             HumanCount(there)
         )
     };
-    let Counts { ticks_new, ticks_there, ticks_kept, candles_new, candles_there, candles_kept, .. } = *counts;
-    let mut lines = vec![
-        line("ticks", counts.ticks(), ticks_new, ticks_there, ticks_kept),
-        line("bars", counts.candles(), candles_new, candles_there, candles_kept),
-    ];
-    if counts.checkpoints > 0 {
-        lines.push(format!("  the consumer goes on with the same log at {} checkpoints", counts.checkpoints));
+    let mut lines = vec![line("ticks", Kind::TICKS), line("bars", Kind::CANDLES)];
+    let checkpoints = counts.of(Kind::CHECKPOINTS).all();
+    if checkpoints > 0 {
+        lines.push(format!("  the consumer goes on with the same log at {checkpoints} checkpoints"));
     }
     lines.join("\n")
 }

@@ -3,7 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use archive::{ArchiveError, Importing, Manifest};
+use archive::{ArchiveError, Importing, Kind, Manifest};
 use market::Interval;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -98,13 +98,20 @@ async fn a_damaged_file_is_named_and_nothing_of_it_is_stored(
     // Left out on request, the rest comes in.
     let skipping = Importing { skip_damaged: true, ..Importing::default() };
     let imported = import_as(&folder, &*to.store, &skipping).await.expect("imported");
-    assert_eq!((imported.skipped.len(), imported.counts.ticks(), imported.counts.candles()), (1, 0, 50));
+    assert_eq!(
+        (
+            imported.skipped.len(),
+            imported.counts.of(Kind::TICKS).all(),
+            imported.counts.of(Kind::CANDLES).all()
+        ),
+        (1, 0, 50)
+    );
 
     // And with the file mended, so does that.
     fs::write(folder.join(FIRST), backup).expect("written");
     fs::write(folder.join("manifest.json"), manifest).expect("written");
     let counts = import(&folder, &*to.store).await.expect("imported").counts;
-    assert_eq!((counts.ticks_new, counts.candles_there), (500, 50));
+    assert_eq!((counts.of(Kind::TICKS).new, counts.of(Kind::CANDLES).there), (500, 50));
     assert_eq!(contents(&*to.store).await, contents(&*from.store).await);
 }
 

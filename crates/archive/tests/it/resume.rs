@@ -1,6 +1,6 @@
 use std::{fs, path::Path};
 
-use archive::{ArchiveError, Manifest, Selection};
+use archive::{ArchiveError, Kind, Manifest, Selection};
 use live_store::StoredTick;
 use market::Interval;
 use tokio_util::sync::CancellationToken;
@@ -97,8 +97,8 @@ async fn a_stopped_import_goes_on_and_ends_the_same() {
     let error = archive::import(&folder, &manifest, &*to.store, &how, &stop, &stopping).await;
     assert!(matches!(error, Err(ArchiveError::Stopped)), "{error:?}");
     let counts = import(&folder, &*to.store).await.expect("imported").counts;
-    assert!(counts.ticks_new > 0 && counts.ticks_there >= 60_000, "{counts:?}");
-    assert_eq!(counts.ticks(), 150_000);
+    assert!(counts.of(Kind::TICKS).new > 0 && counts.of(Kind::TICKS).there >= 60_000, "{counts:?}");
+    assert_eq!(counts.of(Kind::TICKS).all(), 150_000);
     assert!(contents(&*from.store).await == contents(&*to.store).await);
 }
 

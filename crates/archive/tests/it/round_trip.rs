@@ -86,15 +86,15 @@ proptest! {
             let counts = import(&there, &*to.store).await.expect("imported").counts;
             let (before, after) = (contents(&*from.store).await, contents(&*to.store).await);
             assert_eq!(before, after);
-            assert_eq!((counts.ticks_new, counts.candles_new), (before.0.len() as u64, before.1.len() as u64));
-            assert_eq!((manifest.totals.ticks, manifest.totals.candles), (counts.ticks(), counts.candles()));
+            assert_eq!((counts.of(Kind::TICKS).new, counts.of(Kind::CANDLES).new), (before.0.len() as u64, before.1.len() as u64));
+            assert_eq!((manifest.totals.of_kind(Kind::TICKS), manifest.totals.of_kind(Kind::CANDLES)), (counts.of(Kind::TICKS).all(), counts.of(Kind::CANDLES).all()));
             let again = export(&*to.store, &back).await.expect("exported").manifest;
             assert_eq!(manifest.totals, again.totals);
 
             // Once more changes nothing.
             let counts = import(&there, &*to.store).await.expect("imported").counts;
-            assert_eq!((counts.ticks_new, counts.candles_new), (0, 0));
-            assert_eq!((counts.ticks_there, counts.candles_there), (manifest.totals.ticks, manifest.totals.candles));
+            assert_eq!((counts.of(Kind::TICKS).new, counts.of(Kind::CANDLES).new), (0, 0));
+            assert_eq!((counts.of(Kind::TICKS).there, counts.of(Kind::CANDLES).there), (manifest.totals.of_kind(Kind::TICKS), manifest.totals.of_kind(Kind::CANDLES)));
             assert_eq!(contents(&*to.store).await, before);
         });
     }
@@ -115,7 +115,7 @@ async fn rows_of_one_moment_are_not_lost_between_pages() {
     let (from, to) = (place_with(&ticks, &bars).await, place().await);
     let folder = from.folder.path().join("archive");
     let totals = export(&*from.store, &folder).await.expect("exported").manifest.totals;
-    assert_eq!((totals.ticks, totals.candles), (10_000, 24_000));
+    assert_eq!((totals.of_kind(Kind::TICKS), totals.of_kind(Kind::CANDLES)), (10_000, 24_000));
     import(&folder, &*to.store).await.expect("imported");
     assert!(contents(&*from.store).await == contents(&*to.store).await);
 }
@@ -145,7 +145,7 @@ async fn only_what_was_asked_for_is_archived() {
     let from = place_with(&ticks, &bars).await;
     let selections = [
         (Selection { symbols: vec![symbol("MSFT")], ..Selection::default() }, (5, 0)),
-        (Selection { kinds: vec![Kind::Candles], ..Selection::default() }, (0, 5)),
+        (Selection { kinds: vec![Kind::CANDLES], ..Selection::default() }, (0, 5)),
         (Selection { from: Some(at(day)), to: Some(at(3 * day)), ..Selection::default() }, (4, 2)),
         (Selection { from: Some(at(3 * day)), to: Some(at(day)), ..Selection::default() }, (0, 0)),
     ];
@@ -153,6 +153,6 @@ async fn only_what_was_asked_for_is_archived() {
         let folder = from.folder.path().join(format!("archive-{number}"));
         let totals =
             export_selected(&*from.store, &folder, &selection).await.expect("exported").manifest.totals;
-        assert_eq!((totals.ticks, totals.candles), expected, "{selection:?}");
+        assert_eq!((totals.of_kind(Kind::TICKS), totals.of_kind(Kind::CANDLES)), expected, "{selection:?}");
     }
 }

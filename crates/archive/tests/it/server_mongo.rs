@@ -1,5 +1,6 @@
 //! The way from the laptop to the server and back, on the server that `MONGO_URL` names.
 
+use archive::Kind;
 use archive::Selection;
 use market::Interval;
 use tokio_util::sync::CancellationToken;
@@ -43,8 +44,11 @@ async fn from_sqlite_to_mongodb_and_back_every_row_is_the_same_on_a_server() {
     for _ in 0..2 {
         let counts =
             archive::copy(&*from.store, &*server, &all, false, &stop, &|_| {}).await.expect("copied");
-        assert_eq!((counts.ticks(), counts.candles()), (before.ticks, before.candles));
-        assert_eq!((counts.ticks_kept, counts.candles_kept), (0, 0));
+        assert_eq!(
+            (counts.of(Kind::TICKS).all(), counts.of(Kind::CANDLES).all()),
+            (before.of_kind(Kind::TICKS), before.of_kind(Kind::CANDLES))
+        );
+        assert_eq!((counts.of(Kind::TICKS).kept, counts.of(Kind::CANDLES).kept), (0, 0));
     }
     let there = export(&*server, &folder("there")).await.expect("exported").manifest.totals;
     assert_eq!(there, before);

@@ -1,4 +1,4 @@
-use archive::{ArchiveError, Importing, Prices, Selection};
+use archive::{ArchiveError, Importing, Kind, Prices, Selection};
 use live_store::{Checkpoint, LiveStore, LiveStoreError, StoredTick};
 use market::{Candle, Interval};
 use rstest::rstest;
@@ -30,8 +30,8 @@ async fn what_the_target_has_stays() {
         let folder = from.folder.path().join("archive");
         export(&*from.store, &folder).await.expect("exported");
         let counts = import(&folder, &*to.store).await.expect("imported").counts;
-        assert_eq!((counts.ticks_kept, counts.ticks_new), (1, 0));
-        assert_eq!(counts.candles_kept, u64::from(in_the_end == there), "{coming:?}");
+        assert_eq!((counts.of(Kind::TICKS).kept, counts.of(Kind::TICKS).new), (1, 0));
+        assert_eq!(counts.of(Kind::CANDLES).kept, u64::from(in_the_end == there), "{coming:?}");
         assert_eq!(contents(&*to.store).await, (vec![other], vec![in_the_end]));
     }
 }
@@ -80,7 +80,7 @@ async fn of_a_store_with_both_kinds_of_prices_one_must_be_chosen() {
         let selection = Selection { prices: Some(prices), ..Selection::default() };
         let folder = folder(prices.as_str());
         let manifest = export_selected(&*from.store, &folder, &selection).await.expect("exported").manifest;
-        assert_eq!((manifest.prices, manifest.totals.ticks), (Some(prices), ticks));
+        assert_eq!((manifest.prices, manifest.totals.of_kind(Kind::TICKS)), (Some(prices), ticks));
     }
 }
 
@@ -97,7 +97,7 @@ async fn a_target_that_is_full_says_so_and_with_room_the_rest_comes_in() {
     drop(small);
     let roomy = live_store::open(&format!("sqlite:{}", path.display())).await.expect("opens");
     let counts = import(&folder, &*roomy).await.expect("imported").counts;
-    assert!(counts.ticks_there > 0 && counts.ticks_new > 0, "{counts:?}");
+    assert!(counts.of(Kind::TICKS).there > 0 && counts.of(Kind::TICKS).new > 0, "{counts:?}");
     assert!(contents(&*from.store).await == contents(&*roomy).await);
 }
 
@@ -114,20 +114,30 @@ fn checkpoint(partition: i32, next_offset: u64) -> Checkpoint {
     }
 }
 
-/// All of the processor, whoever owns them.
+async fn claim_and_save(store: &dyn LiveStore, checkpoints: &[Checkpoint]) {
+    for checkpoint in checkpoints {
+        let partition = (checkpoint.topic.as_str().into(), checkpoint.partition);
+        let claimed = store.claim(&checkpoint.processor, &[partition]).await.expect("claimed");
+        let owned = Checkpoint { generation: claimed[0].generation, ..checkpoint.clone() };
+        assert!(store.save_checkpoints(&[owned]).await.expect("saved").is_empty());
+    }
+}
+
+/// All of all processors, whoever owns them.
 async fn checkpoints(store: &dyn LiveStore) -> Vec<Checkpoint> {
-    let all = store.checkpoints("consumer").await.expect("read");
+    let all = store.all_checkpoints().await.expect("read");
     all.into_iter().map(|checkpoint| Checkpoint { generation: 0, ..checkpoint }).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn checkpoints_go_over_only_when_asked_and_never_move_those_of_the_target() {
     let from = place_with(&[tick("AAPL", "yahoo", 1, at(0))], &[]).await;
-    let known = [checkpoint(0, 40), checkpoint(2, 7)];
-    from.store.write_progress(&[], &known).await.expect("stored");
+    let of_alerts = Checkpoint { processor: "alerts".to_owned(), ..checkpoint(0, 9) };
+    let known = [of_alerts, checkpoint(0, 40), checkpoint(2, 7)];
+    claim_and_save(&*from.store, &known).await;
     let folder = from.folder.path().join("archive");
     let totals = export(&*from.store, &folder).await.expect("exported").manifest.totals;
-    assert_eq!(totals.checkpoints, 2);
+    assert_eq!(totals.of_kind(Kind::CHECKPOINTS), 3, "of all processors");
 
     let to = place().await;
     import(&folder, &*to.store).await.expect("imported");
@@ -135,7 +145,7 @@ async fn checkpoints_go_over_only_when_asked_and_never_move_those_of_the_target(
     let with = Importing { checkpoints: true, ..Importing::default() };
     for _ in 0..2 {
         let counts = import_as(&folder, &*to.store, &with).await.expect("imported").counts;
-        assert_eq!(counts.checkpoints, 2);
+        assert_eq!(counts.of(Kind::CHECKPOINTS).all(), 3);
         assert_eq!(checkpoints(&*to.store).await, known);
     }
 
@@ -146,8 +156,16 @@ async fn checkpoints_go_over_only_when_asked_and_never_move_those_of_the_target(
     assert_eq!(checkpoints(&*copied.store).await, known);
     assert_eq!(contents(&*copied.store).await, contents(&*from.store).await);
 
+    // Further than the archive: it stays where it is. Claimed and never saved: it is taken for missing.
+    let further = place().await;
+    claim_and_save(&*further.store, &[checkpoint(0, 41)]).await;
+    further.store.claim("consumer", &[("stock-prices".into(), 2)]).await.expect("claimed");
+    import_as(&folder, &*further.store, &with).await.expect("imported");
+    let expected = [known[0].clone(), checkpoint(0, 41), known[2].clone()];
+    assert_eq!(checkpoints(&*further.store).await, expected);
+
     let in_use = place().await;
-    in_use.store.write_progress(&[], &[checkpoint(0, 39)]).await.expect("stored");
+    claim_and_save(&*in_use.store, &[checkpoint(0, 39)]).await;
     let error = import_as(&folder, &*in_use.store, &with).await.expect_err("refused");
     assert!(error.to_string().contains("offset 39 of stock-prices[0]"), "{error}");
     assert_eq!(contents(&*in_use.store).await, (vec![], vec![]));

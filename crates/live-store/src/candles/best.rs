@@ -1,4 +1,4 @@
-//! The bars a chart shows: of every bucket the best that is known.
+//! The candles that a chart shows: of every interval the best that is stored.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{Candle, CandleOrigin, Interval, prefer, rollup};
@@ -6,16 +6,16 @@ use market::{Candle, CandleOrigin, Interval, prefer, rollup};
 use super::{CandleQuery, CandleStore};
 use crate::Result;
 
-/// More buckets than this are not composed at once; nor does a screen have more columns.
+/// More intervals than this are not composed at once; nor does a screen have more columns.
 pub const MAX_BEST_CANDLES: usize = 5000;
-/// Makers of bars for one symbol that are reckoned with: two feeds, each quoting and ticking.
-const MAKERS: usize = 4;
-/// One-minute bars read for one answer; three weeks of one maker around the clock.
+/// Sources of candles for one symbol that are expected: two feeds, each with quoted candles and ticks.
+const SOURCES: usize = 4;
+/// One-minute candles read for one result; three weeks of one source around the clock.
 const MAX_MINUTES: usize = 30_000;
 
-/// The newest `limit` (at most [`MAX_BEST_CANDLES`]) buckets of a range, oldest first, one bar each: a provider's bar of
-/// this width; else the one-minute bars put together (see [`market::prefer`] for which of them) or the stored bar built
-/// from ticks, whichever knows more. Buckets without any bar are left out. `now` decides which are final.
+/// The newest `limit` (at most [`MAX_BEST_CANDLES`]) intervals of a range, oldest first, one candle each: a provider's candle of
+/// this width; else the one-minute candles rolled up (see [`market::prefer`] for which of them) or the stored candle built
+/// from ticks, whichever covers more. Intervals without any candle are left out. `now` decides which are final.
 ///
 /// # Errors
 /// Those of [`CandleStore::candles`].
@@ -25,35 +25,35 @@ pub async fn best_candles(
     now: DateTime<Utc>,
 ) -> Result<Vec<Candle>> {
     let limit = query.limit.clamp(1, MAX_BEST_CANDLES);
-    let mut bars = newest(store, query, limit * MAKERS + 1).await?.bars;
+    let mut candles = newest(store, query, limit * SOURCES + 1).await?.candles;
     if query.interval != Interval::Minute {
         // In order of time, as the store returned them.
-        let quoted: Vec<_> = bars
+        let quoted: Vec<_> = candles
             .iter()
-            .filter(|bar| bar.source.origin == CandleOrigin::Provider)
-            .map(|bar| bar.time)
+            .filter(|candle| candle.source.origin == CandleOrigin::Provider)
+            .map(|candle| candle.time)
             .collect();
         let minutes = minutes_of(query, oldest_shown(&quoted, limit));
-        let Newest { bars: minutes, cut } = newest(store, &minutes, MAX_MINUTES).await?;
+        let Newest { candles: minutes, cut } = newest(store, &minutes, MAX_MINUTES).await?;
         let rolled = rollup(&prefer(&minutes), query.interval, now);
-        // Where the reading stopped, a bucket may lack its beginning.
+        // Where the reading stopped, an interval may lack its beginning.
         let whole = rolled.into_iter().skip(usize::from(cut));
-        bars.extend(whole.filter(|bar| quoted.binary_search(&bar.time).is_err()));
+        candles.extend(whole.filter(|candle| quoted.binary_search(&candle.time).is_err()));
     }
-    let mut best = prefer(&bars);
-    best.retain(|bar| query.from <= bar.time && bar.time < query.to);
+    let mut best = prefer(&candles);
+    best.retain(|candle| query.from <= candle.time && candle.time < query.to);
     best.drain(..best.len().saturating_sub(limit));
     Ok(best)
 }
 
-/// Nothing before the `limit`-th newest quoted bucket will be shown.
+/// Nothing before the `limit`-th newest quoted interval will be shown.
 fn oldest_shown(quoted: &[DateTime<Utc>], limit: usize) -> Option<DateTime<Utc>> {
     let mut distinct = quoted.to_vec();
     distinct.dedup();
     distinct.len().checked_sub(limit).and_then(|at| distinct.get(at)).copied()
 }
 
-/// The minutes that the buckets of the range consist of. A trading day begins up to a day beside its label.
+/// The minutes that the intervals of the range consist of. A trading day begins up to a day beside its label.
 fn minutes_of(query: &CandleQuery, oldest: Option<DateTime<Utc>>) -> CandleQuery {
     let margin = if query.interval == Interval::Day { TimeDelta::days(1) } else { TimeDelta::zero() };
     let from = oldest.map_or(query.from, |oldest| oldest.max(query.from));
@@ -66,17 +66,17 @@ fn minutes_of(query: &CandleQuery, oldest: Option<DateTime<Utc>>) -> CandleQuery
 }
 
 struct Newest {
-    bars: Vec<Candle>,
+    candles: Vec<Candle>,
     /// There are more, further back.
     cut: bool,
 }
 
-/// The newest bars of a range; of the oldest moment all or none.
+/// The newest candles of a range; of the oldest moment all or none.
 async fn newest(store: &dyn CandleStore, query: &CandleQuery, rows: usize) -> Result<Newest> {
-    let mut bars = store.candles(&CandleQuery { limit: rows, ..query.clone() }).await?;
-    let cut = bars.len() >= rows;
-    if cut && let Some(oldest) = bars.first().map(|bar| bar.time) {
-        bars.retain(|bar| bar.time != oldest);
+    let mut candles = store.candles(&CandleQuery { limit: rows, ..query.clone() }).await?;
+    let cut = candles.len() >= rows;
+    if cut && let Some(oldest) = candles.first().map(|candle| candle.time) {
+        candles.retain(|candle| candle.time != oldest);
     }
-    Ok(Newest { bars, cut })
+    Ok(Newest { candles, cut })
 }

@@ -11,10 +11,10 @@ use market::{Candle, Interval, Symbol};
 pub use self::best::{MAX_BEST_CANDLES, best_candles};
 use crate::Result;
 
-/// The most bars of one answer, whatever its query asks for.
+/// The most candles of one result, whatever its query asks for.
 pub const MAX_CANDLES: usize = 50_000;
 
-/// Which bars.
+/// Which candles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CandleQuery {
     /// Of this symbol.

@@ -76,7 +76,7 @@ impl CandleStore for SqliteStore {
                 .await
                 .map_err(|error| self.failure(&error))?;
         }
-        writing.commit().await
+        Ok(writing.commit().await?)
     }
 
     async fn candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {
@@ -131,7 +131,7 @@ fn decode(row: &SqliteRow) -> Result<Candle, BoxDynError> {
     })
 }
 
-/// The queries whose plans `sqlite::plans` checks.
+/// The queries whose plans `sqlite::query` checks.
 #[cfg(test)]
 pub(crate) fn queries() -> [String; 1] {
     [range_sql()]

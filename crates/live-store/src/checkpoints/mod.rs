@@ -59,6 +59,9 @@ pub trait CheckpointStore: Send + Sync {
 
     /// All checkpoints of a processor, by topic and partition.
     async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>>;
+
+    /// Those of all processors, by processor, topic and partition.
+    async fn all_checkpoints(&self) -> Result<Vec<Checkpoint>>;
 }
 
 /// Both servers store integers as 64 bits with a sign.

@@ -1,5 +1,5 @@
 //! Checkpoints in the collection `checkpoints`. A claim is one `findAndModify`; a save is an update whose filter holds
-//! the generation. What a save did not match is read back, to tell a replaced owner from a delayed write.
+//! the generation. What a save did not match is read back, to distinguish a replaced owner from a delayed write.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -64,6 +64,10 @@ impl CheckpointStore for MongoStore {
 
     async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
         find(self, doc! { "processor": processor }).await
+    }
+
+    async fn all_checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        find(self, doc! {}).await
     }
 }
 
@@ -165,11 +169,6 @@ fn save_statement(checkpoint: &Checkpoint) -> Result<RawDocumentBuf, RowError> {
         },
         "u": { "$set": set },
     })
-}
-
-/// Those of all processors.
-pub(crate) async fn all(store: &MongoStore) -> Result<Vec<Checkpoint>> {
-    find(store, doc! {}).await
 }
 
 async fn find(store: &MongoStore, filter: Document) -> Result<Vec<Checkpoint>> {

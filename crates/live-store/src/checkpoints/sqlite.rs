@@ -3,12 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use sqlite_file::Failure;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, error::BoxDynError, sqlite::SqliteRow};
 
 use super::{Checkpoint, CheckpointStore, signed};
 use crate::{
     LiveStoreError, Result,
-    sqlite::{self, SqliteStore, columns},
+    sqlite::{SqliteStore, columns},
 };
 
 /// In the order in which they are read.
@@ -33,6 +34,10 @@ const SAVE: &str = "UPDATE checkpoints \
 const IS_OWNER: &str = "SELECT count(*) FROM checkpoints \
      WHERE processor = ? AND topic = ? AND \"partition\" = ? AND generation = ? AND generation > 0";
 
+fn all_sql() -> String {
+    format!("SELECT {COLUMNS} FROM checkpoints ORDER BY processor, topic, \"partition\"")
+}
+
 #[async_trait]
 impl CheckpointStore for SqliteStore {
     async fn claim(&self, processor: &str, partitions: &[(Arc<str>, i32)]) -> Result<Vec<Checkpoint>> {
@@ -49,7 +54,7 @@ impl CheckpointStore for SqliteStore {
                 .fetch_one(writing.connection())
                 .await
                 .map_err(|error| self.failure(&error))?;
-            claimed.push(decode(&row).map_err(|error| damaged(&self.path, &*error))?);
+            claimed.push(decode(&row).map_err(|error| damaged(self.file.path(), &*error))?);
         }
         writing.commit().await?;
         Ok(claimed)
@@ -75,6 +80,10 @@ impl CheckpointStore for SqliteStore {
             format!("SELECT {COLUMNS} FROM checkpoints WHERE processor = ? ORDER BY topic, \"partition\"");
         let select = sqlx::query(AssertSqlSafe(sql)).bind(processor.to_owned());
         self.read(select, "checkpoints", decode).await
+    }
+
+    async fn all_checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        self.read(sqlx::query(AssertSqlSafe(all_sql())), "checkpoints", decode).await
     }
 }
 
@@ -117,9 +126,8 @@ impl SqliteStore {
 
 /// Those of all processors, of a file that is not opened as a store.
 pub(crate) async fn all(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<Checkpoint>> {
-    let sql = format!("SELECT {COLUMNS} FROM checkpoints ORDER BY processor, topic, \"partition\"");
-    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await;
-    let rows = rows.map_err(|error| sqlite::translate(path, &error))?;
+    let rows = sqlx::query(AssertSqlSafe(all_sql())).fetch_all(connection).await;
+    let rows = rows.map_err(|error| LiveStoreError::from(Failure::of(&error).at(path)))?;
     rows.iter().map(decode).collect::<Result<_, _>>().map_err(|error| damaged(path, &*error))
 }
 

@@ -1,5 +1,5 @@
-//! One command and its answer. Writes go out as raw commands: the driver's own methods copy every document twice more
-//! and answer with all identities, and its bulk command exists only from MongoDB 8 on.
+//! One command and its reply. Writes go out as raw commands: the driver's own methods copy every document twice more
+//! and return all identities, and its bulk command exists only from MongoDB 8 on.
 
 use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, raw::cstr};
 
@@ -13,7 +13,7 @@ use crate::{LiveStoreError, Result};
 pub(crate) struct WriteReply {
     /// How many documents it touched.
     pub(crate) touched: u64,
-    /// The places of those whose identity is taken.
+    /// The indexes of those whose identity is taken.
     pub(crate) taken: Vec<usize>,
 }
 
@@ -33,7 +33,7 @@ struct ItemError {
 }
 
 impl MongoStore {
-    /// Runs a command and waits for its answer, within the timeout. `what` says what is tried, for messages.
+    /// Runs a command and waits for its reply, within the timeout. `what` names the attempt, for messages.
     pub(crate) async fn run(&self, what: &str, command: RawDocumentBuf) -> Result<Document> {
         self.bounded(what, async { self.database.run_raw_command(command).await }).await
     }
@@ -46,14 +46,14 @@ impl MongoStore {
     ) -> Result<Result<Document, (i32, String)>> {
         let call = async {
             match self.database.run_raw_command(command).await {
-                Ok(answer) => Ok(Ok(answer)),
+                Ok(reply) => Ok(Ok(reply)),
                 Err(error) => failure::refusal(&error).map(Err).ok_or(error),
             }
         };
         self.bounded(what, call).await
     }
 
-    /// Waits for the driver, but not for ever: it has no timeout of its own for an answer. A call given up closes its
+    /// Waits for the driver, but not for ever: it has no timeout of its own for a reply. A call given up closes its
     /// connection; whether the server has done it is unknown, which is why every write can be repeated.
     pub(crate) async fn bounded<T>(
         &self,
@@ -61,10 +61,10 @@ impl MongoStore {
         call: impl Future<Output = mongodb::error::Result<T>>,
     ) -> Result<T> {
         match tokio::time::timeout(self.command_timeout, call).await {
-            Ok(answer) => answer.map_err(|error| failure::translate(&self.place, what, &error)),
+            Ok(reply) => reply.map_err(|error| failure::translate(&self.place, what, &error)),
             Err(_) => {
                 Err(self
-                    .unavailable(format!("{what}: no answer within {} ms", self.command_timeout.as_millis())))
+                    .unavailable(format!("{what}: no reply within {} ms", self.command_timeout.as_millis())))
             }
         }
     }
@@ -91,16 +91,16 @@ impl MongoStore {
             Write::Update => command.append(cstr!("updates"), statements),
             Write::Delete => command.append(cstr!("deletes"), statements),
         }
-        let answer = self.run(what, command).await?;
-        judge(&self.place, what, &answer)
+        let reply = self.run(what, command).await?;
+        judge(&self.place, what, &reply)
     }
 }
 
-/// What the answer to a write command says.
-fn judge(place: &str, what: &str, answer: &Document) -> Result<WriteReply> {
+/// The result of a write command.
+fn judge(place: &str, what: &str, reply: &Document) -> Result<WriteReply> {
     let mut taken = Vec::new();
     let mut failed: Option<LiveStoreError> = None;
-    for item in item_errors(answer) {
+    for item in item_errors(reply) {
         if item.code == code::DUPLICATE_KEY {
             taken.push(item.place);
             continue;
@@ -113,15 +113,15 @@ fn judge(place: &str, what: &str, answer: &Document) -> Result<WriteReply> {
     if let Some(error) = failed {
         return Err(error);
     }
-    if let Some(error) = write_concern_error(place, what, answer) {
+    if let Some(error) = write_concern_error(place, what, reply) {
         return Err(error);
     }
     // Some servers leave the count out where a statement failed.
     let uncounted = (!taken.is_empty()).then_some(0);
-    let touched = integer(answer.get("n")).and_then(|n| u64::try_from(n).ok()).or(uncounted);
+    let touched = integer(reply.get("n")).and_then(|n| u64::try_from(n).ok()).or(uncounted);
     let touched = touched.ok_or_else(|| LiveStoreError::Refused {
         place: place.to_owned(),
-        reason: format!("{what}: the server's answer does not say how many documents it touched"),
+        reason: format!("{what}: the server's reply lacks how many documents it touched"),
     })?;
     Ok(WriteReply { touched, taken })
 }
@@ -134,8 +134,8 @@ pub(crate) fn write_concern_error(place: &str, what: &str, reply: &Document) -> 
     Some(failure::of_code(place, what, code as i32, message))
 }
 
-fn item_errors(answer: &Document) -> impl Iterator<Item = ItemError> {
-    let items = answer.get_array("writeErrors").map_or(&[][..], Vec::as_slice);
+fn item_errors(reply: &Document) -> impl Iterator<Item = ItemError> {
+    let items = reply.get_array("writeErrors").map_or(&[][..], Vec::as_slice);
     items.iter().filter_map(Bson::as_document).map(|item| ItemError {
         place: integer(item.get("index")).and_then(|index| usize::try_from(index).ok()).unwrap_or(usize::MAX),
         code: integer(item.get("code")).unwrap_or_default() as i32,
@@ -143,7 +143,7 @@ fn item_errors(answer: &Document) -> impl Iterator<Item = ItemError> {
     })
 }
 
-/// Servers answer counts as 32-bit, 64-bit or floating numbers.
+/// Servers return counts as 32-bit, 64-bit or floating numbers.
 pub(crate) fn integer(value: Option<&Bson>) -> Option<i64> {
     match value? {
         Bson::Int32(number) => Some(i64::from(*number)),
@@ -188,11 +188,11 @@ mod tests {
         #[case] code: i32,
         #[case] words: &str,
         #[case] passes: bool,
-        #[case] said: &str,
+        #[case] expected: &str,
     ) {
         let error = judged(vec![item(0, 11000, "E11000"), item(1, code, words)]).err().expect("an error");
         assert_eq!(error.is_transient(), passes, "{error}");
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
     }
 
     #[test]
@@ -204,11 +204,11 @@ mod tests {
 
     #[test]
     fn what_no_majority_has_yet_is_not_stored() {
-        let answer = doc! {
+        let reply = doc! {
             "ok": 1, "n": 3,
             "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" },
         };
-        let error = judge("mongodb://host/x", "cannot store ticks", &answer).err().expect("an error");
+        let error = judge("mongodb://host/x", "cannot store ticks", &reply).err().expect("an error");
         assert!(error.is_transient(), "{error}");
         assert!(error.to_string().contains("replication timed out"), "{error}");
     }

@@ -14,19 +14,19 @@ use crate::{LiveStoreError, Migration, Result};
 
 /// The database, where the URL names none.
 const DEFAULT_DATABASE: &str = "stock_market";
-/// What the server's log calls us, unless the URL says `appName`.
+/// The name in the server's log, unless the URL sets `appName`.
 const APP_NAME: &str = "tapedeck";
-/// How long a server that takes writes is looked for, unless the URL says `serverSelectionTimeoutMS`.
+/// How long a server that takes writes is looked for, unless the URL sets `serverSelectionTimeoutMS`.
 const SERVER_SELECTION_TIMEOUT_MS: u64 = 5_000;
-/// How long connecting may take, unless the URL says `connectTimeoutMS`.
+/// How long connecting may take, unless the URL sets `connectTimeoutMS`.
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
-/// How long a command may take altogether, unless the URL says `socketTimeoutMS`.
+/// How long a command may take altogether, unless the URL sets `socketTimeoutMS`.
 const COMMAND_TIMEOUT_MS: u64 = 30_000;
 /// The bounds of that setting.
 const COMMAND_TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u128> = 100..=600_000;
-/// How long a write waits for a majority of a replica set, unless the URL says `wTimeoutMS`.
+/// How long a write waits for a majority of a replica set, unless the URL sets `wTimeoutMS`.
 const MAJORITY_TIMEOUT_MS: u64 = 10_000;
-/// Connections, unless the URL says `maxPoolSize`.
+/// Connections, unless the URL sets `maxPoolSize`.
 const MAX_POOL_SIZE: u32 = 16;
 
 impl MongoStore {
@@ -37,7 +37,7 @@ impl MongoStore {
         Ok((store, migration))
     }
 
-    /// Connects to nobody yet: a server that is away shows at the first command.
+    /// Opens no connection yet: a server that is away shows at the first command.
     pub(crate) async fn connect(url: &str, shown: &str) -> Result<Self> {
         let settings = Settings::parse(url).await.map_err(|problem| match problem {
             Problem::Url(reason) => {
@@ -121,7 +121,7 @@ impl Settings {
 const MAX_PEM_BYTES: u64 = 4 << 20;
 
 /// Reads the files that the URL names, now and by the names of their settings: the driver would take a file without
-/// certificates as one that trusts nobody.
+/// certificates as one that trusts no certificate.
 fn check_files(tls: Option<&Tls>) -> Result<(), String> {
     let Some(Tls::Enabled(tls)) = tls else { return Ok(()) };
     let files = [
@@ -156,8 +156,8 @@ fn check_name(database: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A majority of the replica set, in its journals; a single server takes it for itself alone. What the URL says goes
-/// before.
+/// A majority of the replica set, in its journals; a single server takes it for itself alone. What the URL sets has
+/// precedence.
 fn write_concern(of_url: Option<&WriteConcern>) -> RawDocumentBuf {
     let mut concern = rawdoc! {};
     match of_url.and_then(|concern| concern.w.as_ref()) {
@@ -181,7 +181,7 @@ fn place(shown: &str, database: &str) -> String {
     }
 }
 
-/// Settings whose values are nobody's business.
+/// Settings whose values are secret.
 const SECRET_SETTINGS: [&str; 3] = ["password", "properties", "token"];
 
 /// The driver's message about a URL, unless it repeats a part that may be secret.

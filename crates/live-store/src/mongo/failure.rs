@@ -29,8 +29,8 @@ pub(crate) mod code {
     pub(crate) const DUPLICATE_KEY: i32 = 11000;
     pub(crate) const OUT_OF_DISK_SPACE: i32 = 14031;
 
-    /// The server, the network between servers, or the election of a primary is in the way, or somebody else's
-    /// operation is; all of it passes.
+    /// The server, the network between servers, or the election of a primary is in the way, or another
+    /// operation is; all of it is transient.
     pub(crate) const PASSING: [i32; 33] = [
         6,     // HostUnreachable
         7,     // HostNotFound
@@ -81,12 +81,12 @@ pub(crate) fn kind_of_code(code: i32, message: &str) -> Kind {
     }
 }
 
-/// The error of the port for a code of the server. `what` says what was tried, `words` what the server said.
+/// The error of the port for a code of the server. `what` says what was tried, `words` the server's message.
 pub(crate) fn of_code(place: &str, what: &str, code: i32, words: &str) -> LiveStoreError {
     of_kind(place, what, kind_of_code(code, words), &format!("{} (code {code})", one_line(words)))
 }
 
-/// Code and words of a server that is there and will not do what it was told, now or later.
+/// Code and message of a server that refuses, now and later.
 pub(crate) fn refusal(error: &Error) -> Option<(i32, String)> {
     let ErrorKind::Command(command) = error.kind.as_ref() else { return None };
     let kind = kind_of_code(command.code, &command.message);
@@ -94,14 +94,14 @@ pub(crate) fn refusal(error: &Error) -> Option<(i32, String)> {
     for_good.then(|| (command.code, format!("{} (code {})", one_line(&command.message), command.code)))
 }
 
-/// The error of the port for what the driver says.
+/// The error of the port for an error of the driver.
 pub(crate) fn translate(place: &str, what: &str, error: &Error) -> LiveStoreError {
     match error.kind.as_ref() {
         ErrorKind::Command(command) => of_code(place, what, command.code, &command.message),
         ErrorKind::Authentication { message, .. } => of_kind(place, what, Kind::Login, &one_line(message)),
         ErrorKind::Io(io) => of_kind(place, what, Kind::Away, &io.to_string()),
         ErrorKind::ServerSelection { message, .. } => {
-            // A pool that was cleared because the login failed says so only here.
+            // A pool that was cleared because the login failed reports it only here.
             let login =
                 error_beneath(error).is_some_and(is_login) || message.contains("AuthenticationFailed");
             let kind = if login { Kind::Login } else { Kind::Away };
@@ -127,7 +127,7 @@ fn of_kind(place: &str, what: &str, kind: Kind, words: &str) -> LiveStoreError {
     match kind {
         Kind::Away => LiveStoreError::Unavailable {
             place,
-            reason: format!("{what}: {words}{}", encryption_to_mend(words)),
+            reason: format!("{what}: {words}{}", advice_on_encryption(words)),
         },
         Kind::NoSpace => LiveStoreError::DiskFull { place },
         Kind::Forbidden => LiveStoreError::Refused {
@@ -149,8 +149,8 @@ fn of_kind(place: &str, what: &str, kind: Kind, words: &str) -> LiveStoreError {
 }
 
 /// Encryption that cannot be agreed upon looks like a server that is away; each of its faults has words of its own.
-fn encryption_to_mend(words: &str) -> &'static str {
-    const MEND: [(&[&str], &str); 6] = [
+fn advice_on_encryption(words: &str) -> &'static str {
+    const ADVICE: [(&[&str], &str); 6] = [
         // An alert is the server's: it is not content with ours.
         (
             &["fatal alert: CertificateRequired", "fatal alert: HandshakeFailure", "fatal alert: UnknownCA"],
@@ -169,20 +169,20 @@ fn encryption_to_mend(words: &str) -> &'static str {
             &["corrupt message"],
             "; that port does not speak TLS: leave tls=true out of STORE_URL, or name the port that does",
         ),
-        // The driver's words where nothing at all was heard.
+        // The driver's words where nothing was received.
         (
             &["Type: Unknown, Servers: ["],
-            "; nothing answered: check host and port of STORE_URL, and whether that port speaks TLS as STORE_URL says \
+            "; nothing answered: check host and port of STORE_URL, and whether that port speaks TLS as STORE_URL has it \
              (tls=true)",
         ),
         // As a server does, too, that is just being stopped.
         (
             &["end of file", "Connection reset", "Broken pipe", "handshake eof"],
-            "; it hung up: if that stays so, it may speak TLS where STORE_URL does not say tls=true, or the other way round",
+            "; it closed the connection: if that stays so, it may speak TLS where STORE_URL lacks tls=true, or the other way round",
         ),
     ];
     let applies = |(signs, _): &&(&[&str], &str)| signs.iter().any(|sign| words.contains(sign));
-    MEND.iter().find(applies).map_or("", |(_, mend)| mend)
+    ADVICE.iter().find(applies).map_or("", |(_, advice)| advice)
 }
 
 /// The driver lists the whole topology; what a person needs is the reason within.

@@ -3,17 +3,14 @@
 use mongodb::bson::{doc, rawdoc};
 
 use super::{MongoStore, command::Write, schema};
-use crate::{
-    Result, StoreCheck,
-    checkpoints::mongo::{self as checkpoints, COLLECTION as CHECKPOINTS},
-};
+use crate::{CheckpointStore, Result, StoreCheck, checkpoints::mongo::COLLECTION as CHECKPOINTS};
 
-/// Whether the server answers and lets us in, what the collections are, and whether we may write.
+/// Whether the server responds and admits the user, which collections there are, and whether the user may write.
 pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
     let store = MongoStore::connect(url, shown).await?;
     let (format, missing) = schema::look(&store).await?;
-    let answer = store.try_run("cannot ask for the version", rawdoc! { "buildInfo": 1 }).await?;
-    let version = answer.ok().and_then(|answer| answer.get_str("version").map(ToOwned::to_owned).ok());
+    let reply = store.try_run("cannot read the version", rawdoc! { "buildInfo": 1 }).await?;
+    let version = reply.ok().and_then(|reply| reply.get_str("version").map(ToOwned::to_owned).ok());
     let (mut warnings, mut checkpoints) = (Vec::new(), Vec::new());
     let version = version.as_deref().unwrap_or("of unknown version");
     let format = format.map_or(String::new(), |format| format!(", format {format}"));
@@ -28,7 +25,7 @@ pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
     } else {
         nothing_is_written(&store).await?;
         found.push_str(", may be written");
-        checkpoints = checkpoints::all(&store).await?;
+        checkpoints = store.all_checkpoints().await?;
         if !missing.is_empty() {
             warnings.push(format!("missing: {}; run `tapedeck migrate`", missing.join(", ")));
         }
@@ -36,10 +33,9 @@ pub(crate) async fn look(url: &str, shown: &str) -> Result<StoreCheck> {
     Ok(StoreCheck { place: store.place, is_there: true, found, warnings, folder: None, checkpoints })
 }
 
-/// A change of a document that is not there: the server says whether we may, and changes nothing.
+/// A change of a document that is not there: the server checks the permission, and changes nothing.
 async fn nothing_is_written(store: &MongoStore) -> Result<()> {
-    let statement =
-        doc! { "q": { "_id": "nobody has this name" }, "u": { "$set": { "state": "" } }, "upsert": false };
+    let statement = doc! { "q": { "_id": "no document has this name" }, "u": { "$set": { "state": "" } }, "upsert": false };
     let statement = schema::raw(store, &statement)?;
     store.write("cannot write", Write::Update, CHECKPOINTS, &[statement].iter().collect()).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! The collections with their validators and indexes, the format of the documents, and whose they are.
+//! The collections with their validators and indexes, the format of the documents, and whether they are ours.
 
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use serde::Deserialize;
@@ -32,7 +32,7 @@ pub(crate) struct Collection {
 const COLLECTIONS: [Collection; 3] =
     [ticks::mongo::SCHEMA, candles::mongo::SCHEMA, checkpoints::mongo::SCHEMA];
 
-/// Documents looked at to see whose a collection is.
+/// Documents read to see whether a collection is ours.
 const SAMPLE_DOCUMENTS: u32 = 5;
 
 #[derive(Deserialize)]
@@ -82,7 +82,7 @@ pub(crate) async fn prepare(store: &MongoStore) -> Result<Migration> {
     Ok(migration)
 }
 
-/// The format and the collections as they are: `None` where nobody has prepared the database, and which collections are
+/// The format and the collections as they are: `None` where the database was not prepared, and which collections are
 /// missing. Changes nothing.
 pub(crate) async fn look(store: &MongoStore) -> Result<(Option<i64>, Vec<String>)> {
     let schemas = schemas().map_err(|error| store.refused(error.to_string()))?;
@@ -110,7 +110,7 @@ fn schemas() -> serde_json::Result<Vec<Checked>> {
     COLLECTIONS.iter().map(|noun| Ok((serde_json::from_str(noun.schema)?, noun.check))).collect()
 }
 
-/// The format of the database; `None` of one that nobody has prepared.
+/// The format of the database; `None` where it was not prepared.
 async fn read_format(store: &MongoStore) -> Result<Option<i64>> {
     let filter = doc! { "_id": FORMAT_ID };
     let found = store.find("cannot read the format", FORMATS, filter, |find| find.limit(1)).await?;
@@ -139,21 +139,21 @@ async fn write_format(store: &MongoStore) -> Result<()> {
         },
     )?;
     let statements = [statement].iter().collect();
-    // A format that is taken was written by somebody who started at the same moment.
+    // A format that is taken was written by a process that started at the same moment.
     store.write("cannot write the format", Write::Update, FORMATS, &statements).await.map(drop)
 }
 
 async fn list_collections(store: &MongoStore, migration: &mut Migration) -> Result<Vec<Existing>> {
     let command = raw(store, &doc! { "listCollections": 1, "cursor": { "batchSize": 10_000 } })?;
-    let answer = store.try_run("cannot list the collections", command).await?;
-    let answer = match answer {
-        Ok(answer) => answer,
+    let reply = store.try_run("cannot list the collections", command).await?;
+    let reply = match reply {
+        Ok(reply) => reply,
         Err((_, reason)) => {
             migration.refused.push(format!("listing the collections: {reason}"));
             return Ok(Vec::new());
         }
     };
-    let batch = answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
     let listed = batch.map_or(&[][..], Vec::as_slice).iter().filter_map(Bson::as_document);
     let existing = listed.filter_map(|listed| {
         let options = listed.get_document("options").ok();
@@ -224,7 +224,7 @@ async fn apply_validator(
     let what = format!("cannot {verb} {name}");
     match store.try_run(&what, command).await? {
         Ok(_) => migration.done.push(done),
-        // Created by somebody who started at the same moment.
+        // Created by a process that started at the same moment.
         Err((code::NAMESPACE_EXISTS, _)) => {}
         // The collection comes with its first index or document; what is lost is the server's second look at each
         // document, which nothing here depends on.
@@ -240,7 +240,7 @@ async fn create_indexes(store: &MongoStore, schema: &Schema, migration: &mut Mig
         return Ok(());
     }
     let command = raw(store, &doc! { "listIndexes": name, "cursor": { "batchSize": 1000 } })?;
-    // A collection that is not there yet, or a user who may not look: creating tells.
+    // A collection that is not there yet, or a user who may not list it: creating shows.
     let listed = store.try_run(&format!("cannot list the indexes of {name}"), command).await?;
     let listed = listed.unwrap_or_default();
     let batch = listed.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
@@ -313,7 +313,7 @@ mod tests {
         }
     }
 
-    /// A validator that refuses what we write would stop the consumer, and no stand-in for MongoDB would tell.
+    /// A validator that refuses what we write would stop the consumer, and no stand-in for MongoDB would show it.
     #[test]
     fn every_document_has_the_fields_of_its_validator_in_their_types() {
         let written = COLLECTIONS.iter().map(|noun| (noun.sample)());

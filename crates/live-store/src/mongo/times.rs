@@ -1,5 +1,5 @@
 //! Times as BSON has them, milliseconds, with the microseconds that are left over in a field beside: `timestamp` and
-//! `timestamp_us`. Whoever reads `timestamp` alone gets a date; whoever reads both gets the time as it was.
+//! `timestamp_us`. `timestamp` alone is a date; both together are the exact time.
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use mongodb::bson::{self, Document, doc};
@@ -37,7 +37,7 @@ impl Moment {
         Self { millis: micros.div_euclid(1000), micros: micros.rem_euclid(1000) as i32 }
     }
 
-    /// From what a document says; `None` if it is no such time.
+    /// From the fields of a document; `None` if it is no such time.
     pub(crate) fn read(date: bson::DateTime, micros: i32) -> Option<DateTime<Utc>> {
         let micros = Some(micros).filter(|micros| (0..1000).contains(micros))?;
         let all = date.timestamp_millis().checked_mul(1000)?.checked_add(i64::from(micros))?;

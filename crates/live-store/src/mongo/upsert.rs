@@ -40,7 +40,7 @@ impl MongoStore {
         Ok(taken)
     }
 
-    /// One command; more where a server stops at the first statement that fails, although told not to: FerretDB does.
+    /// One command; more where a server stops at the first statement that fails, although the command is unordered: FerretDB does.
     async fn upsert_chunk<'a>(
         &self,
         what: &str,
@@ -58,7 +58,9 @@ impl MongoStore {
             }
             if reply.taken.is_empty() {
                 let count = statements.len();
-                return Err(self.unavailable(format!("{what}: of {count} the server answers for {settled}")));
+                return Err(
+                    self.unavailable(format!("{what}: of {count} statements the server reports {settled}"))
+                );
             }
             let mut place = 0..;
             statements.retain(|_| place.next().is_none_or(|place| !reply.taken.contains(&place)));

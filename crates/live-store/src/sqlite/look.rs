@@ -2,9 +2,10 @@
 
 use std::{fs::OpenOptions, io::ErrorKind, path::Path};
 
+use sqlite_file::Failure;
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
-use super::{failure, schema};
+use super::schema::FORMAT;
 use crate::{LiveStoreError, Result, StoreCheck, checkpoints};
 
 /// Which format the file has, and whether it may be written.
@@ -30,16 +31,16 @@ pub(crate) async fn look(path: &Path) -> Result<StoreCheck> {
         }
     };
     let reading = SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging();
-    let failed = |error: sqlx::Error| failure::translate(path, &error);
+    let failed = |error: sqlx::Error| LiveStoreError::from(Failure::of(&error).at(path));
     let mut connection = reading.connect().await.map_err(failed)?;
-    let format = schema::check(path, &mut connection).await?;
+    let format = FORMAT.check(path, &mut connection).await?;
     // The tables of an older format lack columns; the first start adds them.
-    let checkpoints = if format == schema::newest() {
+    let checkpoints = if format == FORMAT.newest() {
         checkpoints::sqlite::all(path, &mut connection).await?
     } else {
         Vec::new()
     };
     connection.close().await.map_err(failed)?;
-    let found = format!("format {format} of {}, {:.1} MB", schema::newest(), bytes as f64 / 1e6);
+    let found = format!("format {format} of {}, {:.1} MB", FORMAT.newest(), bytes as f64 / 1e6);
     Ok(check(true, found, checkpoints))
 }

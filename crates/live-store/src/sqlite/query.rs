@@ -36,7 +36,7 @@ impl SqliteStore {
         table: &str,
         decode: impl Fn(&SqliteRow) -> Result<T, BoxDynError>,
     ) -> Result<Vec<T>> {
-        let mut rows = select.fetch(&self.readers);
+        let mut rows = select.fetch(self.file.readers());
         let mut decoded = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| self.failure(&error))? {
             let row = decode(&row)
@@ -84,6 +84,7 @@ impl SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use sqlite_file::FileUrl;
     use sqlx::Row;
 
     use super::*;
@@ -93,7 +94,9 @@ mod tests {
     #[tokio::test]
     async fn no_query_scans_the_ticks() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (store, _) = SqliteStore::open(&folder.path().join("plan.db"), None).await.expect("opens");
+        let (store, _) = SqliteStore::open(&FileUrl { path: folder.path().join("plan.db"), max_bytes: None })
+            .await
+            .expect("opens");
         let symbols = ["realtime_prices", "candles"].map(symbols_sql);
         let [page, next_page, latest] = ticks::sqlite::queries();
         let [range] = candles::sqlite::queries();
@@ -105,7 +108,7 @@ mod tests {
             .chain(sorted.iter().map(|sql| (sql, true)))
         {
             let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
-                .fetch_all(&store.readers)
+                .fetch_all(store.file.readers())
                 .await
                 .expect("a plan");
             for step in plan {

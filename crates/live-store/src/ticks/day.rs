@@ -8,7 +8,7 @@ use futures_util::{
 use market::{DayBounds, Symbol};
 
 use super::{StoredTick, TickQuery, TickStore};
-use crate::Result;
+use crate::{LiveStoreError, Result};
 
 /// Ticks that are held in memory at a time.
 const PAGE_TICKS: usize = 4000;
@@ -43,7 +43,7 @@ fn ticks_between(
 ) -> BoxStream<'_, Result<StoredTick>> {
     let first = TickQuery { symbol, from, to, limit: PAGE_TICKS, cursor: None };
     stream::try_unfold(Some(first), move |query| async move {
-        let Some(query) = query else { return Ok(None) };
+        let Some(query) = query else { return Ok::<_, LiveStoreError>(None) };
         let page = store.ticks(&query).await?;
         let next = page.next_cursor.map(|cursor| TickQuery { cursor: Some(cursor), ..query });
         Ok(Some((stream::iter(page.ticks).map(Ok), next)))

@@ -35,9 +35,9 @@ pub enum TickOutcome {
     /// Stored now.
     New,
     /// Was stored by an earlier try of this very delivery (same partition and offset), and is there with this
-    /// `processed_at`: of a log that began anew it tells the deliveries of before.
+    /// `processed_at`, which separates the deliveries of a log that was replaced.
     Redelivered(DateTime<Utc>),
-    /// Its identity was stored from another delivery: the producer said it twice.
+    /// Its identity was stored from another delivery: the producer sent it twice.
     Duplicate,
 }
 
@@ -52,7 +52,7 @@ pub struct TickQuery {
     pub to: DateTime<Utc>,
     /// At most so many, from 1 to [`MAX_PAGE_TICKS`]; what is outside counts as the nearer end.
     pub limit: usize,
-    /// Goes on behind an earlier page.
+    /// Continues behind an earlier page.
     pub cursor: Option<String>,
 }
 

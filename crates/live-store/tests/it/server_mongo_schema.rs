@@ -79,6 +79,21 @@ async fn a_collection_with_somebody_elses_documents_is_refused_and_left_alone(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_is_refused_also_where_other_documents_came_after_it_was_prepared() {
+    let Some(place) = MongoPlace::new() else { return };
+    let store = place.open().await;
+    store.write_candles(&[candle(market::Interval::Minute, at(0), "binance", 100)]).await.expect("stored");
+    live_store::migrate(place.url()).await.expect("its own documents are no obstacle");
+    let candles = place.raw().await.collection::<Document>("candles");
+    candles.insert_one(doc! { "_id": ObjectId::new(), "colour": "green" }).await.expect("written");
+    let error = refused(place.url()).await;
+    assert!(error.to_string().contains("not Tapedeck's"), "{error}");
+    let error = live_store::check(place.url()).await.expect_err("the same");
+    assert!(error.to_string().contains("not Tapedeck's"), "{error}");
+    assert_eq!(candles.count_documents(doc! {}).await.expect("counted"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_find_dates_doubles_and_the_identity() {
     let Some(place) = MongoPlace::new() else { return };
     let store = place.open().await;

@@ -1,5 +1,5 @@
-//! Storing ticks: unordered inserts under identities made here. A tick whose identity is taken is looked up, to tell
-//! this very delivery from another.
+//! Storing ticks: unordered inserts under identities made here. A tick whose identity is taken is looked up, to
+//! distinguish this very delivery from another.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -57,7 +57,7 @@ impl MongoStore {
         }
         let (mut settled, missing) = self.look_up(ticks, &taken).await?;
         if !missing.is_empty() {
-            // Taken a moment ago and gone now: pruned in between.
+            // It was there a moment ago and is not there now: it was pruned in between.
             let taken = self.insert_at(ticks, &missing).await?;
             let (again, missing) = self.look_up(ticks, &taken).await?;
             settled.extend(again);

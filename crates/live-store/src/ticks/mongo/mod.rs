@@ -31,7 +31,7 @@ pub(crate) const SCHEMA: Collection = Collection {
     sample: row::sample,
 };
 
-/// Symbols whose newest tick is asked for at a time.
+/// Symbols whose newest tick is read at a time.
 const SYMBOLS_IN_FLIGHT: usize = 8;
 
 /// The order of the index behind the symbol.

@@ -5,12 +5,13 @@ use std::{
     sync::LazyLock,
 };
 
+use sqlite_file::WriteTransaction;
 use sqlx::{Arguments, SqliteConnection, sqlite::SqliteArguments};
 
 use super::row::{self, COLUMN_COUNT, COLUMNS, TickBinder};
 use crate::{
     Result, StoredTick, TickOutcome,
-    sqlite::{SqliteStore, columns::placeholders, transaction::WriteTransaction},
+    sqlite::{SqliteStore, columns::placeholders},
     ticks::{Arrival, Identity, identity},
 };
 
@@ -47,7 +48,7 @@ struct Insert {
 }
 
 impl SqliteStore {
-    /// One transaction. First all are taken for new; the count of inserted rows tells. Only if it falls short, the
+    /// One transaction. First all are taken for new; the count of inserted rows shows whether they are. If it falls short, the
     /// insert is undone, what is stored already is looked up, and the insert is repeated.
     pub(super) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
         if ticks.is_empty() {

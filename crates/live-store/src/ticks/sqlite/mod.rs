@@ -85,7 +85,7 @@ impl TickStore for SqliteStore {
     }
 }
 
-/// The queries whose plans `sqlite::plans` checks.
+/// The queries whose plans `sqlite::query` checks.
 #[cfg(test)]
 pub(crate) fn queries() -> [String; 3] {
     [page_sql(false), page_sql(true), latest_sql()]

@@ -1,24 +1,28 @@
 //! One write transaction.
 
+use std::path::Path;
+
 use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
 
-use super::SqliteStore;
-use crate::Result;
+use crate::{Result, SqliteFile};
 
-/// The writer, inside a transaction. Dropped before [`WriteTransaction::commit`] has answered (an error, a cancelled
+/// The writer, inside a transaction. Dropped before [`WriteTransaction::commit`] has returned (an error, a cancelled
 /// call), it closes the connection, and with it whatever was under way: after some failures SQLite has already
 /// rolled back by itself, after others not, and a fresh connection is right in both cases.
-pub(crate) struct WriteTransaction<'a> {
-    store: &'a SqliteStore,
+pub struct WriteTransaction<'a> {
+    file: &'a SqliteFile,
     connection: PoolConnection<Sqlite>,
-    open: bool,
+    is_open: bool,
 }
 
-impl SqliteStore {
+impl SqliteFile {
     /// Takes the writer. `IMMEDIATE`: the lock is waited for here, not in the middle.
-    pub(crate) async fn begin(&self) -> Result<WriteTransaction<'_>> {
+    ///
+    /// # Errors
+    /// [`crate::SqliteFileError`].
+    pub async fn begin(&self) -> Result<WriteTransaction<'_>> {
         let connection = self.writer.acquire().await.map_err(|error| self.failure(&error))?;
-        let mut transaction = WriteTransaction { store: self, connection, open: true };
+        let mut transaction = WriteTransaction { file: self, connection, is_open: true };
         transaction.run("BEGIN IMMEDIATE").await?;
         Ok(transaction)
     }
@@ -26,23 +30,33 @@ impl SqliteStore {
 
 impl WriteTransaction<'_> {
     /// The connection, for the statements of the transaction.
-    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+    pub fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.connection
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Makes it durable.
-    pub(crate) async fn commit(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`crate::SqliteFileError`].
+    pub async fn commit(mut self) -> Result<()> {
         self.run("COMMIT").await?;
-        self.open = false;
-        let store = self.store;
+        self.is_open = false;
+        let file = self.file;
         // Back to the pool, where the next line may need it.
         drop(self);
-        store.bound_wal().await;
+        file.wal.enforce(&file.writer).await;
         Ok(())
     }
 
-    /// Undoes everything so far and begins again, still holding the lock's place in the queue.
-    pub(crate) async fn restart(&mut self) -> Result<()> {
+    /// Undoes everything so far and begins again, still holding its place in the queue for the writer.
+    ///
+    /// # Errors
+    /// [`crate::SqliteFileError`].
+    pub async fn restart(&mut self) -> Result<()> {
         self.run("ROLLBACK").await?;
         self.run("BEGIN IMMEDIATE").await
     }
@@ -52,13 +66,13 @@ impl WriteTransaction<'_> {
             .execute(&mut *self.connection)
             .await
             .map(drop)
-            .map_err(|error| self.store.failure(&error))
+            .map_err(|error| self.file.failure(&error))
     }
 }
 
 impl Drop for WriteTransaction<'_> {
     fn drop(&mut self) {
-        if self.open {
+        if self.is_open {
             self.connection.close_on_drop();
         }
     }
