@@ -16,6 +16,7 @@ mod tick;
 pub use builder::{Applied, BuilderState, CandleBuilder, MAX_LATENESS_SECONDS};
 pub use calendar::{
     Session, current_session, is_open, next_session, previous_session, session, sessions_between,
+    trading_hours,
 };
 pub use candle::{Candle, CandleOrigin, CandleSource};
 pub use day::{DayBounds, day_bounds};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chrono::{NaiveDate, TimeDelta};
-use market::{Source, Symbol, Tick, TickFields, decimal_to_f64, parse_decimal, session};
+use market::{Source, Symbol, Tick, TickFields, decimal_to_f64, parse_decimal, session, trading_hours};
 use rust_decimal::Decimal;
 
 /// Reads the rows of one file: `Date,Open,High,Low,Close,Adj Close,Volume`, prices in the symbol's currency, volume in
@@ -33,8 +33,9 @@ impl Bars {
     }
 
     /// The ticks of a row, at the session's open, after a third and two thirds of it, and at its last second. The low
-    /// comes before the high on days that rose, after it on days that fell.
-    pub(super) fn ticks(&mut self, cells: &[String]) -> Result<Vec<Tick>, String> {
+    /// comes before the high on days that rose, after it on days that fell. A row is proof of trading: on a day on which the
+    /// calendar has no session it is used, with a remark.
+    pub(super) fn ticks(&mut self, cells: &[String]) -> Result<(Vec<Tick>, Option<String>), String> {
         let cell = |column: usize| {
             let place = self.columns.get(column).copied().unwrap_or(usize::MAX);
             cells
@@ -51,8 +52,11 @@ impl Bars {
         if low > open.min(close) || high < open.max(close) {
             return Err(format!("Low {low} and High {high} do not enclose Open {open} and Close {close}"));
         }
-        let hours =
-            session(self.symbol.asset_class(), date).ok_or_else(|| format!("{date} is no trading day"))?;
+        let class = self.symbol.asset_class();
+        let hours = trading_hours(class, date).ok_or_else(|| format!("Date: {date} is out of range"))?;
+        let remark = session(class, date)
+            .is_none()
+            .then(|| format!("the calendar has no session on {date}; the row is used"));
         let third = (hours.close - hours.open) / 3;
         let times =
             [hours.open, hours.open + third, hours.open + third * 2, hours.close - TimeDelta::seconds(1)];
@@ -79,6 +83,6 @@ impl Bars {
             ticks.push(Tick::new(fields).map_err(|error| error.to_string())?);
         }
         self.previous_close = Some(close);
-        Ok(ticks)
+        Ok((ticks, remark))
     }
 }

@@ -30,8 +30,8 @@ use crate::{
 const MAX_CHUNKS_AHEAD: usize = 8;
 /// A gap of years in a recording is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
-/// Bad lines that are told one by one; the rest is counted.
-const MAX_TOLD: u64 = 20;
+/// Bad lines, and remarks, that are logged one by one; the rest is counted.
+const MAX_LOGGED: u64 = 20;
 
 /// What a line of a recording holds.
 #[derive(Debug, PartialEq)]
@@ -60,6 +60,8 @@ pub(crate) struct Chunk {
     pub(crate) bytes: u64,
     /// Line number and reason.
     pub(crate) bad: Vec<(u64, String)>,
+    /// Line number and remark, of lines that are used.
+    pub(crate) remarks: Vec<(u64, String)>,
 }
 
 /// What a replay has done.
@@ -73,17 +75,23 @@ pub struct Report {
     pub ticks: u64,
     /// Bars that are durable in the log.
     pub candles: u64,
-    /// Lines that could not be used; each was told with its place and reason.
+    /// Lines that could not be used; the first are logged with place and reason.
     pub bad_lines: u64,
+    /// Rows of days on which the calendar has no session; they are used, and the first are logged.
+    pub days_without_session: u64,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { files, lines, ticks, candles, bad_lines } = self;
+        let Self { files, lines, ticks, candles, bad_lines, days_without_session } = self;
         write!(
             f,
             "{ticks} ticks and {candles} bars from {lines} lines of {files} file(s), {bad_lines} bad line(s)"
-        )
+        )?;
+        match days_without_session {
+            0 => Ok(()),
+            days => write!(f, ", {days} day(s) on which the calendar has no session"),
+        }
     }
 }
 
@@ -143,8 +151,14 @@ async fn play(
             report.lines += chunk.lines;
             for (line, reason) in &chunk.bad {
                 report.bad_lines += 1;
-                if report.bad_lines <= MAX_TOLD {
+                if report.bad_lines <= MAX_LOGGED {
                     progress.suspend(|| tracing::warn!("{}, line {line}: {reason}", file.display()));
+                }
+            }
+            for (line, remark) in &chunk.remarks {
+                report.days_without_session += 1;
+                if report.days_without_session <= MAX_LOGGED {
+                    progress.suspend(|| tracing::warn!("{}, line {line}: {remark}", file.display()));
                 }
             }
             let (ticks, candles) = pass_on(chunk.items, &mut pace, outlet, shutdown).await?;

@@ -59,7 +59,10 @@ pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
         chunk.lines += 1;
         chunk.bytes += bytes;
         match read_line(path, &mut format, &line) {
-            Ok(items) => chunk.items.extend(items),
+            Ok(Line { items, remark }) => {
+                chunk.items.extend(items);
+                chunk.remarks.extend(remark.map(|remark| (number, remark)));
+            }
             Err(Refusal::NoRecording(reason)) => bail!("{}: {reason}", path.display()),
             Err(Refusal::BadLine(reason)) => chunk.bad.push((number, reason)),
         }
@@ -81,6 +84,26 @@ fn next_line(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> std::io::Resul
     Ok(bytes)
 }
 
+/// What one line holds.
+#[derive(Default)]
+struct Line {
+    items: Vec<Item>,
+    /// What is unusual about a line that is used all the same.
+    remark: Option<String>,
+}
+
+impl<const N: usize> From<[Item; N]> for Line {
+    fn from(items: [Item; N]) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl FromIterator<Item> for Line {
+    fn from_iter<T: IntoIterator<Item = Item>>(items: T) -> Self {
+        Self { items: items.into_iter().collect(), remark: None }
+    }
+}
+
 enum Refusal {
     NoRecording(String),
     BadLine(String),
@@ -90,7 +113,7 @@ fn bad(reason: impl ToString) -> Refusal {
     Refusal::BadLine(reason.to_string())
 }
 
-fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Vec<Item>, Refusal> {
+fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Line, Refusal> {
     if line.len() as u64 > MAX_LINE_BYTES {
         return Err(bad(format!("longer than {MAX_LINE_BYTES} bytes")));
     }
@@ -98,13 +121,13 @@ fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Ve
         .map_err(|error| bad(format!("not UTF-8 (byte {})", error.valid_up_to())))?;
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Line::default());
     }
     if let Some(known) = format {
-        return known.items(text);
+        return known.line(text);
     }
     let known = format.insert(Format::of(path, text).map_err(Refusal::NoRecording)?);
-    if known.has_header() { Ok(Vec::new()) } else { known.items(text) }
+    if known.has_header() { Ok(Line::default()) } else { known.line(text) }
 }
 
 impl Format {
@@ -146,14 +169,14 @@ impl Format {
         matches!(self, Self::TickTable(_) | Self::DailyBars(_))
     }
 
-    fn items(&mut self, line: &str) -> Result<Vec<Item>, Refusal> {
+    fn line(&mut self, line: &str) -> Result<Line, Refusal> {
         match self {
             Self::Binance(session) => {
                 let (frame, received_at) = recorded(line)?;
                 Ok(match session.parse(frame.get().as_bytes(), received_at).map_err(bad)? {
-                    binance::parse::Frame::Tick(tick) => vec![Item::Tick(tick)],
-                    binance::parse::Frame::Candle(candle) => vec![Item::Candle(candle)],
-                    binance::parse::Frame::Nothing => Vec::new(),
+                    binance::parse::Frame::Tick(tick) => [Item::Tick(tick)].into(),
+                    binance::parse::Frame::Candle(candle) => [Item::Candle(candle)].into(),
+                    binance::parse::Frame::Nothing => Line::default(),
                 })
             }
             Self::Coinbase(session) => {
@@ -162,12 +185,12 @@ impl Format {
                 Ok(ticks.into_iter().map(Item::Tick).collect())
             }
             Self::TickLines => {
-                Ok(vec![Item::Tick(topics::tick::decode(line.as_bytes(), Utc::now()).map_err(bad)?)])
+                Ok([Item::Tick(topics::tick::decode(line.as_bytes(), Utc::now()).map_err(bad)?)].into())
             }
-            Self::TickTable(header) => Ok(vec![Item::Tick(table_row(header, line)?)]),
+            Self::TickTable(header) => Ok([Item::Tick(table_row(header, line)?)].into()),
             Self::DailyBars(bars) => {
-                let ticks = bars.ticks(&cells(line).map_err(bad)?).map_err(bad)?;
-                Ok(ticks.into_iter().map(Item::Tick).collect())
+                let (ticks, remark) = bars.ticks(&cells(line).map_err(bad)?).map_err(bad)?;
+                Ok(Line { remark, ..ticks.into_iter().map(Item::Tick).collect() })
             }
         }
     }
