@@ -4,7 +4,7 @@ use std::{fmt::Display, io::Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use live_store::{Checkpoint, StoredTick};
-use market::{Candle, CandleSource, Interval, Source, Symbol, Tick, TickFields, parse_decimal};
+use market::{Candle, CandleFields, CandleSource, Interval, Source, Symbol, Tick, TickFields, parse_decimal};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
@@ -163,7 +163,9 @@ pub(crate) fn read_tick(line: &str) -> Result<StoredTick, String> {
 pub(crate) fn read_candle(line: &str) -> Result<Candle, String> {
     let row: CandleRow = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let CandleRow { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } = row;
-    Ok(Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final })
+    let fields =
+        CandleFields { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final };
+    Candle::new(fields).map_err(|error| error.to_string())
 }
 
 pub(crate) fn read_checkpoint(line: &str) -> Result<Checkpoint, String> {

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetClass, Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick,
+    AssetClass, Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick,
     day::{DayBounds, day_bounds},
     decimal::round_significant,
 };
@@ -413,7 +413,8 @@ impl Bucket {
 
     fn candle(&self, symbol: Symbol, feed: Source, is_final: bool) -> Candle {
         let grown = self.last_volume - self.baseline(symbol.asset_class());
-        Candle {
+        // Its prices are those of checked ticks.
+        Candle(CandleFields {
             symbol,
             interval: self.interval,
             time: self.time,
@@ -425,6 +426,6 @@ impl Bucket {
             ticks: self.ticks,
             source: CandleSource { feed, origin: CandleOrigin::Ticks },
             is_final,
-        }
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::{Candle, CandleOrigin, Interval, day::day_bounds, decimal::round_significant};
+use crate::{Candle, CandleFields, CandleOrigin, Interval, day::day_bounds, decimal::round_significant};
 
 /// One bar for each (symbol, interval, time), ordered by it: a provider's bar before one built from ticks, then a final
 /// one before one in progress, then the one with more ticks, then the feed first in the alphabet.
@@ -38,7 +38,7 @@ pub fn rollup(minutes: &[Candle], to: Interval, now: DateTime<Utc>) -> Vec<Candl
     for minute in minutes {
         let time = bucket(minute, to);
         match wide.last_mut().filter(|last| last.symbol == minute.symbol && last.time == time) {
-            Some(last) => {
+            Some(Candle(last)) => {
                 last.high = last.high.max(minute.high);
                 last.low = last.low.min(minute.low);
                 last.close = minute.close;
@@ -49,10 +49,10 @@ pub fn rollup(minutes: &[Candle], to: Interval, now: DateTime<Utc>) -> Vec<Candl
                     last.source = minute.source;
                 }
             }
-            None => wide.push(Candle { interval: to, time, ..*minute }),
+            None => wide.push(Candle(CandleFields { interval: to, time, ..**minute })),
         }
     }
-    for candle in &mut wide {
+    for Candle(candle) in &mut wide {
         candle.volume = round_significant(candle.volume);
         if to != Interval::Minute {
             let end = match to {

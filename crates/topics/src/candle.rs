@@ -1,7 +1,7 @@
 //! Topic `candles`: a closed bar as JSON, usually of one minute. Key: the symbol.
 
-use chrono::{DateTime, Datelike, Utc};
-use market::{Candle, CandleSource, Interval, Symbol, parse_decimal};
+use chrono::{DateTime, Utc};
+use market::{Candle, CandleFields, CandleSource, Interval, InvalidCandle, Symbol, parse_decimal};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
@@ -22,18 +22,9 @@ pub enum CandleDecodeError {
     /// Not JSON, or a field is missing or of another type; the parser's reason names it.
     #[error("the record is no bar: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// A price of zero or less.
-    #[error("{0} must be above zero")]
-    NotPositive(&'static str),
-    /// The range does not hold open and close.
-    #[error("low and high do not enclose open and close")]
-    RangeBroken,
-    /// Below zero.
-    #[error("volume must not be negative")]
-    NegativeVolume,
-    /// Before the year 0 or after 9999.
-    #[error("time is not within the years 0 to 9999")]
-    TimeOutOfRange,
+    /// The values contradict the model.
+    #[error(transparent)]
+    Refused(#[from] InvalidCandle),
 }
 
 /// The record, fields in the order of the format.
@@ -65,7 +56,8 @@ fn decimal_from_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dec
 
 /// The record of a bar.
 pub fn encode(candle: &Candle) -> Vec<u8> {
-    let Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } = *candle;
+    let CandleFields { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } =
+        **candle;
     let wire = Wire { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final };
     // No map with odd keys, no failing writer: this cannot fail, and an empty record would be refused by every reader.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -90,19 +82,7 @@ pub fn decode(payload: &[u8]) -> Result<Candle, CandleDecodeError> {
     }
     let wire: Wire = serde_json::from_str(text)?;
     let Wire { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } = wire;
-    for (field, price) in [("open", open), ("high", high), ("low", low), ("close", close)] {
-        if price <= Decimal::ZERO {
-            return Err(CandleDecodeError::NotPositive(field));
-        }
-    }
-    if low > open.min(close) || high < open.max(close) {
-        return Err(CandleDecodeError::RangeBroken);
-    }
-    if volume < Decimal::ZERO {
-        return Err(CandleDecodeError::NegativeVolume);
-    }
-    if !(0..=9999).contains(&time.year()) {
-        return Err(CandleDecodeError::TimeOutOfRange);
-    }
-    Ok(Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final })
+    let fields =
+        CandleFields { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final };
+    Ok(Candle::new(fields)?)
 }

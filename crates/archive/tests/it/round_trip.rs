@@ -1,7 +1,7 @@
 use archive::{Kind, Selection};
 use chrono::DateTime;
 use live_store::StoredTick;
-use market::{Candle, Interval, Source, Tick, TickFields};
+use market::{Candle, CandleFields, Interval, Source, Tick, TickFields};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -54,19 +54,24 @@ fn a_tick() -> impl Strategy<Value = StoredTick> {
 fn a_candle() -> impl Strategy<Value = Candle> {
     let names =
         (0..SYMBOLS.len(), 0..4_usize, prop::sample::select(vec!["yahoo", "binance", "binance/ticks"]));
-    (names, micros(), (price(), price(), price(), price(), price()), any::<u64>(), any::<bool>()).prop_map(
-        |(names, time, (open, high, low, close, volume), ticks, is_final)| Candle {
-            symbol: symbol(SYMBOLS[names.0]),
-            interval: Interval::ALL[names.1],
-            time: DateTime::from_timestamp_micros(time).expect("in range"),
-            open,
-            high,
-            low,
-            close,
-            volume,
-            ticks,
-            source: names.2.parse().expect("a source of bars"),
-            is_final,
+    (names, micros(), ([price(), price(), price(), price()], price()), any::<u64>(), any::<bool>()).prop_map(
+        |(names, time, (mut prices, volume), ticks, is_final)| {
+            prices.sort();
+            let [low, open, close, high] = prices;
+            Candle::new(CandleFields {
+                symbol: symbol(SYMBOLS[names.0]),
+                interval: Interval::ALL[names.1],
+                time: DateTime::from_timestamp_micros(time).expect("in range"),
+                open,
+                high,
+                low,
+                close,
+                volume,
+                ticks,
+                source: names.2.parse().expect("a source of bars"),
+                is_final,
+            })
+            .expect("a candle")
         },
     )
 }

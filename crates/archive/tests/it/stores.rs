@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use archive::{Exported, Imported, Importing, Manifest, Progress, Selection};
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{CandleQuery, LiveStore, StoredTick, TickQuery};
-use market::{Candle, Interval, Source, Symbol, Tick, TickFields};
+use market::{Candle, CandleFields, Interval, Source, Symbol, Tick, TickFields};
 use rust_decimal::Decimal;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ pub(crate) fn tick(name: &str, source: &str, seq: u64, timestamp: DateTime<Utc>)
 }
 
 pub(crate) fn candle(name: &str, interval: Interval, time: DateTime<Utc>, source: &str) -> Candle {
-    Candle {
+    Candle::new(CandleFields {
         symbol: symbol(name),
         interval,
         time,
@@ -54,7 +54,8 @@ pub(crate) fn candle(name: &str, interval: Interval, time: DateTime<Utc>, source
         ticks: 7,
         source: source.parse().expect("a source of bars"),
         is_final: true,
-    }
+    })
+    .expect("a candle")
 }
 
 /// A store of its own.

@@ -1,7 +1,7 @@
 //! Between the nouns of the port and the documents of the collections.
 
 use chrono::{DateTime, Utc};
-use market::{Candle, Symbol, Tick, TickFields, decimal_from_f64, decimal_to_f64};
+use market::{Candle, CandleFields, Symbol, Tick, TickFields, decimal_from_f64, decimal_to_f64};
 use mongodb::bson::{
     RawBsonRef, RawDocument, RawDocumentBuf,
     raw::{CStr, cstr},
@@ -118,7 +118,7 @@ pub(super) fn tick(document: &RawDocument) -> Result<StoredTick, RowError> {
 
 /// A bar from its document.
 pub(super) fn candle(document: &RawDocument) -> Result<Candle, RowError> {
-    Ok(Candle {
+    Ok(Candle::new(CandleFields {
         symbol: text(document, "symbol", Symbol::parse)?,
         interval: text(document, "interval", str::parse)?,
         time: time(document, "time", "time_us")?,
@@ -133,7 +133,7 @@ pub(super) fn candle(document: &RawDocument) -> Result<Candle, RowError> {
             RawBsonRef::Boolean(is_final) => is_final,
             other => return Err(unexpected("final", "a boolean", other)),
         },
-    })
+    })?)
 }
 
 /// A checkpoint from its document.

@@ -1,7 +1,7 @@
 //! One document of each collection, as it is written.
 
 use chrono::{DateTime, Utc};
-use market::{Candle, Interval, Source, Symbol, Tick, TickFields};
+use market::{Candle, CandleFields, Interval, Source, Symbol, Tick, TickFields};
 use mongodb::bson::{Bson, Document};
 use rust_decimal::Decimal;
 
@@ -29,7 +29,7 @@ pub(super) fn documents() -> [Document; 3] {
     let tick = Tick::new(fields).expect("a tick");
     let row = StoredTick { tick, processed_at: time, partition: 0, offset: 1 };
     let tick = rows::encode_tick(&row, &tick.id()).expect("a document");
-    let candle = Candle {
+    let candle = Candle::new(CandleFields {
         symbol,
         interval: Interval::Minute,
         time,
@@ -41,7 +41,8 @@ pub(super) fn documents() -> [Document; 3] {
         ticks: 1,
         source: "binance/ticks".parse().expect("a source"),
         is_final: true,
-    };
+    })
+    .expect("a candle");
     let checkpoint = Checkpoint {
         processor: "consumer".to_owned(),
         topic: "crypto-prices".to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use market::{Candle, Source, Symbol, Tick, TickFields, decimal_from_f64, decimal_to_f64};
+use market::{Candle, CandleFields, Source, Symbol, Tick, TickFields, decimal_from_f64, decimal_to_f64};
 use rust_decimal::Decimal;
 use sqlx::{
     Arguments, Row,
@@ -143,7 +143,7 @@ pub(super) fn tick(row: &SqliteRow) -> Result<StoredTick, BoxDynError> {
 
 /// A bar from [`CANDLE_COLUMNS`].
 pub(super) fn candle(row: &SqliteRow) -> Result<Candle, BoxDynError> {
-    Ok(Candle {
+    Ok(Candle::new(CandleFields {
         symbol: text(row, "symbol", 0, Symbol::parse)?,
         interval: text(row, "interval", 1, str::parse)?,
         time: read_time(row, "time", 2)?,
@@ -155,7 +155,7 @@ pub(super) fn candle(row: &SqliteRow) -> Result<Candle, BoxDynError> {
         ticks: unsigned(row, 8)?,
         source: text(row, "source", 9, str::parse)?,
         is_final: row.try_get(10)?,
-    })
+    })?)
 }
 
 /// A row that is nothing but a symbol.

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use crate::{
     place::{Place, SqlitePlace},
-    samples::{candle, symbol, time},
+    samples::{candle, changed, symbol, time},
 };
 
 const NOON: &str = "2026-01-13T12:00:00Z";
@@ -84,8 +84,9 @@ async fn minutes_are_shown_once_each() {
 #[tokio::test]
 async fn a_stock_day_is_put_together_from_the_minutes_of_new_york() {
     let apple: Symbol = symbol("AAPL");
-    let at =
-        |text: &str, close| Candle { symbol: apple, ..candle(Interval::Minute, time(text), "yahoo", close) };
+    let at = |text: &str, close| {
+        changed(candle(Interval::Minute, time(text), "yahoo", close), |fields| fields.symbol = apple)
+    };
     // In January New York is five hours behind: 04:59 UTC still belongs to the day before.
     let bars =
         [at("2026-01-13T04:59:00Z", 90), at("2026-01-13T15:00:00Z", 101), at("2026-01-14T04:59:00Z", 102)];

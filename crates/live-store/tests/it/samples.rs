@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{LiveStore, StoredTick, TickQuery};
-use market::{Candle, Interval, Source, Symbol, Tick, TickFields};
+use market::{Candle, CandleFields, Interval, Source, Symbol, Tick, TickFields};
 use rust_decimal::Decimal;
 
 pub(crate) fn symbol(text: &str) -> Symbol {
@@ -54,7 +54,7 @@ pub(crate) fn ticks(seqs: std::ops::Range<u64>) -> Vec<StoredTick> {
 }
 
 pub(crate) fn candle(interval: Interval, time: DateTime<Utc>, source: &str, close: i64) -> Candle {
-    Candle {
+    Candle::new(CandleFields {
         symbol: symbol("BTC/USDT"),
         interval,
         time,
@@ -66,7 +66,15 @@ pub(crate) fn candle(interval: Interval, time: DateTime<Utc>, source: &str, clos
         ticks: 7,
         source: source.parse().expect("a source of bars"),
         is_final: true,
-    }
+    })
+    .expect("a candle")
+}
+
+/// The same candle with some fields changed.
+pub(crate) fn changed(candle: Candle, change: impl FnOnce(&mut CandleFields)) -> Candle {
+    let mut fields = candle.into_fields();
+    change(&mut fields);
+    Candle::new(fields).expect("a candle")
 }
 
 /// All ticks of a symbol, page by page.

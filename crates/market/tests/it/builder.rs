@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{
-    Applied, AssetClass, BuilderState, Candle, CandleBuilder, Interval, Source, Symbol, Tick, TickFields,
-    day_bounds,
+    Applied, AssetClass, BuilderState, Candle, CandleBuilder, CandleFields, Interval, Source, Symbol, Tick,
+    TickFields, day_bounds,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -41,7 +41,7 @@ fn apply(builder: &mut CandleBuilder, ticks: &[Tick]) -> Vec<Candle> {
 
 fn figures(candle: &Candle) -> (String, String, String, String, String, u64) {
     let text = |decimal: Decimal| decimal.normalize().to_string();
-    let Candle { open, high, low, close, volume, ticks, .. } = *candle;
+    let CandleFields { open, high, low, close, volume, ticks, .. } = **candle;
     (text(open), text(high), text(low), text(close), text(volume), ticks)
 }
 

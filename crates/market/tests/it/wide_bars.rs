@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use market::{Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, day_bounds, prefer, rollup};
+use market::{
+    Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, day_bounds, prefer, rollup,
+};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -10,7 +12,7 @@ fn start() -> DateTime<Utc> {
 }
 
 fn minute(n: i64, cents: i64, origin: CandleOrigin) -> Candle {
-    Candle {
+    Candle::new(CandleFields {
         symbol: Symbol::parse("AAPL").unwrap(),
         interval: Interval::Minute,
         time: start() + TimeDelta::minutes(n),
@@ -22,7 +24,14 @@ fn minute(n: i64, cents: i64, origin: CandleOrigin) -> Candle {
         ticks: 3,
         source: CandleSource { feed: Source::parse("yahoo").unwrap(), origin },
         is_final: true,
-    }
+    })
+    .unwrap()
+}
+
+fn with(candle: Candle, change: impl FnOnce(&mut CandleFields)) -> Candle {
+    let mut fields = candle.into_fields();
+    change(&mut fields);
+    Candle::new(fields).unwrap()
 }
 
 #[test]
@@ -56,7 +65,7 @@ fn one_built_minute_makes_the_whole_a_built_one_and_an_open_one_keeps_it_open() 
     let later = start() + TimeDelta::days(2);
     assert_eq!(rollup(&minutes, Interval::Hour, later)[0].source.to_string(), "yahoo/ticks");
     assert!(rollup(&minutes, Interval::Hour, later)[0].is_final);
-    minutes[1].is_final = false;
+    minutes[1] = with(minutes[1], |fields| fields.is_final = false);
     assert!(!rollup(&minutes, Interval::Hour, later)[0].is_final);
 }
 
@@ -72,9 +81,11 @@ fn a_daily_bar_is_the_exchanges_day() {
 
 #[test]
 fn sums_beyond_all_reason_stop_at_the_largest_number() {
-    let largest = Candle { volume: Decimal::MAX, ticks: u64::MAX, ..minute(2, 1_000, CandleOrigin::Ticks) };
+    let largest = with(minute(2, 1_000, CandleOrigin::Ticks), |fields| {
+        (fields.volume, fields.ticks) = (Decimal::MAX, u64::MAX);
+    });
     let wide = rollup(
-        &[largest, Candle { time: start() + TimeDelta::minutes(3), ..largest }],
+        &[largest, with(largest, |fields| fields.time = start() + TimeDelta::minutes(3))],
         Interval::Hour,
         start(),
     );
@@ -90,7 +101,9 @@ fn minutes() -> impl Strategy<Value = Vec<Candle>> {
         let symbol = Symbol::parse(if is_stock { "AAPL" } else { "BTC/USDT" }).unwrap();
         let bar = |(n, (cents, is_built, is_final)): (i64, (i64, bool, bool))| {
             let origin = if is_built { CandleOrigin::Ticks } else { CandleOrigin::Provider };
-            Candle { symbol, is_final, ticks: n as u64, ..minute(n, 5 + cents, origin) }
+            with(minute(n, 5 + cents, origin), |fields| {
+                (fields.symbol, fields.is_final, fields.ticks) = (symbol, is_final, n as u64);
+            })
         };
         bars.into_iter().map(bar).collect()
     })

@@ -1,5 +1,8 @@
 use chrono::{DateTime, Utc};
-use market::{Candle, CandleBuilder, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields};
+use market::{
+    Candle, CandleBuilder, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick,
+    TickFields,
+};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use topics::{candle, tick};
@@ -54,7 +57,20 @@ fn candles() -> impl Strategy<Value = Candle> {
             let [low, open, close, high] = prices;
             let origin = if is_built { CandleOrigin::Ticks } else { CandleOrigin::Provider };
             let source = CandleSource { feed, origin };
-            Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final }
+            let fields = CandleFields {
+                symbol,
+                interval,
+                time,
+                open,
+                high,
+                low,
+                close,
+                volume,
+                ticks,
+                source,
+                is_final,
+            };
+            Candle::new(fields).unwrap()
         },
     )
 }

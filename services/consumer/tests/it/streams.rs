@@ -1,7 +1,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{Message, TopicPartition};
 use live_store::{CandleQuery, LiveStore};
-use market::{Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, parse_decimal};
+use market::{
+    Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, parse_decimal,
+};
 
 use crate::pipeline::{Pipeline, tick, wait_until};
 
@@ -151,7 +153,7 @@ async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
     pipeline.start();
     pipeline.publish_ticks(&ticks(0..70)).await;
     let decimal = |text: &str| parse_decimal(text).unwrap();
-    let quoted = Candle {
+    let quoted = Candle::new(CandleFields {
         symbol: Symbol::parse("AAPL").unwrap(),
         interval: Interval::Minute,
         time: "2026-01-13T15:30:00Z".parse().unwrap(),
@@ -163,7 +165,8 @@ async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
         ticks: 0,
         source: CandleSource { feed: Source::parse("yahoo").unwrap(), origin: CandleOrigin::Provider },
         is_final: true,
-    };
+    })
+    .unwrap();
     pipeline.publish(topics::candle::TOPIC, "AAPL", vec![topics::candle::encode(&quoted)]).await;
     pipeline.drained().await;
     wait_until("both bars are there", async || minutes(&*pipeline.store).await.len() == 2).await;

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use event_log::NewRecord;
 use futures_util::{Stream, StreamExt};
 use live_store::LiveStore;
-use market::{Candle, CandleSource, Interval, Source, Symbol, Tick, TickFields, parse_decimal};
+use market::{Candle, CandleFields, CandleSource, Interval, Source, Symbol, Tick, TickFields, parse_decimal};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use service_runtime::{Runtime, Status};
@@ -194,7 +194,7 @@ pub(crate) fn tick(name: &str, price: &str, at: DateTime<Utc>, seq: u64) -> Tick
 /// A closed one-minute bar of the provider, so many minutes ago.
 pub(crate) fn bar(name: &str, minutes_ago: i64, close: &str) -> Candle {
     let close = parse_decimal(close).expect("a decimal");
-    Candle {
+    Candle::new(CandleFields {
         symbol: symbol(name),
         interval: Interval::Minute,
         time: Interval::Minute.floor(Utc::now()) - TimeDelta::minutes(minutes_ago),
@@ -206,7 +206,8 @@ pub(crate) fn bar(name: &str, minutes_ago: i64, close: &str) -> Candle {
         ticks: 3,
         source: "binance".parse::<CandleSource>().expect("a source"),
         is_final: true,
-    }
+    })
+    .expect("a candle")
 }
 
 /// An event as a browser sees it.

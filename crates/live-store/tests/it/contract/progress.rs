@@ -4,7 +4,7 @@ use market::{Candle, Interval};
 
 use crate::{
     place::Place,
-    samples::{all_ticks, at, candle, symbol, tick_of, ticks, time},
+    samples::{all_ticks, at, candle, changed, symbol, tick_of, ticks, time},
 };
 
 fn minutes(limit: usize) -> CandleQuery {
@@ -23,13 +23,17 @@ async fn read(store: &dyn LiveStore, query: &CandleQuery) -> Vec<Candle> {
 
 pub(crate) async fn a_bar_replaces_that_of_its_identity_and_no_other(place: impl Place) {
     let store = place.open().await;
-    let built = Candle { is_final: false, ..candle(Interval::Minute, at(0), "binance/ticks", 101) };
+    let built =
+        changed(candle(Interval::Minute, at(0), "binance/ticks", 101), |fields| fields.is_final = false);
     let quoted = candle(Interval::Minute, at(0), "binance", 102);
     let wider = candle(Interval::FiveMinutes, at(0), "binance", 103);
     store.write_progress(&[built, wider, quoted], &[]).await.expect("stored");
     assert_eq!(read(&*store, &minutes(10)).await, [quoted, built], "both makers are kept, by name");
 
-    let closed = Candle { close: 99.into(), low: 98.into(), ticks: 11, is_final: true, ..built };
+    let closed = changed(built, |fields| {
+        (fields.close, fields.low) = (99.into(), 98.into());
+        (fields.ticks, fields.is_final) = (11, true);
+    });
     store.write_progress(&[closed, closed], &[]).await.expect("stored");
     store.write_progress(&[closed], &[]).await.expect("stored again");
     assert_eq!(read(&*store, &minutes(10)).await, [quoted, closed]);

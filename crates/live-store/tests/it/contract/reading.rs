@@ -1,10 +1,10 @@
 use chrono::TimeDelta;
 use live_store::{LiveStoreError, StoredTick, TickQuery};
-use market::{Candle, Interval, Source, Tick, TickFields};
+use market::{Interval, Source, Tick, TickFields};
 
 use crate::{
     place::Place,
-    samples::{all_ticks, at, candle, everything, symbol, tick, tick_of, ticks},
+    samples::{all_ticks, at, candle, changed, everything, symbol, tick, tick_of, ticks},
 };
 
 fn of_source(row: StoredTick, source: &str) -> StoredTick {
@@ -124,7 +124,8 @@ pub(crate) async fn every_symbol_with_ticks_or_bars_is_named_once(place: impl Pl
     store.write_ticks(&ticks(50..60)).await.expect("stored");
     let minute = |n: i64| candle(Interval::Minute, at(60 * n), "binance", 100);
     // Bars of a symbol without ticks, of one with ticks, and of several widths and makers.
-    let of_apple = Candle { symbol: symbol("AAPL"), ..candle(Interval::Day, at(0), "yahoo", 100) };
+    let of_apple =
+        changed(candle(Interval::Day, at(0), "yahoo", 100), |fields| fields.symbol = symbol("AAPL"));
     let bars = [minute(0), minute(1), candle(Interval::Hour, at(0), "binance/ticks", 90), of_apple];
     store.write_progress(&bars, &[]).await.expect("stored");
     let named = store.symbols().await.expect("read");

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use market::{
-    Candle, CandleOrigin, CandleSource, DecimalError, Interval, Source, Symbol, Tick, TickFields,
-    decimal_to_f64, parse_decimal,
+    Candle, CandleFields, CandleOrigin, CandleSource, DecimalError, Interval, Source, Symbol, Tick,
+    TickFields, decimal_to_f64, parse_decimal,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, de::IgnoredAny};
@@ -37,6 +37,8 @@ pub(crate) enum ParseError {
     Time(&'static str),
     #[error(transparent)]
     Tick(#[from] market::TickError),
+    #[error(transparent)]
+    Candle(#[from] market::InvalidCandle),
 }
 
 /// What is known of a symbol's last 24 hours.
@@ -274,7 +276,7 @@ fn bar(
     [open, high, low, close, volume]: [&str; 5],
     ticks: u64,
 ) -> Result<Candle, ParseError> {
-    Ok(Candle {
+    Ok(Candle::new(CandleFields {
         symbol,
         interval: Interval::Minute,
         time: millis("open time", open_time)?,
@@ -286,7 +288,7 @@ fn bar(
         ticks,
         source: CandleSource { feed, origin: CandleOrigin::Provider },
         is_final: true,
-    })
+    })?)
 }
 
 /// The bars of `/api/v3/klines` that were over at `now`.

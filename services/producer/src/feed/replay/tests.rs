@@ -7,7 +7,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::{Chunk, Item, read::read};
+use super::{Chunk, read::read};
 
 /// Everything in a file, or why it is no recording.
 fn read_all(path: &Path) -> anyhow::Result<Vec<Chunk>> {
@@ -90,11 +90,11 @@ fn a_day_of_boundless_volume_does_not_panic() {
 }
 
 #[test]
-fn a_bar_at_the_end_of_time_does_not_panic() {
+fn a_candle_at_the_end_of_time_is_a_bad_line() {
     let closed = r#"{"e":"kline","s":"BTCUSDT","k":{"t":8210266876799999,"o":"1","h":"1","l":"1","c":"1","v":"1","n":1,"x":true,"i":"1m"}}"#;
     let chunk = only_chunk("frames.jsonl", format!("{{\"received_at\": 1.0, \"message\": {closed}}}\n"));
-    let recorded: Vec<_> = chunk.items.iter().map(Item::recorded_at).collect();
-    assert_eq!(recorded.len(), 1);
+    assert_eq!(chunk.items, []);
+    assert_eq!(chunk.bad, [(1, "time is not within the years 0 to 9999".to_owned())]);
 }
 
 #[test]

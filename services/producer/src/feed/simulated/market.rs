@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{
-    AssetClass, Candle, CandleOrigin, CandleSource, DayBounds, Interval, Source, Symbol, Tick, TickError,
-    TickFields, day_bounds, decimal_to_f64,
+    AssetClass, Candle, CandleFields, CandleOrigin, CandleSource, DayBounds, Interval, Source, Symbol, Tick,
+    TickError, TickFields, day_bounds, decimal_to_f64,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -155,7 +155,7 @@ impl Market {
         let series = self.series.get(place)?;
         let (high, low) =
             prices.iter().fold((f64::MIN, f64::MAX), |(high, low), p| (high.max(*p), low.min(*p)));
-        Some(Candle {
+        Candle::new(CandleFields {
             symbol: series.symbol,
             interval: Interval::Minute,
             time,
@@ -168,6 +168,7 @@ impl Market {
             source: CandleSource { feed: self.source, origin: CandleOrigin::Provider },
             is_final: true,
         })
+        .ok()
     }
 
     /// The next tick of the symbol in a place: it happened at `at` and was seen at `received_at`.

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Datelike, Utc};
 use market::{
-    Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds,
+    Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds,
     decimal_from_f64,
 };
 use rust_decimal::Decimal;
@@ -212,7 +212,7 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
             _ => (interval.floor(moment), interval.floor(moment) + interval.duration()),
         };
         let (open, close) = (positive(&quote.open, place)?, positive(&quote.close, place)?);
-        Some(Candle {
+        Candle::new(CandleFields {
             symbol,
             interval,
             time,
@@ -225,6 +225,7 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
             source,
             is_final: end <= now,
         })
+        .ok()
     };
     outcome.timestamp.iter().enumerate().filter_map(bar).filter(|candle| candle.is_final).collect()
 }
