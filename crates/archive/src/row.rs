@@ -11,7 +11,15 @@ use serde_json::value::RawValue;
 
 /// The number types of JSON libraries are doubles, and not every one reads them to the last digit.
 fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    exact(<&RawValue>::deserialize(deserializer)?)
+}
+
+fn optional_decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+    Option::<&RawValue>::deserialize(deserializer)?.map(exact).transpose()
+}
+
+fn exact<E: de::Error>(raw: &RawValue) -> Result<Decimal, E> {
+    let raw = raw.get();
     parse_decimal(raw).map_err(|error| de::Error::custom(format!("{raw:.40} {error}")))
 }
 
@@ -49,6 +57,8 @@ struct TickRow {
     #[serde(deserialize_with = "time")]
     received_at: DateTime<Utc>,
     seq: u64,
+    #[serde(default, deserialize_with = "optional_decimal")]
+    size: Option<Decimal>,
     #[serde(deserialize_with = "time")]
     processed_at: DateTime<Utc>,
     partition: i32,
@@ -69,8 +79,8 @@ struct CandleRow {
     low: Decimal,
     #[serde(deserialize_with = "decimal")]
     close: Decimal,
-    #[serde(deserialize_with = "decimal")]
-    volume: Decimal,
+    #[serde(deserialize_with = "optional_decimal")]
+    volume: Option<Decimal>,
     ticks: u64,
     source: CandleSource,
     #[serde(rename = "final")]
@@ -96,7 +106,7 @@ pub(crate) fn write_tick(row: &StoredTick, text: &mut Vec<u8>) {
     // Symbols and sources hold no character that JSON escapes; writing to a Vec cannot fail.
     let _ = writeln!(
         text,
-        r#"{{"symbol":"{}","timestamp":"{}","price":{},"volume":{},"open":{},"high":{},"low":{},"change_percent":{},"source":"{}","received_at":"{}","seq":{},"processed_at":"{}","partition":{},"offset":{}}}"#,
+        r#"{{"symbol":"{}","timestamp":"{}","price":{},"volume":{},"open":{},"high":{},"low":{},"change_percent":{},"source":"{}","received_at":"{}","seq":{}{},"processed_at":"{}","partition":{},"offset":{}}}"#,
         tick.symbol,
         written(tick.timestamp),
         tick.price.normalize(),
@@ -108,6 +118,7 @@ pub(crate) fn write_tick(row: &StoredTick, text: &mut Vec<u8>) {
         tick.source,
         written(tick.received_at),
         tick.seq,
+        tick.size.map(|size| format!(r#","size":{}"#, size.normalize())).unwrap_or_default(),
         written(row.processed_at),
         row.partition,
         row.offset,
@@ -126,7 +137,7 @@ pub(crate) fn write_candle(bar: &Candle, text: &mut Vec<u8>) {
         bar.high.normalize(),
         bar.low.normalize(),
         bar.close.normalize(),
-        bar.volume.normalize(),
+        bar.volume.map_or_else(|| "null".to_owned(), |volume| volume.normalize().to_string()),
         bar.ticks,
         bar.source,
         bar.is_final,
@@ -155,6 +166,7 @@ pub(crate) fn read_tick(line: &str) -> Result<StoredTick, String> {
         source: row.source,
         received_at: row.received_at,
         seq: row.seq,
+        size: row.size,
     };
     let tick = Tick::new(fields).map_err(|error| error.to_string())?;
     Ok(StoredTick { tick, processed_at: row.processed_at, partition: row.partition, offset: row.offset })

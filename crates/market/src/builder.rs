@@ -21,9 +21,10 @@ type Order = (DateTime<Utc>, u64);
 /// Builds the candles of every (symbol, feed) it is given ticks of, at several intervals at once.
 ///
 /// - A bar's open is the price of its first tick by (timestamp, seq), its close that of its last.
-/// - Its volume is a difference of cumulative figures: the bar's last less the last before the bar, not below zero (a
-///   rolling figure can fall). On a stock's new trading day the figure before is zero; for the first bar of all it
-///   is the bar's own first.
+/// - Its volume is the sum of the sizes of its ticks. Where a tick has no size, a stock's volume follows from the quoted
+///   running totals: of a day, its last total; of a shorter interval, its last total less the last one before it in the same
+///   session. It is unknown where there is no such total, or where the total fell. The rolling 24 h figure of a crypto pair is
+///   no running total: without sizes the volume is unknown.
 /// - A bar closes when the newest timestamp of its series has passed its end by the allowed lateness, or when the series
 ///   has been quiet for so long ([`CandleBuilder::advance`]). A tick that comes after that is late: it is not applied.
 ///
@@ -89,11 +90,13 @@ struct Bucket {
     high: Decimal,
     low: Decimal,
     close: Decimal,
-    /// Cumulative volume at the first and at the last tick.
-    first_volume: Decimal,
+    /// The running total of the last tick.
     last_volume: Decimal,
-    /// Cumulative volume before the bar, and the tick that told it: the newest known from before its start.
+    /// The running total before the bar, and the tick that it comes from: the newest known from before its start.
     before: Option<(Order, Decimal)>,
+    /// Sum of the sizes; `None` once a tick has none.
+    #[serde(default)]
+    sizes: Option<Decimal>,
     ticks: u64,
 }
 
@@ -377,9 +380,9 @@ impl Bucket {
             high: tick.price,
             low: tick.price,
             close: tick.price,
-            first_volume: tick.volume,
             last_volume: tick.volume,
             before,
+            sizes: tick.size,
             ticks: 1,
         }
     }
@@ -388,8 +391,9 @@ impl Bucket {
         self.ticks += 1;
         self.high = self.high.max(tick.price);
         self.low = self.low.min(tick.price);
+        self.sizes = self.sizes.zip(tick.size).and_then(|(sum, size)| sum.checked_add(size));
         if order < self.first {
-            (self.first, self.open, self.first_volume) = (order, tick.price, tick.volume);
+            (self.first, self.open) = (order, tick.price);
         }
         if order >= self.last {
             (self.last, self.close, self.last_volume) = (order, tick.price, tick.volume);
@@ -403,16 +407,20 @@ impl Bucket {
         }
     }
 
-    /// The cumulative volume that the bar's own is counted from.
-    fn baseline(&self, class: AssetClass) -> Decimal {
-        let Some((order, volume)) = self.before else { return self.first_volume };
-        // A stock's figure begins anew each day.
-        let begins_anew = class == AssetClass::Stock && day_bounds(class, order.0).date != self.day;
-        if begins_anew { Decimal::ZERO } else { volume }
+    fn volume(&self, class: AssetClass) -> Option<Decimal> {
+        if self.sizes.is_some() || class == AssetClass::Crypto {
+            return self.sizes;
+        }
+        if self.interval == Interval::Day {
+            return Some(self.last_volume);
+        }
+        let (order, before) = self.before?;
+        let is_same_session = day_bounds(class, order.0).date == self.day;
+        let grown = self.last_volume - before;
+        (is_same_session && grown >= Decimal::ZERO).then_some(grown)
     }
 
     fn candle(&self, symbol: Symbol, feed: Source, is_final: bool) -> Candle {
-        let grown = self.last_volume - self.baseline(symbol.asset_class());
         // Its prices are those of checked ticks.
         Candle(CandleFields {
             symbol,
@@ -422,7 +430,7 @@ impl Bucket {
             high: self.high,
             low: self.low,
             close: self.close,
-            volume: round_significant(grown.max(Decimal::ZERO)),
+            volume: self.volume(symbol.asset_class()).map(round_significant),
             ticks: self.ticks,
             source: CandleSource { feed, origin: CandleOrigin::Ticks },
             is_final,

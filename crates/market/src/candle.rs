@@ -78,8 +78,8 @@ pub struct CandleFields {
     pub low: Decimal,
     /// Last price.
     pub close: Decimal,
-    /// Volume of the interval, in shares or base currency.
-    pub volume: Decimal,
+    /// Volume of the interval, in shares or base currency; `None` where it is unknown.
+    pub volume: Option<Decimal>,
     /// How many ticks (a provider's candle: trades, 0 where the provider does not count them) it summarises.
     pub ticks: u64,
     /// The feed, and whether it quoted the candle.
@@ -131,7 +131,7 @@ impl Candle {
     /// [`InvalidCandle`], naming the first field that is wrong.
     pub fn new(mut fields: CandleFields) -> Result<Self, InvalidCandle> {
         let CandleFields { open, high, low, close, volume, .. } = &mut fields;
-        for decimal in [open, high, low, close, volume] {
+        for decimal in [open, high, low, close].into_iter().chain(volume) {
             *decimal = round_significant(*decimal);
         }
         let CandleFields { open, high, low, close, volume, .. } = fields;
@@ -145,7 +145,7 @@ impl Candle {
                 return Err(InvalidCandle::NotEnclosed { field, value, low, high });
             }
         }
-        if volume < Decimal::ZERO {
+        if let Some(volume) = volume.filter(|volume| *volume < Decimal::ZERO) {
             return Err(InvalidCandle::NegativeVolume(volume));
         }
         if !(0..=9999).contains(&fields.time.year()) {

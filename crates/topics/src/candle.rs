@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use market::{Candle, CandleFields, CandleSource, Interval, InvalidCandle, Symbol, parse_decimal};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
 use crate::tick::{begins_object, decimal_as_number};
@@ -41,16 +41,32 @@ struct Wire {
     low: Decimal,
     #[serde(serialize_with = "decimal_as_number", deserialize_with = "decimal_from_number")]
     close: Decimal,
-    #[serde(serialize_with = "decimal_as_number", deserialize_with = "decimal_from_number")]
-    volume: Decimal,
+    /// `null` where it is unknown; the field is there always.
+    #[serde(serialize_with = "optional_as_number", deserialize_with = "optional_from_number")]
+    volume: Option<Decimal>,
     ticks: u64,
     source: CandleSource,
     #[serde(rename = "final")]
     is_final: bool,
 }
 
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+fn optional_as_number<S: Serializer>(decimal: &Option<Decimal>, serializer: S) -> Result<S::Ok, S::Error> {
+    match decimal {
+        Some(decimal) => decimal_as_number(decimal, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 fn decimal_from_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    number(<&RawValue>::deserialize(deserializer)?.get())
+}
+
+fn optional_from_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+    Option::<&RawValue>::deserialize(deserializer)?.map(|raw| number(raw.get())).transpose()
+}
+
+fn number<E: de::Error>(raw: &str) -> Result<Decimal, E> {
     parse_decimal(raw).map_err(|error| de::Error::custom(format!("{raw:.40} {error}")))
 }
 

@@ -29,7 +29,7 @@ pub fn topic_for(class: AssetClass) -> &'static str {
 }
 
 /// The fields, in the order of the format.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "symbol",
     "timestamp",
     "price",
@@ -41,9 +41,10 @@ const FIELDS: [&str; 11] = [
     "source",
     "received_at",
     "seq",
+    "size",
 ];
-/// Those of them that are numbers but for `seq`, which is counted.
-const NUMBERS: [&str; 6] = ["price", "volume", "open", "high", "low", "change_percent"];
+/// Those of them that may have a fraction.
+const NUMBERS: [&str; 7] = ["price", "volume", "open", "high", "low", "change_percent", "size"];
 
 /// Why a record is no tick. Each names the field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -129,6 +130,9 @@ struct Wire<'a> {
     received_at: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     seq: Option<&'a RawValue>,
+    /// The only optional field: here `null` means that it is absent.
+    #[serde(borrow, default)]
+    size: Option<&'a RawValue>,
 }
 
 /// A value that is there. Left to itself, `serde` makes no difference between `null` and a field that is missing.
@@ -160,6 +164,7 @@ pub fn decode(payload: &[u8], now: DateTime<Utc>) -> Result<Tick, TickDecodeErro
         open: decimal("open", wire.open)?,
         high: decimal("high", wire.high)?,
         low: decimal("low", wire.low)?,
+        size: wire.size.map(|size| decimal("size", Some(size))).transpose()?,
         change_percent: float("change_percent", wire.change_percent)?,
         source: source(wire.source)?,
         received_at: time("received_at", wire.received_at)?,
@@ -284,7 +289,7 @@ pub fn encode(tick: &Tick, buffer: &mut Vec<u8>) {
     // Symbols and sources hold no character that JSON escapes; writing to a Vec cannot fail.
     let _ = write!(
         buffer,
-        r#"{{"symbol":"{}","timestamp":"{}","price":{},"volume":{},"open":{},"high":{},"low":{},"change_percent":{change},"source":"{}","received_at":"{}","seq":{}}}"#,
+        r#"{{"symbol":"{}","timestamp":"{}","price":{},"volume":{},"open":{},"high":{},"low":{},"change_percent":{change},"source":"{}","received_at":"{}","seq":{}"#,
         tick.symbol,
         Time(tick.timestamp),
         tick.price,
@@ -296,6 +301,10 @@ pub fn encode(tick: &Tick, buffer: &mut Vec<u8>) {
         Time(tick.received_at),
         tick.seq,
     );
+    if let Some(size) = tick.size {
+        let _ = write!(buffer, r#","size":{size}"#);
+    }
+    buffer.push(b'}');
 }
 
 /// A time as it lies on the wire: RFC 3339, UTC, with as many digits as it needs.

@@ -38,6 +38,9 @@ pub(super) fn encode_tick(row: &StoredTick, id: &str) -> Result<RawDocumentBuf, 
     append_time(&mut to, cstr!("processed_at"), cstr!("processed_at_us"), row.processed_at)?;
     to.append(cstr!("partition"), row.partition);
     to.append(cstr!("offset"), row.offset.cast_signed());
+    if let Some(size) = tick.size {
+        to.append(cstr!("size"), decimal_to_f64(size));
+    }
     Ok(to)
 }
 
@@ -58,7 +61,11 @@ pub(super) fn encode_candle(candle: &Candle) -> Result<RawDocumentBuf, RowError>
     to.append(cstr!("high"), decimal_to_f64(candle.high));
     to.append(cstr!("low"), decimal_to_f64(candle.low));
     to.append(cstr!("close"), decimal_to_f64(candle.close));
-    to.append(cstr!("volume"), decimal_to_f64(candle.volume));
+    // A null, not a missing field: it replaces a volume that was stored before.
+    match candle.volume {
+        Some(volume) => to.append(cstr!("volume"), decimal_to_f64(volume)),
+        None => to.append(cstr!("volume"), RawBsonRef::Null),
+    }
     to.append(cstr!("ticks"), candle.ticks.cast_signed());
     to.append(cstr!("source"), candle.source.to_string());
     to.append(cstr!("final"), candle.is_final);
@@ -103,6 +110,7 @@ pub(super) fn tick(document: &RawDocument) -> Result<StoredTick, RowError> {
         open: decimal(document, "open")?,
         high: decimal(document, "high")?,
         low: decimal(document, "low")?,
+        size: optional_decimal(document, "size")?,
         change_percent: number(document, "change_percent")?,
         source: text(document, "source", str::parse)?,
         received_at: time(document, "received_at", "received_at_us")?,
@@ -126,7 +134,7 @@ pub(super) fn candle(document: &RawDocument) -> Result<Candle, RowError> {
         high: decimal(document, "high")?,
         low: decimal(document, "low")?,
         close: decimal(document, "close")?,
-        volume: decimal(document, "volume")?,
+        volume: optional_decimal(document, "volume")?,
         ticks: unsigned(document, "ticks")?,
         source: text(document, "source", str::parse)?,
         is_final: match field(document, "final")? {
@@ -205,6 +213,14 @@ fn number(document: &RawDocument, name: &str) -> Result<f64, RowError> {
 fn decimal(document: &RawDocument, name: &str) -> Result<Decimal, RowError> {
     let number = number(document, name)?;
     decimal_from_f64(number).ok_or_else(|| format!("{name}: {number} is no price or volume").into())
+}
+
+/// `None` where the field is null or missing.
+fn optional_decimal(document: &RawDocument, name: &str) -> Result<Option<Decimal>, RowError> {
+    match document.get(name)? {
+        None | Some(RawBsonRef::Null) => Ok(None),
+        Some(_) => decimal(document, name).map(Some),
+    }
 }
 
 fn unsigned(document: &RawDocument, name: &str) -> Result<u64, RowError> {

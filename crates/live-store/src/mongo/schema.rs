@@ -14,8 +14,9 @@ use crate::{LiveStoreError, Migration, Result};
 /// Which format the documents have, as a document of its own.
 const FORMATS: &str = "schema_format";
 const FORMAT_ID: &str = "live_store";
-/// The format that this version writes. A higher one is refused, a lower one is brought up.
-const FORMAT: i64 = 1;
+/// The format that this version writes. A higher one is refused, a lower one is brought up. Format 2: `size` of ticks, `volume`
+/// of candles may be null.
+const FORMAT: i64 = 2;
 
 /// One file for each collection.
 const SCHEMAS: [&str; 3] = [

@@ -16,8 +16,8 @@ use crate::StoredTick;
 
 /// The columns of `realtime_prices`, in the order in which ticks are bound and read.
 pub(super) const TICK_COLUMNS: &str = "symbol, timestamp, price, volume, open, high, low, change_percent, source, \
-     received_at, seq, price_change_pct, processed_at, \"partition\", \"offset\"";
-pub(super) const TICK_COLUMN_COUNT: usize = 15;
+     received_at, seq, price_change_pct, processed_at, \"partition\", \"offset\", size";
+pub(super) const TICK_COLUMN_COUNT: usize = 16;
 
 /// The columns of `candles`, likewise.
 pub(super) const CANDLE_COLUMNS: &str =
@@ -49,7 +49,8 @@ impl TickBinder {
         to.add(tick.price_change_pct())?;
         to.add(self.processed_at(row.processed_at)?)?;
         to.add(row.partition)?;
-        to.add(row.offset.cast_signed())
+        to.add(row.offset.cast_signed())?;
+        to.add(tick.size.map(decimal_to_f64))
     }
 
     /// Binds what identifies the tick: source, symbol, seq.
@@ -105,7 +106,7 @@ pub(super) fn bind_candle(candle: &Candle, to: &mut SqliteArguments) -> Result<(
     to.add(decimal_to_f64(candle.high))?;
     to.add(decimal_to_f64(candle.low))?;
     to.add(decimal_to_f64(candle.close))?;
-    to.add(decimal_to_f64(candle.volume))?;
+    to.add(candle.volume.map(decimal_to_f64))?;
     to.add(candle.ticks.cast_signed())?;
     to.add(candle.source.to_string())?;
     to.add(candle.is_final)
@@ -128,6 +129,7 @@ pub(super) fn tick(row: &SqliteRow) -> Result<StoredTick, BoxDynError> {
         open: decimal(row, "open", 4)?,
         high: decimal(row, "high", 5)?,
         low: decimal(row, "low", 6)?,
+        size: optional_decimal(row, "size", 15)?,
         change_percent: row.try_get(7)?,
         source: text(row, "source", 8, Source::parse)?,
         received_at: read_time(row, "received_at", 9)?,
@@ -151,7 +153,7 @@ pub(super) fn candle(row: &SqliteRow) -> Result<Candle, BoxDynError> {
         high: decimal(row, "high", 4)?,
         low: decimal(row, "low", 5)?,
         close: decimal(row, "close", 6)?,
-        volume: decimal(row, "volume", 7)?,
+        volume: optional_decimal(row, "volume", 7)?,
         ticks: unsigned(row, 8)?,
         source: text(row, "source", 9, str::parse)?,
         is_final: row.try_get(10)?,
@@ -194,7 +196,14 @@ fn read_time(row: &SqliteRow, column: &str, at: usize) -> Result<DateTime<Utc>, 
 }
 
 fn decimal(row: &SqliteRow, column: &str, at: usize) -> Result<Decimal, BoxDynError> {
-    let number = row.try_get::<f64, _>(at)?;
+    exact(column, row.try_get(at)?)
+}
+
+fn optional_decimal(row: &SqliteRow, column: &str, at: usize) -> Result<Option<Decimal>, BoxDynError> {
+    row.try_get::<Option<f64>, _>(at)?.map(|number| exact(column, number)).transpose()
+}
+
+fn exact(column: &str, number: f64) -> Result<Decimal, BoxDynError> {
     decimal_from_f64(number).ok_or_else(|| format!("{column}: {number} is no price or volume").into())
 }
 

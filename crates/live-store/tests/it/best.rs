@@ -51,7 +51,7 @@ async fn a_quoted_bar_beats_minutes_and_minutes_fill_the_rest() {
     assert_eq!(found[..2], [only_built, quoted]);
     assert_eq!(found[2].close, Decimal::from(109), "the last of the quoted minutes");
     assert_eq!((found[2].ticks, found[2].source.to_string()), (35, "binance".to_owned()));
-    assert_eq!(found[2].volume, Decimal::new(75, 1));
+    assert_eq!(found[2].volume, Some(Decimal::new(75, 1)));
     assert!(found[2].is_final);
     assert!(!found[3].is_final, "its five minutes are not over");
 

@@ -42,6 +42,8 @@ pub(crate) fn fields(name: &str, seq: u64, timestamp: DateTime<Utc>) -> TickFiel
         open: Decimal::new(26_022, 2),
         high: price,
         low: Decimal::new(26_019, 2),
+        // Some venues quote it, others do not.
+        size: seq.is_multiple_of(2).then(|| Decimal::new(125, 2)),
         change_percent: 0.32,
         source: Source::parse("binance").expect("a source"),
         received_at: timestamp + TimeDelta::microseconds(214_007),
@@ -62,7 +64,7 @@ pub(crate) fn candle(interval: Interval, time: DateTime<Utc>, source: &str, clos
         high: Decimal::from(close.max(100)),
         low: Decimal::from(close.min(100)),
         close: Decimal::from(close),
-        volume: Decimal::new(15, 1),
+        volume: Some(Decimal::new(15, 1)),
         ticks: 7,
         source: source.parse().expect("a source of bars"),
         is_final: true,

@@ -25,10 +25,24 @@ fn the_golden_ticks_are_read_and_written_back_byte_for_byte() {
 }
 
 #[test]
-fn the_golden_candle_is_read_and_written_back_byte_for_byte() {
-    let sample = include_str!("../../../../schema/kafka/candle.json").trim();
-    let candle = candle::decode(sample.as_bytes()).unwrap();
-    assert_eq!(String::from_utf8(candle::encode(&candle)).unwrap(), sample);
+fn the_golden_candles_are_read_and_written_back_byte_for_byte() {
+    for sample in [
+        include_str!("../../../../schema/kafka/candle.json"),
+        include_str!("../../../../schema/kafka/candle-unknown-volume.json"),
+    ] {
+        let candle = candle::decode(sample.trim().as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(candle::encode(&candle)).unwrap(), sample.trim());
+    }
+}
+
+#[test]
+fn a_tick_without_a_size_has_an_unknown_one_and_null_means_the_same() {
+    let sample = include_str!("../../../../schema/kafka/tick.json");
+    let read = |record: &str| tick::decode(record.as_bytes(), now()).unwrap();
+    assert_eq!(read(sample).size, None);
+    assert_eq!(read(&sample.replace("\"seq\"", "\"size\":null,\"seq\"")), read(sample));
+    let crypto = include_str!("../../../../schema/kafka/tick-crypto.json");
+    assert_eq!(read(crypto).size.map(|size| size.to_string()).as_deref(), Some("0.00512"));
 }
 
 #[derive(Deserialize)]
@@ -101,6 +115,7 @@ fn bars_that_contradict_themselves_are_refused() {
         ("\"volume\":12.48031", "\"volume\":-1", "volume must not be negative"),
         ("\"interval\":\"1m\"", "\"interval\":\"2m\"", "2m"),
         ("\"close\":91288.0,", "", "missing field `close`"),
+        ("\"volume\":12.48031,", "", "missing field `volume`"),
         ("\"open\":91250.17", "\"open\":1e999", "finite"),
         ("\"open\":91250.17", "\"open\":\"91250.17\"", "not a number"),
         ("\"2026-", "\"-200000-", "years 0 to 9999"),

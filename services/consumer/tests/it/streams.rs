@@ -161,7 +161,7 @@ async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
         high: decimal("101"),
         low: decimal("99"),
         close: decimal("100.7"),
-        volume: decimal("12345"),
+        volume: Some(decimal("12345")),
         ticks: 0,
         source: CandleSource { feed: Source::parse("yahoo").unwrap(), origin: CandleOrigin::Provider },
         is_final: true,

@@ -92,8 +92,14 @@ async fn ticks_that_were_read_from_the_log_can_be_played_as_lines() {
 async fn a_daily_bar_is_four_ticks_of_its_session_high_first_on_a_day_that_fell() {
     let world = World::new().await;
     let report = play(&world, &[world.file("AAPL.csv", DAILY)]).await;
-    assert_eq!((report.ticks, report.bad_lines), (8, 0));
+    assert_eq!((report.ticks, report.candles, report.bad_lines), (8, 2, 0));
     let ticks = world.ticks().await;
+    let quoted = world.candles().await;
+    let days: Vec<_> = quoted.iter().map(|day| (day.time.date_naive().to_string(), day.volume)).collect();
+    let volume = |text| Some(parse_decimal(text).unwrap());
+    let expected =
+        [("2021-01-04".to_owned(), volume("143301900")), ("2021-01-05".to_owned(), volume("97664900"))];
+    assert_eq!(days, expected, "the candle itself passes on as it is quoted");
     let said: Vec<String> =
         ticks.iter().map(|tick| format!("{} {}", tick.timestamp.format("%F %T"), tick.price)).collect();
     let expected = [

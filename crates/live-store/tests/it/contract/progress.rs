@@ -37,6 +37,9 @@ pub(crate) async fn a_bar_replaces_that_of_its_identity_and_no_other(place: impl
     store.write_progress(&[closed, closed], &[]).await.expect("stored");
     store.write_progress(&[closed], &[]).await.expect("stored again");
     assert_eq!(read(&*store, &minutes(10)).await, [quoted, closed]);
+    let unknown = changed(closed, |fields| fields.volume = None);
+    store.write_progress(&[unknown], &[]).await.expect("stored");
+    assert_eq!(read(&*store, &minutes(10)).await, [quoted, unknown], "no old volume is left");
     let wide = CandleQuery { interval: Interval::FiveMinutes, ..minutes(10) };
     assert_eq!(read(&*store, &wide).await, [wider]);
 }

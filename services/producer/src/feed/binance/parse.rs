@@ -2,7 +2,7 @@
 //!
 //! Fields as in "WebSocket Streams" and "Market Data endpoints" of Binance's Spot API documentation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use market::{
@@ -56,6 +56,8 @@ struct Day {
 pub(crate) struct Session {
     source: Source,
     days: HashMap<Symbol, Day>,
+    /// Symbols whose single trades are in the stream: their aggregates repeat them.
+    has_trades: HashSet<Symbol>,
 }
 
 #[derive(Deserialize)]
@@ -172,7 +174,7 @@ fn millis(field: &'static str, millis: i64) -> Result<DateTime<Utc>, ParseError>
 impl Session {
     /// Before anything is known.
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, days: HashMap::new() }
+        Self { source, days: HashMap::new(), has_trades: HashSet::new() }
     }
 
     /// Takes in the day's figures as asked for.
@@ -196,8 +198,18 @@ impl Session {
         let data = envelope.data.unwrap_or(whole).get();
         // Some frames (`@bookTicker`) carry no event type at all: they hold no price that was paid.
         match serde_json::from_str::<Kind<'_>>(data)?.event {
-            Some("trade" | "aggTrade") => {
-                self.trade(&serde_json::from_str(data)?, received_at).map(Frame::Tick)
+            Some("trade") => {
+                let trade: Trade<'_> = serde_json::from_str(data)?;
+                let tick = self.trade(&trade, received_at)?;
+                self.has_trades.insert(tick.symbol);
+                Ok(Frame::Tick(tick))
+            }
+            Some("aggTrade") => {
+                let trade: Trade<'_> = serde_json::from_str(data)?;
+                if self.has_trades.contains(&Symbol::parse(trade.symbol)?) {
+                    return Ok(Frame::Nothing);
+                }
+                self.trade(&trade, received_at).map(Frame::Tick)
             }
             Some("24hrMiniTicker") => self.mini_ticker(&serde_json::from_str(data)?).map(|()| Frame::Nothing),
             Some("kline") => self.kline(&serde_json::from_str(data)?),
@@ -213,7 +225,8 @@ impl Session {
         day.high = day.high.max(price);
         day.low = day.low.min(price);
         // Until the next quote of the day's volume this trade is known to be in it.
-        let volume = day.volume.checked_add(decimal("q", trade.quantity)?);
+        let size = decimal("q", trade.quantity)?;
+        let volume = day.volume.checked_add(size);
         day.volume = volume.ok_or(ParseError::Number("q", DecimalError::NotFinite))?;
         day.change_percent = change_percent(day.open, price);
         let tick = Tick::new(TickFields {
@@ -224,6 +237,7 @@ impl Session {
             open: day.open,
             high: day.high,
             low: day.low,
+            size: Some(size),
             change_percent: day.change_percent,
             source: self.source,
             received_at,
@@ -284,7 +298,7 @@ fn bar(
         high: decimal("high", high)?,
         low: decimal("low", low)?,
         close: decimal("close", close)?,
-        volume: decimal("volume", volume)?,
+        volume: Some(decimal("volume", volume)?),
         ticks,
         source: CandleSource { feed, origin: CandleOrigin::Provider },
         is_final: true,

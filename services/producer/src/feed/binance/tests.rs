@@ -67,6 +67,20 @@ fn a_single_trade_is_a_tick_under_its_own_id() {
                     "T":1672515782136,"m":true,"M":true}"#;
     let tick = tick(&mut session(), frame);
     assert_eq!((tick.symbol, tick.price, tick.seq), (symbol("BNB/BTC"), decimal("0.001"), 12_345));
+    assert_eq!(tick.size, Some(decimal("100")));
+}
+
+#[test]
+fn aggregates_are_passed_over_once_the_single_trades_of_their_symbol_are_there() {
+    let mut session = session();
+    let aggregate = r#"{"e":"aggTrade","s":"BNBBTC","a":7,"f":1,"l":2,"p":"4","q":"3","T":1499869899041}"#;
+    let trade = r#"{"e":"trade","s":"BNBBTC","t":3,"p":"4","q":"2","T":1499869899041}"#;
+    assert_eq!(
+        (tick(&mut session, aggregate).size, tick(&mut session, trade).size),
+        (Some(decimal("3")), Some(decimal("2")))
+    );
+    assert_eq!(session.parse(aggregate.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    tick(&mut session, &aggregate.replace("BNBBTC", "ETHBTC"));
 }
 
 #[test]
@@ -103,7 +117,7 @@ fn a_minute_is_a_bar_once_it_is_closed() {
         [bar.open, bar.high, bar.low, bar.close],
         ["0.3527", "0.3528", "0.3522", "0.3528"].map(decimal)
     );
-    assert_eq!((bar.volume, bar.ticks), (decimal("25877"), 30));
+    assert_eq!((bar.volume, bar.ticks), (Some(decimal("25877")), 30));
     assert_eq!((bar.source.feed.as_str(), bar.source.origin), ("binance", CandleOrigin::Provider));
 }
 
@@ -158,7 +172,7 @@ fn the_answer_with_bars_holds_those_that_were_over() {
         [bar.open, bar.high, bar.low, bar.close],
         ["0.0163479", "0.8", "0.015758", "0.015771"].map(decimal)
     );
-    assert_eq!((bar.volume, bar.ticks), (decimal("148976.11427815"), 308));
+    assert_eq!((bar.volume, bar.ticks), (Some(decimal("148976.11427815")), 308));
 }
 
 #[test]

@@ -138,12 +138,31 @@ fn the_ticker_of_advanced_trade_is_a_tick_whose_open_follows_from_the_change() {
 #[test]
 fn every_trade_of_advanced_trade_is_a_tick() {
     let ticks = session().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap();
+    assert_eq!(ticks[0].size, Some(decimal("0.0015")));
     let said: Vec<_> = ticks.iter().map(|tick| (tick.seq, tick.price, tick.volume)).collect();
     let expected = [
         (995_098_700, decimal("68900.50"), decimal("0.0015")),
         (995_098_701, decimal("68900"), decimal("0.0515")),
     ];
     assert_eq!(said, expected);
+}
+
+#[test]
+fn trades_listed_newest_first_are_read_oldest_first() {
+    let mut frame: Value = serde_json::from_str(ADVANCED_TRADES).unwrap();
+    frame["events"][0]["trades"].as_array_mut().unwrap().reverse();
+    let expected = session().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap();
+    assert_eq!(parsed(&mut session(), &frame), expected);
+}
+
+#[test]
+fn a_ticker_has_the_size_of_its_trade_where_the_venue_quotes_it() {
+    let mut ticker = of_kind("ticker");
+    ticker["last_size"] = "0.25".into();
+    assert_eq!(parsed(&mut session(), &ticker)[0].size, Some(decimal("0.25")));
+    let mut batch: Value = serde_json::from_str(ADVANCED_TICKER).unwrap();
+    batch["channel"] = "ticker_batch".into();
+    assert_eq!(parsed(&mut session(), &batch)[0].size, None);
 }
 
 #[test]

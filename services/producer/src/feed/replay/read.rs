@@ -38,7 +38,7 @@ enum Format {
     Coinbase(coinbase::Session),
     TickLines,
     TickTable(Vec<String>),
-    DailyBars(daily::Bars),
+    DailyCandles(daily::DailyCandles),
 }
 
 /// Reads the file to its end, chunk by chunk, for as long as somebody takes them.
@@ -138,7 +138,7 @@ impl Format {
         }
         let header: Vec<String> = cells(first).map_err(|error| error.to_string())?;
         if header.first().is_some_and(|name| name == "Date") {
-            return daily::Bars::new(path, &header).map(Self::DailyBars);
+            return daily::DailyCandles::new(path, &header).map(Self::DailyCandles);
         }
         if header.iter().any(|name| name == "symbol") {
             return Ok(Self::TickTable(header));
@@ -166,7 +166,7 @@ impl Format {
     }
 
     fn has_header(&self) -> bool {
-        matches!(self, Self::TickTable(_) | Self::DailyBars(_))
+        matches!(self, Self::TickTable(_) | Self::DailyCandles(_))
     }
 
     fn line(&mut self, line: &str) -> Result<Line, Refusal> {
@@ -188,9 +188,10 @@ impl Format {
                 Ok([Item::Tick(topics::tick::decode(line.as_bytes(), Utc::now()).map_err(bad)?)].into())
             }
             Self::TickTable(header) => Ok([Item::Tick(table_row(header, line)?)].into()),
-            Self::DailyBars(bars) => {
-                let (ticks, remark) = bars.ticks(&cells(line).map_err(bad)?).map_err(bad)?;
-                Ok(Line { remark, ..ticks.into_iter().map(Item::Tick).collect() })
+            Self::DailyCandles(candles) => {
+                let row = candles.row(&cells(line).map_err(bad)?).map_err(bad)?;
+                let remark = |date| format!("the calendar has no session on {date}; the row is used");
+                Ok(Line { items: row.items, remark: row.date_without_session.map(remark) })
             }
         }
     }
@@ -217,7 +218,8 @@ fn table_row(header: &[String], line: &str) -> Result<market::Tick, Refusal> {
         return Err(bad(format!("{} cells where the header names {}", cells.len(), header.len())));
     }
     let mut fields = Map::new();
-    for (name, cell) in header.iter().zip(cells) {
+    // An empty cell is a field that is absent.
+    for (name, cell) in header.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
         let is_text = TEXT_FIELDS.contains(&name.as_str());
         let value = if is_text {
             Value::String(cell)

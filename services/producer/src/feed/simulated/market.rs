@@ -84,11 +84,14 @@ struct Day {
     high: f64,
     low: f64,
     volume: f64,
+    /// The volume before the last move.
+    volume_before: f64,
 }
 
 impl Day {
     fn begin(bounds: DayBounds, price: f64) -> Self {
-        Self { bounds, reference: price, open: price, high: price, low: price, volume: 0.0 }
+        let (volume, volume_before) = (0.0, 0.0);
+        Self { bounds, reference: price, open: price, high: price, low: price, volume, volume_before }
     }
 }
 
@@ -123,6 +126,7 @@ impl Market {
             high: decimal_to_f64(tick.high),
             low: decimal_to_f64(tick.low),
             volume: decimal_to_f64(tick.volume),
+            volume_before: decimal_to_f64(tick.volume),
         };
     }
 
@@ -163,7 +167,7 @@ impl Market {
             high: series.rounded(high),
             low: series.rounded(low),
             close: series.rounded(*prices.last()?),
-            volume: series.rounded_volume(volume),
+            volume: Some(series.rounded_volume(volume)),
             ticks: 0,
             source: CandleSource { feed: self.source, origin: CandleOrigin::Provider },
             is_final: true,
@@ -192,6 +196,8 @@ impl Market {
             open: series.rounded(day.open),
             high: series.rounded(day.high),
             low: series.rounded(day.low),
+            // Differences of the rounded totals add up to them.
+            size: Some(series.rounded_volume(day.volume) - series.rounded_volume(day.volume_before)),
             change_percent: (change * 1e4).round() / 1e4,
             source,
             received_at,
@@ -260,6 +266,7 @@ impl Series {
         let day = &mut self.day;
         day.high = day.high.max(self.price);
         day.low = day.low.min(self.price);
+        day.volume_before = day.volume;
         day.volume += self.daily_volume * daily_shape(&day.bounds, now) * traded / 86_400.0 * size;
     }
 

@@ -92,6 +92,7 @@ fn the_volume_of_a_day_never_falls_and_begins_anew_the_next_day() {
             if let Some(before) = before {
                 if day_bounds(class, before.timestamp).holds(now.timestamp) {
                     assert!(now.volume >= before.volume, "{} after {}", now.volume, before.volume);
+                    assert_eq!(now.size, Some(now.volume - before.volume));
                 } else {
                     days += 1;
                     assert!(now.volume < before.volume, "{} after {}", now.volume, before.volume);

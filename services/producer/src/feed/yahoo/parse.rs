@@ -183,6 +183,7 @@ fn tick(
         open,
         high: high.unwrap_or(last).max(last).max(open),
         low: low.filter(|low| *low > Decimal::ZERO).unwrap_or(last).min(last).min(open),
+        size: None,
         change_percent: (change * 1e4).round() / 1e4,
         source,
         received_at,
@@ -220,7 +221,9 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
             high: positive(&quote.high, place)?.max(open).max(close),
             low: positive(&quote.low, place)?.min(open).min(close),
             close,
-            volume: at(&quote.volume, place).and_then(decimal_from_f64)?.max(Decimal::ZERO),
+            volume: at(&quote.volume, place)
+                .and_then(decimal_from_f64)
+                .filter(|volume| *volume >= Decimal::ZERO),
             ticks: 0,
             source,
             is_final: end <= now,
