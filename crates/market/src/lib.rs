@@ -13,7 +13,7 @@ mod rollup;
 mod symbol;
 mod tick;
 
-pub use builder::{Applied, BuilderState, CandleBuilder, MAX_LATENESS_SECONDS};
+pub use builder::{Applied, BuilderState, CandleBuilder, CandleTiming};
 pub use calendar::{
     Session, current_session, is_open, next_session, previous_session, session, sessions_between,
     trading_hours,

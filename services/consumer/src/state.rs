@@ -7,13 +7,11 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use event_log::{PartitionLag, StartAt, TopicPartition, partition_of};
 use live_store::{Checkpoint, StoredTick, TickOutcome};
-use market::{BuilderState, CandleBuilder, Interval, Symbol};
+use market::{BuilderState, CandleBuilder, CandleTiming, Interval, Symbol};
 use serde::{Deserialize, Serialize};
 
 /// The name of this processor in `checkpoints`.
 pub(crate) const PROCESSOR: &str = "consumer";
-/// Ticks may be this late and still count in their bar.
-const ALLOWED_LATENESS_SECONDS: u32 = 5;
 
 /// The candle state of one partition, and how far it goes.
 pub(crate) struct Partition {
@@ -147,7 +145,7 @@ impl Partition {
     /// From its checkpoint, or new. Bars of providers have no state but how far they were read.
     pub(crate) fn restore(checkpoint: Option<&Checkpoint>, view: &LogView) -> anyhow::Result<Self> {
         let Some(known) = checkpoint else {
-            let builder = CandleBuilder::new(&Interval::ALL, ALLOWED_LATENESS_SECONDS);
+            let builder = CandleBuilder::new(&Interval::ALL, CandleTiming::default());
             let log = view.identity.clone();
             return Ok(Self {
                 builder,
@@ -160,7 +158,7 @@ impl Partition {
         };
         let saved = saved(known)?;
         Ok(Self {
-            builder: CandleBuilder::restore(saved.builder),
+            builder: CandleBuilder::restore(saved.builder, &Interval::ALL, CandleTiming::default()),
             next_offset: known.next_offset,
             is_changed: false,
             log: saved.log,
@@ -187,12 +185,12 @@ impl Partition {
         let (gone, others): (Vec<_>, Vec<_>) =
             checkpoints.iter().filter(is_other).partition(|known| known.partition >= count);
         for gone in gone {
-            self.is_changed |= self.builder.inherit(saved(gone)?.builder, is_ours) > 0;
+            self.is_changed |= self.builder.adopt(saved(gone)?.builder, is_ours) > 0;
         }
         // Mostly there is nothing that others could have.
         if self.next_offset == 0 || !self.builder.symbols().all(is_ours) {
             for other in others {
-                self.is_changed |= self.builder.let_go(&saved(other)?.builder, is_ours) > 0;
+                self.is_changed |= self.builder.release(&saved(other)?.builder, is_ours) > 0;
             }
         }
         Ok(())

@@ -105,7 +105,7 @@ impl Writer {
             state.is_of(partition, &view);
             state.inherit(partition, &checkpoints, &view)?;
             // Whoever saw its ticks before may have had another clock.
-            state.builder.see_all(self.now());
+            state.builder.reset_idle_timers(self.now());
             self.partitions.insert(partition.clone(), state);
         }
         self.store.reset_checkpoints(&resets).await?;
@@ -210,7 +210,7 @@ impl Writer {
     pub(crate) fn nobody_is_quiet(&mut self) {
         let now = self.now();
         for state in self.partitions.values_mut() {
-            state.builder.see_all(now);
+            state.builder.reset_idle_timers(now);
         }
     }
 

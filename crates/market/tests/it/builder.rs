@@ -2,14 +2,20 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{
-    Applied, AssetClass, BuilderState, Candle, CandleBuilder, CandleFields, Interval, Source, Symbol, Tick,
-    TickFields, day_bounds,
+    Applied, AssetClass, BuilderState, Candle, CandleBuilder, CandleFields, CandleTiming, Interval, Source,
+    Symbol, Tick, TickFields, day_bounds,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 fn start() -> DateTime<Utc> {
     "2026-01-13T15:30:00Z".parse().unwrap()
+}
+
+/// The same tolerance for late ticks and idle timeout, as most tests need no more.
+fn seconds(seconds: i64) -> CandleTiming {
+    let time = TimeDelta::seconds(seconds);
+    CandleTiming { late_tick_tolerance: time, idle_timeout: time }
 }
 
 /// A tick so many milliseconds after the start.
@@ -53,7 +59,7 @@ fn figures(candle: &Candle) -> (String, String, String, String, String, u64) {
 
 #[test]
 fn a_bar_closes_when_a_tick_is_past_its_end_by_the_lateness() {
-    let mut builder = CandleBuilder::new(&[Interval::Minute], 5);
+    let mut builder = CandleBuilder::new(&[Interval::Minute], seconds(5));
     let first =
         [tick("AAPL", 0, 1, 100, 10), tick("AAPL", 30_000, 2, 300, 25), tick("AAPL", 59_999, 3, 200, 40)];
     assert!(apply(&mut builder, &first).is_empty());
@@ -70,7 +76,7 @@ fn a_bar_closes_when_a_tick_is_past_its_end_by_the_lateness() {
 
 #[test]
 fn ticks_out_of_order_find_their_bar_until_it_is_closed_and_are_late_afterwards() {
-    let mut builder = CandleBuilder::new(&[Interval::Minute], 5);
+    let mut builder = CandleBuilder::new(&[Interval::Minute], seconds(5));
     let mut closed = Vec::new();
     let mut apply = |tick: Tick, closed: &mut Vec<Candle>| builder.apply(&tick, tick.received_at, closed);
     assert_eq!(apply(tick("AAPL", 50_000, 2, 200, 20), &mut closed), Applied::Counted);
@@ -88,7 +94,7 @@ fn ticks_out_of_order_find_their_bar_until_it_is_closed_and_are_late_afterwards(
 
 #[test]
 fn a_quiet_series_is_closed_by_our_clock_in_its_own_time() {
-    let mut builder = CandleBuilder::new(&[Interval::Minute], 5);
+    let mut builder = CandleBuilder::new(&[Interval::Minute], seconds(5));
     let years_later = start() + TimeDelta::days(2_000);
     let mut closed = Vec::new();
     builder.apply(&tick("AAPL", 10_000, 1, 100, 10), years_later, &mut closed);
@@ -101,13 +107,13 @@ fn a_quiet_series_is_closed_by_our_clock_in_its_own_time() {
 
 #[test]
 fn a_series_is_inherited_with_its_bars_and_only_where_it_has_come_further() {
-    let new = || CandleBuilder::new(&[Interval::Minute], 5);
+    let new = || CandleBuilder::new(&[Interval::Minute], seconds(5));
     let (mut gone, mut heir) = (new(), new());
     apply(&mut gone, &[tick("AAPL", 0, 1, 100, 10), tick("MSFT", 0, 2, 100, 10), tick("TSLA", 0, 3, 1, 1)]);
     apply(&mut heir, &[tick("MSFT", 2_000, 4, 200, 20)]);
     let is_ours = |symbol: Symbol| symbol.as_str() != "TSLA";
     assert_eq!(
-        heir.inherit(gone.state(), is_ours),
+        heir.adopt(gone.state(), is_ours),
         1,
         "MSFT has come further here, and TSLA belongs to others"
     );
@@ -116,30 +122,66 @@ fn a_series_is_inherited_with_its_bars_and_only_where_it_has_come_further() {
     assert_eq!(bars.iter().map(|bar| bar.symbol.as_str()).collect::<Vec<_>>(), ["AAPL", "MSFT"]);
     assert_eq!(figures(&bars[0]), ("1".into(), "3".into(), "1".into(), "3".into(), "unknown".into(), 2));
     let known = heir.clone();
-    assert_eq!((heir.inherit(gone.state(), is_ours), heir == known), (0, true), "again");
+    assert_eq!((heir.adopt(gone.state(), is_ours), heir == known), (0, true), "again");
     assert_eq!(
-        CandleBuilder::new(&[Interval::Hour], 5).inherit(gone.state(), |_| true),
+        CandleBuilder::new(&[Interval::Hour], seconds(5)).adopt(gone.state(), |_| true),
         0,
         "other intervals"
     );
-    assert_eq!(heir.let_go(&gone.state(), |_| false), 0, "both have come further here");
-    assert_eq!(gone.let_go(&heir.state(), |_| true), 2, "theirs are older");
+    assert_eq!(heir.release(&gone.state(), |_| false), 0, "both have come further here");
+    assert_eq!(gone.release(&heir.state(), |_| true), 2, "theirs are older");
     assert_eq!(gone.symbols().map(|symbol| symbol.to_string()).collect::<Vec<_>>(), ["TSLA"]);
     let as_far = gone.state();
-    assert_eq!(gone.let_go(&as_far, |_| true), 0, "as far, and its own");
-    assert_eq!(gone.let_go(&as_far, |_| false), 1, "as far, and the other's");
+    assert_eq!(gone.release(&as_far, |_| true), 0, "as far, and its own");
+    assert_eq!(gone.release(&as_far, |_| false), 1, "as far, and the other's");
+}
+
+#[test]
+fn a_late_tick_and_an_idle_series_have_limits_of_their_own_and_neither_is_kept_in_the_state() {
+    let timing =
+        CandleTiming { late_tick_tolerance: TimeDelta::seconds(2), idle_timeout: TimeDelta::seconds(30) };
+    let mut builder = CandleBuilder::new(&[Interval::Minute], timing);
+    let mut closed = Vec::new();
+    let first = tick("AAPL", 59_000, 1, 100, 10);
+    builder.apply(&first, first.received_at, &mut closed);
+    // The timer starts at 59 s: the end of the minute and 30 s more are 31 s away.
+    assert!(!builder.is_due(first.received_at + TimeDelta::milliseconds(30_999)));
+    assert!(builder.is_due(first.received_at + TimeDelta::seconds(31)));
+    let other = CandleTiming { idle_timeout: TimeDelta::seconds(1), ..timing };
+    let restored = CandleBuilder::restore(builder.state(), &[Interval::Minute], other);
+    assert!(restored.is_due(first.received_at + TimeDelta::seconds(2)));
+    assert_eq!(apply(&mut builder, &[tick("AAPL", 61_999, 2, 100, 20)]), []);
+    assert_eq!(apply(&mut builder, &[tick("AAPL", 62_000, 3, 100, 30)]).len(), 1);
+}
+
+#[test]
+fn a_state_of_a_newer_version_is_refused_and_one_without_a_number_is_read() {
+    let mut builder = CandleBuilder::new(&[Interval::Minute], seconds(5));
+    apply(&mut builder, &[tick("AAPL", 0, 1, 100, 10)]);
+    let text = serde_json::to_string(&builder.state()).unwrap();
+    assert!(text.starts_with(r#"{"version":1,"#), "{text}");
+    let newer = text.replace(r#""version":1"#, r#""version":7"#);
+    let refused = serde_json::from_str::<BuilderState>(&newer).unwrap_err().to_string();
+    assert!(refused.contains("has version 7, and this program reads versions up to 1"), "{refused}");
+    // Version 0 also held a setting and two figures that are no longer used, and had no sizes.
+    let older = text
+        .replace(r#""version":1,"#, r#""lateness_seconds":5,"#)
+        .replace(r#","sizes":null"#, "")
+        .replace(r#""last_volume""#, r#""first_volume":10,"last_volume""#);
+    let older = serde_json::from_str::<BuilderState>(&older).unwrap();
+    assert_eq!(CandleBuilder::restore(older, &[Interval::Minute], seconds(5)), builder);
 }
 
 #[test]
 fn a_clock_an_hour_off_or_ticks_that_could_not_come_close_no_bar_before_its_time() {
     for hours in [-1, 1] {
-        let mut builder = CandleBuilder::new(&Interval::ALL, 5);
+        let mut builder = CandleBuilder::new(&Interval::ALL, seconds(5));
         let mut closed = Vec::new();
         let seen = start() + TimeDelta::hours(hours);
         builder.apply(&tick("AAPL", 10_000, 1, 100, 10), seen, &mut closed);
-        let mut builder = CandleBuilder::restore(builder.state());
+        let mut builder = CandleBuilder::restore(builder.state(), &Interval::ALL, seconds(5));
         let here = start() + TimeDelta::seconds(10);
-        builder.see_all(here);
+        builder.reset_idle_timers(here);
         assert!(!builder.is_due(here + TimeDelta::seconds(54)));
         builder.advance(here + TimeDelta::seconds(54), &mut closed);
         assert!(closed.is_empty(), "{hours} h: {closed:?}");
@@ -156,7 +198,7 @@ fn a_clock_an_hour_off_or_ticks_that_could_not_come_close_no_bar_before_its_time
 
 /// The volumes of the candles that these ticks close, oldest first.
 fn volumes(interval: Interval, ticks: &[Tick]) -> Vec<Option<Decimal>> {
-    let mut builder = CandleBuilder::new(&[interval], 0);
+    let mut builder = CandleBuilder::new(&[interval], seconds(0));
     apply(&mut builder, ticks).iter().map(|candle| candle.volume).collect()
 }
 
@@ -172,7 +214,7 @@ fn the_volume_of_a_stocks_day_is_its_last_running_total() {
         tick("AAPL", 2 * DAY_MS, 5, 100, 100),
     ];
     assert_eq!(volumes(Interval::Day, &ticks), [7_000, 900].map(|volume| Some(Decimal::from(volume))));
-    let mut builder = CandleBuilder::new(&[Interval::Day], 5);
+    let mut builder = CandleBuilder::new(&[Interval::Day], seconds(5));
     let label = "2026-01-13T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
     assert_eq!(apply(&mut builder, &ticks)[0].time, label);
 }
@@ -221,7 +263,7 @@ fn the_volume_is_the_sum_of_the_sizes_unless_one_is_missing() {
 
 #[test]
 fn a_bar_that_begins_out_of_order_counts_its_volume_from_the_last_tick_before_it() {
-    let mut builder = CandleBuilder::new(&[Interval::Minute], 5);
+    let mut builder = CandleBuilder::new(&[Interval::Minute], seconds(5));
     let ticks = [
         tick("AAPL", 10_000, 1, 100, 100),
         tick("AAPL", 121_000, 3, 100, 150),
@@ -235,25 +277,26 @@ fn a_bar_that_begins_out_of_order_counts_its_volume_from_the_last_tick_before_it
 
 #[test]
 fn intervals_can_be_changed_while_bars_of_others_are_in_progress() {
-    let mut builder = CandleBuilder::new(&[Interval::Hour, Interval::Minute, Interval::Minute], 5);
+    let mut builder = CandleBuilder::new(&[Interval::Hour, Interval::Minute, Interval::Minute], seconds(5));
     apply(&mut builder, &[tick("AAPL", 0, 1, 100, 10)]);
     assert_eq!(builder.open_candles()[0].ticks, 1, "an interval named twice counts once");
     let minute = builder.open_candles()[0];
-    builder.set_intervals(&[Interval::FiveMinutes, Interval::Minute]);
+    let intervals = [Interval::FiveMinutes, Interval::Minute];
+    let mut builder = CandleBuilder::restore(builder.state(), &intervals, seconds(5));
     assert_eq!(builder.open_candles(), [minute]);
     apply(&mut builder, &[tick("AAPL", 1_000, 2, 200, 30)]);
     let widths: Vec<_> = builder.open_candles().iter().map(|bar| (bar.interval, bar.ticks)).collect();
     assert_eq!(widths, [(Interval::Minute, 2), (Interval::FiveMinutes, 1)]);
-    let restored = CandleBuilder::restore(builder.state());
+    let restored = CandleBuilder::restore(builder.state(), &intervals, seconds(5));
     assert_eq!(restored, builder);
 }
 
 #[test]
 fn a_closed_bar_stays_closed_when_intervals_change() {
-    let mut builder = CandleBuilder::new(&[Interval::Minute], 0);
+    let mut builder = CandleBuilder::new(&[Interval::Minute], seconds(0));
     let closed = apply(&mut builder, &[tick("AAPL", 0, 1, 100, 10), tick("AAPL", 60_000, 2, 100, 20)]);
     assert_eq!(closed.len(), 1);
-    builder.set_intervals(&Interval::ALL);
+    let mut builder = CandleBuilder::restore(builder.state(), &Interval::ALL, seconds(0));
     let late = tick("AAPL", 1_000, 3, 900, 15);
     assert_eq!(builder.apply(&late, late.received_at, &mut Vec::new()), Applied::Late);
     assert_eq!(builder.open_candles()[0].high, Decimal::ONE);
@@ -320,7 +363,7 @@ fn by_definition(ticks: &[Tick], interval: Interval) -> BTreeMap<(Symbol, DateTi
 proptest! {
     #[test]
     fn candles_are_what_their_definition_says(ticks in arrivals()) {
-        let mut builder = CandleBuilder::new(&Interval::ALL, 5);
+        let mut builder = CandleBuilder::new(&Interval::ALL, seconds(5));
         let mut candles = apply(&mut builder, &ticks);
         candles.extend(builder.open_candles());
         for interval in Interval::ALL {
@@ -344,7 +387,7 @@ proptest! {
             let fields = TickFields { timestamp: time, volume: Decimal::from(7 * n), size: None, ..tick.into_fields() };
             Tick::new(fields).unwrap()
         }).collect();
-        let mut builder = CandleBuilder::new(&[Interval::Minute], 5);
+        let mut builder = CandleBuilder::new(&[Interval::Minute], seconds(5));
         let mut candles = apply(&mut builder, &ticks);
         candles.extend(builder.open_candles());
         let total: Decimal = candles.iter().filter_map(|candle| candle.volume).sum();
@@ -355,13 +398,14 @@ proptest! {
     #[test]
     fn restored_from_its_state_it_goes_on_as_if_nothing_had_been(ticks in arrivals(), cut in 0_usize..200) {
         let cut = cut.min(ticks.len());
-        let mut whole = CandleBuilder::new(&Interval::ALL, 5);
+        let mut whole = CandleBuilder::new(&Interval::ALL, seconds(5));
         let expected = apply(&mut whole, &ticks);
 
-        let mut before = CandleBuilder::new(&Interval::ALL, 5);
+        let mut before = CandleBuilder::new(&Interval::ALL, seconds(5));
         let mut candles = apply(&mut before, &ticks[..cut]);
         let text = serde_json::to_string(&before.state()).unwrap();
-        let mut after = CandleBuilder::restore(serde_json::from_str::<BuilderState>(&text).unwrap());
+        let state = serde_json::from_str::<BuilderState>(&text).unwrap();
+        let mut after = CandleBuilder::restore(state, &Interval::ALL, seconds(5));
         candles.extend(apply(&mut after, &ticks[cut..]));
         prop_assert_eq!(candles, expected);
         prop_assert_eq!(after.open_candles(), whole.open_candles());

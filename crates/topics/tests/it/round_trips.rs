@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use market::{
-    Candle, CandleBuilder, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick,
-    TickFields,
+    Candle, CandleBuilder, CandleFields, CandleOrigin, CandleSource, CandleTiming, Interval, Source, Symbol,
+    Tick, TickFields,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -158,7 +158,7 @@ proptest! {
         }).collect();
         let text = format!("{{{}}}", fields.join(","));
         if let Ok(read) = tick::decode(text.as_bytes(), now) {
-            let mut builder = CandleBuilder::new(&Interval::ALL, 5);
+            let mut builder = CandleBuilder::new(&Interval::ALL, CandleTiming::default());
             builder.apply(&read, now, &mut Vec::new());
             builder.advance(now, &mut Vec::new());
             let mut again = Vec::new();
