@@ -77,10 +77,12 @@ pub async fn open_store(url: &SecretString) -> anyhow::Result<Arc<dyn LiveStore>
 /// # Errors
 /// A log that refuses or is away.
 pub async fn create_topics(log: &dyn EventLog) -> event_log::Result<()> {
-    let specs = topics::ALL.map(|topic| TopicSpec {
-        name: topic.name.to_owned(),
-        partitions: topic.partitions,
-        retention: topic.retention,
-    });
+    let specs: Vec<TopicSpec> = topics::all_with_dead_letters()
+        .map(|topic| TopicSpec {
+            name: topic.name.into_owned(),
+            partitions: topic.partitions,
+            retention: topic.retention,
+        })
+        .collect();
     log.ensure_topics(&specs).await
 }

@@ -1,4 +1,5 @@
-//! Topic `candles`: a closed bar as JSON, usually of one minute. Key: the symbol.
+//! Topic `candles`: a closed one-minute candle, built from ticks, as JSON. Key: the symbol. What providers quote is in
+//! [`crate::quoted_candle`].
 
 use chrono::{DateTime, Utc};
 use market::{Candle, CandleFields, CandleSource, Interval, InvalidCandle, Symbol, parse_decimal};
@@ -13,18 +14,21 @@ pub const TOPIC: &str = "candles";
 /// Largest value accepted, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// Why a record is no bar.
+/// Why a record is no candle.
 #[derive(Debug, thiserror::Error)]
 pub enum CandleDecodeError {
     /// Over [`MAX_BYTES`].
     #[error("the record has {0} bytes, at most {MAX_BYTES} are accepted")]
     TooLarge(usize),
     /// Not JSON, or a field is missing or of another type; the parser's reason names it.
-    #[error("the record is no bar: {0}")]
+    #[error("the record is no candle: {0}")]
     Malformed(#[from] serde_json::Error),
     /// The values contradict the model.
     #[error(transparent)]
     Refused(#[from] InvalidCandle),
+    /// In the topic of quoted candles only.
+    #[error("source `{0}` is that of a candle built from ticks; candles here are quoted by a provider")]
+    NotQuoted(CandleSource),
 }
 
 /// The record, fields in the order of the format.
@@ -70,7 +74,7 @@ fn number<E: de::Error>(raw: &str) -> Result<Decimal, E> {
     parse_decimal(raw).map_err(|error| de::Error::custom(format!("{raw:.40} {error}")))
 }
 
-/// The record of a bar.
+/// The record of a candle.
 pub fn encode(candle: &Candle) -> Vec<u8> {
     let CandleFields { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } =
         **candle;

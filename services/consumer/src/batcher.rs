@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use event_log::{CommitHandle, DEAD_LETTER_SUFFIX, Message, NewRecord, TopicPartition, dead_letter};
 use live_store::StoredTick;
-use market::{Candle, CandleOrigin};
+use market::Candle;
 use tokio::time::Instant;
 
 /// Messages of one batch, in bytes, beyond which it is full however few the messages: at most as much is gathered,
@@ -132,7 +132,7 @@ impl Batcher {
     /// Takes a message in: reads it, or makes a dead letter of it.
     pub(crate) fn push(&mut self, mut message: Message, now: DateTime<Utc>, arrived: Instant) {
         let Some(origin) = self.take_handle(&mut message, arrived) else { return };
-        let refused = if &*message.position.topic_partition.topic == topics::candle::TOPIC {
+        let refused = if &*message.position.topic_partition.topic == topics::quoted_candle::TOPIC {
             self.push_candle(&message)
         } else {
             self.push_tick(&message, now, origin)
@@ -156,12 +156,9 @@ impl Batcher {
         Ok(())
     }
 
-    /// Bars built from ticks were stored by the consumer that built them; only the providers' are news.
     fn push_candle(&mut self, message: &Message) -> Result<(), String> {
-        let candle = topics::candle::decode(&message.payload).map_err(|error| error.to_string())?;
-        if candle.source.origin == CandleOrigin::Provider {
-            self.batch.provider_candles.push(candle);
-        }
+        let candle = topics::quoted_candle::decode(&message.payload).map_err(|error| error.to_string())?;
+        self.batch.provider_candles.push(candle);
         Ok(())
     }
 }

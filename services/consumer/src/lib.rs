@@ -39,7 +39,7 @@ const PRUNE_INTERVAL_SECONDS: u64 = 3_600;
 /// The topics of ticks.
 const TICKS: &[&str] = &[topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES];
 /// And of the bars that providers quote.
-const PROVIDER_BARS: &[&str] = &[topics::candle::TOPIC];
+const PROVIDER_BARS: &[&str] = &[topics::quoted_candle::TOPIC];
 
 /// The groups in which a consumer of `group` reads, and their topics. Bars have one of their own: replicas share the
 /// partitions of a group by number, whatever is in them, so that in a common one some would get the ticks and some the bars.

@@ -100,7 +100,7 @@ impl Outlet {
     /// room.
     pub(crate) async fn offer_candle(&self, candle: &Candle) -> anyhow::Result<()> {
         let records = vec![candle_record(candle)];
-        if !self.try_for_a_while(self.pass_on(topics::candle::TOPIC, records, Vec::new())).await? {
+        if !self.try_for_a_while(self.pass_on(topics::quoted_candle::TOPIC, records, Vec::new())).await? {
             self.metrics.errors.add(1);
         }
         Ok(())
@@ -157,7 +157,10 @@ impl Outlet {
         for batch in candles.chunks(BATCH) {
             let records = batch.iter().map(candle_record).collect();
             receipts.push(
-                self.publisher.send(topics::candle::TOPIC, records).await.context("cannot publish bars")?,
+                self.publisher
+                    .send(topics::quoted_candle::TOPIC, records)
+                    .await
+                    .context("cannot publish quoted candles")?,
             );
         }
         for receipt in receipts {
@@ -195,7 +198,7 @@ fn records(ticks: &[&Tick]) -> Vec<NewRecord> {
 fn candle_record(candle: &Candle) -> NewRecord {
     NewRecord {
         key: Some(Bytes::copy_from_slice(candle.symbol.as_str().as_bytes())),
-        payload: Bytes::from(topics::candle::encode(candle)),
+        payload: Bytes::from(topics::quoted_candle::encode(candle)),
         headers: Vec::new(),
         timestamp: Utc::now(),
     }

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use market::SymbolError;
 use serde::Deserialize;
 use topics::{
-    candle, status,
+    candle, quoted_candle, status,
     tick::{self, TickDecodeError},
 };
 
@@ -130,6 +130,16 @@ fn bars_that_contradict_themselves_are_refused() {
 }
 
 #[test]
+fn only_a_candle_of_a_provider_is_a_quoted_one() {
+    let sample = include_str!("../../../../schema/kafka/candle.json").trim();
+    let built = quoted_candle::decode(sample.as_bytes()).unwrap_err().to_string();
+    assert!(built.contains("`binance/ticks`"), "{built}");
+    let quoted = include_str!("../../../../schema/kafka/candle-quoted.json").trim();
+    let candle = quoted_candle::decode(quoted.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8(quoted_candle::encode(&candle)).unwrap(), quoted);
+}
+
+#[test]
 fn a_status_reads_back() {
     let text = r#"{"service":"web","instance":"web-1","version":"0.1.0","started_at":"2026-01-13T15:30:00Z","at":"2026-01-13T15:30:02Z","components":[{"name":"live store","state":"up","detail":"answers","since":"2026-01-13T15:30:00Z"}],"figures":{"tapedeck_ticks_stored_total":12.0}}"#;
     let status = status::decode(text.as_bytes()).unwrap();
@@ -148,9 +158,10 @@ fn a_bar_or_tick_written_as_an_array_or_in_another_encoding_is_refused() {
 
 #[test]
 fn every_topic_has_its_dead_letters_which_are_kept_for_30_days() {
-    let days = |topic: &topics::Topic| topic.retention.as_secs() / 86_400;
-    let find = |name: &str| topics::ALL.into_iter().find(|topic| topic.name == name);
-    for name in [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC] {
+    let days = |topic: &topics::TopicDefinition| topic.retention.as_secs() / 86_400;
+    let find = |name: &str| topics::all_with_dead_letters().find(|topic| topic.name == name);
+    assert!(find("service-status").is_some() && find("service-status.dlq").is_none());
+    for name in [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC, quoted_candle::TOPIC] {
         let topic = find(name).unwrap();
         assert_eq!((topic.partitions, days(&topic)), (3, 7), "{name}");
         let letters = find(&format!("{name}.dlq")).unwrap();

@@ -167,7 +167,9 @@ async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
         is_final: true,
     })
     .unwrap();
-    pipeline.publish(topics::candle::TOPIC, "AAPL", vec![topics::candle::encode(&quoted)]).await;
+    pipeline
+        .publish(topics::quoted_candle::TOPIC, "AAPL", vec![topics::quoted_candle::encode(&quoted)])
+        .await;
     pipeline.drained().await;
     wait_until("both bars are there", async || minutes(&*pipeline.store).await.len() == 2).await;
     let (from, to) = (quoted.time, quoted.time + TimeDelta::minutes(1));

@@ -136,8 +136,8 @@ impl World {
 
     /// Every bar of the log; those of one symbol in their order.
     pub(crate) async fn candles(&self) -> Vec<Candle> {
-        let payloads = self.records(topics::candle::TOPIC).await;
-        payloads.iter().map(|payload| topics::candle::decode(payload).unwrap()).collect()
+        let payloads = self.records(topics::quoted_candle::TOPIC).await;
+        payloads.iter().map(|payload| topics::quoted_candle::decode(payload).unwrap()).collect()
     }
 }
 

@@ -131,7 +131,7 @@ impl Suite {
         let publisher = self.runtime.log.publisher().expect("a publisher");
         let record = record(&candle.symbol, topics::candle::encode(candle));
         publisher
-            .send(topics::candle::TOPIC, vec![record])
+            .send(topics::quoted_candle::TOPIC, vec![record])
             .await
             .expect("accepted")
             .durable()
