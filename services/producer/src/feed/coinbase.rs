@@ -93,12 +93,12 @@ struct Day {
 }
 
 /// Reads the frames of one recording.
-pub(crate) struct Session {
+pub(crate) struct FrameReader {
     source: Source,
     days: HashMap<Symbol, Day>,
 }
 
-impl Session {
+impl FrameReader {
     /// Before anything is known.
     pub(crate) fn new(source: Source) -> Self {
         Self { source, days: HashMap::new() }

@@ -172,7 +172,7 @@ async fn a_replay_that_waits_for_a_distant_tick_can_be_stopped() {
 #[case("0.5", Speed::Times(0.5))]
 fn a_speed_is_a_number_or_max(#[case] text: &str, #[case] speed: Speed) {
     assert_eq!(text.parse(), Ok(speed));
-    assert_eq!(config(&["--speed", text]).speed, speed);
+    assert_eq!(config(&["--speed", text]).replay.speed, speed);
 }
 
 #[rstest]

@@ -24,7 +24,11 @@ struct Args {
 
 /// The settings as the command line gives them.
 pub(crate) fn config(args: &[&str]) -> ProducerConfig {
-    Args::try_parse_from(["producer"].iter().chain(args)).unwrap().config
+    parse(args).unwrap()
+}
+
+pub(crate) fn parse(args: &[&str]) -> Result<ProducerConfig, clap::Error> {
+    Args::try_parse_from(["producer"].iter().chain(args)).map(|args| args.config)
 }
 
 pub(crate) struct World {

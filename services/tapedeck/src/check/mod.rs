@@ -29,7 +29,7 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
             report.wrong(
                 "prices",
                 format!("{error:#}"),
-                "change --provider (PROVIDERS) or --watchlist (WATCHLIST)",
+                "change --provider (PROVIDER) or --watchlist (WATCHLIST)",
             );
             folder(run.places.data.as_deref())
         }

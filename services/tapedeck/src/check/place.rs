@@ -80,7 +80,7 @@ pub(super) fn prices(report: &mut Report, choice: &Choice) {
         report.warn(
             "prices",
             found,
-            "look at the way to the provider, or choose --provider (PROVIDERS) and --watchlist (WATCHLIST)",
+            "look at the way to the provider, or choose --provider (PROVIDER) and --watchlist (WATCHLIST)",
         );
     }
 }

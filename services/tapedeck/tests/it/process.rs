@@ -24,7 +24,7 @@ pub(crate) fn tapedeck() -> Command {
         "STORE_PASSWORD_FILE",
         "LISTEN",
         "WATCHLIST",
-        "PROVIDERS",
+        "PROVIDER",
         "CONSUMER_GROUP",
         "DATA",
         "RETENTION_DAYS",

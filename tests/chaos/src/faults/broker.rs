@@ -99,10 +99,10 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
 
 async fn start(scene: &mut Scene<'_>, venue: &Venue) -> anyhow::Result<Services> {
     let simulated =
-        [("PROVIDERS", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
+        [("PROVIDER", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
     let small_buffer = format!("{}&{VENUE_BUFFER}", scene.log_url);
     let binance = [
-        ("PROVIDERS", "binance"),
+        ("PROVIDER", "binance"),
         ("WATCHLIST", Venue::SYMBOL),
         ("BINANCE_REST_URL", &venue.rest_url),
         ("BINANCE_WS_URL", &venue.socket_url),

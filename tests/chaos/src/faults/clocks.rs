@@ -19,7 +19,7 @@ const NEARLY_AN_HOUR: i64 = 3_540;
 const ENOUGH: f64 = 1_000.0;
 const PATIENCE: Duration = Duration::from_mins(1);
 const MARKET: [(&str, &str); 3] =
-    [("PROVIDERS", "simulated"), ("SIMULATED_RATE", "500"), ("WATCHLIST", "AAPL,BTC/USDT")];
+    [("PROVIDER", "simulated"), ("SIMULATED_RATE", "500"), ("WATCHLIST", "AAPL,BTC/USDT")];
 const PUBLISHED: &str = "tapedeck_ticks_published_total";
 const DEAD_LETTERS: &str = "tapedeck_dead_letters_total";
 /// What the consumer says, and names.

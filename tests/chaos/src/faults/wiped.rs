@@ -64,7 +64,7 @@ struct Service {
 impl Service {
     async fn start(scene: &mut Scene<'_>, name: &'static str, figure: &'static str) -> anyhow::Result<Self> {
         let market =
-            [("PROVIDERS", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
+            [("PROVIDER", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
         let (mut program, address) = scene.service(name, if name == "producer" { &market } else { &[] })?;
         ready(&mut program, &address).await?;
         Ok(Self { name, program, address, figure })

@@ -8,6 +8,7 @@ use std::{
     fmt,
     io::{IsTerminal, stderr},
     path::PathBuf,
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -16,12 +17,12 @@ use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use market::{Candle, Tick};
-use service_runtime::{Component, Latency, Runtime};
+use service_runtime::{Latency, Runtime};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::{Feed, FeedContext, Prices};
 use crate::{
-    config::Speed,
     metrics::FeedMetrics,
     publish::{Outlet, outlet},
 };
@@ -32,6 +33,52 @@ const MAX_CHUNKS_AHEAD: usize = 8;
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// Bad lines, and remarks, that are logged one by one; the rest is counted.
 const MAX_LOGGED: u64 = 20;
+
+pub(crate) static FEED: Feed = Feed {
+    name: "replay",
+    task: "feed replay",
+    summary: "Recorded files",
+    prices: Prices::Recorded,
+    probe: None,
+    run: |context| Box::pin(run(context)),
+};
+
+/// The settings of a replay.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// replay: recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily candles as CSV.
+    #[arg(long = "file", value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// replay: times the recorded pace, or max.
+    #[arg(long, env = "REPLAY_SPEED", default_value = "1", value_name = "N|max")]
+    pub speed: Speed,
+}
+
+/// How fast a recording is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// So many times the recorded pace.
+    Times(f64),
+    /// As fast as the log takes it.
+    Max,
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "max" {
+            return Ok(Self::Max);
+        }
+        match text.trim_end_matches('x').parse::<f64>() {
+            Ok(times) if times > 0.0 && times <= 1e6 => Ok(Self::Times(times)),
+            _ => Err(format!(
+                "`{}` is no speed; a number above 0, such as 1 or 60, or max",
+                text.escape_debug()
+            )),
+        }
+    }
+}
 
 /// What a line of a recording holds.
 #[derive(Debug, PartialEq)]
@@ -112,13 +159,9 @@ pub async fn replay_files(files: &[PathBuf], speed: Speed, runtime: &Runtime) ->
 }
 
 /// Plays files, then stays idle until the shutdown.
-pub(crate) async fn run(
-    files: Vec<PathBuf>,
-    speed: Speed,
-    outlet: Outlet,
-    health: Component,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let FeedContext { config, outlet, health, shutdown, .. } = context;
+    let ReplayArgs { files, speed } = config.replay;
     health.up("playing");
     let report = play(&files, speed, &outlet, &shutdown).await?;
     health.up(&format!("played: {report}"));

@@ -34,8 +34,8 @@ struct Recorded<'a> {
 
 /// What a recording is made of.
 enum Format {
-    Binance(binance::parse::Session),
-    Coinbase(coinbase::Session),
+    Binance(binance::parse::FrameReader),
+    Coinbase(coinbase::FrameReader),
     TickLines,
     TickTable(Vec<String>),
     DailyCandles(daily::DailyCandles),
@@ -157,10 +157,10 @@ impl Format {
         let source = |name| Source::parse(name).map_err(|error| error.to_string());
         let frame: BTreeMap<String, &RawValue> = serde_json::from_str(message.get()).unwrap_or_default();
         if frame.contains_key("stream") || frame.contains_key("e") {
-            return Ok(Self::Binance(binance::parse::Session::new(source("binance")?)));
+            return Ok(Self::Binance(binance::parse::FrameReader::new(source("binance")?)));
         }
         if frame.contains_key("type") || frame.contains_key("channel") {
-            return Ok(Self::Coinbase(coinbase::Session::new(source("coinbase")?)));
+            return Ok(Self::Coinbase(coinbase::FrameReader::new(source("coinbase")?)));
         }
         Err("line 1 is a frame of a venue that is not known here".to_owned())
     }
@@ -171,17 +171,17 @@ impl Format {
 
     fn line(&mut self, line: &str) -> Result<Line, Refusal> {
         match self {
-            Self::Binance(session) => {
+            Self::Binance(reader) => {
                 let (frame, received_at) = recorded(line)?;
-                Ok(match session.parse(frame.get().as_bytes(), received_at).map_err(bad)? {
+                Ok(match reader.parse(frame.get().as_bytes(), received_at).map_err(bad)? {
                     binance::parse::Frame::Tick(tick) => [Item::Tick(tick)].into(),
                     binance::parse::Frame::Candle(candle) => [Item::Candle(candle)].into(),
                     binance::parse::Frame::Nothing => Line::default(),
                 })
             }
-            Self::Coinbase(session) => {
+            Self::Coinbase(reader) => {
                 let (frame, received_at) = recorded(line)?;
-                let ticks = session.parse(frame.get().as_bytes(), received_at).map_err(bad)?;
+                let ticks = reader.parse(frame.get().as_bytes(), received_at).map_err(bad)?;
                 Ok(ticks.into_iter().map(Item::Tick).collect())
             }
             Self::TickLines => {

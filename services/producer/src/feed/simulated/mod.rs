@@ -2,18 +2,16 @@
 
 mod market;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use ::market::{Source, Symbol, Tick, is_open};
+use ::market::{Source, Tick, is_open};
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::EventLog;
-use service_runtime::Component;
 use tokio_util::sync::CancellationToken;
 
 use self::market::Market;
-use super::micros;
-use crate::{config::Sessions, publish::Outlet, tails};
+use super::{Feed, FeedContext, Prices, micros};
+use crate::{publish::Outlet, tails};
 
 /// Ticks are made in bursts, so far apart: at high rates often, at low ones so seldom that an idle market costs nothing.
 const BURST_INTERVAL_MS: u64 = 5;
@@ -25,27 +23,48 @@ const MAX_BURST: f64 = 20_000.0;
 /// Bars of history, in minutes.
 const HISTORY_MINUTES: i64 = 24 * 60;
 
-/// How the market is to be.
-pub(crate) struct Settings {
-    pub(crate) symbols: Vec<Symbol>,
-    pub(crate) rate: u32,
-    pub(crate) seed: u64,
-    pub(crate) sessions: Sessions,
+pub(crate) static FEED: Feed = Feed {
+    name: "simulated",
+    task: "feed simulated",
+    summary: "A market invented here",
+    prices: Prices::Simulated,
+    probe: None,
+    run: |context| Box::pin(run(context)),
+};
+
+/// The settings of the simulated market.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SimulatedArgs {
+    /// simulated: ticks a second, all symbols together.
+    #[arg(long, env = "SIMULATED_RATE", default_value_t = 20, value_name = "TICKS_PER_SECOND",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// simulated: the same seed makes the same market.
+    #[arg(long, env = "SIMULATED_SEED", default_value_t = 1, value_name = "NUMBER")]
+    pub seed: u64,
+    /// simulated: whether stocks trade in the exchange's hours only.
+    #[arg(long, env = "SIMULATED_SESSIONS", value_enum, default_value_t = Sessions::AlwaysOpen)]
+    pub sessions: Sessions,
+}
+
+/// When the simulated stocks trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sessions {
+    /// Around the clock.
+    AlwaysOpen,
+    /// In the exchange's hours.
+    Respect,
 }
 
 /// Fills in the history, then makes ticks until the shutdown.
-pub(crate) async fn run(
-    settings: Settings,
-    log: Arc<dyn EventLog>,
-    outlet: Outlet,
-    health: Component,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let FeedContext { config, symbols, log, outlet, health, shutdown } = context;
+    let settings = config.simulated;
     let source = Source::parse("simulated").context("the name of the simulated source")?;
     let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
     let now = Utc::now();
     let history_from = floor_minute(now) - TimeDelta::minutes(HISTORY_MINUTES);
-    let mut market = Market::new(&settings.symbols, settings.seed, source, history_from)
+    let mut market = Market::new(&symbols, settings.seed, source, history_from)
         .context("the simulated market cannot be made")?;
     market.above(tails.highest_seq);
     for tick in &tails.newest {
@@ -53,8 +72,7 @@ pub(crate) async fn run(
     }
     let bars = history(&mut market, history_from, now);
     outlet.send_candles(&bars).await?;
-    let symbols = settings.symbols.len();
-    health.up(&format!("{symbols} symbols, {} ticks a second, SIMULATED", settings.rate));
+    health.up(&format!("{} symbols, {} ticks a second, SIMULATED", symbols.len(), settings.rate));
     make_ticks(&mut market, &settings, &outlet, &shutdown).await
 }
 
@@ -85,7 +103,7 @@ fn history(market: &mut Market, from: DateTime<Utc>, now: DateTime<Utc>) -> Vec<
 
 async fn make_ticks(
     market: &mut Market,
-    settings: &Settings,
+    settings: &SimulatedArgs,
     outlet: &Outlet,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {

@@ -4,21 +4,19 @@ pub(crate) mod parse;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use event_log::EventLog;
 use market::{AssetClass, Source, Symbol, Tick, TickFields, is_open};
 use rand::RngExt;
 use reqwest::Client;
 use service_runtime::Component;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{micros, rest};
+use super::{Feed, FeedContext, Prices, micros, rest};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
@@ -34,24 +32,35 @@ const CLOSED_FACTOR: u32 = 8;
 /// Between the questions of one round.
 const PAUSE_MS: u64 = 100;
 
+pub(crate) static FEED: Feed = Feed {
+    name: "yahoo",
+    task: "feed yahoo",
+    summary: "Yahoo: stocks, polled, without a key, best effort",
+    prices: Prices::Live(AssetClass::Stock),
+    probe: Some(|config| Box::pin(answers(config))),
+    run: |context| Box::pin(run(context)),
+};
+
+/// The settings of Yahoo.
+#[derive(Clone, Debug, clap::Args)]
+pub struct YahooArgs {
+    /// yahoo: where its charts are.
+    #[arg(long, env = "YAHOO_URL", default_value = "https://query1.finance.yahoo.com", value_name = "URL")]
+    pub yahoo_url: Url,
+}
+
 /// The endpoint answers.
-pub(crate) async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
+async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
     let client = rest::client(USER_AGENT)?;
     let probe = config.watchlist.symbols().iter().find(|symbol| symbol.asset_class() == AssetClass::Stock);
     let symbol = *probe.context("no stock is watched")?;
-    let _: parse::Answer = rest::get(&client, chart_url(&config.yahoo_url, symbol)?).await?;
+    let _: parse::Answer = rest::get(&client, chart_url(&config.yahoo.yahoo_url, symbol)?).await?;
     Ok(())
 }
 
 /// Polls until the shutdown; the first round brings the day's bars with it.
-pub(crate) async fn run(
-    config: ProducerConfig,
-    symbols: Vec<Symbol>,
-    log: Arc<dyn EventLog>,
-    outlet: Outlet,
-    health: Component,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let FeedContext { config, symbols, log, outlet, health, shutdown } = context;
     let source = Source::parse("yahoo").context("the name of the source")?;
     let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
     let seen = tails.newest.iter().map(|tick| (tick.symbol, (tick.timestamp, tick.price))).collect();
@@ -123,7 +132,7 @@ impl Yahoo {
 
     async fn ask(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
         let answer: parse::Answer =
-            rest::get(&self.client, chart_url(&self.config.yahoo_url, symbol)?).await?;
+            rest::get(&self.client, chart_url(&self.config.yahoo.yahoo_url, symbol)?).await?;
         let parsed = match parse::parse(answer, symbol, self.source, micros(Utc::now())) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(error.to_string())),
