@@ -39,7 +39,7 @@ type Order = (DateTime<Utc>, u64);
 ///   running totals: of a day, its last total; of a shorter interval, its last total less the last one before it in the same
 ///   session. It is unknown where there is no such total, or where the total fell. The rolling 24 h figure of a crypto pair is
 ///   no running total: without sizes the volume is unknown.
-/// - A candle closes as [`CandleTiming`] says: when a tick is past its end ([`CandleBuilder::apply`]), or when its series is idle
+/// - A candle closes by [`CandleTiming`]: when a tick is past its end ([`CandleBuilder::apply`]), or when its series is idle
 ///   ([`CandleBuilder::advance`]). A tick that comes after that is late: it is not applied.
 ///
 /// The state can be taken out ([`CandleBuilder::state`]) and restored: the rest of the ticks then gives the same candles as

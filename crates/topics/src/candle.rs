@@ -97,7 +97,7 @@ pub fn decode(payload: &[u8]) -> Result<Candle, CandleDecodeError> {
     }
     let text = std::str::from_utf8(payload).map_err(|_| malformed("the record is not UTF-8"))?;
     if !begins_object(text) {
-        // `serde` would take an array of the values as well.
+        // `serde` would accept an array of the values as well.
         return Err(malformed("it does not begin with `{`"));
     }
     let wire: Wire = serde_json::from_str(text)?;

@@ -1,4 +1,4 @@
-//! Topic `service-status`: every process says every two seconds how it is doing. Key: the instance.
+//! Topic `service-status`: every process publishes its state every two seconds. Key: the instance.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,17 @@ pub const TOPIC: &str = "service-status";
 pub struct ServiceStatus {
     /// `producer`, `consumer`, `web`, or `tapedeck` for all in one process.
     pub service: String,
-    /// Tells replicas apart; new at every start.
+    /// Distinguishes replicas; new at every start.
     pub instance: String,
     /// The release.
     pub version: String,
     /// When the process started.
     pub started_at: DateTime<Utc>,
-    /// When this was said.
+    /// When this was published.
     pub at: DateTime<Utc>,
     /// Its parts, by name.
     pub components: Vec<ComponentStatus>,
-    /// Figures by name; the name tells the unit (`…_total`, `…_per_second`, `…_ms`).
+    /// Figures by name; the name ends with the unit (`…_total`, `…_per_second`, `…_ms`).
     pub figures: BTreeMap<String, f64>,
 }
 
@@ -32,26 +32,26 @@ pub struct ServiceStatus {
 pub struct ComponentStatus {
     /// `feed binance`, `store`.
     pub name: String,
-    /// How it is.
+    /// Its state.
     pub state: ComponentState,
     /// For people: what it does, or what is wrong.
     pub detail: String,
     /// Since when it has been in this state.
     pub since: DateTime<Utc>,
-    /// The partitions that it reads as a member of its group, by topic. Processes of before this was said say nothing.
+    /// The partitions that it reads as a member of its group, by topic. Absent in records of earlier releases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub partitions: BTreeMap<String, BTreeSet<i32>>,
 }
 
-/// How a part is.
+/// The state of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ComponentState {
-    /// Not at work yet.
+    /// Has not started its work.
     Starting,
     /// Does its work.
     Up,
-    /// Does not; the detail says why.
+    /// Does not; the reason is in `detail`.
     Down,
 }
 

@@ -61,7 +61,7 @@ pub enum TickDecodeError {
     /// A field is missing.
     #[error("{0} is missing")]
     MissingField(&'static str),
-    /// A field is there twice, and so nobody knows which was meant.
+    /// A field is there twice: which value is meant is unknown.
     #[error("{0} is there twice")]
     DuplicateField(&'static str),
     /// A field has another JSON type.
@@ -80,10 +80,10 @@ pub enum TickDecodeError {
     /// The symbol does not parse.
     #[error("symbol: {0}")]
     BadSymbol(#[from] SymbolError),
-    /// The source is no name.
+    /// The source is not a valid name.
     #[error("source: {0}")]
     BadSource(String),
-    /// A time that is none.
+    /// A text that is no time.
     #[error("{field}: `{value}` is no RFC 3339 time")]
     BadTime {
         /// The field.
@@ -91,7 +91,7 @@ pub enum TickDecodeError {
         /// The text, cut.
         value: String,
     },
-    /// The tick's time is more than [`MAX_AHEAD_SECONDS`] ahead.
+    /// The tick's time is more than [`MAX_AHEAD_SECONDS`] ahead of our clock.
     #[error(
         "timestamp is {0} s ahead of our clock, at most {MAX_AHEAD_SECONDS} are accepted; is the clock of this host or of \
          the producer set right?"
@@ -105,7 +105,7 @@ pub enum TickDecodeError {
     Refused(#[from] TickError),
 }
 
-/// The record as it lies on the wire, every value still raw.
+/// The record as it is on the wire, every value still raw.
 #[derive(Deserialize)]
 struct Wire<'a> {
     #[serde(borrow, default, deserialize_with = "even_null")]
@@ -135,12 +135,12 @@ struct Wire<'a> {
     size: Option<&'a RawValue>,
 }
 
-/// A value that is there. Left to itself, `serde` makes no difference between `null` and a field that is missing.
+/// A value that is there. By default `serde` does not distinguish `null` from a missing field.
 fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Reads a record. Fields it does not know are passed over.
+/// Reads a record. Unknown fields are ignored.
 ///
 /// # Errors
 /// [`TickDecodeError`]: the reason that goes with the record to the dead letters.
@@ -150,7 +150,7 @@ pub fn decode(payload: &[u8], now: DateTime<Utc>) -> Result<Tick, TickDecodeErro
     }
     let text = std::str::from_utf8(payload).map_err(|error| TickDecodeError::NotUtf8(error.valid_up_to()))?;
     if !begins_object(text) {
-        // `serde` would take an array of the values as well.
+        // `serde` would accept an array of the values as well.
         return Err(TickDecodeError::NotJson("it does not begin with `{`".to_owned()));
     }
     let wire: Wire<'_> = serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
@@ -182,7 +182,7 @@ pub(crate) fn begins_object(text: &str) -> bool {
 }
 
 /// Why `serde` could not read the record. Some encoders write bare `NaN` and `Infinity`, which is not JSON; their
-/// reason shall say so, and name the field.
+/// reason names this and the field.
 fn unreadable(text: &str, error: &serde_json::Error) -> TickDecodeError {
     let reason = error.to_string();
     if let Some(field) =
@@ -278,7 +278,7 @@ fn time(field: &'static str, raw: Option<&RawValue>) -> Result<DateTime<Utc>, Ti
         value: text.chars().take(40).flat_map(char::escape_debug).collect(),
     };
     let parsed = parsed.map_err(|_| bad())?;
-    // RFC 3339 knows the years 0 to 9999; the other notation would let anything pass.
+    // RFC 3339 has the years 0 to 9999; the other notation would accept any.
     let is_known = (0..=9999).contains(&parsed.year());
     DateTime::from_timestamp_micros(parsed.timestamp_micros()).filter(|_| is_known).ok_or_else(bad)
 }
@@ -307,7 +307,7 @@ pub fn encode(tick: &Tick, buffer: &mut Vec<u8>) {
     buffer.push(b'}');
 }
 
-/// A time as it lies on the wire: RFC 3339, UTC, with as many digits as it needs.
+/// A time as it is on the wire: RFC 3339, UTC, with as many digits as it needs.
 struct Time(DateTime<Utc>);
 
 impl fmt::Display for Time {

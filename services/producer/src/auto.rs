@@ -61,7 +61,7 @@ impl Choice {
         if self.is_simulated() && kinds.real {
             self.feeds = one_for_each_class(venues(symbols));
             self.notes.push(
-                "the log holds real prices, so none are invented: providers are asked until they answer"
+                "the log holds real prices, so none are invented: providers are queried until they answer"
                     .to_owned(),
             );
         } else if !self.is_simulated() && kinds.simulated && !kinds.real {
@@ -76,7 +76,7 @@ impl Choice {
     }
 }
 
-/// Decides which provider serves which symbols; `auto` asks those without a key whether they answer.
+/// Decides which provider serves which symbols; `auto` probes those that need no key.
 ///
 /// # Errors
 /// A provider that serves none of the symbols, or a replay without files.
@@ -149,7 +149,11 @@ async fn automatic(config: &ProducerConfig) -> Choice {
         match answer {
             Ok(()) => answering.push(plan),
             Err(reason) => {
-                notes.push(format!("{} does not answer ({reason}): {}", plan.provider, listed(&plan.symbols)))
+                notes.push(format!(
+                    "{} does not answer ({reason}): {}",
+                    plan.provider,
+                    listed(&plan.symbols)
+                ));
             }
         }
     }

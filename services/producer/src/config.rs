@@ -18,7 +18,7 @@ pub struct ProducerArgs {
     /// The event log.
     #[command(flatten)]
     pub log: LogSettings,
-    /// Where /healthz, /readyz and /metrics answer; 0.0.0.0:5001 lets other machines ask.
+    /// Address of /healthz, /readyz and /metrics; 0.0.0.0:5001 makes them reachable from other machines.
     #[arg(
         long,
         env = "LISTEN",

@@ -1,6 +1,6 @@
 //! Prices from provider feeds to the event log.
 //!
-//! Each feed is a task: it connects, parses (purely), and passes ticks to its outlet. When its provider is silent or its answers
+//! Each feed is a task: it connects, parses (purely), and passes ticks to its outlet. When its provider sends nothing or its answers
 //! cannot be read, the feed reports it and retries with growing delays. History is filled in first, so that a chart is not
 //! empty.
 

@@ -36,7 +36,7 @@ async fn recorded_frames_of_two_venues_become_their_trades_and_playing_them_agai
     let world = World::new().await;
     let files = [fixture("coinbase_ws.jsonl"), fixture("binance_stream.jsonl")];
     let report = play(&world, &files).await;
-    assert_eq!(report.to_string(), "109 ticks and 0 bars from 305 lines of 2 file(s), 0 bad line(s)");
+    assert_eq!(report.to_string(), "109 ticks and 0 candles from 305 lines of 2 file(s), 0 bad line(s)");
 
     let ticks = world.ticks().await;
     let of = |source: &str| ticks.iter().filter(|tick| tick.source.as_str() == source).count();
@@ -149,7 +149,7 @@ async fn a_replay_at_a_pace_ends_with_the_recording_and_says_so() {
     let file = world.file("ticks.csv", TABLE).display().to_string();
     world.start(&["--provider", "replay", "--file", &file, "--speed", "10"]).await;
     let detail = world.becomes("feed replay", ComponentState::Up, "played: ").await;
-    assert_eq!(detail, "played: 2 ticks and 0 bars from 4 lines of 1 file(s), 1 bad line(s)");
+    assert_eq!(detail, "played: 2 ticks and 0 candles from 4 lines of 1 file(s), 1 bad line(s)");
     wait_until("both are durable", async || world.tick_count().await == 2).await;
     world.stop().await;
 }

@@ -26,7 +26,7 @@ use crate::{
     supervise::{FeedError, keep_alive},
 };
 
-/// Streams that one connection may carry, by the venue's rules; we ask for three of each symbol.
+/// Streams of one connection at most, by the venue's rules; each symbol takes three.
 const MAX_STREAMS: usize = 1_024;
 const STREAMS_PER_SYMBOL: usize = 3;
 /// The venue ends a connection after 24 hours; we end it before, at a moment of our own.
@@ -34,7 +34,7 @@ const MAX_CONNECTION_SECONDS: u64 = 23 * 3_600;
 /// Larger frames are refused.
 const MAX_FRAME_BYTES: usize = 1 << 20;
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
-/// Bars of history asked for, in two questions: the venue gives at most 1,000 at a time.
+/// One-minute candles of history, in two requests: the venue returns at most 1,000 at a time.
 const HISTORY_MINUTES: i64 = 24 * 60;
 const USER_AGENT: &str = concat!("tapedeck/", env!("CARGO_PKG_VERSION"));
 
@@ -120,7 +120,7 @@ fn endpoint(base: &Url, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Ur
 }
 
 impl Binance {
-    /// A chart without history is better than no chart: a failure is said, and the feed goes on.
+    /// A chart without history is better than no chart: a failure is logged, and the feed continues.
     async fn fill_history(&self) -> anyhow::Result<()> {
         for symbol in &self.symbols {
             match self.history_of(*symbol).await {
@@ -151,9 +151,9 @@ impl Binance {
             ];
             let url = endpoint(&self.config.binance.binance_rest_url, "api/v3/klines", &query)?;
             let rows: Vec<KlineRow> = rest::get(&self.client, url).await?;
-            let bars = parse::klines(&rows, self.source, symbol, now)
+            let candles = parse::klines(&rows, self.source, symbol, now)
                 .map_err(|error| FeedError::provider(format!("klines of {symbol}: {error}")))?;
-            self.outlet.send_candles(&bars).await?;
+            self.outlet.send_candles(&candles).await?;
         }
         Ok(())
     }

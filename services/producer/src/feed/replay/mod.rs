@@ -1,4 +1,4 @@
-//! Recordings: frames of Binance and Coinbase, ticks as JSON Lines or CSV, daily bars. At their own pace, faster, or as
+//! Recordings: frames of Binance and Coinbase, ticks as JSON Lines or CSV, daily candles. At their own pace, faster, or as
 //! fast as the log takes them. Identities are those of the recording, so that playing it again adds nothing.
 
 mod daily;
@@ -120,7 +120,7 @@ pub struct Report {
     pub lines: u64,
     /// Ticks that are durable in the log.
     pub ticks: u64,
-    /// Bars that are durable in the log.
+    /// Candles that are durable in the log.
     pub candles: u64,
     /// Lines that could not be used; the first are logged with place and reason.
     pub bad_lines: u64,
@@ -133,7 +133,7 @@ impl fmt::Display for Report {
         let Self { files, lines, ticks, candles, bad_lines, days_without_session } = self;
         write!(
             f,
-            "{ticks} ticks and {candles} bars from {lines} lines of {files} file(s), {bad_lines} bad line(s)"
+            "{ticks} ticks and {candles} candles from {lines} lines of {files} file(s), {bad_lines} bad line(s)"
         )?;
         match days_without_session {
             0 => Ok(()),

@@ -1,4 +1,4 @@
-//! Reads a recording of any of the known kinds, told by its first line.
+//! Reads a recording; its format follows from its first line.
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +41,7 @@ enum Format {
     DailyCandles(daily::DailyCandles),
 }
 
-/// Reads the file to its end, chunk by chunk, for as long as somebody takes them.
+/// Reads the file to its end, chunk by chunk, until the receiver is gone.
 pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut reader = BufReader::new(file);
@@ -70,7 +70,7 @@ pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    // Nobody takes the rest only while the process goes down.
+    // The receiver is gone only while the process shuts down.
     let _ = chunks.blocking_send(chunk);
     Ok(())
 }
@@ -131,7 +131,7 @@ fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Li
 }
 
 impl Format {
-    /// Told by the first line.
+    /// The format that the first line has.
     fn of(path: &Path, first: &str) -> Result<Self, String> {
         if first.starts_with('{') {
             return Self::of_json(first);
@@ -144,7 +144,7 @@ impl Format {
             return Ok(Self::TickTable(header));
         }
         Err("this is no recording: known are frames of Binance and Coinbase and ticks as JSON Lines, and ticks and daily \
-             bars as CSV with a header"
+             candles as CSV with a header"
             .to_owned())
     }
 

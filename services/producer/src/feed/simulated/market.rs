@@ -20,8 +20,8 @@ const CORRELATION: f64 = 0.6;
 const FREEDOM: f64 = 4.0;
 /// Standard deviation of a Student t of four degrees of freedom: `sqrt(nu / (nu - 2))`.
 const T_DEVIATION: f64 = std::f64::consts::SQRT_2;
-/// Moves within a bar of history.
-const STEPS_PER_BAR: i32 = 6;
+/// Moves within a candle of history.
+const STEPS_PER_CANDLE: i32 = 6;
 /// Prices stay within these, whatever the noise does: above zero, and exact in 15 digits.
 const PRICE_RANGE: (f64, f64) = (0.000_01, 10_000_000.0);
 
@@ -78,7 +78,7 @@ struct Series {
 /// A trading day so far.
 struct Day {
     bounds: DayBounds,
-    /// The price before the day, against which its change is told.
+    /// The price before the day: the reference of `change_percent`.
     reference: f64,
     open: f64,
     high: f64,
@@ -142,12 +142,12 @@ impl Market {
         self.series.get(place).map(|series| series.moved_at)
     }
 
-    /// The bar of the minute from `time` on, of the symbol in a place; its price goes on from there.
-    pub(crate) fn bar(&mut self, place: usize, time: DateTime<Utc>) -> Option<Candle> {
-        let step = TimeDelta::minutes(1) / STEPS_PER_BAR;
-        // A bar opens where the one before closed.
+    /// The one-minute candle from `time` on, of the symbol in a place; its price continues from there.
+    pub(crate) fn candle(&mut self, place: usize, time: DateTime<Utc>) -> Option<Candle> {
+        let step = TimeDelta::minutes(1) / STEPS_PER_CANDLE;
+        // A candle opens at the close of the one before.
         let (mut prices, mut volume) = (vec![self.series.get(place)?.price], 0.0);
-        for n in 1..=STEPS_PER_BAR {
+        for n in 1..=STEPS_PER_CANDLE {
             let before = self.series.get(place)?.day.volume;
             // The last step stays within the minute.
             let moment = time + step * n - TimeDelta::milliseconds(1);
@@ -253,7 +253,7 @@ impl Series {
 
     fn advance(&mut self, now: DateTime<Utc>, factor: f64, own: f64, size: f64) {
         let passed = seconds(now - self.moved_at).max(0.0);
-        // After a long break the price has not moved for as long: nobody traded.
+        // A long break is a time without trades: the price moves for an hour of it at most.
         let traded = passed.min(3_600.0);
         let common = (factor - self.factor).clamp(-5.0 * traded.sqrt(), 5.0 * traded.sqrt());
         let moved = CORRELATION * common + (1.0 - CORRELATION * CORRELATION).sqrt() * own * traded.sqrt();

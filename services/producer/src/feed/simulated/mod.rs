@@ -20,7 +20,7 @@ const SLOW_BURST_INTERVAL_MS: u64 = 200;
 const HIGH_RATE: u32 = 1_000;
 /// Ticks of one burst; what a slow log leaves undone beyond that is not caught up.
 const MAX_BURST: f64 = 20_000.0;
-/// Bars of history, in minutes.
+/// History, in minutes.
 const HISTORY_MINUTES: i64 = 24 * 60;
 
 pub(crate) static FEED: Feed = Feed {
@@ -70,8 +70,7 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
     for tick in &tails.newest {
         market.go_on_from(tick);
     }
-    let bars = history(&mut market, history_from, now);
-    outlet.send_candles(&bars).await?;
+    outlet.send_candles(&history(&mut market, history_from, now)).await?;
     health.up(&format!("{} symbols, {} ticks a second, SIMULATED", symbols.len(), settings.rate));
     make_ticks(&mut market, &settings, &outlet, &shutdown).await
 }
@@ -80,25 +79,25 @@ fn floor_minute(time: DateTime<Utc>) -> DateTime<Utc> {
     ::market::Interval::Minute.floor(time)
 }
 
-/// One-minute bars up to now: a day of them, or what has passed since the last tick of an earlier run. Minute by minute,
+/// One-minute candles up to now: a day of them, or what has passed since the last tick of an earlier run. Minute by minute,
 /// so that the symbols move together.
 fn history(market: &mut Market, from: DateTime<Utc>, now: DateTime<Utc>) -> Vec<::market::Candle> {
-    // Where an earlier run had its last tick, its own bar is left alone.
+    // The minute of the last tick of an earlier run has a candle of its own.
     let begins: Vec<DateTime<Utc>> = (0..market.len())
         .filter_map(|place| market.moved_at(place))
         .map(|moved_at| if moved_at <= from { from } else { floor_minute(moved_at) + TimeDelta::minutes(1) })
         .collect();
-    let mut bars = Vec::new();
+    let mut candles = Vec::new();
     let mut time = from;
     while time + TimeDelta::minutes(1) <= now {
         for (place, begin) in begins.iter().enumerate() {
             if time >= *begin {
-                bars.extend(market.bar(place, time));
+                candles.extend(market.candle(place, time));
             }
         }
         time += TimeDelta::minutes(1);
     }
-    bars
+    candles
 }
 
 async fn make_ticks(

@@ -124,8 +124,8 @@ fn minutes_move_together_and_have_fat_tails() {
     let minutes = (0..6_000).map(|n| start() + TimeDelta::minutes(n));
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for minute in minutes {
-        first.push(market.bar(0, minute).unwrap());
-        second.push(market.bar(1, minute).unwrap());
+        first.push(market.candle(0, minute).unwrap());
+        second.push(market.candle(1, minute).unwrap());
     }
     let (a, b) = (log_returns(&first), log_returns(&second));
     let (mean_a, mean_b) = (mean(&a), mean(&b));

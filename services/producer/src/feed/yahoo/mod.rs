@@ -58,7 +58,7 @@ async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Polls until the shutdown; the first round brings the day's bars with it.
+/// Polls until the shutdown; the first round brings the candles of the day.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
     let FeedContext { config, symbols, log, outlet, health, shutdown } = context;
     let source = Source::parse("yahoo").context("the name of the source")?;
@@ -71,7 +71,7 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
         source,
         outlet,
         health,
-        state: Mutex::new(State { seen, last_seq: tails.highest_seq, bars: HashMap::new() }),
+        state: Mutex::new(State { seen, last_seq: tails.highest_seq, candles: HashMap::new() }),
     };
     keep_alive(&yahoo.health, yahoo.outlet.metrics(), &shutdown, || yahoo.poll()).await
 }
@@ -86,13 +86,13 @@ struct Yahoo {
     state: Mutex<State>,
 }
 
-/// What earlier rounds have said.
+/// What earlier rounds have passed on.
 struct State {
-    /// Time and price of each symbol's newest tick: an answer that repeats them is no news.
+    /// Time and price of each symbol's newest tick: an answer that repeats them is not passed on.
     seen: HashMap<Symbol, (DateTime<Utc>, rust_decimal::Decimal)>,
     last_seq: u64,
-    /// The newest bar of each symbol that was passed on.
-    bars: HashMap<Symbol, DateTime<Utc>>,
+    /// The open time of each symbol's newest candle.
+    candles: HashMap<Symbol, DateTime<Utc>>,
 }
 
 fn chart_url(base: &Url, symbol: Symbol) -> anyhow::Result<Url> {
@@ -109,7 +109,7 @@ impl Yahoo {
             let mut refused = Vec::new();
             for symbol in &self.symbols {
                 // One symbol that cannot be read does not keep the others waiting; a provider that refuses does.
-                if let Err(reason) = self.ask(*symbol).await? {
+                if let Err(reason) = self.poll_symbol(*symbol).await? {
                     self.outlet.metrics().errors.add(1);
                     tracing::warn!(%symbol, reason, "an answer of yahoo was passed over");
                     refused.push(*symbol);
@@ -130,19 +130,22 @@ impl Yahoo {
         Duration::from_millis(self.config.poll_ms).mul_f64(rand::rng().random_range(0.9..1.1)) * rarer
     }
 
-    async fn ask(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
+    async fn poll_symbol(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
         let answer: parse::Answer =
             rest::get(&self.client, chart_url(&self.config.yahoo.yahoo_url, symbol)?).await?;
         let parsed = match parse::parse(answer, symbol, self.source, micros(Utc::now())) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let known = self.state().bars.get(&symbol).copied();
-        let news: Vec<_> =
-            parsed.candles.into_iter().filter(|bar| known.is_none_or(|known| bar.time > known)).collect();
+        let known = self.state().candles.get(&symbol).copied();
+        let news: Vec<_> = parsed
+            .candles
+            .into_iter()
+            .filter(|candle| known.is_none_or(|known| candle.time > known))
+            .collect();
         if let Some(newest) = news.last() {
             self.outlet.send_candles(&news).await?;
-            self.state().bars.insert(symbol, newest.time);
+            self.state().candles.insert(symbol, newest.time);
         }
         if let Some(tick) = self.numbered(parsed.tick).context("a tick of yahoo")? {
             self.outlet.offer(&[tick]).await?;
@@ -157,8 +160,8 @@ impl Yahoo {
     /// `None` where the answer repeats the last one; otherwise the tick under a number of its own.
     fn numbered(&self, tick: Tick) -> Result<Option<Tick>, market::TickError> {
         let mut state = self.state();
-        let said = (tick.timestamp, tick.price);
-        if state.seen.insert(tick.symbol, said) == Some(said) {
+        let newest = (tick.timestamp, tick.price);
+        if state.seen.insert(tick.symbol, newest) == Some(newest) {
             return Ok(None);
         }
         state.last_seq = tick.seq.max(state.last_seq + 1);

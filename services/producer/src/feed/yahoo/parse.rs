@@ -85,7 +85,7 @@ struct Quote {
 pub(crate) struct Parsed {
     /// The newest price; its `seq` is the receive time in microseconds, which the caller makes strictly increasing.
     pub(crate) tick: Tick,
-    /// The bars, holes left out.
+    /// The candles, holes left out.
     pub(crate) candles: Vec<Candle>,
 }
 
@@ -191,7 +191,7 @@ fn tick(
     })?)
 }
 
-/// Bars without holes; the last one only where it is over.
+/// Candles without holes; the last one only where it is over.
 fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTime<Utc>) -> Vec<Candle> {
     let interval = match outcome.meta.data_granularity.as_deref() {
         Some("1m") => Interval::Minute,
@@ -205,7 +205,7 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
     let positive = |values: &[Option<f64>], place| {
         at(values, place).and_then(widened).filter(|price| *price > Decimal::ZERO)
     };
-    let bar = |(place, seconds): (usize, &i64)| {
+    let candle = |(place, seconds): (usize, &i64)| {
         let moment = moment(*seconds)?;
         let day = day_bounds(symbol.asset_class(), moment);
         let (time, end) = match interval {
@@ -230,5 +230,5 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
         })
         .ok()
     };
-    outcome.timestamp.iter().enumerate().filter_map(bar).filter(|candle| candle.is_final).collect()
+    outcome.timestamp.iter().enumerate().filter_map(candle).filter(|candle| candle.is_final).collect()
 }
