@@ -36,6 +36,7 @@ fn tick_of(symbol: Symbol, n: u64, start: DateTime<Utc>) -> anyhow::Result<Tick>
         open: decimal(11_000)?,
         high: decimal(12_000)?,
         low: decimal(10_000)?,
+        size: None,
         change_percent: (cents as f64 - 11_000.0) / 110.0,
         source: Source::parse("simulated")?,
         received_at: time,

@@ -10,7 +10,18 @@ use serde_json::value::RawValue;
 
 /// The number types of JSON libraries are doubles, and not every one reads them to the last digit.
 pub(crate) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    exact(<&RawValue>::deserialize(deserializer)?)
+}
+
+/// [`decimal`] that may be null.
+pub(crate) fn optional_decimal<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Decimal>, D::Error> {
+    Option::<&RawValue>::deserialize(deserializer)?.map(exact).transpose()
+}
+
+fn exact<E: de::Error>(raw: &RawValue) -> Result<Decimal, E> {
+    let raw = raw.get();
     parse_decimal(raw).map_err(|error| de::Error::custom(format!("{raw:.40} {error}")))
 }
 

@@ -12,8 +12,9 @@ use crate::{
     noun::NOUNS,
 };
 
-/// The format written here, and the newest that is read.
-pub const FORMAT: u64 = 1;
+/// The format written here, and the newest that is read. Format 2: ticks may have a `size`, and the `volume` of a candle may be
+/// null; everything in format 1 is read as well.
+pub const FORMAT: u64 = 2;
 /// The name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The name of what an unfinished export has in its place.

@@ -1,4 +1,4 @@
-//! Ticks to candles, as they come.
+//! Builds candles from ticks, in the order in which the ticks arrive.
 
 use std::{cmp::Ordering, collections::HashMap};
 
@@ -7,49 +7,91 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetClass, Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick,
+    AssetClass, Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick,
     day::{DayBounds, day_bounds},
     decimal::round_significant,
 };
 
-/// Ticks may be at most so late, in seconds.
-pub const MAX_LATENESS_SECONDS: u32 = 60;
+/// How long a candle is kept open past its end. Settings of the running program: no state holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CandleTiming {
+    /// Tolerance for late ticks: a candle closes when its series has a tick this far past the candle's end.
+    pub late_tick_tolerance: TimeDelta,
+    /// Idle timeout: without further ticks, a candle closes when this much time has passed since its end. Between ticks the
+    /// time of a series goes on from its newest tick, at the pace of the caller's clock.
+    pub idle_timeout: TimeDelta,
+}
+
+impl Default for CandleTiming {
+    /// Five seconds each.
+    fn default() -> Self {
+        Self { late_tick_tolerance: TimeDelta::seconds(5), idle_timeout: TimeDelta::seconds(5) }
+    }
+}
 
 /// Orders the ticks of one series: by their time, then by their number.
 type Order = (DateTime<Utc>, u64);
 
-/// Builds the candles of every (symbol, feed) it is given ticks of, at several intervals at once.
+/// Builds the candles of every series (the ticks of one symbol and feed), at several intervals at once.
 ///
-/// - A bar's open is the price of its first tick by (timestamp, seq), its close that of its last.
-/// - Its volume is a difference of cumulative figures: the bar's last less the last before the bar, not below zero (a
-///   rolling figure can fall). On a stock's new trading day the figure before is zero; for the first bar of all it
-///   is the bar's own first.
-/// - A bar closes when the newest timestamp of its series has passed its end by the allowed lateness, or when the series
-///   has been quiet for so long ([`CandleBuilder::advance`]). A tick that comes after that is late: it is not applied.
+/// - A candle's open is the price of its first tick by (timestamp, seq), its close that of its last.
+/// - Its volume is the sum of the sizes of its ticks. Where a tick has no size, a stock's volume follows from the quoted
+///   running totals: of a day, its last total; of a shorter interval, its last total less the last one before it in the same
+///   session. It is unknown where there is no such total, or where the total fell. The rolling 24 h figure of a crypto pair is
+///   no running total: without sizes the volume is unknown.
+/// - A candle closes by [`CandleTiming`]: when a tick is past its end ([`CandleBuilder::apply`]), or when its series is idle
+///   ([`CandleBuilder::advance`]). A tick that comes after that is late: it is not applied.
 ///
-/// Its whole state can be taken out ([`CandleBuilder::state`]) and put back: the rest of the ticks then gives the same
-/// candles as without the interruption.
+/// The state can be taken out ([`CandleBuilder::state`]) and restored: the rest of the ticks then gives the same candles as
+/// without the interruption.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CandleBuilder {
     intervals: Vec<Interval>,
-    lateness: TimeDelta,
+    timing: CandleTiming,
     series: HashMap<(Symbol, Source), Series>,
 }
 
 /// The state of a [`CandleBuilder`], for a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BuilderState {
+    /// First, so that a state of an unknown version is refused before the rest of it is read.
+    #[serde(default)]
+    version: StateVersion,
+    /// What `closed_until` of each series refers to, in this order.
     intervals: Vec<Interval>,
-    lateness_seconds: i64,
     series: Vec<Series>,
 }
 
-/// What became of a tick.
+/// The version of a [`BuilderState`]. Version 0 had no number, and no sizes of trades: it is read as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32")]
+struct StateVersion(u32);
+
+/// The version that is written, and the newest that is read.
+const STATE_VERSION: StateVersion = StateVersion(1);
+
+/// A state that a newer program wrote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the state of the candles has version {0}, and this program reads versions up to {newest}: upgrade it",
+    newest = STATE_VERSION.0
+)]
+struct UnknownStateVersion(u32);
+
+impl TryFrom<u32> for StateVersion {
+    type Error = UnknownStateVersion;
+
+    fn try_from(version: u32) -> Result<Self, UnknownStateVersion> {
+        if version <= STATE_VERSION.0 { Ok(Self(version)) } else { Err(UnknownStateVersion(version)) }
+    }
+}
+
+/// The result of applying a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// It is in all its bars.
+    /// It is in all its candles.
     Counted,
-    /// At least one of its bars was closed already.
+    /// At least one of its candles was closed already.
     Late,
 }
 
@@ -58,13 +100,13 @@ pub enum Applied {
 struct Series {
     symbol: Symbol,
     source: Source,
-    /// The newest tick: its place in the order, its cumulative volume.
+    /// The newest tick: its place in the order, its running total.
     newest: Newest,
-    /// When the newest tick was applied, by our clock.
+    /// Start of the idle timer: when the newest tick was applied, by the caller's clock.
     seen_at: DateTime<Utc>,
-    /// Bars in progress, at most a few of each interval.
-    open: Vec<Bucket>,
-    /// For each interval, the end of the last bar that was closed.
+    /// Candles in progress, at most a few of each interval.
+    open: Vec<OpenCandle>,
+    /// For each interval, the end of the last candle that was closed.
     closed_until: Vec<DateTime<Utc>>,
     day: DayBounds,
 }
@@ -75,9 +117,9 @@ struct Newest {
     volume: Decimal,
 }
 
-/// A bar in progress.
+/// A candle in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Bucket {
+struct OpenCandle {
     interval: Interval,
     time: DateTime<Utc>,
     start: DateTime<Utc>,
@@ -89,147 +131,130 @@ struct Bucket {
     high: Decimal,
     low: Decimal,
     close: Decimal,
-    /// Cumulative volume at the first and at the last tick.
-    first_volume: Decimal,
+    /// The running total of the last tick.
     last_volume: Decimal,
-    /// Cumulative volume before the bar, and the tick that told it: the newest known from before its start.
+    /// The running total before the candle, and the tick that it comes from: the newest known from before its start.
     before: Option<(Order, Decimal)>,
+    /// Sum of the sizes; `None` once a tick has none.
+    #[serde(default)]
+    sizes: Option<Decimal>,
     ticks: u64,
 }
 
 impl CandleBuilder {
-    /// For these intervals; ticks may be `lateness_seconds` late, at most [`MAX_LATENESS_SECONDS`].
-    pub fn new(intervals: &[Interval], lateness_seconds: u32) -> Self {
-        Self {
-            intervals: distinct(intervals),
-            lateness: TimeDelta::seconds(i64::from(lateness_seconds.min(MAX_LATENESS_SECONDS))),
-            series: HashMap::new(),
-        }
+    /// Without any series.
+    pub fn new(intervals: &[Interval], timing: CandleTiming) -> Self {
+        Self { intervals: distinct(intervals), timing, series: HashMap::new() }
     }
 
-    /// Goes on where a state was taken.
-    pub fn restore(state: BuilderState) -> Self {
-        let lateness = state.lateness_seconds.clamp(0, i64::from(MAX_LATENESS_SECONDS));
-        // A series that contradicts the rest of its state begins afresh.
+    /// Continues from a state. Candles in progress of other intervals are dropped; the first candle of an interval that the
+    /// state does not have covers only the rest of its time.
+    pub fn restore(state: BuilderState, intervals: &[Interval], timing: CandleTiming) -> Self {
+        let mut builder = Self::new(intervals, timing);
+        let intervals = &builder.intervals;
+        // A series that contradicts the rest of its state begins anew.
         let fits = |series: &Series| series.closed_until.len() == state.intervals.len();
-        Self {
-            lateness: TimeDelta::seconds(lateness),
-            series: state
-                .series
-                .into_iter()
-                .filter(fits)
-                .map(|series| ((series.symbol, series.source), series))
-                .collect(),
-            intervals: state.intervals,
-        }
-    }
-
-    /// Builds these intervals from here on. Bars in progress of intervals no longer wanted are given up; those of new
-    /// ones begin with the next tick, so that their first bar knows only the rest of its time.
-    pub fn set_intervals(&mut self, intervals: &[Interval]) {
-        let intervals = distinct(intervals);
-        for series in self.series.values_mut() {
-            let known = self.intervals.iter().zip(&series.closed_until);
-            let until =
-                |wanted| known.clone().find(|(interval, _)| **interval == wanted).map(|(_, until)| *until);
+        for mut series in state.series.into_iter().filter(fits) {
+            let known: Vec<_> = state.intervals.iter().zip(&series.closed_until).collect();
+            let until = |wanted: &Interval| {
+                known.iter().find(|(interval, _)| *interval == wanted).map(|(_, until)| **until)
+            };
             series.closed_until =
-                intervals.iter().map(|wanted| until(*wanted).unwrap_or(DateTime::<Utc>::MIN_UTC)).collect();
-            series.open.retain(|bucket| intervals.contains(&bucket.interval));
+                intervals.iter().map(|wanted| until(wanted).unwrap_or(DateTime::<Utc>::MIN_UTC)).collect();
+            series.open.retain(|candle| intervals.contains(&candle.interval));
+            builder.series.insert((series.symbol, series.source), series);
         }
-        self.intervals = intervals;
+        builder
     }
 
-    /// Everything it knows.
+    /// The series, for a checkpoint.
     pub fn state(&self) -> BuilderState {
         let mut series: Vec<Series> = self.series.values().cloned().collect();
         series.sort_by_key(|series| (series.symbol, series.source));
-        BuilderState {
-            intervals: self.intervals.clone(),
-            lateness_seconds: self.lateness.num_seconds(),
-            series,
-        }
+        BuilderState { version: STATE_VERSION, intervals: self.intervals.clone(), series }
     }
 
-    /// The symbols of which it has ticks, each once for every feed.
+    /// The symbol of each series: once for every feed.
     pub fn symbols(&self) -> impl Iterator<Item = Symbol> {
         self.series.values().map(|series| series.symbol)
     }
 
-    /// Takes over the series of another builder that `is_ours` names, where they have come further than ours; how many. The
-    /// other one is not read from any more, or both would close the same bars: where it is again, [`CandleBuilder::let_go`].
-    /// Doing it again changes nothing.
-    pub fn inherit(&mut self, other: BuilderState, is_ours: impl Fn(Symbol) -> bool) -> usize {
-        let mut inherited = 0;
+    /// Takes over the series of another builder for which `is_ours` holds, where they are further than ours; returns how
+    /// many. The other builder must not continue, or both would close the same candles; should it continue after all,
+    /// [`CandleBuilder::release`] undoes this. Idempotent. Takes nothing where the intervals differ.
+    pub fn adopt(&mut self, other: BuilderState, is_ours: impl Fn(Symbol) -> bool) -> usize {
+        let mut adopted = 0;
         if other.intervals != self.intervals {
-            return inherited;
+            return adopted;
         }
-        for (key, theirs) in Self::restore(other).series {
+        for (key, theirs) in Self::restore(other, &self.intervals, self.timing).series {
             let is_behind = |ours: &Series| ours.newest.order < theirs.newest.order;
             if is_ours(theirs.symbol) && self.series.get(&key).is_none_or(is_behind) {
                 self.series.insert(key, theirs);
-                inherited += 1;
+                adopted += 1;
             }
         }
-        inherited
+        adopted
     }
 
-    /// Gives up the series that another builder, from which others go on, has too: where it has come further, or as far and
-    /// `is_ours` does not name them; how many. What is left of them here would replace the bars of the other one.
-    pub fn let_go(&mut self, other: &BuilderState, is_ours: impl Fn(Symbol) -> bool) -> usize {
+    /// Drops the series that another builder has and continues: those that are further there, or as far and not `is_ours`;
+    /// returns how many. What is left of them here would replace the candles of the other builder.
+    pub fn release(&mut self, other: &BuilderState, is_ours: impl Fn(Symbol) -> bool) -> usize {
         let before = self.series.len();
         for theirs in &other.series {
-            let goes_on_there = |ours: &Series| match theirs.newest.order.cmp(&ours.newest.order) {
+            let continues_there = |ours: &Series| match theirs.newest.order.cmp(&ours.newest.order) {
                 Ordering::Greater => true,
                 Ordering::Equal => !is_ours(ours.symbol),
                 Ordering::Less => false,
             };
             let key = (theirs.symbol, theirs.source);
-            if self.series.get(&key).is_some_and(goes_on_there) {
+            if self.series.get(&key).is_some_and(continues_there) {
                 self.series.remove(&key);
             }
         }
         before - self.series.len()
     }
 
-    /// Counts a tick in its bars; bars that its time closes are appended to `closed`, oldest first. `now` is when the
-    /// tick is handled: from it a quiet series is told.
+    /// Counts a tick in its candles; candles that it closes are appended to `closed`, oldest first. `now` is the time by
+    /// the caller's clock: it starts the idle timer of the series.
     pub fn apply(&mut self, tick: &Tick, now: DateTime<Utc>, closed: &mut Vec<Candle>) -> Applied {
         let key = (tick.symbol, tick.source);
         let series = self.series.entry(key).or_insert_with(|| Series::new(tick, now, self.intervals.len()));
-        let applied = series.apply(tick, now, &self.intervals, self.lateness);
-        series.close_until(series.newest.order.0 - self.lateness, &self.intervals, closed);
+        let tolerance = self.timing.late_tick_tolerance;
+        let applied = series.apply(tick, now, &self.intervals, tolerance);
+        series.close_until(series.newest.order.0 - tolerance, &self.intervals, closed);
         applied
     }
 
-    /// Closes the bars of series that have gone quiet: the time of a series goes on from its newest tick as our clock
-    /// does, so that recordings are closed in their own time.
+    /// Closes the candles of idle series. The time of a series goes on from its newest tick, so that the candles of a recording
+    /// close in the recording's time.
     pub fn advance(&mut self, now: DateTime<Utc>, closed: &mut Vec<Candle>) {
         for series in self.series.values_mut() {
-            series.close_until(series.quiet_time(now, self.lateness), &self.intervals, closed);
+            series.close_until(series.idle_time(now, self.timing.idle_timeout), &self.intervals, closed);
         }
     }
 
-    /// Nobody is taken for quiet because of the time before `now`: whoever saw the series last may have had another clock,
-    /// or ticks could not come.
-    pub fn see_all(&mut self, now: DateTime<Utc>) {
+    /// Resets the idle timer of every series: time that elapsed before `now` is not idleness. For a state that another
+    /// clock has written, and for times when ticks could not come.
+    pub fn reset_idle_timers(&mut self, now: DateTime<Utc>) {
         for series in self.series.values_mut() {
             series.seen_at = now;
         }
     }
 
-    /// Whether [`CandleBuilder::advance`] would close a bar.
+    /// Whether [`CandleBuilder::advance`] would close a candle.
     pub fn is_due(&self, now: DateTime<Utc>) -> bool {
-        self.series.values().any(|series| series.is_due(series.quiet_time(now, self.lateness)))
+        self.series.values().any(|series| series.is_due(series.idle_time(now, self.timing.idle_timeout)))
     }
 
-    /// The bars in progress, not final, by symbol, feed, interval and time.
+    /// The candles in progress, not final, by symbol, feed, interval and time.
     pub fn open_candles(&self) -> Vec<Candle> {
         let mut candles: Vec<Candle> = self.series.values().flat_map(Series::open_candles).collect();
         candles.sort_by_key(|candle| (candle.symbol, candle.source, candle.interval, candle.time));
         candles
     }
 
-    /// The bars in progress of one symbol, of all feeds.
+    /// The candles in progress of one symbol, of all feeds.
     pub fn open_candles_of(&self, symbol: Symbol) -> Vec<Candle> {
         let mut candles: Vec<Candle> = self
             .series
@@ -269,7 +294,7 @@ impl Series {
         tick: &Tick,
         now: DateTime<Utc>,
         intervals: &[Interval],
-        lateness: TimeDelta,
+        late_tick_tolerance: TimeDelta,
     ) -> Applied {
         let order = (tick.timestamp, tick.seq);
         if !self.day.holds(tick.timestamp) {
@@ -279,21 +304,21 @@ impl Series {
         let mut applied = Applied::Counted;
         for (interval, closed_until) in intervals.iter().zip(&self.closed_until) {
             let (time, start, end) = bounds(*interval, tick.timestamp, &day);
-            if start < *closed_until || end + lateness <= self.newest.order.0 {
+            if start < *closed_until || end + late_tick_tolerance <= self.newest.order.0 {
                 applied = Applied::Late;
                 continue;
             }
-            let same = |bucket: &&mut Bucket| bucket.interval == *interval && bucket.start == start;
-            if let Some(bucket) = self.open.iter_mut().find(same) {
-                bucket.add(tick, order);
+            let same = |candle: &&mut OpenCandle| candle.interval == *interval && candle.start == start;
+            if let Some(candle) = self.open.iter_mut().find(same) {
+                candle.add(tick, order);
             } else {
-                let before = self.volume_before(*interval, start);
-                self.open.push(Bucket::new(*interval, (time, start, end), day.date, tick, before));
+                let before = self.total_before(*interval, start);
+                self.open.push(OpenCandle::new(*interval, (time, start, end), day.date, tick, before));
             }
-            // Only now: a new bar asked the later ones what they knew without this tick.
-            let is_later = |bucket: &&mut Bucket| bucket.interval == *interval && bucket.start > order.0;
+            // Only now: `total_before` needs the later candles as they were without this tick.
+            let is_later = |candle: &&mut OpenCandle| candle.interval == *interval && candle.start > order.0;
             for later in self.open.iter_mut().filter(is_later) {
-                later.learn_before(order, tick.volume);
+                later.set_total_before(order, tick.volume);
             }
         }
         if order >= self.newest.order {
@@ -303,47 +328,47 @@ impl Series {
         applied
     }
 
-    /// The newest tick known from before `start`, where a bar is about to begin, and its cumulative volume. A bar that
-    /// begins out of order finds it with the next later bar: between the two there is none.
-    fn volume_before(&self, interval: Interval, start: DateTime<Utc>) -> Option<(Order, Decimal)> {
-        let later = self.open.iter().filter(|bucket| bucket.interval == interval && bucket.start > start);
-        let before = match later.min_by_key(|bucket| bucket.start) {
+    /// The newest tick from before `start`, where a candle is about to begin, and its running total. A candle that begins out of
+    /// order takes that of the next later candle: between the two there is no tick.
+    fn total_before(&self, interval: Interval, start: DateTime<Utc>) -> Option<(Order, Decimal)> {
+        let later = self.open.iter().filter(|candle| candle.interval == interval && candle.start > start);
+        let before = match later.min_by_key(|candle| candle.start) {
             Some(next) => next.before,
             None => Some((self.newest.order, self.newest.volume)),
         };
         before.filter(|(order, _)| order.0 < start)
     }
 
-    /// Up to when bars may be closed if nothing came since the newest tick.
-    fn quiet_time(&self, now: DateTime<Utc>, lateness: TimeDelta) -> DateTime<Utc> {
-        self.newest.order.0 + (now - self.seen_at).max(TimeDelta::zero()) - lateness
+    /// Candles that ended by then are closed if nothing came since the newest tick.
+    fn idle_time(&self, now: DateTime<Utc>, idle_timeout: TimeDelta) -> DateTime<Utc> {
+        self.newest.order.0 + (now - self.seen_at).max(TimeDelta::zero()) - idle_timeout
     }
 
     fn is_due(&self, time: DateTime<Utc>) -> bool {
-        self.open.iter().any(|bucket| bucket.end <= time)
+        self.open.iter().any(|candle| candle.end <= time)
     }
 
     fn close_until(&mut self, time: DateTime<Utc>, intervals: &[Interval], closed: &mut Vec<Candle>) {
         if !self.is_due(time) {
             return;
         }
-        self.open.sort_by_key(|bucket| (bucket.start, bucket.interval));
-        for bucket in self.open.extract_if(.., |bucket| bucket.end <= time) {
-            if let Some(place) = intervals.iter().position(|interval| *interval == bucket.interval)
+        self.open.sort_by_key(|candle| (candle.start, candle.interval));
+        for candle in self.open.extract_if(.., |candle| candle.end <= time) {
+            if let Some(place) = intervals.iter().position(|interval| *interval == candle.interval)
                 && let Some(until) = self.closed_until.get_mut(place)
             {
-                *until = (*until).max(bucket.end);
+                *until = (*until).max(candle.end);
             }
-            closed.push(bucket.candle(self.symbol, self.source, true));
+            closed.push(candle.candle(self.symbol, self.source, true));
         }
     }
 
     fn open_candles(&self) -> impl Iterator<Item = Candle> {
-        self.open.iter().map(|bucket| bucket.candle(self.symbol, self.source, false))
+        self.open.iter().map(|candle| candle.candle(self.symbol, self.source, false))
     }
 }
 
-/// A bar's label, first moment and end (exclusive).
+/// A candle's open time, first moment and end (exclusive).
 fn bounds(
     interval: Interval,
     time: DateTime<Utc>,
@@ -356,7 +381,7 @@ fn bounds(
     (start, start, start + interval.duration())
 }
 
-impl Bucket {
+impl OpenCandle {
     fn new(
         interval: Interval,
         (time, start, end): (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>),
@@ -377,9 +402,9 @@ impl Bucket {
             high: tick.price,
             low: tick.price,
             close: tick.price,
-            first_volume: tick.volume,
             last_volume: tick.volume,
             before,
+            sizes: tick.size,
             ticks: 1,
         }
     }
@@ -388,32 +413,38 @@ impl Bucket {
         self.ticks += 1;
         self.high = self.high.max(tick.price);
         self.low = self.low.min(tick.price);
+        self.sizes = self.sizes.zip(tick.size).and_then(|(sum, size)| sum.checked_add(size));
         if order < self.first {
-            (self.first, self.open, self.first_volume) = (order, tick.price, tick.volume);
+            (self.first, self.open) = (order, tick.price);
         }
         if order >= self.last {
             (self.last, self.close, self.last_volume) = (order, tick.price, tick.volume);
         }
     }
 
-    /// A tick of an earlier bar came after this bar had begun: it may tell the volume before this bar better.
-    fn learn_before(&mut self, order: Order, volume: Decimal) {
+    /// A tick of an earlier candle came after this one had begun: its running total may be a newer one.
+    fn set_total_before(&mut self, order: Order, volume: Decimal) {
         if self.before.is_none_or(|(known, _)| known < order) {
             self.before = Some((order, volume));
         }
     }
 
-    /// The cumulative volume that the bar's own is counted from.
-    fn baseline(&self, class: AssetClass) -> Decimal {
-        let Some((order, volume)) = self.before else { return self.first_volume };
-        // A stock's figure begins anew each day.
-        let begins_anew = class == AssetClass::Stock && day_bounds(class, order.0).date != self.day;
-        if begins_anew { Decimal::ZERO } else { volume }
+    fn volume(&self, class: AssetClass) -> Option<Decimal> {
+        if self.sizes.is_some() || class == AssetClass::Crypto {
+            return self.sizes;
+        }
+        if self.interval == Interval::Day {
+            return Some(self.last_volume);
+        }
+        let (order, before) = self.before?;
+        let is_same_session = day_bounds(class, order.0).date == self.day;
+        let grown = self.last_volume - before;
+        (is_same_session && grown >= Decimal::ZERO).then_some(grown)
     }
 
     fn candle(&self, symbol: Symbol, feed: Source, is_final: bool) -> Candle {
-        let grown = self.last_volume - self.baseline(symbol.asset_class());
-        Candle {
+        // Its prices are those of checked ticks.
+        Candle(CandleFields {
             symbol,
             interval: self.interval,
             time: self.time,
@@ -421,10 +452,10 @@ impl Bucket {
             high: self.high,
             low: self.low,
             close: self.close,
-            volume: round_significant(grown.max(Decimal::ZERO)),
+            volume: self.volume(symbol.asset_class()).map(round_significant),
             ticks: self.ticks,
             source: CandleSource { feed, origin: CandleOrigin::Ticks },
             is_final,
-        }
+        })
     }
 }

@@ -1,16 +1,37 @@
 //! When markets trade: US equities by the New York Stock Exchange's rules (its Rule 7.2, "Holidays"), crypto always.
+//!
+//! Each rule applies to the years in which the exchange followed it. From 1990 to 2027 every session and every early close is
+//! compared with a published calendar. Before 1990 the rules give the usual holidays; closures without a rule (funerals,
+//! snow, the Wednesdays of 1968) are not listed, and neither are the Saturday sessions until 1952.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeZone, Utc, Weekday};
 use chrono_tz::America::New_York;
 
 use crate::{AssetClass, day_bounds};
 
-/// Closures that no rule foretells: `(year, month, day)`.
-const SPECIAL_CLOSURES: [(i32, u32, u32); 1] = [
-    (2025, 1, 9), // the day of mourning for President Carter
+/// Full closures that no rule gives, since 1990: `(year, month, day)`.
+const SPECIAL_CLOSURES: [(i32, u32, u32); 11] = [
+    (1994, 4, 27), // funeral of President Nixon
+    (2001, 9, 11), // attacks of September 11
+    (2001, 9, 12),
+    (2001, 9, 13),
+    (2001, 9, 14),
+    (2004, 6, 11),  // funeral of President Reagan
+    (2007, 1, 2),   // funeral of President Ford
+    (2012, 10, 29), // Hurricane Sandy
+    (2012, 10, 30),
+    (2018, 12, 5), // funeral of President George H. W. Bush
+    (2025, 1, 9),  // day of mourning for President Carter
 ];
 
-/// Days without a session never come in longer rows; a search gives up after so many.
+/// Early closes that no rule gives, since 1990.
+const SPECIAL_EARLY_CLOSES: [(i32, u32, u32); 3] = [
+    (1997, 12, 26), // Friday after Christmas Day
+    (1999, 12, 31), // Friday before the year 2000
+    (2003, 12, 26), // Friday after Christmas Day
+];
+
+/// A search for a session gives up after this many days; the longest closure since 1990 has six.
 const LONGEST_BREAK_DAYS: u64 = 14;
 
 /// One day's regular trading hours.
@@ -22,7 +43,7 @@ pub struct Session {
     pub open: DateTime<Utc>,
     /// End, exclusive.
     pub close: DateTime<Utc>,
-    /// It ends early, at 13:00 New York time.
+    /// It ends early: at 13:00 New York time, until 1992 at 14:00.
     pub is_half_day: bool,
 }
 
@@ -36,19 +57,30 @@ impl Session {
 /// The session of a date; `None` on weekends and holidays.
 pub fn session(class: AssetClass, date: NaiveDate) -> Option<Session> {
     if class == AssetClass::Crypto {
-        let open = date.and_time(NaiveTime::MIN).and_utc();
-        return Some(Session { date, open, close: open + Days::new(1), is_half_day: false });
+        return trading_hours(class, date);
     }
-    if is_weekend(date) || is_holiday(date) {
-        return None;
+    (!is_weekend(date) && !is_holiday(date)).then(|| trading_hours(class, date)).flatten()
+}
+
+/// The trading hours of a date, whether or not the calendar has a session on it: for data that shows that there was one.
+/// `None` only at the ends of the calendar.
+pub fn trading_hours(class: AssetClass, date: NaiveDate) -> Option<Session> {
+    if class == AssetClass::Crypto {
+        let open = date.and_time(NaiveTime::MIN).and_utc();
+        return Some(Session { date, open, close: open.checked_add_days(Days::new(1))?, is_half_day: false });
     }
     let is_half_day = is_half_day(date);
+    let closing_hour = match is_half_day {
+        false => 16,
+        true if date.year() < 1993 => 14,
+        true => 13,
+    };
     let at = |hour, minute| {
         let local = date.and_time(NaiveTime::from_hms_opt(hour, minute, 0)?);
         // Trading hours are far from the hour at which New York changes its clocks.
         New_York.from_local_datetime(&local).earliest().map(|local| local.to_utc())
     };
-    Some(Session { date, open: at(9, 30)?, close: at(if is_half_day { 13 } else { 16 }, 0)?, is_half_day })
+    Some(Session { date, open: at(9, 30)?, close: at(closing_hour, 0)?, is_half_day })
 }
 
 /// The session that holds this moment.
@@ -86,23 +118,33 @@ fn is_weekend(date: NaiveDate) -> bool {
 
 /// A weekday on which the exchange is closed.
 fn is_holiday(date: NaiveDate) -> bool {
-    let year = date.year();
-    let special = SPECIAL_CLOSURES.iter().any(|&(y, m, d)| NaiveDate::from_ymd_opt(y, m, d) == Some(date));
-    special || holidays(year).into_iter().flatten().any(|holiday| holiday == date)
+    is_listed(&SPECIAL_CLOSURES, date)
+        || holidays(date.year()).into_iter().flatten().any(|holiday| holiday == date)
+}
+
+fn is_listed(dates: &[(i32, u32, u32)], date: NaiveDate) -> bool {
+    dates.contains(&(date.year(), date.month(), date.day()))
 }
 
 /// The holidays of a year on the days they are observed.
 fn holidays(year: i32) -> [Option<NaiveDate>; 10] {
     let fixed = |month, day| NaiveDate::from_ymd_opt(year, month, day);
     let nth = |month, weekday, n| NaiveDate::from_weekday_of_month_opt(year, month, weekday, n);
-    // A New Year's Day on Saturday is not made good on Friday: that is the last trading day of the old year.
+    // A New Year's Day on Saturday is not observed on Friday: that is the last trading day of the old year.
     let new_year = fixed(1, 1).filter(|date| date.weekday() != Weekday::Sat);
+    // The Uniform Monday Holiday Act took effect in 1971.
+    let [washington, memorial] = if year < 1971 {
+        [fixed(2, 22).map(observed), fixed(5, 30).map(observed)]
+    } else {
+        let last_monday = nth(5, Weekday::Mon, 5).or_else(|| nth(5, Weekday::Mon, 4));
+        [nth(2, Weekday::Mon, 3), last_monday]
+    };
     [
         new_year.map(observed),
-        nth(1, Weekday::Mon, 3), // Martin Luther King, Jr. Day
-        nth(2, Weekday::Mon, 3), // Washington's Birthday
+        nth(1, Weekday::Mon, 3).filter(|_| year >= 1998), // Martin Luther King, Jr. Day
+        washington,
         easter(year).and_then(|sunday| sunday.checked_sub_days(Days::new(2))), // Good Friday
-        nth(5, Weekday::Mon, 5).or_else(|| nth(5, Weekday::Mon, 4)), // Memorial Day: the last Monday of May
+        memorial,
         fixed(6, 19).filter(|_| year >= 2022).map(observed), // Juneteenth
         fixed(7, 4).map(observed),
         nth(9, Weekday::Mon, 1),  // Labor Day
@@ -111,7 +153,7 @@ fn holidays(year: i32) -> [Option<NaiveDate>; 10] {
     ]
 }
 
-/// Holidays on Saturday are kept on Friday, on Sunday on Monday.
+/// Holidays on Saturday are observed on Friday, on Sunday on Monday.
 fn observed(date: NaiveDate) -> NaiveDate {
     let kept = match date.weekday() {
         Weekday::Sat => date.pred_opt(),
@@ -121,15 +163,22 @@ fn observed(date: NaiveDate) -> NaiveDate {
     kept.unwrap_or(date)
 }
 
-/// A trading day that ends at 13:00: the day after Thanksgiving, Christmas Eve, and the third of July before a holiday
-/// on the fourth.
+/// A trading day that ends early: Christmas Eve; from 1992 the day after Thanksgiving; from 1995 the third of July before
+/// a holiday on the fourth, or, until 2012, the fifth where the fourth was a Thursday.
 fn is_half_day(date: NaiveDate) -> bool {
-    let (month, day) = (date.month(), date.day());
-    let after_thanksgiving = NaiveDate::from_weekday_of_month_opt(date.year(), 11, Weekday::Thu, 4)
+    let year = date.year();
+    let after_thanksgiving = NaiveDate::from_weekday_of_month_opt(year, 11, Weekday::Thu, 4)
         .and_then(|thursday| thursday.succ_opt());
-    Some(date) == after_thanksgiving
-        || (month, day) == (12, 24)
-        || ((month, day) == (7, 3) && date.succ_opt().is_some_and(|fourth| !is_weekend(fourth)))
+    let beside_independence_day =
+        NaiveDate::from_ymd_opt(year, 7, 4).and_then(|fourth| match fourth.weekday() {
+            Weekday::Sat | Weekday::Sun => None,
+            Weekday::Thu if year < 2013 => fourth.succ_opt(),
+            _ => fourth.pred_opt(),
+        });
+    (year >= 1990 && (date.month(), date.day()) == (12, 24))
+        || (year >= 1992 && Some(date) == after_thanksgiving)
+        || (year >= 1995 && Some(date) == beside_independence_day)
+        || is_listed(&SPECIAL_EARLY_CLOSES, date)
 }
 
 /// Easter Sunday of the Gregorian calendar (the anonymous algorithm of Nature, 1876, as in Meeus, Astronomical

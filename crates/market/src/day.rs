@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::AssetClass;
 
-/// Local time is reckoned between these only: at the ends of the library's range it would leave it.
+/// Local time is computed between these only: at the ends of the library's range it would be out of range.
 const EARLIEST: DateTime<Utc> =
     DateTime::from_timestamp(-62_167_219_200, 0).expect("0000-01-01T00:00:00Z exists");
 const LATEST: DateTime<Utc> =

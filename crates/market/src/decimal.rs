@@ -22,8 +22,8 @@ pub enum DecimalError {
     NotANumber,
 }
 
-/// Parses a JSON number (`261.05`, `1.2e-5`; never `1_000`, which is no number elsewhere), rounded half to even to [`MAX_SIGNIFICANT_DIGITS`]: more digits are the
-/// artefact of somebody's binary floating point (`261.04999999999995`).
+/// Parses a JSON number (`261.05`, `1.2e-5`; not `1_000`, which JSON does not have), rounded half to even to
+/// [`MAX_SIGNIFICANT_DIGITS`]: more digits are an artefact of binary floating point (`261.04999999999995`).
 ///
 /// # Errors
 /// [`DecimalError`]; the caller names the field.

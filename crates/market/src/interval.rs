@@ -51,8 +51,8 @@ impl Interval {
         }
     }
 
-    /// The open time of the bucket, counted from the epoch, that holds `time`. For [`Interval::Day`] this is the UTC
-    /// day; the trading day of a symbol is the calendar's business.
+    /// The open time of the interval, counted from the epoch, that contains `time`. For [`Interval::Day`] this is the UTC
+    /// day; for the trading day of a symbol see [`crate::day_bounds`].
     pub fn floor(self, time: DateTime<Utc>) -> DateTime<Utc> {
         let width = self.duration().num_seconds();
         let seconds = time.timestamp().div_euclid(width) * width;

@@ -14,11 +14,12 @@ mod symbol;
 mod tick;
 mod watchlist;
 
-pub use builder::{Applied, BuilderState, CandleBuilder, MAX_LATENESS_SECONDS};
+pub use builder::{Applied, BuilderState, CandleBuilder, CandleTiming};
 pub use calendar::{
     Session, current_session, is_open, next_session, previous_session, session, sessions_between,
+    trading_hours,
 };
-pub use candle::{Candle, CandleOrigin, CandleSource};
+pub use candle::{Candle, CandleFields, CandleOrigin, CandleSource, InvalidCandle};
 pub use day::{DayBounds, day_bounds};
 pub use decimal::{DecimalError, MAX_SIGNIFICANT_DIGITS, decimal_from_f64, decimal_to_f64, parse_decimal};
 pub use interval::{Interval, UnknownInterval};

@@ -1,4 +1,4 @@
-//! One price, as a venue said it and as we saw it.
+//! One price, as a venue quoted it and as it was received.
 
 use std::{fmt, ops::Deref, str::FromStr};
 
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for Source {
 pub struct TickFields {
     /// What was traded.
     pub symbol: Symbol,
-    /// When it happened, as the venue says; microseconds.
+    /// When it happened, by the venue's clock; microseconds.
     pub timestamp: DateTime<Utc>,
     /// Last price, in the quote currency; positive.
     pub price: Decimal,
@@ -92,18 +92,20 @@ pub struct TickFields {
     pub high: Decimal,
     /// The session's lowest price so far.
     pub low: Decimal,
+    /// Quantity of this very trade, in shares or base currency; `None` where the venue does not quote it.
+    pub size: Option<Decimal>,
     /// Change against the previous close (crypto: against 24 h ago), in percent.
     pub change_percent: f64,
-    /// Which feed said so.
+    /// The feed it comes from.
     pub source: Source,
-    /// When we saw it; microseconds.
+    /// When it was received; microseconds.
     pub received_at: DateTime<Utc>,
     /// With `source` and `symbol` the tick's identity for ever: the venue's trade id, else the receive time in
     /// microseconds, strictly increasing per symbol.
     pub seq: u64,
 }
 
-/// A checked tick: positive prices, low not above high, volume not negative, finite change, times in the years 0 to
+/// A checked tick: positive prices, low not above high, volume and size not negative, finite change, times in the years 0 to
 /// 9999, so that no calculation with them leaves the range of dates.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Tick(TickFields);
@@ -116,13 +118,18 @@ pub enum TickError {
     NotPositive {
         /// The field's wire name.
         field: &'static str,
-        /// What it held.
+        /// Its value.
         value: Decimal,
     },
-    /// A cumulative volume below zero.
-    #[error("volume must not be negative, not {0}")]
-    NegativeVolume(Decimal),
-    /// The day's range is upside down.
+    /// `volume` or `size` is below zero.
+    #[error("{field} must not be negative, not {value}")]
+    Negative {
+        /// The field's wire name.
+        field: &'static str,
+        /// Its value.
+        value: Decimal,
+    },
+    /// The low of the day's range is above its high.
     #[error("low {low} is above high {high}")]
     LowAboveHigh {
         /// The low.
@@ -147,8 +154,8 @@ impl Tick {
     /// # Errors
     /// [`TickError`], naming the first field that is wrong.
     pub fn new(mut fields: TickFields) -> Result<Self, TickError> {
-        let TickFields { price, volume, open, high, low, .. } = &mut fields;
-        for decimal in [price, volume, open, high, low] {
+        let TickFields { price, volume, open, high, low, size, .. } = &mut fields;
+        for decimal in [price, volume, open, high, low].into_iter().chain(size) {
             *decimal = round_significant(*decimal);
         }
         let prices =
@@ -158,8 +165,10 @@ impl Tick {
                 return Err(TickError::NotPositive { field, value });
             }
         }
-        if fields.volume < Decimal::ZERO {
-            return Err(TickError::NegativeVolume(fields.volume));
+        for (field, value) in [("volume", Some(fields.volume)), ("size", fields.size)] {
+            if let Some(value) = value.filter(|value| *value < Decimal::ZERO) {
+                return Err(TickError::Negative { field, value });
+            }
         }
         if fields.low > fields.high {
             return Err(TickError::LowAboveHigh { low: fields.low, high: fields.high });
@@ -196,7 +205,7 @@ impl Tick {
         (crate::decimal_to_f64(self.price) - open) / open * 100.0
     }
 
-    /// How long the venue's word took to reach us; negative where clocks differ.
+    /// Time from the trade to its receipt; negative where clocks differ.
     pub fn venue_delay(&self) -> TimeDelta {
         self.received_at - self.timestamp
     }

@@ -104,11 +104,11 @@ async fn gone_topics(log: &dyn EventLog) -> String {
     let mut looks = 0;
     loop {
         tokio::time::sleep(Duration::from_millis(MISSING_MS)).await;
-        let gone: Vec<&str> = match log.topics().await {
-            Ok(there) => {
-                let is_gone = |name: &&str| !there.iter().any(|info| info.name == *name);
-                topics::ALL.iter().map(|topic| topic.name).filter(is_gone).collect()
-            }
+        let gone: Vec<_> = match log.topics().await {
+            Ok(there) => topics::all_with_dead_letters()
+                .map(|topic| topic.name)
+                .filter(|name| !there.iter().any(|info| info.name == *name))
+                .collect(),
             Err(error) => {
                 tracing::debug!(%error, "cannot look whether the topics exist");
                 Vec::new()

@@ -113,10 +113,12 @@ where
 /// # Errors
 /// A log that refuses, or is unavailable.
 pub async fn create_topics(log: &dyn LogAdmin) -> event_log::Result<()> {
-    let specs = topics::ALL.map(|topic| TopicSpec {
-        name: topic.name.to_owned(),
-        partitions: topic.partitions,
-        retention: Retention::For(topic.retention),
-    });
+    let specs: Vec<TopicSpec> = topics::all_with_dead_letters()
+        .map(|topic| TopicSpec {
+            name: topic.name.into_owned(),
+            partitions: topic.partitions,
+            retention: Retention::For(topic.retention),
+        })
+        .collect();
     log.ensure_topics(&specs).await
 }

@@ -1,9 +1,10 @@
-//! Topic `candles`: a closed bar as JSON, usually of one minute. Key: the symbol.
+//! Topic `candles`: a closed one-minute candle, built from ticks, as JSON. Key: the symbol. What providers quote is in
+//! [`crate::quoted_candle`].
 
-use chrono::{DateTime, Datelike, Utc};
-use market::{Candle, CandleSource, Interval, Symbol, parse_decimal};
+use chrono::{DateTime, Utc};
+use market::{Candle, CandleFields, CandleSource, Interval, InvalidCandle, Symbol, parse_decimal};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
 use crate::tick::{begins_object, decimal_as_number};
@@ -13,27 +14,21 @@ pub const TOPIC: &str = "candles";
 /// Largest value accepted, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// Why a record is no bar.
+/// Why a record is no candle.
 #[derive(Debug, thiserror::Error)]
 pub enum CandleDecodeError {
     /// Over [`MAX_BYTES`].
     #[error("the record has {0} bytes, at most {MAX_BYTES} are accepted")]
     TooLarge(usize),
     /// Not JSON, or a field is missing or of another type; the parser's reason names it.
-    #[error("the record is no bar: {0}")]
+    #[error("the record is no candle: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// A price of zero or less.
-    #[error("{0} must be above zero")]
-    NotPositive(&'static str),
-    /// The range does not hold open and close.
-    #[error("low and high do not enclose open and close")]
-    RangeBroken,
-    /// Below zero.
-    #[error("volume must not be negative")]
-    NegativeVolume,
-    /// Before the year 0 or after 9999.
-    #[error("time is not within the years 0 to 9999")]
-    TimeOutOfRange,
+    /// The values contradict the model.
+    #[error(transparent)]
+    Refused(#[from] InvalidCandle),
+    /// In the topic of quoted candles only.
+    #[error("source `{0}` is that of a candle built from ticks; candles here are quoted by a provider")]
+    NotQuoted(CandleSource),
 }
 
 /// The record, fields in the order of the format.
@@ -50,22 +45,39 @@ struct Wire {
     low: Decimal,
     #[serde(serialize_with = "decimal_as_number", deserialize_with = "decimal_from_number")]
     close: Decimal,
-    #[serde(serialize_with = "decimal_as_number", deserialize_with = "decimal_from_number")]
-    volume: Decimal,
+    /// `null` where it is unknown; the field is there always.
+    #[serde(serialize_with = "optional_as_number", deserialize_with = "optional_from_number")]
+    volume: Option<Decimal>,
     ticks: u64,
     source: CandleSource,
     #[serde(rename = "final")]
     is_final: bool,
 }
 
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+fn optional_as_number<S: Serializer>(decimal: &Option<Decimal>, serializer: S) -> Result<S::Ok, S::Error> {
+    match decimal {
+        Some(decimal) => decimal_as_number(decimal, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 fn decimal_from_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    number(<&RawValue>::deserialize(deserializer)?.get())
+}
+
+fn optional_from_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+    Option::<&RawValue>::deserialize(deserializer)?.map(|raw| number(raw.get())).transpose()
+}
+
+fn number<E: de::Error>(raw: &str) -> Result<Decimal, E> {
     parse_decimal(raw).map_err(|error| de::Error::custom(format!("{raw:.40} {error}")))
 }
 
-/// The record of a bar.
+/// The record of a candle.
 pub fn encode(candle: &Candle) -> Vec<u8> {
-    let Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } = *candle;
+    let CandleFields { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } =
+        **candle;
     let wire = Wire { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final };
     // No map with odd keys, no failing writer: this cannot fail, and an empty record would be refused by every reader.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -85,24 +97,12 @@ pub fn decode(payload: &[u8]) -> Result<Candle, CandleDecodeError> {
     }
     let text = std::str::from_utf8(payload).map_err(|_| malformed("the record is not UTF-8"))?;
     if !begins_object(text) {
-        // `serde` would take an array of the values as well.
+        // `serde` would accept an array of the values as well.
         return Err(malformed("it does not begin with `{`"));
     }
     let wire: Wire = serde_json::from_str(text)?;
     let Wire { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } = wire;
-    for (field, price) in [("open", open), ("high", high), ("low", low), ("close", close)] {
-        if price <= Decimal::ZERO {
-            return Err(CandleDecodeError::NotPositive(field));
-        }
-    }
-    if low > open.min(close) || high < open.max(close) {
-        return Err(CandleDecodeError::RangeBroken);
-    }
-    if volume < Decimal::ZERO {
-        return Err(CandleDecodeError::NegativeVolume);
-    }
-    if !(0..=9999).contains(&time.year()) {
-        return Err(CandleDecodeError::TimeOutOfRange);
-    }
-    Ok(Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final })
+    let fields =
+        CandleFields { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final };
+    Ok(Candle::new(fields)?)
 }

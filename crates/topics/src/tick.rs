@@ -29,7 +29,7 @@ pub fn topic_for(class: AssetClass) -> &'static str {
 }
 
 /// The fields, in the order of the format.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "symbol",
     "timestamp",
     "price",
@@ -41,9 +41,10 @@ const FIELDS: [&str; 11] = [
     "source",
     "received_at",
     "seq",
+    "size",
 ];
-/// Those of them that are numbers but for `seq`, which is counted.
-const NUMBERS: [&str; 6] = ["price", "volume", "open", "high", "low", "change_percent"];
+/// Those of them that may have a fraction.
+const NUMBERS: [&str; 7] = ["price", "volume", "open", "high", "low", "change_percent", "size"];
 
 /// Why a record is no tick. Each names the field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -60,7 +61,7 @@ pub enum TickDecodeError {
     /// A field is missing.
     #[error("{0} is missing")]
     MissingField(&'static str),
-    /// A field is there twice, and so nobody knows which was meant.
+    /// A field is there twice: which value is meant is unknown.
     #[error("{0} is there twice")]
     DuplicateField(&'static str),
     /// A field has another JSON type.
@@ -79,10 +80,10 @@ pub enum TickDecodeError {
     /// The symbol does not parse.
     #[error("symbol: {0}")]
     BadSymbol(#[from] SymbolError),
-    /// The source is no name.
+    /// The source is not a valid name.
     #[error("source: {0}")]
     BadSource(String),
-    /// A time that is none.
+    /// A text that is no time.
     #[error("{field}: `{value}` is no RFC 3339 time")]
     BadTime {
         /// The field.
@@ -90,7 +91,7 @@ pub enum TickDecodeError {
         /// The text, cut.
         value: String,
     },
-    /// The tick's time is more than [`MAX_AHEAD_SECONDS`] ahead.
+    /// The tick's time is more than [`MAX_AHEAD_SECONDS`] ahead of our clock.
     #[error(
         "timestamp is {0} s ahead of our clock, at most {MAX_AHEAD_SECONDS} are accepted; is the clock of this host or of \
          the producer set right?"
@@ -104,7 +105,7 @@ pub enum TickDecodeError {
     Refused(#[from] TickError),
 }
 
-/// The record as it lies on the wire, every value still raw.
+/// The record as it is on the wire, every value still raw.
 #[derive(Deserialize)]
 struct Wire<'a> {
     #[serde(borrow, default, deserialize_with = "even_null")]
@@ -129,14 +130,17 @@ struct Wire<'a> {
     received_at: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     seq: Option<&'a RawValue>,
+    /// The only optional field: here `null` means that it is absent.
+    #[serde(borrow, default)]
+    size: Option<&'a RawValue>,
 }
 
-/// A value that is there. Left to itself, `serde` makes no difference between `null` and a field that is missing.
+/// A value that is there. By default `serde` does not distinguish `null` from a missing field.
 fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Reads a record. Fields it does not know are passed over.
+/// Reads a record. Unknown fields are ignored.
 ///
 /// # Errors
 /// [`TickDecodeError`]: the reason that goes with the record to the dead letters.
@@ -146,7 +150,7 @@ pub fn decode(payload: &[u8], now: DateTime<Utc>) -> Result<Tick, TickDecodeErro
     }
     let text = std::str::from_utf8(payload).map_err(|error| TickDecodeError::NotUtf8(error.valid_up_to()))?;
     if !begins_object(text) {
-        // `serde` would take an array of the values as well.
+        // `serde` would accept an array of the values as well.
         return Err(TickDecodeError::NotJson("it does not begin with `{`".to_owned()));
     }
     let wire: Wire<'_> = serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
@@ -160,6 +164,7 @@ pub fn decode(payload: &[u8], now: DateTime<Utc>) -> Result<Tick, TickDecodeErro
         open: decimal("open", wire.open)?,
         high: decimal("high", wire.high)?,
         low: decimal("low", wire.low)?,
+        size: wire.size.map(|size| decimal("size", Some(size))).transpose()?,
         change_percent: float("change_percent", wire.change_percent)?,
         source: source(wire.source)?,
         received_at: time("received_at", wire.received_at)?,
@@ -177,7 +182,7 @@ pub(crate) fn begins_object(text: &str) -> bool {
 }
 
 /// Why `serde` could not read the record. Some encoders write bare `NaN` and `Infinity`, which is not JSON; their
-/// reason shall say so, and name the field.
+/// reason names this and the field.
 fn unreadable(text: &str, error: &serde_json::Error) -> TickDecodeError {
     let reason = error.to_string();
     if let Some(field) =
@@ -273,7 +278,7 @@ fn time(field: &'static str, raw: Option<&RawValue>) -> Result<DateTime<Utc>, Ti
         value: text.chars().take(40).flat_map(char::escape_debug).collect(),
     };
     let parsed = parsed.map_err(|_| bad())?;
-    // RFC 3339 knows the years 0 to 9999; the other notation would let anything pass.
+    // RFC 3339 has the years 0 to 9999; the other notation would accept any.
     let is_known = (0..=9999).contains(&parsed.year());
     DateTime::from_timestamp_micros(parsed.timestamp_micros()).filter(|_| is_known).ok_or_else(bad)
 }
@@ -284,7 +289,7 @@ pub fn encode(tick: &Tick, buffer: &mut Vec<u8>) {
     // Symbols and sources hold no character that JSON escapes; writing to a Vec cannot fail.
     let _ = write!(
         buffer,
-        r#"{{"symbol":"{}","timestamp":"{}","price":{},"volume":{},"open":{},"high":{},"low":{},"change_percent":{change},"source":"{}","received_at":"{}","seq":{}}}"#,
+        r#"{{"symbol":"{}","timestamp":"{}","price":{},"volume":{},"open":{},"high":{},"low":{},"change_percent":{change},"source":"{}","received_at":"{}","seq":{}"#,
         tick.symbol,
         Time(tick.timestamp),
         tick.price,
@@ -296,9 +301,13 @@ pub fn encode(tick: &Tick, buffer: &mut Vec<u8>) {
         Time(tick.received_at),
         tick.seq,
     );
+    if let Some(size) = tick.size {
+        let _ = write!(buffer, r#","size":{size}"#);
+    }
+    buffer.push(b'}');
 }
 
-/// A time as it lies on the wire: RFC 3339, UTC, with as many digits as it needs.
+/// A time as it is on the wire: RFC 3339, UTC, with as many digits as it needs.
 struct Time(DateTime<Utc>);
 
 impl fmt::Display for Time {

@@ -1,10 +1,7 @@
 //! The candles in progress of one partition, as they are kept in its checkpoint.
 
-use market::{BuilderState, CandleBuilder, Interval, Symbol};
+use market::{BuilderState, CandleBuilder, CandleTiming, Interval, Symbol};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// Ticks may be this late and still count in their candle.
-const ALLOWED_LATENESS_SECONDS: u32 = 5;
 
 /// The state of the processor of ticks.
 pub(crate) struct CandleState(pub(crate) CandleBuilder);
@@ -20,12 +17,12 @@ impl CandleState {
     ) -> bool {
         let mut changed = 0;
         for other in gone {
-            changed += self.0.inherit(other.0.state(), is_here);
+            changed += self.0.adopt(other.0.state(), is_here);
         }
         // Mostly there is nothing that others could have.
         if !self.0.symbols().all(is_here) {
             for other in existing {
-                changed += self.0.let_go(&other.0.state(), is_here);
+                changed += self.0.release(&other.0.state(), is_here);
             }
         }
         changed > 0
@@ -34,7 +31,7 @@ impl CandleState {
 
 impl Default for CandleState {
     fn default() -> Self {
-        Self(CandleBuilder::new(&Interval::ALL, ALLOWED_LATENESS_SECONDS))
+        Self(CandleBuilder::new(&Interval::ALL, CandleTiming::default()))
     }
 }
 
@@ -46,7 +43,8 @@ impl Serialize for CandleState {
 
 impl<'de> Deserialize<'de> for CandleState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        BuilderState::deserialize(deserializer).map(|state| Self(CandleBuilder::restore(state)))
+        let restore = |state| CandleBuilder::restore(state, &Interval::ALL, CandleTiming::default());
+        BuilderState::deserialize(deserializer).map(|state| Self(restore(state)))
     }
 }
 

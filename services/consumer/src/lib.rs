@@ -31,7 +31,7 @@ pub const PROCESSOR: &str = Ticks::NAME;
 /// The topics of ticks.
 const TICKS: &[&str] = &[topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES];
 /// And of the candles that providers quote.
-const QUOTED_CANDLES: &[&str] = &[topics::candle::TOPIC];
+const QUOTED_CANDLES: &[&str] = &[topics::quoted_candle::TOPIC];
 
 /// The groups in which a consumer of `group` reads, and their topics. Candles have one of their own: replicas share the partitions
 /// of a group by number, whatever is in them, so that in a common one some would get the ticks and some the candles.

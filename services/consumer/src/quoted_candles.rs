@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use event_log::Message;
 use live_store::LiveStore;
-use market::{Candle, CandleOrigin};
+use market::Candle;
 use stream_processor::{Processor, ProcessorError};
 
 use crate::metrics::Metrics;
@@ -30,10 +30,8 @@ impl Processor for QuotedCandles {
     type State = ();
     type Effect = Candle;
 
-    /// Candles built from ticks were stored by the consumer that built them.
     fn decode(&self, message: &Message, _now: DateTime<Utc>) -> Result<Option<Candle>, String> {
-        let candle = topics::candle::decode(&message.payload).map_err(|error| error.to_string())?;
-        Ok((candle.source.origin == CandleOrigin::Provider).then_some(candle))
+        topics::quoted_candle::decode(&message.payload).map(Some).map_err(|error| error.to_string())
     }
 
     fn apply(&self, (): &mut (), candle: &Candle, _now: DateTime<Utc>, effects: &mut Vec<Candle>) {

@@ -116,7 +116,7 @@ impl Processor for Ticks {
     }
 
     fn restart_idle(&self, state: &mut CandleState, now: DateTime<Utc>) {
-        state.0.see_all(now);
+        state.0.reset_idle_timers(now);
     }
 
     fn adopt(&self, state: &mut CandleState, others: &OtherPartitions<CandleState>) -> bool {

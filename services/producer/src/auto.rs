@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use event_log::EventLog;
+use futures_util::future::join_all;
 use market::{AssetClass, Symbol};
 
 use crate::{
-    config::{ProducerConfig, Provider, ProviderChoice},
+    config::ProducerConfig,
+    feed::Prices,
+    provider::{Provider, ProviderChoice},
     tails,
 };
 
@@ -19,7 +22,7 @@ const ANSWER_TIMEOUT_MS: u64 = 3_000;
 pub struct Choice {
     /// Each provider with its symbols.
     pub feeds: Vec<FeedPlan>,
-    /// For people: what was tried, and which symbols nobody serves.
+    /// For people: what was tried, and which symbols no provider serves.
     pub notes: Vec<String>,
     automatic: bool,
 }
@@ -29,17 +32,17 @@ pub struct Choice {
 pub struct FeedPlan {
     /// The provider.
     pub provider: Provider,
-    /// The symbols; empty for a replay, whose files tell.
+    /// The symbols; empty for a replay, whose symbols are in its files.
     pub symbols: Vec<Symbol>,
 }
 
 impl Choice {
     /// Its prices are invented.
     pub fn is_simulated(&self) -> bool {
-        self.feeds.iter().any(|feed| feed.provider == Provider::Simulated)
+        self.feeds.iter().any(|feed| feed.provider.prices() == Prices::Simulated)
     }
 
-    /// Nobody named the provider.
+    /// The provider was chosen here, not named.
     pub fn was_automatic(&self) -> bool {
         self.automatic
     }
@@ -56,13 +59,13 @@ impl Choice {
         let kinds = tails::kinds(log).await.context("cannot see which prices the log holds")?;
         let symbols = config.watchlist.symbols();
         if self.is_simulated() && kinds.real {
-            self.feeds = venues(symbols).into_iter().filter(|feed| !feed.symbols.is_empty()).collect();
+            self.feeds = one_for_each_class(venues(symbols));
             self.notes.push(
-                "the log holds real prices, so none are invented: providers are asked until they answer"
+                "the log holds real prices, so none are invented: providers are queried until they answer"
                     .to_owned(),
             );
         } else if !self.is_simulated() && kinds.simulated && !kinds.real {
-            self.feeds = vec![FeedPlan { provider: Provider::Simulated, symbols: symbols.to_vec() }];
+            self.feeds = vec![FeedPlan { provider: Provider::simulated(), symbols: symbols.to_vec() }];
             self.notes.push(
                 "providers answer, but the log holds simulated prices, which real ones are kept apart from: it goes on being \
                  simulated. For real ones begin with an empty log and store, or name a provider (--provider, PROVIDER)"
@@ -73,21 +76,20 @@ impl Choice {
     }
 }
 
-/// Decides which provider serves which symbols; `auto` asks those without a key whether they answer.
+/// Decides which provider serves which symbols; `auto` probes those that need no key.
 ///
 /// # Errors
 /// A provider that serves none of the symbols, or a replay without files.
 pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
     let symbols = config.watchlist.symbols();
-    match config.provider {
-        ProviderChoice::Simulated => Ok(only(Provider::Simulated, symbols.to_vec(), Vec::new())),
-        ProviderChoice::Replay if config.files.is_empty() => {
-            bail!("--provider replay needs a recording: --replay-file PATH")
+    let ProviderChoice::Named(provider) = config.provider else { return Ok(automatic(config).await) };
+    match provider.prices() {
+        Prices::Simulated => Ok(only(provider, symbols.to_vec(), Vec::new())),
+        Prices::Recorded if config.replay.files.is_empty() => {
+            bail!("--provider {provider} needs a recording: --replay-file PATH")
         }
-        ProviderChoice::Replay => Ok(only(Provider::Replay, Vec::new(), Vec::new())),
-        ProviderChoice::Binance => served(Provider::Binance, AssetClass::Crypto, symbols),
-        ProviderChoice::Yahoo => served(Provider::Yahoo, AssetClass::Stock, symbols),
-        ProviderChoice::Auto => Ok(automatic(config).await),
+        Prices::Recorded => Ok(only(provider, Vec::new(), Vec::new())),
+        Prices::Live(class) => served(provider, class, symbols),
     }
 }
 
@@ -99,10 +101,26 @@ fn of_class(symbols: &[Symbol], class: AssetClass) -> Vec<Symbol> {
     symbols.iter().copied().filter(|symbol| symbol.asset_class() == class).collect()
 }
 
-/// The providers that need no key, each with what it has of these.
-fn venues(symbols: &[Symbol]) -> [FeedPlan; 2] {
-    [(Provider::Binance, AssetClass::Crypto), (Provider::Yahoo, AssetClass::Stock)]
-        .map(|(provider, class)| FeedPlan { provider, symbols: of_class(symbols, class) })
+/// The providers that need no key, each with its part of these symbols; those without any are left out.
+fn venues(symbols: &[Symbol]) -> Vec<FeedPlan> {
+    let of_provider = |provider: Provider| match provider.prices() {
+        Prices::Live(class) if provider.feed().probe.is_some() => {
+            Some(FeedPlan { provider, symbols: of_class(symbols, class) })
+        }
+        _ => None,
+    };
+    Provider::all().filter_map(of_provider).filter(|plan| !plan.symbols.is_empty()).collect()
+}
+
+/// The first of each asset class.
+fn one_for_each_class(plans: Vec<FeedPlan>) -> Vec<FeedPlan> {
+    let mut first: Vec<FeedPlan> = Vec::new();
+    for plan in plans {
+        if first.iter().all(|known| known.provider.prices() != plan.provider.prices()) {
+            first.push(plan);
+        }
+    }
+    first
 }
 
 fn listed(symbols: &[Symbol]) -> String {
@@ -124,46 +142,36 @@ fn served(provider: Provider, class: AssetClass, symbols: &[Symbol]) -> anyhow::
 
 async fn automatic(config: &ProducerConfig) -> Choice {
     let symbols = config.watchlist.symbols();
-    let [crypto, stocks] = venues(symbols);
-    let (binance, yahoo) = tokio::join!(
-        asked(Provider::Binance, !crypto.symbols.is_empty(), crate::feed::binance::answers(config)),
-        asked(Provider::Yahoo, !stocks.symbols.is_empty(), crate::feed::yahoo::answers(config)),
-    );
-    let (mut feeds, mut notes) = (Vec::new(), Vec::new());
-    for (feed, answer) in [(crypto, binance), (stocks, yahoo)] {
+    let plans = venues(symbols);
+    let answers = join_all(plans.iter().map(|plan| answer(plan.provider, config))).await;
+    let (mut answering, mut notes) = (Vec::new(), Vec::new());
+    for (plan, answer) in plans.into_iter().zip(answers) {
         match answer {
-            Some(Ok(())) => feeds.push(feed),
-            Some(Err(reason)) => {
+            Ok(()) => answering.push(plan),
+            Err(reason) => {
                 notes.push(format!(
                     "{} does not answer ({reason}): {}",
-                    feed.provider,
-                    listed(&feed.symbols)
+                    plan.provider,
+                    listed(&plan.symbols)
                 ));
             }
-            None => {}
         }
     }
+    let mut feeds = one_for_each_class(answering);
     if feeds.is_empty() {
-        feeds.push(FeedPlan { provider: Provider::Simulated, symbols: symbols.to_vec() });
+        feeds.push(FeedPlan { provider: Provider::simulated(), symbols: symbols.to_vec() });
     }
     Choice { feeds, notes, automatic: true }
 }
 
-/// `None` where nobody needs to be asked.
-async fn asked(
-    provider: Provider,
-    is_needed: bool,
-    question: impl Future<Output = anyhow::Result<()>>,
-) -> Option<Result<(), String>> {
-    if !is_needed {
-        return None;
-    }
-    Some(match tokio::time::timeout(Duration::from_millis(ANSWER_TIMEOUT_MS), question).await {
+async fn answer(provider: Provider, config: &ProducerConfig) -> Result<(), String> {
+    let Some(probe) = provider.feed().probe else { return Ok(()) };
+    match tokio::time::timeout(Duration::from_millis(ANSWER_TIMEOUT_MS), probe(config)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             tracing::debug!(%provider, "{error:#}");
             Err(format!("{error:#}"))
         }
         Err(_) => Err(format!("nothing within {} s", ANSWER_TIMEOUT_MS / 1_000)),
-    })
+    }
 }

@@ -12,11 +12,11 @@ pub(crate) struct FeedMetrics {
     pub(crate) received: Arc<Meter>,
     /// Ticks durable in the log.
     pub(crate) published: Arc<Meter>,
-    /// Ticks given up because the log took no more.
+    /// Ticks dropped because the log's buffer was full.
     pub(crate) dropped: Arc<Meter>,
     /// Answers and frames that could not be used.
     pub(crate) errors: Arc<Meter>,
-    /// Connections made anew.
+    /// Connections made again.
     pub(crate) reconnects: Arc<Meter>,
     /// From `received_at` to durable in the log.
     pub(crate) latency: Arc<Latency>,

@@ -1,4 +1,4 @@
-//! From feeds to the log: encodes, sends in order, and keeps count of what became durable.
+//! From feeds to the log: encodes, sends in order, and counts what became durable.
 
 use std::{
     sync::{
@@ -55,8 +55,8 @@ pub(crate) fn outlet(publisher: Arc<dyn Publisher>, metrics: FeedMetrics) -> (Ou
 }
 
 impl Acknowledgements {
-    /// A batch that the log could not store is the end: the adapters try again by themselves where that helps, so what
-    /// arrives here is a full disk, or a log that refuses for good.
+    /// A batch that the log could not store ends the process: the adapters retry where that helps, so an error here is
+    /// permanent, such as a full disk.
     pub(crate) async fn collect(mut self) -> anyhow::Result<()> {
         while let Some(Sent { receipt, received_at }) = self.unacknowledged.recv().await {
             receipt.durable().await.context("the event log did not store ticks")?;
@@ -83,7 +83,7 @@ impl Outlet {
         Ok(())
     }
 
-    /// The same for a feed that must not be kept waiting: where there is no room the ticks are dropped, counted and said.
+    /// The same for a feed that must not wait: where there is no room, the ticks are dropped, counted and logged.
     pub(crate) async fn offer(&self, ticks: &[Tick]) -> anyhow::Result<()> {
         self.metrics.received.add(ticks.len() as u64);
         for (topic, of_class) in by_topic(ticks) {
@@ -96,11 +96,10 @@ impl Outlet {
         Ok(())
     }
 
-    /// A venue's bar from a feed that must not be kept waiting; dropped, counted as an error and said where there is no
-    /// room.
+    /// A quoted candle from a feed that must not wait; where there is no room, it is dropped, counted as an error and logged.
     pub(crate) async fn offer_candle(&self, candle: &Candle) -> anyhow::Result<()> {
         let records = vec![candle_record(candle)];
-        if !self.try_for_a_while(self.pass_on(topics::candle::TOPIC, records, Vec::new())).await? {
+        if !self.try_for_a_while(self.pass_on(topics::quoted_candle::TOPIC, records, Vec::new())).await? {
             self.metrics.errors.add(1);
         }
         Ok(())
@@ -118,7 +117,9 @@ impl Outlet {
         self.is_full.store(sent.is_err(), Ordering::Relaxed);
         match (was_full, &sent) {
             (false, Err(_)) => {
-                tracing::warn!("the event log takes no more; from here on ticks are dropped and counted");
+                tracing::warn!(
+                    "the buffer of the event log is full; from here on ticks are dropped and counted"
+                );
             }
             (true, Ok(_)) => {
                 tracing::info!(
@@ -138,7 +139,7 @@ impl Outlet {
         records: Vec<NewRecord>,
         received_at: Vec<DateTime<Utc>>,
     ) -> anyhow::Result<()> {
-        // Nobody collects any more only while the process goes down.
+        // The receiver is gone only while the process shuts down.
         let Ok(place) = self.unacknowledged.reserve().await else { return Ok(()) };
         let receipt = self
             .publisher
@@ -149,19 +150,22 @@ impl Outlet {
         Ok(())
     }
 
-    /// Sends bars, and waits until they are durable.
+    /// Sends quoted candles, and waits until they are durable.
     pub(crate) async fn send_candles(&self, candles: &[Candle]) -> anyhow::Result<()> {
-        /// Bars in one batch.
+        /// Candles in one batch.
         const BATCH: usize = 2_000;
         let mut receipts = Vec::new();
         for batch in candles.chunks(BATCH) {
             let records = batch.iter().map(candle_record).collect();
             receipts.push(
-                self.publisher.send(topics::candle::TOPIC, records).await.context("cannot publish bars")?,
+                self.publisher
+                    .send(topics::quoted_candle::TOPIC, records)
+                    .await
+                    .context("cannot publish quoted candles")?,
             );
         }
         for receipt in receipts {
-            receipt.durable().await.context("the event log did not store bars")?;
+            receipt.durable().await.context("the event log did not store quoted candles")?;
         }
         Ok(())
     }
@@ -185,7 +189,7 @@ fn records(ticks: &[&Tick]) -> Vec<NewRecord> {
             key: Some(Bytes::copy_from_slice(tick.symbol.as_str().as_bytes())),
             payload,
             headers: Vec::new(),
-            // Of the record, not of the tick: by it a broker tells when a record has expired.
+            // Of the record, not of the tick: a broker expires records by it.
             timestamp: now,
         }
     };
@@ -195,7 +199,7 @@ fn records(ticks: &[&Tick]) -> Vec<NewRecord> {
 fn candle_record(candle: &Candle) -> NewRecord {
     NewRecord {
         key: Some(Bytes::copy_from_slice(candle.symbol.as_str().as_bytes())),
-        payload: Bytes::from(topics::candle::encode(candle)),
+        payload: Bytes::from(topics::quoted_candle::encode(candle)),
         headers: Vec::new(),
         timestamp: Utc::now(),
     }

@@ -1,4 +1,4 @@
-//! Keeps a feed alive: a connection that ends is made anew, later each time; a feed never dies silently.
+//! Keeps a feed connected: a connection that ends is made again, with growing delays, and every end is reported.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ pub(crate) enum FeedError {
     Provider {
         /// For people.
         reason: String,
-        /// How long the provider wants to be left alone.
+        /// The delay that the provider requires.
         retry_after: Option<Duration>,
     },
     /// Our side: the end of the feed.
@@ -67,7 +67,7 @@ where
         if begun.elapsed() >= Duration::from_secs(STABLE_SECONDS) {
             wait = waits.build();
         }
-        // A provider that asks for no wait gets one all the same: nobody is asked without pause.
+        // A `Retry-After` of zero is not obeyed: there is always a pause between two requests.
         let asked_for = retry_after.map(|wanted| wanted.max(Duration::from_millis(RETRY_MIN_MS)));
         let delay = asked_for.or_else(|| wait.next()).unwrap_or(Duration::from_millis(RETRY_MAX_MS));
         metrics.errors.add(1);

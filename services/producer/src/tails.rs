@@ -1,4 +1,4 @@
-//! The end of the log: where an earlier run of this producer left off.
+//! The end of the log: the last ticks of an earlier run of this producer.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ const RETRY_MIN_MS: u64 = 100;
 const RETRY_MAX_MS: u64 = 5_000;
 const RETRIES: usize = 16;
 
-/// What the newest records of one source say.
+/// The newest records of one source.
 pub(crate) struct Tails {
     /// The newest tick of each symbol that is there.
     pub(crate) newest: Vec<Tick>,

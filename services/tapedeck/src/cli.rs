@@ -138,7 +138,7 @@ pub(crate) struct Fault {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
-    /// Recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily bars as CSV.
+    /// Recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily candles as CSV.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Times the recorded pace, or max.

@@ -94,8 +94,8 @@ fn readable(topic: &str, message: &Message, now: DateTime<Utc>) -> Result<(), St
             // The first of them would close the bars of the ticks that come meanwhile.
             if tick.timestamp > now { Err("its time is yet to come".to_owned()) } else { Ok(()) }
         }
-        topics::candle::TOPIC => {
-            topics::candle::decode(&message.payload).map(drop).map_err(|error| error.to_string())
+        topics::quoted_candle::TOPIC => {
+            topics::quoted_candle::decode(&message.payload).map(drop).map_err(|error| error.to_string())
         }
         _ => Err("nobody reads that topic".to_owned()),
     }

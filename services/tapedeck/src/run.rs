@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use live_store::{LiveStore, LiveStoreError};
 use market::Symbol;
-use producer::{Choice, ProducerConfig, Provider, ProviderChoice};
+use producer::{Choice, Prices as FeedPrices, ProducerConfig};
 use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patiently};
 use tokio_util::sync::CancellationToken;
 use topics::names::service;
@@ -33,8 +33,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
 
     let web = WebConfig {
-        watchlist: (args.producer.provider != ProviderChoice::Replay)
-            .then(|| args.producer.watchlist.clone()),
+        watchlist: (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone()),
         consumer_group: args.consumer.group.clone(),
         ..args.web
     };
@@ -142,10 +141,10 @@ fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> Strin
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<8} {text}"));
     line("pages", format!("{url}   pipeline {url}/system   interface {url}/v1/symbols"));
     for feed in &choice.feeds {
-        let kind = match feed.provider {
-            Provider::Simulated => "SIMULATED, invented here",
-            Provider::Replay => "recorded",
-            _ => "live",
+        let kind = match feed.provider.prices() {
+            FeedPrices::Simulated => "SIMULATED, invented here",
+            FeedPrices::Recorded => "recorded",
+            FeedPrices::Live(_) => "live",
         };
         line("prices", format!("{} ({kind}): {}", feed.provider, listed(&feed.symbols)));
     }

@@ -13,8 +13,8 @@ pub(crate) struct Bar {
     pub(crate) high: f64,
     pub(crate) low: f64,
     pub(crate) close: f64,
-    /// Of the interval.
-    pub(crate) volume: f64,
+    /// Of the interval; null where it is unknown.
+    pub(crate) volume: Option<f64>,
     pub(crate) ticks: u64,
     pub(crate) source: CandleSource,
     /// Closed: it will not change any more.
@@ -30,7 +30,7 @@ impl From<&Candle> for Bar {
             high: decimal_to_f64(candle.high),
             low: decimal_to_f64(candle.low),
             close: decimal_to_f64(candle.close),
-            volume: decimal_to_f64(candle.volume),
+            volume: candle.volume.map(decimal_to_f64),
             ticks: candle.ticks,
             source: candle.source,
             is_final: candle.is_final,

@@ -24,8 +24,8 @@ pub(crate) const SPARK_SIZE: (f64, f64) = (100.0, 32.0);
 #[derive(Debug)]
 pub(crate) struct Day {
     class: AssetClass,
-    /// Close and volume by minute since the epoch.
-    minutes: BTreeMap<i64, (f64, f64)>,
+    /// Close and, where it is known, volume by minute since the epoch.
+    minutes: BTreeMap<i64, (f64, Option<f64>)>,
 }
 
 /// The points of a sparkline, oldest first.
@@ -47,7 +47,7 @@ impl Day {
     /// Takes in a one-minute bar, replacing what was known of its minute. `false` where it changes nothing.
     pub(crate) fn put(&mut self, bar: &Candle) -> bool {
         let minute = bar.time.timestamp().div_euclid(60);
-        let value = (decimal_to_f64(bar.close), decimal_to_f64(bar.volume));
+        let value = (decimal_to_f64(bar.close), bar.volume.map(decimal_to_f64));
         let is_too_old = self.minutes.len() >= MAX_MINUTES
             && self.minutes.first_key_value().is_some_and(|(first, _)| minute < *first);
         if is_too_old || self.minutes.insert(minute, value) == Some(value) {
@@ -87,17 +87,20 @@ impl Day {
         }
     }
 
-    /// Volume of the last full minutes against the mean of as many over the day.
+    /// Volume of the last full minutes against the mean of as many over the day; `None` where one of them is unknown.
     pub(crate) fn relative_volume(&self) -> Option<f64> {
         let (first, last) = (*self.minutes.first_key_value()?.0, *self.minutes.last_key_value()?.0);
-        let spans = (self.minutes.len() as i64 / VOLUME_MINUTES) as f64;
+        let known: Vec<f64> = self.minutes.values().filter_map(|(_, volume)| *volume).collect();
+        let spans = (known.len() as i64 / VOLUME_MINUTES) as f64;
         if spans < MIN_SPANS as f64 || last - first < VOLUME_MINUTES {
             return None;
         }
-        let total: f64 = self.minutes.values().map(|(_, volume)| volume).sum();
-        let recent: f64 =
-            self.minutes.range(last - VOLUME_MINUTES + 1..).map(|(_, (_, volume))| volume).sum();
-        let mean = total / (self.minutes.len() as f64 / VOLUME_MINUTES as f64);
+        let recent: f64 = self
+            .minutes
+            .range(last - VOLUME_MINUTES + 1..)
+            .map(|(_, (_, volume))| *volume)
+            .sum::<Option<f64>>()?;
+        let mean = known.iter().sum::<f64>() / (known.len() as f64 / VOLUME_MINUTES as f64);
         (mean > 0.0).then(|| recent / mean)
     }
 }

@@ -11,7 +11,7 @@ use chrono::{TimeDelta, Utc};
 use event_log::{Event, Message, StartAt, Subscription, TopicPartition};
 use service_runtime::{Component, Meter, Runtime};
 use tokio::sync::watch;
-use topics::{candle, names, status, tick};
+use topics::{candle, names, quoted_candle, status, tick};
 
 use crate::{heartbeats::Skew, picture::Picture, pipeline::Pipeline};
 
@@ -27,7 +27,8 @@ const RETRY_MS: u64 = 500;
 const STATUS_HISTORY: u64 = 64;
 
 /// The topics that are watched.
-pub(crate) const TOPICS: [&str; 4] = [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC, status::TOPIC];
+pub(crate) const TOPICS: [&str; 5] =
+    [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC, quoted_candle::TOPIC, status::TOPIC];
 
 /// The picture and the pipeline, shared by all requests.
 pub(crate) struct Live {
@@ -185,7 +186,7 @@ impl Reader {
                     }
                     Err(_) => false,
                 },
-                candle::TOPIC => {
+                candle::TOPIC | quoted_candle::TOPIC => {
                     candle::decode(&message.payload).map(|bar| picture.apply_candle(&bar)).is_ok()
                 }
                 _ => tick::decode(&message.payload, now).map(|tick| picture.apply_tick(&tick, now)).is_ok(),

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use market::{Candle, CandleBuilder, Interval, Symbol, Tick};
+use market::{Candle, CandleBuilder, CandleTiming, Interval, Symbol, Tick};
 use serde::Serialize;
 
 use crate::{
@@ -15,9 +15,6 @@ use crate::{
     day::{Day, Spark},
     quote::{Freshness, Quote, STALE_AFTER_SECONDS},
 };
-
-/// Ticks may be this late and still count in their bar, as in the consumer.
-const ALLOWED_LATENESS_SECONDS: u32 = 5;
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +110,7 @@ impl Picture {
     /// Nothing but places for the symbols that are watched.
     pub(crate) fn new(watched: &[Symbol]) -> Self {
         let slots = watched.iter().map(|symbol| (*symbol, Slot::new(*symbol))).collect();
-        Self { slots, builder: CandleBuilder::new(&[Interval::Minute], ALLOWED_LATENESS_SECONDS), version: 0 }
+        Self { slots, builder: CandleBuilder::new(&[Interval::Minute], CandleTiming::default()), version: 0 }
     }
 
     fn slot(&mut self, symbol: Symbol) -> &mut Slot {
@@ -286,6 +283,7 @@ mod tests {
             open: price,
             high: price,
             low: price,
+            size: None,
             change_percent: 0.0,
             source: Source::parse("binance").expect("a source"),
             received_at,

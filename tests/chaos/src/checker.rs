@@ -284,7 +284,7 @@ impl Bars {
 /// A log that is away.
 pub async fn lag(log: &dyn EventLog, group: &str) -> anyhow::Result<u64> {
     let ticks = log.lag(group, &[topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES]).await?;
-    let bars = log.lag(&format!("{group}-candles"), &[topics::candle::TOPIC]).await?;
+    let bars = log.lag(&format!("{group}-candles"), &[topics::quoted_candle::TOPIC]).await?;
     Ok(ticks.iter().chain(&bars).map(|partition| partition.lag).sum())
 }
 

@@ -123,11 +123,12 @@ async fn collect(mut sent: mpsc::Receiver<Sent>, plan: Plan, mut ledger: Ledger)
 /// # Errors
 /// A log that is away or refuses.
 pub async fn create_topics(log: &dyn EventLog) -> anyhow::Result<()> {
-    let specs = topics::ALL.map(|topic| TopicSpec {
-        name: topic.name.to_owned(),
+    let specs = topics::all_with_dead_letters().map(|topic| TopicSpec {
+        name: topic.name.into_owned(),
         partitions: topic.partitions,
         retention: Retention::For(topic.retention),
     });
+    let specs: Vec<TopicSpec> = specs.collect();
     log.ensure_topics(&specs).await.context("cannot create the topics")
 }
 

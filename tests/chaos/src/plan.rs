@@ -98,6 +98,7 @@ impl Plan {
             open: Decimal::from(100),
             high: Decimal::from(150),
             low: Decimal::from(100),
+            size: None,
             change_percent: 0.5,
             source: self.source,
             received_at: now,

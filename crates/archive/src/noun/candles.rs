@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use live_store::{CandleQuery, LiveStore, LiveStoreError};
-use market::{Candle, CandleSource, Interval, Symbol};
+use market::{Candle, CandleFields, CandleSource, Interval, Symbol};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +77,7 @@ impl Noun for Candles {
             candle.high.normalize(),
             candle.low.normalize(),
             candle.close.normalize(),
-            candle.volume.normalize(),
+            candle.volume.map_or_else(|| "null".to_owned(), |volume| volume.normalize().to_string()),
             candle.ticks,
             candle.source,
             candle.is_final,
@@ -89,7 +89,9 @@ impl Noun for Candles {
         let row: CandleRow = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let CandleRow { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } =
             row;
-        Ok(Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final })
+        let fields =
+            CandleFields { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final };
+        Candle::new(fields).map_err(|error| error.to_string())
     }
 
     fn prices(candle: &Candle) -> Option<(Prices, Symbol)> {
@@ -173,8 +175,8 @@ struct CandleRow {
     low: Decimal,
     #[serde(deserialize_with = "json::decimal")]
     close: Decimal,
-    #[serde(deserialize_with = "json::decimal")]
-    volume: Decimal,
+    #[serde(deserialize_with = "json::optional_decimal")]
+    volume: Option<Decimal>,
     ticks: u64,
     source: CandleSource,
     #[serde(rename = "final")]

@@ -75,7 +75,7 @@ impl Noun for Ticks {
         // Symbols and sources hold no character that JSON escapes; writing to a Vec cannot fail.
         let _ = writeln!(
             text,
-            r#"{{"symbol":"{}","timestamp":"{}","price":{},"volume":{},"open":{},"high":{},"low":{},"change_percent":{},"source":"{}","received_at":"{}","seq":{},"processed_at":"{}","partition":{},"offset":{}}}"#,
+            r#"{{"symbol":"{}","timestamp":"{}","price":{},"volume":{},"open":{},"high":{},"low":{},"change_percent":{},"source":"{}","received_at":"{}","seq":{}{},"processed_at":"{}","partition":{},"offset":{}}}"#,
             tick.symbol,
             written(tick.timestamp),
             tick.price.normalize(),
@@ -87,6 +87,7 @@ impl Noun for Ticks {
             tick.source,
             written(tick.received_at),
             tick.seq,
+            tick.size.map(|size| format!(r#","size":{}"#, size.normalize())).unwrap_or_default(),
             written(row.processed_at),
             row.partition,
             row.offset,
@@ -108,6 +109,7 @@ impl Noun for Ticks {
             source: row.source,
             received_at: row.received_at,
             seq: row.seq,
+            size: row.size,
         };
         let tick = Tick::new(fields).map_err(|error| error.to_string())?;
         Ok(StoredTick { tick, processed_at: row.processed_at, partition: row.partition, offset: row.offset })
@@ -189,6 +191,8 @@ struct TickRow {
     #[serde(deserialize_with = "json::time")]
     received_at: DateTime<Utc>,
     seq: u64,
+    #[serde(default, deserialize_with = "json::optional_decimal")]
+    size: Option<Decimal>,
     #[serde(deserialize_with = "json::time")]
     processed_at: DateTime<Utc>,
     partition: i32,

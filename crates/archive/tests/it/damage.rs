@@ -204,7 +204,7 @@ fn huge_sums(manifest: &mut Value) {
 
 #[rstest]
 #[case::newer(|manifest: &mut Value| manifest["format"] = json!(99), "upgrade Tapedeck")]
-#[case::newer_and_unreadable(|manifest: &mut Value| *manifest = json!({"format": 2}), "upgrade Tapedeck")]
+#[case::newer_and_unreadable(|manifest: &mut Value| *manifest = json!({"format": 3}), "upgrade Tapedeck")]
 #[case::no_object(|manifest: &mut Value| *manifest = json!([1]), "no usable manifest")]
 #[case::sums(|manifest: &mut Value| manifest["totals"]["ticks"] = json!(1), "not those of its files")]
 #[case::a_file_less(|manifest: &mut Value| drop(manifest["files"].as_array_mut().map(Vec::pop)), "not those of its")]

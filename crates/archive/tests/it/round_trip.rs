@@ -1,7 +1,7 @@
 use archive::{Kind, Selection};
 use chrono::DateTime;
 use live_store::StoredTick;
-use market::{Candle, Interval, Source, Tick, TickFields};
+use market::{Candle, CandleFields, Interval, Source, Tick, TickFields};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -25,8 +25,8 @@ fn a_tick() -> impl Strategy<Value = StoredTick> {
     let names = (0..SYMBOLS.len(), 0..SOURCES.len());
     let prices = (price(), price(), price(), price(), any::<f64>().prop_filter("finite", |x| x.is_finite()));
     let times = (micros(), micros(), micros());
-    let numbers = (any::<u64>(), any::<i32>(), any::<u64>());
-    (names, prices, times, numbers).prop_map(|(names, prices, times, (seq, partition, offset))| {
+    let numbers = (any::<u64>(), any::<i32>(), any::<u64>(), prop::option::of(price()));
+    (names, prices, times, numbers).prop_map(|(names, prices, times, (seq, partition, offset, size))| {
         let time = |micros| DateTime::from_timestamp_micros(micros).expect("in range");
         let (price, volume, high, low, change_percent) = prices;
         let fields = TickFields {
@@ -37,6 +37,7 @@ fn a_tick() -> impl Strategy<Value = StoredTick> {
             open: price,
             high: high.max(low),
             low: low.min(high),
+            size,
             change_percent,
             source: Source::parse(SOURCES[names.1]).expect("a source"),
             received_at: time(times.1),
@@ -54,21 +55,31 @@ fn a_tick() -> impl Strategy<Value = StoredTick> {
 fn a_candle() -> impl Strategy<Value = Candle> {
     let names =
         (0..SYMBOLS.len(), 0..4_usize, prop::sample::select(vec!["yahoo", "binance", "binance/ticks"]));
-    (names, micros(), (price(), price(), price(), price(), price()), any::<u64>(), any::<bool>()).prop_map(
-        |(names, time, (open, high, low, close, volume), ticks, is_final)| Candle {
-            symbol: symbol(SYMBOLS[names.0]),
-            interval: Interval::ALL[names.1],
-            time: DateTime::from_timestamp_micros(time).expect("in range"),
-            open,
-            high,
-            low,
-            close,
-            volume,
-            ticks,
-            source: names.2.parse().expect("a source of bars"),
-            is_final,
-        },
+    (
+        names,
+        micros(),
+        ([price(), price(), price(), price()], prop::option::of(price())),
+        any::<u64>(),
+        any::<bool>(),
     )
+        .prop_map(|(names, time, (mut prices, volume), ticks, is_final)| {
+            prices.sort();
+            let [low, open, close, high] = prices;
+            Candle::new(CandleFields {
+                symbol: symbol(SYMBOLS[names.0]),
+                interval: Interval::ALL[names.1],
+                time: DateTime::from_timestamp_micros(time).expect("in range"),
+                open,
+                high,
+                low,
+                close,
+                volume,
+                ticks,
+                source: names.2.parse().expect("a source of bars"),
+                is_final,
+            })
+            .expect("a candle")
+        })
 }
 
 proptest! {

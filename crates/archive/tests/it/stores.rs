@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use archive::{Exported, Imported, Importing, Manifest, Progress, Selection};
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{CandleQuery, LiveStore, StoredTick, TickQuery};
-use market::{Candle, Interval, Source, Symbol, Tick, TickFields};
+use market::{Candle, CandleFields, Interval, Source, Symbol, Tick, TickFields};
 use rust_decimal::Decimal;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ pub(crate) fn tick(name: &str, source: &str, seq: u64, timestamp: DateTime<Utc>)
         open: Decimal::new(26_022, 2),
         high: price,
         low: Decimal::new(26_019, 2),
+        size: seq.is_multiple_of(2).then(|| Decimal::new(125, 2)),
         change_percent: 0.32,
         source: Source::parse(source).expect("a source"),
         received_at: timestamp + TimeDelta::microseconds(214_007),
@@ -42,7 +43,7 @@ pub(crate) fn tick(name: &str, source: &str, seq: u64, timestamp: DateTime<Utc>)
 }
 
 pub(crate) fn candle(name: &str, interval: Interval, time: DateTime<Utc>, source: &str) -> Candle {
-    Candle {
+    Candle::new(CandleFields {
         symbol: symbol(name),
         interval,
         time,
@@ -50,11 +51,12 @@ pub(crate) fn candle(name: &str, interval: Interval, time: DateTime<Utc>, source
         high: Decimal::from(120),
         low: Decimal::from(90),
         close: Decimal::from(110),
-        volume: Decimal::new(15, 1),
+        volume: Some(Decimal::new(15, 1)),
         ticks: 7,
         source: source.parse().expect("a source of bars"),
         is_final: true,
-    }
+    })
+    .expect("a candle")
 }
 
 /// A store of its own.

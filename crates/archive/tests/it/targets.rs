@@ -1,6 +1,6 @@
 use archive::{ArchiveError, Importing, Kind, Prices, Selection};
 use live_store::{Checkpoint, LiveStore, LiveStoreError, StoredTick};
-use market::{Candle, Interval};
+use market::{Candle, CandleFields, Interval};
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
@@ -10,10 +10,9 @@ use crate::stores::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_target_has_stays() {
-    let minute = |is_final, ticks| Candle {
-        is_final,
-        ticks,
-        ..candle("AAPL", Interval::Minute, at(0), "yahoo/ticks")
+    let minute = |is_final, ticks| {
+        let fields = candle("AAPL", Interval::Minute, at(0), "yahoo/ticks").into_fields();
+        Candle::new(CandleFields { is_final, ticks, ..fields }).expect("a candle")
     };
     let row = tick("AAPL", "yahoo", 7, at(0));
     // (there, coming, what is there in the end)

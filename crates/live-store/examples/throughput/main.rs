@@ -57,6 +57,7 @@ fn make_ticks(count: usize, symbols: usize) -> anyhow::Result<Vec<StoredTick>> {
                 open: Decimal::new(26_022, 2),
                 high: price,
                 low: Decimal::new(26_019, 2),
+                size: None,
                 change_percent: 0.32,
                 source,
                 received_at: at + TimeDelta::milliseconds(214),

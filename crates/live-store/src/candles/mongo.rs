@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use market::{Candle, Symbol, decimal_to_f64};
+use market::{Candle, CandleFields, Symbol, decimal_to_f64};
 use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::cstr, rawdoc};
 
 use super::{CandleQuery, CandleStore, limit};
@@ -12,7 +12,9 @@ use crate::{
     Result,
     mongo::{
         MongoStore,
-        fields::{RowError, append_time, decimal, field, text, time, unexpected, unsigned},
+        fields::{
+            RowError, append_time, decimal, field, optional_decimal, text, time, unexpected, unsigned,
+        },
         schema::Collection,
         times::{Moment, TimeFields},
     },
@@ -116,7 +118,11 @@ fn encode(candle: &Candle) -> Result<RawDocumentBuf, RowError> {
     to.append(cstr!("high"), decimal_to_f64(candle.high));
     to.append(cstr!("low"), decimal_to_f64(candle.low));
     to.append(cstr!("close"), decimal_to_f64(candle.close));
-    to.append(cstr!("volume"), decimal_to_f64(candle.volume));
+    // A null, not a missing field: it replaces a volume that was stored before.
+    match candle.volume {
+        Some(volume) => to.append(cstr!("volume"), decimal_to_f64(volume)),
+        None => to.append(cstr!("volume"), RawBsonRef::Null),
+    }
     to.append(cstr!("ticks"), candle.ticks.cast_signed());
     to.append(cstr!("source"), candle.source.to_string());
     to.append(cstr!("final"), candle.is_final);
@@ -134,7 +140,7 @@ fn id(candle: &Candle) -> String {
 
 /// A candle from its document.
 fn decode(document: &RawDocument) -> Result<Candle, RowError> {
-    Ok(Candle {
+    Ok(Candle::new(CandleFields {
         symbol: text(document, "symbol", Symbol::parse)?,
         interval: text(document, "interval", str::parse)?,
         time: time(document, "time", "time_us")?,
@@ -142,21 +148,21 @@ fn decode(document: &RawDocument) -> Result<Candle, RowError> {
         high: decimal(document, "high")?,
         low: decimal(document, "low")?,
         close: decimal(document, "close")?,
-        volume: decimal(document, "volume")?,
+        volume: optional_decimal(document, "volume")?,
         ticks: unsigned(document, "ticks")?,
         source: text(document, "source", str::parse)?,
         is_final: match field(document, "final")? {
             RawBsonRef::Boolean(is_final) => is_final,
             other => return Err(unexpected("final", "a boolean", other)),
         },
-    })
+    })?)
 }
 
 /// A document as it is written where none was.
 #[cfg(test)]
 fn sample() -> mongodb::bson::Document {
     let one = rust_decimal::Decimal::ONE;
-    let candle = Candle {
+    let candle = Candle::new(CandleFields {
         symbol: Symbol::parse("BTC/USDT").expect("a symbol"),
         interval: market::Interval::Minute,
         time: "2026-01-13T15:30:00Z".parse().expect("a time"),
@@ -164,10 +170,11 @@ fn sample() -> mongodb::bson::Document {
         high: one,
         low: one,
         close: one,
-        volume: one,
+        volume: Some(one),
         ticks: 1,
         source: "binance/ticks".parse().expect("a source"),
         is_final: true,
-    };
+    })
+    .expect("a candle");
     crate::mongo::upserted(&[statement(&candle).expect("a statement")])
 }

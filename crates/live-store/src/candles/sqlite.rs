@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use market::{Candle, Symbol, decimal_to_f64};
+use market::{Candle, CandleFields, Symbol, decimal_to_f64};
 use sqlx::{
     Arguments, AssertSqlSafe, Row,
     error::BoxDynError,
@@ -16,7 +16,7 @@ use crate::{
     Result,
     sqlite::{
         SqliteStore,
-        columns::{decimal, placeholders, read_time, text, time, unsigned},
+        columns::{decimal, optional_decimal, placeholders, read_time, text, time, unsigned},
         time_text::range_end,
     },
 };
@@ -108,7 +108,7 @@ fn bind(candle: &Candle, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
     to.add(decimal_to_f64(candle.high))?;
     to.add(decimal_to_f64(candle.low))?;
     to.add(decimal_to_f64(candle.close))?;
-    to.add(decimal_to_f64(candle.volume))?;
+    to.add(candle.volume.map(decimal_to_f64))?;
     to.add(candle.ticks.cast_signed())?;
     to.add(candle.source.to_string())?;
     to.add(candle.is_final)
@@ -116,7 +116,7 @@ fn bind(candle: &Candle, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
 
 /// A candle from [`COLUMNS`].
 fn decode(row: &SqliteRow) -> Result<Candle, BoxDynError> {
-    Ok(Candle {
+    Ok(Candle::new(CandleFields {
         symbol: text(row, "symbol", 0, Symbol::parse)?,
         interval: text(row, "interval", 1, str::parse)?,
         time: read_time(row, "time", 2)?,
@@ -124,11 +124,11 @@ fn decode(row: &SqliteRow) -> Result<Candle, BoxDynError> {
         high: decimal(row, "high", 4)?,
         low: decimal(row, "low", 5)?,
         close: decimal(row, "close", 6)?,
-        volume: decimal(row, "volume", 7)?,
+        volume: optional_decimal(row, "volume", 7)?,
         ticks: unsigned(row, 8)?,
         source: text(row, "source", 9, str::parse)?,
         is_final: row.try_get(10)?,
-    })
+    })?)
 }
 
 /// The queries whose plans `sqlite::query` checks.

@@ -97,6 +97,14 @@ pub(crate) fn decimal(document: &RawDocument, name: &str) -> Result<Decimal, Row
     decimal_from_f64(number).ok_or_else(|| format!("{name}: {number} is no price or volume").into())
 }
 
+/// `None` where the field is null or missing.
+pub(crate) fn optional_decimal(document: &RawDocument, name: &str) -> Result<Option<Decimal>, RowError> {
+    match document.get(name)? {
+        None | Some(RawBsonRef::Null) => Ok(None),
+        Some(_) => decimal(document, name).map(Some),
+    }
+}
+
 pub(crate) fn unsigned(document: &RawDocument, name: &str) -> Result<u64, RowError> {
     let found = field(document, name)?;
     integer(found).map(i64::cast_unsigned).ok_or_else(|| unexpected(name, "an integer", found))

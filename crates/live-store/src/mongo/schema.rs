@@ -14,7 +14,8 @@ use crate::{LiveStoreError, Migration, Result, candles, checkpoints, ticks};
 /// Which format the documents have, as a document of its own.
 const FORMATS: &str = "schema_format";
 const FORMAT_ID: &str = "live_store";
-/// The format that this version writes. A higher one is refused, a lower one is brought up.
+/// The format that this version writes. A higher one is refused, a lower one is brought up. Format 2: checkpoints have owners,
+/// ticks a `size`, and the `volume` of candles may be null.
 const FORMAT: i64 = 2;
 
 /// A collection of one noun.

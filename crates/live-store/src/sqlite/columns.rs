@@ -56,7 +56,19 @@ pub(crate) fn read_time(row: &SqliteRow, column: &str, at: usize) -> Result<Date
 }
 
 pub(crate) fn decimal(row: &SqliteRow, column: &str, at: usize) -> Result<Decimal, BoxDynError> {
-    let number = row.try_get::<f64, _>(at)?;
+    exact(column, row.try_get(at)?)
+}
+
+/// A decimal that may be NULL.
+pub(crate) fn optional_decimal(
+    row: &SqliteRow,
+    column: &str,
+    at: usize,
+) -> Result<Option<Decimal>, BoxDynError> {
+    row.try_get::<Option<f64>, _>(at)?.map(|number| exact(column, number)).transpose()
+}
+
+fn exact(column: &str, number: f64) -> Result<Decimal, BoxDynError> {
     decimal_from_f64(number).ok_or_else(|| format!("{column}: {number} is no price or volume").into())
 }
 

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use crate::{
     place::{Place, SqlitePlace},
-    samples::{candle, symbol, time},
+    samples::{candle, changed, symbol, time},
 };
 
 const NOON: &str = "2026-01-13T12:00:00Z";
@@ -51,7 +51,7 @@ async fn a_quoted_bar_beats_minutes_and_minutes_fill_the_rest() {
     assert_eq!(found[..2], [only_built, quoted]);
     assert_eq!(found[2].close, Decimal::from(109), "the last of the quoted minutes");
     assert_eq!((found[2].ticks, found[2].source.to_string()), (35, "binance".to_owned()));
-    assert_eq!(found[2].volume, Decimal::new(75, 1));
+    assert_eq!(found[2].volume, Some(Decimal::new(75, 1)));
     assert!(found[2].is_final);
     assert!(!found[3].is_final, "its five minutes are not over");
 
@@ -84,8 +84,9 @@ async fn minutes_are_shown_once_each() {
 #[tokio::test]
 async fn a_stock_day_is_put_together_from_the_minutes_of_new_york() {
     let apple: Symbol = symbol("AAPL");
-    let at =
-        |text: &str, close| Candle { symbol: apple, ..candle(Interval::Minute, time(text), "yahoo", close) };
+    let at = |text: &str, close| {
+        changed(candle(Interval::Minute, time(text), "yahoo", close), |fields| fields.symbol = apple)
+    };
     // In January New York is five hours behind: 04:59 UTC still belongs to the day before.
     let bars =
         [at("2026-01-13T04:59:00Z", 90), at("2026-01-13T15:00:00Z", 101), at("2026-01-14T04:59:00Z", 102)];

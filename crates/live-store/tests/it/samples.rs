@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{LiveStore, StoredTick, TickQuery};
-use market::{Candle, Interval, Source, Symbol, Tick, TickFields};
+use market::{Candle, CandleFields, Interval, Source, Symbol, Tick, TickFields};
 use rust_decimal::Decimal;
 
 pub(crate) fn symbol(text: &str) -> Symbol {
@@ -42,6 +42,8 @@ pub(crate) fn fields(name: &str, seq: u64, timestamp: DateTime<Utc>) -> TickFiel
         open: Decimal::new(26_022, 2),
         high: price,
         low: Decimal::new(26_019, 2),
+        // Some venues quote it, others do not.
+        size: seq.is_multiple_of(2).then(|| Decimal::new(125, 2)),
         change_percent: 0.32,
         source: Source::parse("binance").expect("a source"),
         received_at: timestamp + TimeDelta::microseconds(214_007),
@@ -54,7 +56,7 @@ pub(crate) fn ticks(seqs: std::ops::Range<u64>) -> Vec<StoredTick> {
 }
 
 pub(crate) fn candle(interval: Interval, time: DateTime<Utc>, source: &str, close: i64) -> Candle {
-    Candle {
+    Candle::new(CandleFields {
         symbol: symbol("BTC/USDT"),
         interval,
         time,
@@ -62,11 +64,19 @@ pub(crate) fn candle(interval: Interval, time: DateTime<Utc>, source: &str, clos
         high: Decimal::from(close.max(100)),
         low: Decimal::from(close.min(100)),
         close: Decimal::from(close),
-        volume: Decimal::new(15, 1),
+        volume: Some(Decimal::new(15, 1)),
         ticks: 7,
         source: source.parse().expect("a source of bars"),
         is_final: true,
-    }
+    })
+    .expect("a candle")
+}
+
+/// The same candle with some fields changed.
+pub(crate) fn changed(candle: Candle, change: impl FnOnce(&mut CandleFields)) -> Candle {
+    let mut fields = candle.into_fields();
+    change(&mut fields);
+    Candle::new(fields).expect("a candle")
 }
 
 /// All ticks of a symbol, page by page.

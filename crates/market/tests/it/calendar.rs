@@ -1,42 +1,30 @@
-use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc, Weekday};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono_tz::America::New_York;
 use market::{
     AssetClass, current_session, day_bounds, is_open, next_session, previous_session, session,
-    sessions_between,
+    sessions_between, trading_hours,
 };
 use proptest::prelude::*;
 
-/// Full closures as the New York Stock Exchange has published them: month and day.
-const CLOSED: [(i32, &[(u32, u32)]); 11] = [
-    (2020, &[(1, 1), (1, 20), (2, 17), (4, 10), (5, 25), (7, 3), (9, 7), (11, 26), (12, 25)]),
-    (2021, &[(1, 1), (1, 18), (2, 15), (4, 2), (5, 31), (7, 5), (9, 6), (11, 25), (12, 24)]),
-    (2022, &[(1, 17), (2, 21), (4, 15), (5, 30), (6, 20), (7, 4), (9, 5), (11, 24), (12, 26)]),
-    (2023, &[(1, 2), (1, 16), (2, 20), (4, 7), (5, 29), (6, 19), (7, 4), (9, 4), (11, 23), (12, 25)]),
-    (2024, &[(1, 1), (1, 15), (2, 19), (3, 29), (5, 27), (6, 19), (7, 4), (9, 2), (11, 28), (12, 25)]),
-    (
-        2025,
-        &[(1, 1), (1, 9), (1, 20), (2, 17), (4, 18), (5, 26), (6, 19), (7, 4), (9, 1), (11, 27), (12, 25)],
-    ),
-    (2026, &[(1, 1), (1, 19), (2, 16), (4, 3), (5, 25), (6, 19), (7, 3), (9, 7), (11, 26), (12, 25)]),
-    (2027, &[(1, 1), (1, 18), (2, 15), (3, 26), (5, 31), (6, 18), (7, 5), (9, 6), (11, 25), (12, 24)]),
+/// Full closures as the New York Stock Exchange has published them, after the reference ends: month and day.
+const CLOSED: [(i32, &[(u32, u32)]); 3] = [
     (2028, &[(1, 17), (2, 21), (4, 14), (5, 29), (6, 19), (7, 4), (9, 4), (11, 23), (12, 25)]),
     (2029, &[(1, 1), (1, 15), (2, 19), (3, 30), (5, 28), (6, 19), (7, 4), (9, 3), (11, 22), (12, 25)]),
     (2030, &[(1, 1), (1, 21), (2, 18), (4, 19), (5, 27), (6, 19), (7, 4), (9, 2), (11, 28), (12, 25)]),
 ];
 
 /// Days that end at 13:00.
-const HALF: [(i32, &[(u32, u32)]); 11] = [
-    (2020, &[(11, 27), (12, 24)]),
-    (2021, &[(11, 26)]),
-    (2022, &[(11, 25)]),
-    (2023, &[(7, 3), (11, 24)]),
-    (2024, &[(7, 3), (11, 29), (12, 24)]),
-    (2025, &[(7, 3), (11, 28), (12, 24)]),
-    (2026, &[(11, 27), (12, 24)]),
-    (2027, &[(11, 26)]),
+const HALF: [(i32, &[(u32, u32)]); 3] = [
     (2028, &[(7, 3), (11, 24)]),
     (2029, &[(7, 3), (11, 23), (12, 24)]),
     (2030, &[(7, 3), (11, 29), (12, 24)]),
 ];
+
+/// Weekdays of 1990-01-02 to 2027-12-31 on which the exchange did not trade until 16:00: closed (an empty cell), or closing
+/// early, in New York time. Extracted from exchange-calendars 4.13.2 (XNYS; Apache-2.0).
+const EXCEPTIONS: &str = include_str!("../fixtures/xnys_exceptions_1990_2027.csv");
 
 fn date(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).unwrap()
@@ -51,7 +39,7 @@ fn days_of(year: i32) -> impl Iterator<Item = NaiveDate> {
 }
 
 #[test]
-fn the_rules_give_the_published_closures_and_half_days_of_2020_to_2030() {
+fn the_rules_give_the_published_closures_and_half_days_of_2028_to_2030() {
     for ((year, closed), (_, half)) in CLOSED.into_iter().zip(HALF) {
         let is_weekday = |day: &NaiveDate| !matches!(day.weekday(), Weekday::Sat | Weekday::Sun);
         let found: Vec<(u32, u32)> = days_of(year)
@@ -117,15 +105,49 @@ fn crypto_never_closes() {
 }
 
 #[test]
-fn the_calendar_is_what_traded_from_2021_to_2023() {
-    // The dates of the daily bars of a share that never paused.
-    let mut file =
-        csv::Reader::from_reader(include_str!("../fixtures/trading_days_2021_2023.csv").as_bytes());
-    let traded: Vec<NaiveDate> = file.records().map(|row| row.unwrap()[0].parse().unwrap()).collect();
-    let (first, last) = (traded[0], traded[traded.len() - 1]);
-    let reckoned: Vec<NaiveDate> =
-        sessions_between(AssetClass::Stock, first, last).map(|session| session.date).collect();
-    assert_eq!(reckoned, traded);
+fn every_session_from_1990_to_2027_is_that_of_the_published_calendar() {
+    let mut file = csv::Reader::from_reader(EXCEPTIONS.as_bytes());
+    let exceptions: BTreeMap<NaiveDate, Option<NaiveTime>> = file
+        .records()
+        .map(|row| row.unwrap())
+        .map(|row| (row[0].parse().unwrap(), NaiveTime::parse_from_str(&row[1], "%H:%M").ok()))
+        .collect();
+    let time = |hour, minute| NaiveTime::from_hms_opt(hour, minute, 0).unwrap();
+    let (first, last) = (date(1990, 1, 2), date(2027, 12, 31));
+    let weekdays = first
+        .iter_days()
+        .take_while(|day| *day <= last)
+        .filter(|day| !matches!(day.weekday(), Weekday::Sat | Weekday::Sun));
+    let expected: Vec<(NaiveDate, NaiveTime, NaiveTime)> = weekdays
+        .filter_map(|day| {
+            let close = exceptions.get(&day).copied().unwrap_or(Some(time(16, 0)))?;
+            Some((day, time(9, 30), close))
+        })
+        .collect();
+    let local = |moment: DateTime<Utc>| moment.with_timezone(&New_York).time();
+    let sessions: Vec<_> = sessions_between(AssetClass::Stock, first, last).collect();
+    let found: Vec<(NaiveDate, NaiveTime, NaiveTime)> =
+        sessions.iter().map(|session| (session.date, local(session.open), local(session.close))).collect();
+    assert_eq!(found, expected);
+    assert_eq!(sessions.len(), 9_569);
+    assert_eq!(sessions.iter().filter(|session| session.is_half_day).count(), 80);
+}
+
+#[test]
+fn holidays_are_those_of_their_time() {
+    let is_closed = |year, month, day| session(AssetClass::Stock, date(year, month, day)).is_none();
+    // Martin Luther King, Jr. Day from 1998; Mondays from 1971, Washington's Birthday and Memorial Day before on their dates.
+    assert!(!is_closed(1997, 1, 20) && is_closed(1998, 1, 19));
+    assert!(!is_closed(1962, 2, 19) && is_closed(1962, 2, 22));
+    assert!(!is_closed(1970, 5, 25) && is_closed(1969, 5, 30));
+    assert!(is_closed(1971, 2, 15) && is_closed(1971, 5, 31));
+}
+
+#[test]
+fn a_day_without_a_session_has_trading_hours_for_data_that_shows_one() {
+    let hours = trading_hours(AssetClass::Stock, date(2001, 9, 11)).unwrap();
+    assert_eq!((hours.open, hours.close), (utc("2001-09-11T13:30:00Z"), utc("2001-09-11T20:00:00Z")));
+    assert_eq!(trading_hours(AssetClass::Crypto, NaiveDate::MAX), None);
 }
 
 #[test]
@@ -174,7 +196,8 @@ proptest! {
             prop_assert!(previous.close <= next.open, "sessions never overlap");
             prop_assert!(!is_open(AssetClass::Stock, next.close) || class == AssetClass::Crypto);
             prop_assert!(day_bounds(class, time).holds(time));
-            prop_assert!(next.open - time < TimeDelta::days(6));
+            // The longest closure: from September 10 to September 17, 2001.
+            prop_assert!(next.open - time <= TimeDelta::days(7));
         }
     }
 }

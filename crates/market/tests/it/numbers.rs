@@ -44,6 +44,7 @@ fn fields() -> TickFields {
         open: Decimal::new(26_022, 2),
         high: Decimal::new(26_135, 2),
         low: Decimal::new(26_019, 2),
+        size: None,
         change_percent: 0.32,
         source: Source::parse("alpha_vantage").unwrap(),
         received_at: time,
@@ -69,7 +70,9 @@ fn values_that_contradict_each_other_make_no_tick() {
     assert_eq!(refused(|fields| fields.price = Decimal::ZERO), zero);
     assert_eq!(refused(|fields| fields.open = -Decimal::ONE).to_string(), "open must be above zero, not -1");
     assert_eq!(refused(|fields| fields.low = Decimal::from(300)).to_string(), "low 300 is above high 261.35");
-    assert_eq!(refused(|fields| fields.volume = -Decimal::ONE), TickError::NegativeVolume(-Decimal::ONE));
+    let negative = |field| TickError::Negative { field, value: -Decimal::ONE };
+    assert_eq!(refused(|fields| fields.volume = -Decimal::ONE), negative("volume"));
+    assert_eq!(refused(|fields| fields.size = Some(-Decimal::ONE)), negative("size"));
     assert_eq!(refused(|fields| fields.change_percent = f64::NAN), TickError::ChangeNotFinite);
     let out_of_range = |field| TickError::TimeOutOfRange { field };
     assert_eq!(refused(|fields| fields.timestamp = DateTime::<Utc>::MIN_UTC), out_of_range("timestamp"));

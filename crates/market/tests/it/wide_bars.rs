@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use market::{Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, day_bounds, prefer, rollup};
+use market::{
+    Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, day_bounds, prefer, rollup,
+};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -10,7 +12,7 @@ fn start() -> DateTime<Utc> {
 }
 
 fn minute(n: i64, cents: i64, origin: CandleOrigin) -> Candle {
-    Candle {
+    Candle::new(CandleFields {
         symbol: Symbol::parse("AAPL").unwrap(),
         interval: Interval::Minute,
         time: start() + TimeDelta::minutes(n),
@@ -18,11 +20,25 @@ fn minute(n: i64, cents: i64, origin: CandleOrigin) -> Candle {
         high: Decimal::new(cents + 5, 2),
         low: Decimal::new(cents - 5, 2),
         close: Decimal::new(cents + 1, 2),
-        volume: Decimal::from(10),
+        volume: Some(Decimal::from(10)),
         ticks: 3,
         source: CandleSource { feed: Source::parse("yahoo").unwrap(), origin },
         is_final: true,
-    }
+    })
+    .unwrap()
+}
+
+fn with(candle: Candle, change: impl FnOnce(&mut CandleFields)) -> Candle {
+    let mut fields = candle.into_fields();
+    change(&mut fields);
+    Candle::new(fields).unwrap()
+}
+
+#[test]
+fn of_two_candles_with_as_many_ticks_the_one_with_a_volume_is_preferred() {
+    let known = minute(0, 1_000, CandleOrigin::Ticks);
+    let unknown = with(known, |fields| fields.volume = None);
+    assert_eq!(prefer(&[unknown, known]), [known]);
 }
 
 #[test]
@@ -46,7 +62,7 @@ fn minutes_are_put_together_at_the_boundaries_of_the_clock() {
     let second = wide[1];
     assert_eq!((second.open, second.close), (minutes[2].open, minutes[6].close));
     assert_eq!((second.high, second.low), (minutes[6].high, minutes[2].low));
-    assert_eq!((second.volume, second.ticks), (Decimal::from(50), 15));
+    assert_eq!((second.volume, second.ticks), (Some(Decimal::from(50)), 15));
     assert_eq!(second.source.to_string(), "yahoo");
 }
 
@@ -56,7 +72,7 @@ fn one_built_minute_makes_the_whole_a_built_one_and_an_open_one_keeps_it_open() 
     let later = start() + TimeDelta::days(2);
     assert_eq!(rollup(&minutes, Interval::Hour, later)[0].source.to_string(), "yahoo/ticks");
     assert!(rollup(&minutes, Interval::Hour, later)[0].is_final);
-    minutes[1].is_final = false;
+    minutes[1] = with(minutes[1], |fields| fields.is_final = false);
     assert!(!rollup(&minutes, Interval::Hour, later)[0].is_final);
 }
 
@@ -72,25 +88,30 @@ fn a_daily_bar_is_the_exchanges_day() {
 
 #[test]
 fn sums_beyond_all_reason_stop_at_the_largest_number() {
-    let largest = Candle { volume: Decimal::MAX, ticks: u64::MAX, ..minute(2, 1_000, CandleOrigin::Ticks) };
+    let largest = with(minute(2, 1_000, CandleOrigin::Ticks), |fields| {
+        (fields.volume, fields.ticks) = (Some(Decimal::MAX), u64::MAX);
+    });
     let wide = rollup(
-        &[largest, Candle { time: start() + TimeDelta::minutes(3), ..largest }],
+        &[largest, with(largest, |fields| fields.time = start() + TimeDelta::minutes(3))],
         Interval::Hour,
         start(),
     );
     // Of the largest decimal, its 15 leading digits.
     let most = Decimal::from(792_281_625_142_643_i64) * Decimal::from(100_000_000_000_000_i64);
-    assert_eq!((wide[0].volume, wide[0].ticks), (most, u64::MAX));
+    assert_eq!((wide[0].volume, wide[0].ticks), (Some(most), u64::MAX));
 }
 
 /// Some of the minutes of two days, across midnight in New York and in UTC.
 fn minutes() -> impl Strategy<Value = Vec<Candle>> {
-    let bar = (1_i64..100_000, prop::bool::ANY, prop::bool::weighted(0.9));
+    let bar = (1_i64..100_000, prop::bool::ANY, prop::bool::weighted(0.9), prop::bool::weighted(0.95));
     (prop::bool::ANY, prop::collection::btree_map(0_i64..2_880, bar, 0..200)).prop_map(|(is_stock, bars)| {
         let symbol = Symbol::parse(if is_stock { "AAPL" } else { "BTC/USDT" }).unwrap();
-        let bar = |(n, (cents, is_built, is_final)): (i64, (i64, bool, bool))| {
+        let bar = |(n, (cents, is_built, is_final, has_volume)): (i64, (i64, bool, bool, bool))| {
             let origin = if is_built { CandleOrigin::Ticks } else { CandleOrigin::Provider };
-            Candle { symbol, is_final, ticks: n as u64, ..minute(n, 5 + cents, origin) }
+            with(minute(n, 5 + cents, origin), |fields| {
+                (fields.symbol, fields.is_final, fields.ticks) = (symbol, is_final, n as u64);
+                fields.volume = fields.volume.filter(|_| has_volume);
+            })
         };
         bars.into_iter().map(bar).collect()
     })
@@ -118,7 +139,7 @@ proptest! {
                 prop_assert_eq!((bar.open, bar.close), (parts[0].open, parts[parts.len() - 1].close));
                 prop_assert_eq!(Some(bar.high), parts.iter().map(|part| part.high).max());
                 prop_assert_eq!(Some(bar.low), parts.iter().map(|part| part.low).min());
-                prop_assert_eq!(bar.volume, parts.iter().map(|part| part.volume).sum::<Decimal>());
+                prop_assert_eq!(bar.volume, parts.iter().map(|part| part.volume).sum::<Option<Decimal>>());
                 prop_assert_eq!(bar.ticks, parts.iter().map(|part| part.ticks).sum::<u64>());
                 let quoted = parts.iter().all(|part| part.source.origin == CandleOrigin::Provider);
                 prop_assert_eq!(bar.source.origin == CandleOrigin::Provider, quoted);

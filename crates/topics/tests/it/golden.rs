@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use market::SymbolError;
 use serde::Deserialize;
 use topics::{
-    candle, status,
+    candle, quoted_candle, status,
     tick::{self, TickDecodeError},
 };
 
@@ -25,10 +25,24 @@ fn the_golden_ticks_are_read_and_written_back_byte_for_byte() {
 }
 
 #[test]
-fn the_golden_candle_is_read_and_written_back_byte_for_byte() {
-    let sample = include_str!("../../../../schema/kafka/candle.json").trim();
-    let candle = candle::decode(sample.as_bytes()).unwrap();
-    assert_eq!(String::from_utf8(candle::encode(&candle)).unwrap(), sample);
+fn the_golden_candles_are_read_and_written_back_byte_for_byte() {
+    for sample in [
+        include_str!("../../../../schema/kafka/candle.json"),
+        include_str!("../../../../schema/kafka/candle-unknown-volume.json"),
+    ] {
+        let candle = candle::decode(sample.trim().as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(candle::encode(&candle)).unwrap(), sample.trim());
+    }
+}
+
+#[test]
+fn a_tick_without_a_size_has_an_unknown_one_and_null_means_the_same() {
+    let sample = include_str!("../../../../schema/kafka/tick.json");
+    let read = |record: &str| tick::decode(record.as_bytes(), now()).unwrap();
+    assert_eq!(read(sample).size, None);
+    assert_eq!(read(&sample.replace("\"seq\"", "\"size\":null,\"seq\"")), read(sample));
+    let crypto = include_str!("../../../../schema/kafka/tick-crypto.json");
+    assert_eq!(read(crypto).size.map(|size| size.to_string()).as_deref(), Some("0.00512"));
 }
 
 #[derive(Deserialize)]
@@ -101,6 +115,7 @@ fn bars_that_contradict_themselves_are_refused() {
         ("\"volume\":12.48031", "\"volume\":-1", "volume must not be negative"),
         ("\"interval\":\"1m\"", "\"interval\":\"2m\"", "2m"),
         ("\"close\":91288.0,", "", "missing field `close`"),
+        ("\"volume\":12.48031,", "", "missing field `volume`"),
         ("\"open\":91250.17", "\"open\":1e999", "finite"),
         ("\"open\":91250.17", "\"open\":\"91250.17\"", "not a number"),
         ("\"2026-", "\"-200000-", "years 0 to 9999"),
@@ -112,6 +127,16 @@ fn bars_that_contradict_themselves_are_refused() {
         let error = candle::decode(changed.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(reason), "`{error}` does not say `{reason}`");
     }
+}
+
+#[test]
+fn only_a_candle_of_a_provider_is_a_quoted_one() {
+    let sample = include_str!("../../../../schema/kafka/candle.json").trim();
+    let built = quoted_candle::decode(sample.as_bytes()).unwrap_err().to_string();
+    assert!(built.contains("`binance/ticks`"), "{built}");
+    let quoted = include_str!("../../../../schema/kafka/candle-quoted.json").trim();
+    let candle = quoted_candle::decode(quoted.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8(quoted_candle::encode(&candle)).unwrap(), quoted);
 }
 
 #[test]
@@ -133,9 +158,10 @@ fn a_bar_or_tick_written_as_an_array_or_in_another_encoding_is_refused() {
 
 #[test]
 fn every_topic_has_its_dead_letters_which_are_kept_for_30_days() {
-    let days = |topic: &topics::Topic| topic.retention.as_secs() / 86_400;
-    let find = |name: &str| topics::ALL.into_iter().find(|topic| topic.name == name);
-    for name in [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC] {
+    let days = |topic: &topics::TopicDefinition| topic.retention.as_secs() / 86_400;
+    let find = |name: &str| topics::all_with_dead_letters().find(|topic| topic.name == name);
+    assert!(find("service-status").is_some() && find("service-status.dlq").is_none());
+    for name in [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC, quoted_candle::TOPIC] {
         let topic = find(name).unwrap();
         assert_eq!((topic.partitions, days(&topic)), (3, 7), "{name}");
         let letters = find(&format!("{name}.dlq")).unwrap();

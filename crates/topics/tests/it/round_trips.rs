@@ -1,5 +1,8 @@
 use chrono::{DateTime, Utc};
-use market::{Candle, CandleBuilder, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields};
+use market::{
+    Candle, CandleBuilder, CandleFields, CandleOrigin, CandleSource, CandleTiming, Interval, Source, Symbol,
+    Tick, TickFields,
+};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use topics::{candle, tick};
@@ -24,9 +27,9 @@ fn time() -> impl Strategy<Value = DateTime<Utc>> {
 
 fn ticks() -> impl Strategy<Value = Tick> {
     let prices = (price(), price(), price(), price(), price());
-    let rest = (time(), time(), -99.0..1e6_f64, 0..i64::MAX as u64);
+    let rest = (time(), time(), -99.0..1e6_f64, 0..i64::MAX as u64, prop::option::of(price()));
     (symbol(), source(), prices, rest).prop_map(|(symbol, source, (price, volume, open, a, b), rest)| {
-        let (timestamp, received_at, change_percent, seq) = rest;
+        let (timestamp, received_at, change_percent, seq, size) = rest;
         let (low, high) = (a.min(b), a.max(b));
         Tick::new(TickFields {
             symbol,
@@ -36,6 +39,7 @@ fn ticks() -> impl Strategy<Value = Tick> {
             open,
             high,
             low,
+            size,
             change_percent,
             source,
             received_at,
@@ -48,15 +52,27 @@ fn ticks() -> impl Strategy<Value = Tick> {
 fn candles() -> impl Strategy<Value = Candle> {
     let kinds =
         (prop::sample::select(Interval::ALL.to_vec()), prop::bool::ANY, prop::bool::ANY, any::<u64>());
-    (symbol(), source(), time(), [price(), price(), price(), price()], price(), kinds).prop_map(
-        |(symbol, feed, time, mut prices, volume, (interval, is_final, is_built, ticks))| {
+    (symbol(), source(), time(), [price(), price(), price(), price()], prop::option::of(price()), kinds)
+        .prop_map(|(symbol, feed, time, mut prices, volume, (interval, is_final, is_built, ticks))| {
             prices.sort();
             let [low, open, close, high] = prices;
             let origin = if is_built { CandleOrigin::Ticks } else { CandleOrigin::Provider };
             let source = CandleSource { feed, origin };
-            Candle { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final }
-        },
-    )
+            let fields = CandleFields {
+                symbol,
+                interval,
+                time,
+                open,
+                high,
+                low,
+                close,
+                volume,
+                ticks,
+                source,
+                is_final,
+            };
+            Candle::new(fields).unwrap()
+        })
 }
 
 /// What has no business in a record, as text.
@@ -131,7 +147,7 @@ proptest! {
 
     #[test]
     fn whatever_a_field_holds_the_record_is_refused_or_safe_to_reckon_with(
-        tick in ticks(), field in 0_usize..11, value in odd_values(), now in time(),
+        tick in ticks(), field in 0_usize..12, value in odd_values(), now in time(),
     ) {
         let mut written = Vec::new();
         tick::encode(&tick, &mut written);
@@ -142,7 +158,7 @@ proptest! {
         }).collect();
         let text = format!("{{{}}}", fields.join(","));
         if let Ok(read) = tick::decode(text.as_bytes(), now) {
-            let mut builder = CandleBuilder::new(&Interval::ALL, 5);
+            let mut builder = CandleBuilder::new(&Interval::ALL, CandleTiming::default());
             builder.apply(&read, now, &mut Vec::new());
             builder.advance(now, &mut Vec::new());
             let mut again = Vec::new();

@@ -177,6 +177,7 @@ pub(crate) fn tick(n: u64) -> Tick {
         open: decimal("100"),
         high: decimal("200"),
         low: decimal("100"),
+        size: None,
         change_percent: 0.5,
         source: Source::parse("yahoo").unwrap(),
         received_at: time,

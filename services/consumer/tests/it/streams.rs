@@ -1,7 +1,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{Message, TopicPartition};
 use live_store::{CandleQuery, LiveStore};
-use market::{Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, parse_decimal};
+use market::{
+    Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, parse_decimal,
+};
 
 use crate::pipeline::{Pipeline, tick, wait_until};
 
@@ -151,7 +153,7 @@ async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
     pipeline.start();
     pipeline.publish_ticks(&ticks(0..70)).await;
     let decimal = |text: &str| parse_decimal(text).unwrap();
-    let quoted = Candle {
+    let quoted = Candle::new(CandleFields {
         symbol: Symbol::parse("AAPL").unwrap(),
         interval: Interval::Minute,
         time: "2026-01-13T15:30:00Z".parse().unwrap(),
@@ -159,12 +161,15 @@ async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
         high: decimal("101"),
         low: decimal("99"),
         close: decimal("100.7"),
-        volume: decimal("12345"),
+        volume: Some(decimal("12345")),
         ticks: 0,
         source: CandleSource { feed: Source::parse("yahoo").unwrap(), origin: CandleOrigin::Provider },
         is_final: true,
-    };
-    pipeline.publish(topics::candle::TOPIC, "AAPL", vec![topics::candle::encode(&quoted)]).await;
+    })
+    .unwrap();
+    pipeline
+        .publish(topics::quoted_candle::TOPIC, "AAPL", vec![topics::quoted_candle::encode(&quoted)])
+        .await;
     pipeline.drained().await;
     wait_until("both bars are there", async || minutes(&*pipeline.store).await.len() == 2).await;
     let (from, to) = (quoted.time, quoted.time + TimeDelta::minutes(1));

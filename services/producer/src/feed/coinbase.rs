@@ -55,6 +55,7 @@ struct Quote {
     trade_id: Option<u64>,
     time: Option<DateTime<Utc>>,
     size: Option<String>,
+    last_size: Option<String>,
     open_24h: Option<String>,
     #[serde(alias = "volume_24_h")]
     volume_24h: Option<String>,
@@ -92,12 +93,12 @@ struct Day {
 }
 
 /// Reads the frames of one recording.
-pub(crate) struct Session {
+pub(crate) struct FrameReader {
     source: Source,
     days: HashMap<Symbol, Day>,
 }
 
-impl Session {
+impl FrameReader {
     /// Before anything is known.
     pub(crate) fn new(source: Source) -> Self {
         Self { source, days: HashMap::new() }
@@ -112,9 +113,11 @@ impl Session {
     ) -> Result<Vec<Tick>, ParseError> {
         let Frame { r#type, channel, timestamp, events, quote } = serde_json::from_slice(frame)?;
         match (channel.as_deref(), r#type.as_deref()) {
-            (Some("ticker" | "market_trades"), _) => {
+            (Some("ticker" | "ticker_batch" | "market_trades"), _) => {
                 let mut ticks = Vec::new();
-                for event in events {
+                for mut event in events {
+                    // The venue lists the newest trade first.
+                    event.trades.sort_by_key(|trade| (trade.time, trade.trade_id));
                     for mut quote in event.tickers {
                         quote.time = quote.time.or(timestamp);
                         ticks.extend(self.ticker(&quote, received_at)?);
@@ -187,6 +190,12 @@ impl Session {
             open: day.open,
             high: day.high,
             low: day.low,
+            size: quote
+                .size
+                .as_deref()
+                .or(quote.last_size.as_deref())
+                .map(|size| number("size", Some(size)))
+                .transpose()?,
             change_percent: (change * 1e4).round() / 1e4,
             source: self.source,
             received_at,

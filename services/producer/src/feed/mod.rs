@@ -1,4 +1,4 @@
-//! One file or folder per feed. A feed's parser is pure and stands apart from its connection.
+//! One file or folder per feed, and one line in [`FEEDS`]. A feed's parser is pure and stands apart from its connection.
 
 pub(crate) mod binance;
 pub(crate) mod coinbase;
@@ -7,7 +7,56 @@ pub(crate) mod rest;
 pub(crate) mod simulated;
 pub(crate) mod yahoo;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use event_log::EventLog;
+use futures_util::future::BoxFuture;
+use market::{AssetClass, Symbol};
+use service_runtime::Component;
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::ProducerConfig, publish::Outlet};
+
+/// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
+pub(crate) static FEEDS: [&Feed; 4] = [&binance::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
+
+/// What the rest of the producer needs of a feed.
+pub(crate) struct Feed {
+    /// On the command line, in logs and figures.
+    pub(crate) name: &'static str,
+    /// The name of its task.
+    pub(crate) task: &'static str,
+    /// For `--help`.
+    pub(crate) summary: &'static str,
+    pub(crate) prices: Prices,
+    /// Whether the provider answers. Feeds that have none are chosen by name only.
+    pub(crate) probe: Option<for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<()>>>,
+    /// Runs until the shutdown. Ends with an error only where the feed cannot go on for good.
+    pub(crate) run: fn(FeedContext) -> BoxFuture<'static, anyhow::Result<()>>,
+}
+
+/// Which prices a feed has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prices {
+    /// Live ones of a venue, of one asset class.
+    Live(AssetClass),
+    /// Invented ones, of every symbol.
+    Simulated,
+    /// Recorded ones, of the symbols in its files.
+    Recorded,
+}
+
+/// What a feed runs with.
+pub(crate) struct FeedContext {
+    pub(crate) config: ProducerConfig,
+    /// The symbols it serves; none for a replay.
+    pub(crate) symbols: Vec<Symbol>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) outlet: Outlet,
+    pub(crate) health: Component,
+    pub(crate) shutdown: CancellationToken,
+}
 
 /// Whole microseconds, as times are kept.
 pub(crate) fn micros(time: DateTime<Utc>) -> DateTime<Utc> {

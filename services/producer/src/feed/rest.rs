@@ -1,4 +1,4 @@
-//! Questions over HTTP, with the bounds that every feed keeps.
+//! Requests over HTTP, with bounds that apply to every feed.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ pub(crate) fn client(user_agent: &str) -> anyhow::Result<Client> {
         .context("cannot make an HTTP client")
 }
 
-/// `GET url`, read as JSON. An answer that is not 200, too large or not JSON is the provider's error, told without the
-/// query, where some providers want their keys.
+/// `GET url`, read as JSON. An answer that is not 200, too large or not JSON is a provider's error. Its text leaves out the
+/// query, in which some providers expect their keys.
 pub(crate) async fn get<T: DeserializeOwned>(client: &Client, url: Url) -> Result<T, FeedError> {
     let place = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
     let answer = client.get(url).send().await;

@@ -1,6 +1,6 @@
 //! Which provider serves which symbols.
 
-use producer::{Provider, choose};
+use producer::choose;
 use serde_json::json;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
@@ -18,7 +18,7 @@ async fn where_nobody_answers_the_whole_market_is_simulated_and_the_notes_say_wh
     let choice = choose(&config(&args)).await.unwrap();
     assert!(choice.is_simulated() && choice.was_automatic());
     let [plan] = choice.feeds.as_slice() else { panic!("{choice:?}") };
-    assert_eq!((plan.provider, symbols(plan)), (Provider::Simulated, vec!["AAPL", "BTC/USDT"]));
+    assert_eq!((plan.provider.name(), symbols(plan)), ("simulated", vec!["AAPL", "BTC/USDT"]));
     let [crypto, stocks] = choice.notes.as_slice() else { panic!("{:?}", choice.notes) };
     assert!(
         crypto.starts_with("binance does not answer (127.0.0.1/api/v3/ping: ")
@@ -52,7 +52,7 @@ async fn where_only_binance_answers_crypto_is_live_and_nothing_is_invented() {
     let choice = choose(&config(&args)).await.unwrap();
     assert!(!choice.is_simulated() && choice.was_automatic());
     let [plan] = choice.feeds.as_slice() else { panic!("{choice:?}") };
-    assert_eq!((plan.provider, symbols(plan)), (Provider::Binance, vec!["BTC/USDT", "ETH/USDT"]));
+    assert_eq!((plan.provider.name(), symbols(plan)), ("binance", vec!["BTC/USDT", "ETH/USDT"]));
     let [note] = choice.notes.as_slice() else { panic!("{:?}", choice.notes) };
     assert!(note.starts_with("yahoo does not answer (") && note.ends_with("): AAPL, BRK.B"), "{note}");
 }
@@ -70,8 +70,8 @@ async fn where_both_answer_each_serves_its_class() {
     let args =
         ["--watchlist", "NVDA,BTC/USDT", "--binance-rest-url", &server.uri(), "--yahoo-url", &server.uri()];
     let choice = choose(&config(&args)).await.unwrap();
-    let plans: Vec<_> = choice.feeds.iter().map(|plan| (plan.provider, symbols(plan))).collect();
-    assert_eq!(plans, [(Provider::Binance, vec!["BTC/USDT"]), (Provider::Yahoo, vec!["NVDA"])]);
+    let plans: Vec<_> = choice.feeds.iter().map(|plan| (plan.provider.name(), symbols(plan))).collect();
+    assert_eq!(plans, [("binance", vec!["BTC/USDT"]), ("yahoo", vec!["NVDA"])]);
     assert!(choice.notes.is_empty() && !choice.is_simulated());
 }
 
@@ -111,6 +111,12 @@ async fn a_simulated_market_that_was_asked_for_is_not_automatic() {
     assert!(choice.is_simulated() && !choice.was_automatic() && choice.notes.is_empty());
 }
 
+#[test]
+fn the_former_name_of_the_variable_is_refused_with_the_new_one() {
+    let parsed = crate::world::parse(&["--providers", "simulated"]).unwrap_err().to_string();
+    assert!(parsed.contains("the variable PROVIDERS is now PROVIDER"), "{parsed}");
+}
+
 #[tokio::test]
 async fn a_replay_needs_a_recording() {
     let refused = choose(&config(&["--provider", "replay"])).await.unwrap_err();
@@ -139,7 +145,7 @@ async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
     crate::world::wait_until("simulated ticks are in the log", async || world.tick_count().await > 0).await;
     world.stop().await;
     let kept = live.clone().kept_apart(&config(&venue), &*world.log).await.unwrap();
-    assert!(kept.is_simulated() && kept.notes.last().unwrap().contains("PROVIDER"), "{kept:?}");
+    assert!(kept.is_simulated() && kept.notes.last().unwrap().contains("(--provider, PROVIDER)"), "{kept:?}");
     assert_eq!(symbols(&kept.feeds[0]), ["BTC/USDT", "AAPL"]);
     let named = choose(&config(&["--provider", "binance", "--watchlist", "BTC/USDT"])).await.unwrap();
     assert_eq!(named.clone().kept_apart(&config(&venue), &*world.log).await.unwrap(), named);

@@ -126,6 +126,7 @@ async fn trades_arrive_with_the_figures_of_the_day() {
     assert_eq!(first.timestamp, DateTime::from_timestamp_millis(1_700_000_000_000).unwrap());
     assert!(first.received_at >= before - TimeDelta::milliseconds(1) && first.received_at <= Utc::now());
     assert_eq!([second.price, second.high, second.volume], ["120", "120", "8916.3"].map(decimal));
+    assert_eq!([first.size, second.size], [Some(decimal("1.5")); 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +139,7 @@ async fn a_day_of_bars_is_asked_for_and_the_minute_in_progress_left_out() {
 
     let candles = world.candles().await;
     let (live, history): (Vec<_>, Vec<_>) =
-        candles.into_iter().partition(|bar| bar.volume == decimal("33.5"));
+        candles.into_iter().partition(|bar| bar.volume == Some(decimal("33.5")));
     let [live] = live.as_slice() else { panic!("{live:?}") };
     assert_eq!([live.open, live.high, live.low, live.close], ["4.1", "4.4", "4", "4.3"].map(decimal));
     assert_eq!((live.time.timestamp(), live.ticks, live.is_final), (1_700_000_040, 9, true));

@@ -36,7 +36,7 @@ async fn recorded_frames_of_two_venues_become_their_trades_and_playing_them_agai
     let world = World::new().await;
     let files = [fixture("coinbase_ws.jsonl"), fixture("binance_stream.jsonl")];
     let report = play(&world, &files).await;
-    assert_eq!(report.to_string(), "109 ticks and 0 bars from 305 lines of 2 file(s), 0 bad line(s)");
+    assert_eq!(report.to_string(), "109 ticks and 0 candles from 305 lines of 2 file(s), 0 bad line(s)");
 
     let ticks = world.ticks().await;
     let of = |source: &str| ticks.iter().filter(|tick| tick.source.as_str() == source).count();
@@ -92,8 +92,14 @@ async fn ticks_that_were_read_from_the_log_can_be_played_as_lines() {
 async fn a_daily_bar_is_four_ticks_of_its_session_high_first_on_a_day_that_fell() {
     let world = World::new().await;
     let report = play(&world, &[world.file("AAPL.csv", DAILY)]).await;
-    assert_eq!((report.ticks, report.bad_lines), (8, 0));
+    assert_eq!((report.ticks, report.candles, report.bad_lines), (8, 2, 0));
     let ticks = world.ticks().await;
+    let quoted = world.candles().await;
+    let days: Vec<_> = quoted.iter().map(|day| (day.time.date_naive().to_string(), day.volume)).collect();
+    let volume = |text| Some(parse_decimal(text).unwrap());
+    let expected =
+        [("2021-01-04".to_owned(), volume("143301900")), ("2021-01-05".to_owned(), volume("97664900"))];
+    assert_eq!(days, expected, "the candle itself passes on as it is quoted");
     let said: Vec<String> =
         ticks.iter().map(|tick| format!("{} {}", tick.timestamp.format("%F %T"), tick.price)).collect();
     let expected = [
@@ -143,7 +149,7 @@ async fn a_replay_at_a_pace_ends_with_the_recording_and_says_so() {
     let file = world.file("ticks.csv", TABLE).display().to_string();
     world.start(&["--provider", "replay", "--replay-file", &file, "--replay-speed", "10"]).await;
     let detail = world.becomes("feed replay", ComponentState::Up, "played: ").await;
-    assert_eq!(detail, "played: 2 ticks and 0 bars from 4 lines of 1 file(s), 1 bad line(s)");
+    assert_eq!(detail, "played: 2 ticks and 0 candles from 4 lines of 1 file(s), 1 bad line(s)");
     wait_until("both are durable", async || world.tick_count().await == 2).await;
     world.stop().await;
 }
@@ -166,7 +172,7 @@ async fn a_replay_that_waits_for_a_distant_tick_can_be_stopped() {
 #[case("0.5", Speed::Times(0.5))]
 fn a_speed_is_a_number_or_max(#[case] text: &str, #[case] speed: Speed) {
     assert_eq!(text.parse(), Ok(speed));
-    assert_eq!(config(&["--replay-speed", text]).speed, speed);
+    assert_eq!(config(&["--replay-speed", text]).replay.speed, speed);
 }
 
 #[rstest]

@@ -24,7 +24,11 @@ struct Args {
 
 /// The settings as the command line gives them.
 pub(crate) fn config(args: &[&str]) -> ProducerConfig {
-    Args::try_parse_from(["producer"].iter().chain(args)).unwrap().config
+    parse(args).unwrap()
+}
+
+pub(crate) fn parse(args: &[&str]) -> Result<ProducerConfig, clap::Error> {
+    Args::try_parse_from(["producer"].iter().chain(args)).map(|args| args.config)
 }
 
 pub(crate) struct World {
@@ -136,8 +140,8 @@ impl World {
 
     /// Every bar of the log; those of one symbol in their order.
     pub(crate) async fn candles(&self) -> Vec<Candle> {
-        let payloads = self.records(topics::candle::TOPIC).await;
-        payloads.iter().map(|payload| topics::candle::decode(payload).unwrap()).collect()
+        let payloads = self.records(topics::quoted_candle::TOPIC).await;
+        payloads.iter().map(|payload| topics::quoted_candle::decode(payload).unwrap()).collect()
     }
 }
 

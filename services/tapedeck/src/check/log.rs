@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, EventLogError, LogDescription, PROBE_TOPIC, TopicInfo, TopicPartition};
 use live_store::Checkpoint;
 use service_runtime::{ExposeSecret, SecretString};
-use topics::Topic;
+use topics::TopicDefinition;
 
 use super::report::Report;
 use crate::{cli::CheckArgs, data_dir};
@@ -117,9 +117,10 @@ fn missing_file(url: &str) -> Option<String> {
 }
 
 fn topics_are_there(report: &mut Report, infos: &[TopicInfo], description: &LogDescription) {
-    let mut as_they_should = 0;
+    let (mut as_they_should, mut all) = (0, 0);
     let mut missing = Vec::new();
-    for topic in topics::ALL {
+    for topic in topics::all_with_dead_letters() {
+        all += 1;
         let Some(info) = infos.iter().find(|info| info.name == topic.name) else {
             missing.push(topic.name);
             continue;
@@ -138,11 +139,11 @@ fn topics_are_there(report: &mut Report, infos: &[TopicInfo], description: &LogD
         );
     }
     if as_they_should > 0 {
-        report.ok("topics", format!("{as_they_should} of {} are as they should be", topics::ALL.len()));
+        report.ok("topics", format!("{as_they_should} of {all} are as they should be"));
     }
 }
 
-fn fewer_partitions(topic: &Topic, info: &TopicInfo) -> Option<(String, String)> {
+fn fewer_partitions(topic: &TopicDefinition, info: &TopicInfo) -> Option<(String, String)> {
     let (there, wanted) = (info.partitions.len(), topic.partitions.unsigned_abs() as usize);
     (there < wanted).then(|| {
         let found = format!("{} has {there} partitions, not {wanted}", topic.name);
@@ -155,8 +156,8 @@ fn fewer_partitions(topic: &Topic, info: &TopicInfo) -> Option<(String, String)>
     })
 }
 
-fn other_retention(topic: &Topic, description: &LogDescription) -> Option<(String, String)> {
-    let kept = (*description.retention.get(topic.name)?)?;
+fn other_retention(topic: &TopicDefinition, description: &LogDescription) -> Option<(String, String)> {
+    let kept = (*description.retention.get(&*topic.name)?)?;
     (kept < topic.retention).then(|| {
         let found = format!("{} keeps records for {}, not {}", topic.name, words(kept), words(topic.retention));
         let mend = format!(

@@ -31,6 +31,7 @@ fn tick(n: u64) -> StoredTick {
         open: price,
         high: price,
         low: price,
+        size: None,
         change_percent: 0.25,
         source: Source::parse("yahoo").unwrap(),
         received_at: timestamp,

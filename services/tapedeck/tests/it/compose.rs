@@ -145,7 +145,7 @@ fn every_setting_given_to_a_service_is_one_of_the_binarys_own_and_valid() {
     let parsed = ProducerArgs::parse_from(command_line("producer", &compose.services["producer"]));
     let bare = ProducerArgs::parse_from(["producer", "--log", "kafka://kafka:9092"]);
     assert_eq!(parsed.producer.watchlist, bare.producer.watchlist, "the default is the binary's own");
-    assert_eq!(parsed.producer.rate, bare.producer.rate);
+    assert_eq!(parsed.producer.simulated.rate, bare.producer.simulated.rate);
     let parsed = ConsumerArgs::parse_from(command_line("consumer", &compose.services["consumer"]));
     let bare =
         ConsumerArgs::parse_from(["consumer", "--log", "kafka://kafka:9092", "--store", "mongodb://mongodb"]);

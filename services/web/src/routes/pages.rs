@@ -249,7 +249,7 @@ fn row(bar: &Bar, is_stock: bool) -> Row {
         high: price(bar.high),
         low: price(bar.low),
         close: price(bar.close),
-        volume: format::compact(bar.volume),
+        volume: bar.volume.map_or_else(|| "–".to_owned(), format::compact),
         ticks: bar.ticks,
         source: bar.source.to_string(),
         is_final: bar.is_final,

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use event_log::NewRecord;
 use futures_util::{Stream, StreamExt};
 use live_store::LiveStore;
-use market::{Candle, CandleSource, Interval, Source, Symbol, Tick, TickFields, parse_decimal};
+use market::{Candle, CandleFields, CandleSource, Interval, Source, Symbol, Tick, TickFields, parse_decimal};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use service_runtime::{Runtime, Status};
@@ -134,7 +134,7 @@ impl Suite {
         let publisher = self.runtime.log.publisher().expect("a publisher");
         let record = record(&candle.symbol, topics::candle::encode(candle));
         publisher
-            .send(topics::candle::TOPIC, vec![record])
+            .send(topics::quoted_candle::TOPIC, vec![record])
             .await
             .expect("accepted")
             .durable()
@@ -186,6 +186,7 @@ pub(crate) fn tick(name: &str, price: &str, at: DateTime<Utc>, seq: u64) -> Tick
         open: decimal("100"),
         high: price.max(decimal("100")),
         low: price.min(decimal("100")),
+        size: None,
         change_percent: 1.5,
         source: Source::parse("binance").expect("a source"),
         received_at: at,
@@ -197,7 +198,7 @@ pub(crate) fn tick(name: &str, price: &str, at: DateTime<Utc>, seq: u64) -> Tick
 /// A closed one-minute bar of the provider, so many minutes ago.
 pub(crate) fn bar(name: &str, minutes_ago: i64, close: &str) -> Candle {
     let close = parse_decimal(close).expect("a decimal");
-    Candle {
+    Candle::new(CandleFields {
         symbol: symbol(name),
         interval: Interval::Minute,
         time: Interval::Minute.floor(Utc::now()) - TimeDelta::minutes(minutes_ago),
@@ -205,11 +206,12 @@ pub(crate) fn bar(name: &str, minutes_ago: i64, close: &str) -> Candle {
         high: close,
         low: close,
         close,
-        volume: parse_decimal("10").expect("a decimal"),
+        volume: Some(parse_decimal("10").expect("a decimal")),
         ticks: 3,
         source: "binance".parse::<CandleSource>().expect("a source"),
         is_final: true,
-    }
+    })
+    .expect("a candle")
 }
 
 /// An event as a browser sees it.

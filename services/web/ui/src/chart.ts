@@ -192,6 +192,8 @@ export class Chart {
   }
 
   private volume(time: UTCTimestamp, bar: Bar) {
+    // A point without a value is a gap in the histogram.
+    if (bar.volume === null) return { time };
     return { time, value: bar.volume, color: thin(token(bar.close >= bar.open ? "--up" : "--down")) };
   }
 
@@ -214,7 +216,7 @@ export class Chart {
       ["L ", price(bar.low)],
       ["C ", price(bar.close)],
       ["", `${format.arrow(change)} ${format.percent(change)}`],
-      ["Vol ", format.compact(bar.volume)],
+      ["Vol ", bar.volume === null ? "–" : format.compact(bar.volume)],
     ];
     while (this.legend.children.length < parts.length) {
       const part = document.createElement("span");

@@ -23,7 +23,8 @@ export interface Bar {
   high: number;
   low: number;
   close: number;
-  volume: number;
+  /** Of the interval; null where it is unknown. */
+  volume: number | null;
   ticks: number;
   source: string;
   final: boolean;

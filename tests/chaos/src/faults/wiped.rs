@@ -195,11 +195,12 @@ async fn load(
 /// A broker whose topics have more partitions than the services give them: once it is wiped, theirs are fewer.
 async fn more_partitions(scene: &Scene<'_>) -> anyhow::Result<()> {
     replace(scene.world, CLUSTERS[0]).await?;
-    let specs = topics::ALL.map(|topic| TopicSpec {
-        name: topic.name.to_owned(),
+    let specs = topics::all_with_dead_letters().map(|topic| TopicSpec {
+        name: topic.name.into_owned(),
         partitions: topic.partitions * 2,
         retention: Retention::For(topic.retention),
     });
+    let specs: Vec<TopicSpec> = specs.collect();
     scene.log.ensure_topics(&specs).await.context("cannot create the topics")
 }
 

@@ -10,7 +10,7 @@ use chaos::{
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, TopicPartition, dead_letter};
 use live_store::{LiveStore, StoredTick};
-use market::{CandleBuilder, Interval};
+use market::{CandleBuilder, CandleTiming, Interval};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 const LAST: u64 = 2_000;
@@ -45,7 +45,8 @@ async fn fill(path: &Path, keep: impl Fn(usize, u64) -> bool) -> std::sync::Arc<
         let ticks: Vec<_> =
             (1..=LAST).filter(|seq| keep(lane, *seq)).map(|seq| stored(&plan, lane, seq)).collect();
         store.write_ticks(&ticks).await.unwrap();
-        let (mut builder, mut bars) = (CandleBuilder::new(&[Interval::Minute], 5), Vec::new());
+        let (mut builder, mut bars) =
+            (CandleBuilder::new(&[Interval::Minute], CandleTiming::default()), Vec::new());
         for stored in &ticks {
             builder.apply(&stored.tick, stored.processed_at, &mut bars);
         }
@@ -116,7 +117,7 @@ async fn a_bar_that_counts_a_tick_twice_is_found() {
     let store = fill(&folder.path().join("store.db"), |_, _| true).await;
     let plan = plan();
     let mut bars = Vec::new();
-    let mut builder = CandleBuilder::new(&[Interval::Minute], 5);
+    let mut builder = CandleBuilder::new(&[Interval::Minute], CandleTiming::default());
     let symbol = plan.symbol(0, 3);
     for seq in (1..=900).filter(|seq| plan.symbol(0, *seq) == symbol) {
         let stored = stored(&plan, 0, seq);

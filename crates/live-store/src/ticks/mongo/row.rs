@@ -5,7 +5,9 @@ use mongodb::bson::{RawDocument, RawDocumentBuf, raw::cstr};
 
 use crate::{
     StoredTick,
-    mongo::fields::{RowError, append_time, decimal, id, number, partition, text, time, unsigned},
+    mongo::fields::{
+        RowError, append_time, decimal, id, number, optional_decimal, partition, text, time, unsigned,
+    },
     ticks::Arrival,
 };
 
@@ -33,6 +35,9 @@ pub(super) fn encode(row: &StoredTick, id: &str) -> Result<RawDocumentBuf, RowEr
     append_time(&mut to, cstr!("processed_at"), cstr!("processed_at_us"), row.processed_at)?;
     to.append(cstr!("partition"), row.partition);
     to.append(cstr!("offset"), row.offset.cast_signed());
+    if let Some(size) = tick.size {
+        to.append(cstr!("size"), decimal_to_f64(size));
+    }
     Ok(to)
 }
 
@@ -53,6 +58,7 @@ pub(super) fn decode(document: &RawDocument) -> Result<StoredTick, RowError> {
         open: decimal(document, "open")?,
         high: decimal(document, "high")?,
         low: decimal(document, "low")?,
+        size: optional_decimal(document, "size")?,
         change_percent: number(document, "change_percent")?,
         source: text(document, "source", str::parse)?,
         received_at: time(document, "received_at", "received_at_us")?,
@@ -89,6 +95,7 @@ pub(super) fn sample() -> mongodb::bson::Document {
         open: one,
         high: one,
         low: one,
+        size: Some(one),
         change_percent: 0.5,
         source: "binance".parse().expect("a source"),
         received_at: time,

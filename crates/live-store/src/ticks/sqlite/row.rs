@@ -12,14 +12,14 @@ use sqlx::{
 
 use crate::{
     StoredTick,
-    sqlite::columns::{decimal, read_time, text, time, unsigned},
+    sqlite::columns::{decimal, optional_decimal, read_time, text, time, unsigned},
     ticks::Arrival,
 };
 
 /// The columns of `realtime_prices`, in the order in which ticks are bound and read.
 pub(super) const COLUMNS: &str = "symbol, timestamp, price, volume, open, high, low, change_percent, source, \
-     received_at, seq, price_change_pct, processed_at, \"partition\", \"offset\"";
-pub(super) const COLUMN_COUNT: usize = 15;
+     received_at, seq, price_change_pct, processed_at, \"partition\", \"offset\", size";
+pub(super) const COLUMN_COUNT: usize = 16;
 
 /// Binds ticks. Texts that come again and again (symbols, sources, the time of processing) are allocated once.
 #[derive(Default)]
@@ -46,7 +46,8 @@ impl TickBinder {
         to.add(tick.price_change_pct())?;
         to.add(self.processed_at(row.processed_at)?)?;
         to.add(row.partition)?;
-        to.add(row.offset.cast_signed())
+        to.add(row.offset.cast_signed())?;
+        to.add(tick.size.map(decimal_to_f64))
     }
 
     /// Binds what identifies the tick: source, symbol, seq.
@@ -104,6 +105,7 @@ pub(super) fn decode(row: &SqliteRow) -> Result<StoredTick, BoxDynError> {
         open: decimal(row, "open", 4)?,
         high: decimal(row, "high", 5)?,
         low: decimal(row, "low", 6)?,
+        size: optional_decimal(row, "size", 15)?,
         change_percent: row.try_get(7)?,
         source: text(row, "source", 8, Source::parse)?,
         received_at: read_time(row, "received_at", 9)?,

@@ -4,7 +4,7 @@ use market::{Candle, Interval};
 
 use crate::{
     place::Place,
-    samples::{all_ticks, at, candle, symbol, tick_of, ticks, time},
+    samples::{all_ticks, at, candle, changed, symbol, tick_of, ticks, time},
 };
 
 fn minutes(limit: usize) -> CandleQuery {
@@ -23,16 +23,23 @@ async fn read(store: &dyn LiveStore, query: &CandleQuery) -> Vec<Candle> {
 
 pub(crate) async fn a_candle_replaces_that_of_its_identity_and_no_other(place: impl Place) {
     let store = place.open().await;
-    let built = Candle { is_final: false, ..candle(Interval::Minute, at(0), "binance/ticks", 101) };
+    let built =
+        changed(candle(Interval::Minute, at(0), "binance/ticks", 101), |fields| fields.is_final = false);
     let quoted = candle(Interval::Minute, at(0), "binance", 102);
     let wider = candle(Interval::FiveMinutes, at(0), "binance", 103);
     store.write_candles(&[built, wider, quoted]).await.expect("stored");
     assert_eq!(read(&*store, &minutes(10)).await, [quoted, built], "both makers are kept, by name");
 
-    let closed = Candle { close: 99.into(), low: 98.into(), ticks: 11, is_final: true, ..built };
+    let closed = changed(built, |fields| {
+        (fields.close, fields.low) = (99.into(), 98.into());
+        (fields.ticks, fields.is_final) = (11, true);
+    });
     store.write_candles(&[closed, closed]).await.expect("stored");
     store.write_candles(&[closed]).await.expect("stored again");
     assert_eq!(read(&*store, &minutes(10)).await, [quoted, closed]);
+    let unknown = changed(closed, |fields| fields.volume = None);
+    store.write_candles(&[unknown]).await.expect("stored");
+    assert_eq!(read(&*store, &minutes(10)).await, [quoted, unknown], "no old volume is left");
     let wide = CandleQuery { interval: Interval::FiveMinutes, ..minutes(10) };
     assert_eq!(read(&*store, &wide).await, [wider]);
 }
@@ -79,7 +86,8 @@ pub(crate) async fn every_symbol_with_ticks_or_candles_is_named_once(place: impl
     store.write_ticks(&ticks(50..60)).await.expect("stored");
     let minute = |n: i64| candle(Interval::Minute, at(60 * n), "binance", 100);
     // Candles of a symbol without ticks, of one with ticks, and of several widths and makers.
-    let of_apple = Candle { symbol: symbol("AAPL"), ..candle(Interval::Day, at(0), "yahoo", 100) };
+    let of_apple =
+        changed(candle(Interval::Day, at(0), "yahoo", 100), |fields| fields.symbol = symbol("AAPL"));
     let candles = [minute(0), minute(1), candle(Interval::Hour, at(0), "binance/ticks", 90), of_apple];
     store.write_candles(&candles).await.expect("stored");
     let all = store.symbols().await.expect("read");

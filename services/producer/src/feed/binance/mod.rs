@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 use futures_util::StreamExt;
-use market::{Source, Symbol};
+use market::{AssetClass, Source, Symbol};
 use reqwest::Client;
 use serde_json::Value;
 use service_runtime::Component;
@@ -16,18 +16,17 @@ use tokio_tungstenite::{
     connect_async_with_config,
     tungstenite::{Message, protocol::WebSocketConfig},
 };
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::parse::{Frame, KlineRow, Session, Ticker24h};
-use super::{micros, rest};
+use self::parse::{Frame, FrameReader, KlineRow, Ticker24h};
+use super::{Feed, FeedContext, Prices, micros, rest};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
     supervise::{FeedError, keep_alive},
 };
 
-/// Streams that one connection may carry, by the venue's rules; we ask for three of each symbol.
+/// Streams of one connection at most, by the venue's rules; each symbol takes three.
 const MAX_STREAMS: usize = 1_024;
 const STREAMS_PER_SYMBOL: usize = 3;
 /// The venue ends a connection after 24 hours; we end it before, at a moment of our own.
@@ -35,25 +34,51 @@ const MAX_CONNECTION_SECONDS: u64 = 23 * 3_600;
 /// Larger frames are refused.
 const MAX_FRAME_BYTES: usize = 1 << 20;
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
-/// Bars of history asked for, in two questions: the venue gives at most 1,000 at a time.
+/// One-minute candles of history, in two requests: the venue returns at most 1,000 at a time.
 const HISTORY_MINUTES: i64 = 24 * 60;
 const USER_AGENT: &str = concat!("tapedeck/", env!("CARGO_PKG_VERSION"));
 
+pub(crate) static FEED: Feed = Feed {
+    name: "binance",
+    task: "feed binance",
+    summary: "Binance: crypto, live, without a key",
+    prices: Prices::Live(AssetClass::Crypto),
+    probe: Some(|config| Box::pin(answers(config))),
+    run: |context| Box::pin(run(context)),
+};
+
+/// The settings of Binance.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BinanceArgs {
+    /// binance: where its REST interface is.
+    #[arg(
+        long,
+        env = "BINANCE_REST_URL",
+        default_value = "https://data-api.binance.vision",
+        value_name = "URL"
+    )]
+    pub binance_rest_url: Url,
+    /// binance: where its web socket is.
+    #[arg(
+        long,
+        env = "BINANCE_WS_URL",
+        default_value = "wss://data-stream.binance.vision",
+        value_name = "URL"
+    )]
+    pub binance_ws_url: Url,
+}
+
 /// The venue answers.
-pub(crate) async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
+async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
     let client = rest::client(USER_AGENT)?;
-    let _: Value = rest::get(&client, endpoint(&config.binance_rest_url, "api/v3/ping", &[])?).await?;
+    let _: Value =
+        rest::get(&client, endpoint(&config.binance.binance_rest_url, "api/v3/ping", &[])?).await?;
     Ok(())
 }
 
 /// Fills in the history, then passes trades on until the shutdown.
-pub(crate) async fn run(
-    config: ProducerConfig,
-    symbols: Vec<Symbol>,
-    outlet: Outlet,
-    health: Component,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let FeedContext { config, symbols, outlet, health, shutdown, .. } = context;
     let source = Source::parse("binance").context("the name of the source")?;
     let client = rest::client(USER_AGENT)?;
     if symbols.len() * STREAMS_PER_SYMBOL > MAX_STREAMS {
@@ -95,7 +120,7 @@ fn endpoint(base: &Url, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Ur
 }
 
 impl Binance {
-    /// A chart without history is better than no chart: a failure is said, and the feed goes on.
+    /// A chart without history is better than no chart: a failure is logged, and the feed continues.
     async fn fill_history(&self) -> anyhow::Result<()> {
         for symbol in &self.symbols {
             match self.history_of(*symbol).await {
@@ -124,26 +149,27 @@ impl Binance {
                 ("endTime", &to),
                 ("limit", "1000"),
             ];
-            let url = endpoint(&self.config.binance_rest_url, "api/v3/klines", &query)?;
+            let url = endpoint(&self.config.binance.binance_rest_url, "api/v3/klines", &query)?;
             let rows: Vec<KlineRow> = rest::get(&self.client, url).await?;
-            let bars = parse::klines(&rows, self.source, symbol, now)
+            let candles = parse::klines(&rows, self.source, symbol, now)
                 .map_err(|error| FeedError::provider(format!("klines of {symbol}: {error}")))?;
-            self.outlet.send_candles(&bars).await?;
+            self.outlet.send_candles(&candles).await?;
         }
         Ok(())
     }
 
     /// The day's figures, so that the first trade already carries them.
-    async fn seeded_session(&self) -> Result<Session, FeedError> {
-        let mut session = Session::new(self.source);
+    async fn seeded_reader(&self) -> Result<FrameReader, FeedError> {
+        let mut reader = FrameReader::new(self.source);
         let names: Vec<String> = self.symbols.iter().map(|symbol| venue_name(*symbol)).collect();
         let list = serde_json::to_string(&names).context("a list of names")?;
-        let url = endpoint(&self.config.binance_rest_url, "api/v3/ticker/24hr", &[("symbols", &list)])?;
+        let url =
+            endpoint(&self.config.binance.binance_rest_url, "api/v3/ticker/24hr", &[("symbols", &list)])?;
         let tickers: Vec<Ticker24h> = rest::get(&self.client, url).await?;
         for ticker in &tickers {
-            session.seed(ticker).map_err(|error| FeedError::provider(format!("ticker/24hr: {error}")))?;
+            reader.seed(ticker).map_err(|error| FeedError::provider(format!("ticker/24hr: {error}")))?;
         }
-        Ok(session)
+        Ok(reader)
     }
 
     fn stream_url(&self) -> anyhow::Result<Url> {
@@ -153,7 +179,7 @@ impl Binance {
             .map(|symbol| venue_name(*symbol).to_lowercase())
             .flat_map(|name| ["trade", "miniTicker", "kline_1m"].map(|kind| format!("{name}@{kind}")))
             .collect();
-        let mut url = endpoint(&self.config.binance_ws_url, "stream", &[])?;
+        let mut url = endpoint(&self.config.binance.binance_ws_url, "stream", &[])?;
         // Slashes and at-signs stay as they are: the venue reads the query as it stands.
         url.set_query(Some(&format!("streams={}", streams.join("/"))));
         Ok(url)
@@ -162,7 +188,7 @@ impl Binance {
     /// One connection, from its start to its end.
     async fn connection(&self) -> Result<(), FeedError> {
         service_runtime::install_tls();
-        let mut session = self.seeded_session().await?;
+        let mut reader = self.seeded_reader().await?;
         let url = self.stream_url()?;
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MAX_FRAME_BYTES))
@@ -174,13 +200,21 @@ impl Binance {
             .map_err(|error| FeedError::provider(format!("the web socket: {error}")))?;
         let silence = Duration::from_millis(self.config.silence_ms);
         let end = tokio::time::Instant::now() + Duration::from_secs(MAX_CONNECTION_SECONDS);
+        // Health changes once a connection, not with every tick.
+        let mut is_live = false;
         while tokio::time::Instant::now() < end {
             let message = timeout(silence, socket.next())
                 .await
                 .map_err(|_| FeedError::provider(format!("silent for {:.1} s", silence.as_secs_f64())))?;
             match message {
                 // Reading on answers pings by itself.
-                Some(Ok(Message::Text(text))) => self.frame(&mut session, text.as_bytes()).await?,
+                Some(Ok(Message::Text(text))) => {
+                    let has_tick = self.frame(&mut reader, text.as_bytes()).await?;
+                    if has_tick && !is_live {
+                        is_live = true;
+                        self.health.up(&format!("{} symbols, live", self.symbols.len()));
+                    }
+                }
                 Some(Ok(Message::Close(_))) | None => return Ok(()),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(FeedError::provider(format!("the web socket: {error}"))),
@@ -189,11 +223,12 @@ impl Binance {
         Ok(())
     }
 
-    async fn frame(&self, session: &mut Session, bytes: &[u8]) -> Result<(), FeedError> {
-        match session.parse(bytes, micros(Utc::now())) {
+    /// Whether the frame held a tick.
+    async fn frame(&self, reader: &mut FrameReader, bytes: &[u8]) -> Result<bool, FeedError> {
+        match reader.parse(bytes, micros(Utc::now())) {
             Ok(Frame::Tick(tick)) => {
-                self.health.up(&format!("{} symbols, live", self.symbols.len()));
                 self.outlet.offer(&[tick]).await?;
+                return Ok(true);
             }
             Ok(Frame::Candle(candle)) => self.outlet.offer_candle(&candle).await?,
             Ok(Frame::Nothing) => {}
@@ -202,7 +237,7 @@ impl Binance {
                 tracing::warn!(%error, "a frame of binance was passed over");
             }
         }
-        Ok(())
+        Ok(false)
     }
 }
 

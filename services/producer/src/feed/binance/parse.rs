@@ -2,12 +2,15 @@
 //!
 //! Fields as in "WebSocket Streams" and "Market Data endpoints" of Binance's Spot API documentation.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    str::FromStr,
+};
 
 use chrono::{DateTime, Utc};
 use market::{
-    Candle, CandleOrigin, CandleSource, DecimalError, Interval, Source, Symbol, Tick, TickFields,
-    decimal_to_f64, parse_decimal,
+    Candle, CandleFields, CandleOrigin, CandleSource, DecimalError, Interval, Source, Symbol, Tick,
+    TickFields, decimal_to_f64, parse_decimal,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, de::IgnoredAny};
@@ -18,7 +21,7 @@ use serde_json::value::RawValue;
 pub(crate) enum Frame {
     /// A trade.
     Tick(Tick),
-    /// A minute that is over, as the venue sums it up.
+    /// A minute that is over, as the venue quotes it.
     Candle(Candle),
     /// Nothing to pass on: an update of the day's figures, a minute in progress, an acknowledgement.
     Nothing,
@@ -33,10 +36,16 @@ pub(crate) enum ParseError {
     Symbol(#[from] market::SymbolError),
     #[error("{0} {1}")]
     Number(&'static str, market::DecimalError),
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("{0} has another type than expected")]
+    WrongType(&'static str),
     #[error("{0} is out of range")]
     Time(&'static str),
     #[error(transparent)]
     Tick(#[from] market::TickError),
+    #[error(transparent)]
+    Candle(#[from] market::InvalidCandle),
 }
 
 /// What is known of a symbol's last 24 hours.
@@ -46,88 +55,72 @@ struct Day {
     high: Decimal,
     low: Decimal,
     volume: Decimal,
-    change_percent: f64,
 }
 
 /// Reads the frames of one connection: trades carry a price only, the figures of the day come apart from them.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct FrameReader {
     source: Source,
     days: HashMap<Symbol, Day>,
+    /// Symbols whose single trades are in the stream: their aggregates repeat them.
+    has_trades: HashSet<Symbol>,
 }
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
+/// A frame, read in one pass: a raw one, or one of a combined stream, whose `data` it is. Which fields there are, and of which
+/// types, depends on the event `e`; a value is read when its event needs it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields<'a> {
     #[serde(borrow)]
-    data: Option<&'a RawValue>,
+    data: Option<Box<Fields<'a>>>,
+    #[serde(borrow)]
+    e: Option<&'a RawValue>,
+    #[serde(borrow)]
+    s: Option<&'a RawValue>,
+    #[serde(borrow)]
+    t: Option<&'a RawValue>,
+    #[serde(rename = "T", borrow)]
+    trade_time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    p: Option<&'a RawValue>,
+    #[serde(borrow)]
+    q: Option<&'a RawValue>,
+    #[serde(borrow)]
+    o: Option<&'a RawValue>,
+    #[serde(borrow)]
+    h: Option<&'a RawValue>,
+    #[serde(borrow)]
+    l: Option<&'a RawValue>,
+    #[serde(borrow)]
+    c: Option<&'a RawValue>,
+    #[serde(borrow)]
+    v: Option<&'a RawValue>,
+    /// Of `kline`: the candle; the fields below are in it.
+    #[serde(borrow)]
+    k: Option<Box<Fields<'a>>>,
+    #[serde(borrow)]
+    i: Option<&'a RawValue>,
+    #[serde(borrow)]
+    n: Option<&'a RawValue>,
+    #[serde(borrow)]
+    x: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Kind<'a> {
-    #[serde(rename = "e", borrow)]
-    event: Option<&'a str>,
+/// A text of a frame; the venue's hold no escapes.
+fn text<'a>(field: &'static str, raw: Option<&'a RawValue>) -> Result<&'a str, ParseError> {
+    let raw = raw.ok_or(ParseError::Missing(field))?.get();
+    let text = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+    text.filter(|text| !text.contains('\\')).ok_or(ParseError::WrongType(field))
 }
 
-/// `@trade` and `@aggTrade`.
-#[derive(Deserialize)]
-struct Trade<'a> {
-    #[serde(rename = "s", borrow)]
-    symbol: &'a str,
-    #[serde(rename = "p", borrow)]
-    price: &'a str,
-    #[serde(rename = "q", borrow)]
-    quantity: &'a str,
-    #[serde(rename = "T")]
-    time: i64,
-    /// The trade's id; of an aggregate the last one's.
-    #[serde(alias = "l")]
-    t: u64,
+/// A number or a boolean of a frame.
+fn plain<T: FromStr>(field: &'static str, raw: Option<&RawValue>) -> Result<T, ParseError> {
+    let raw = raw.ok_or(ParseError::Missing(field))?.get();
+    raw.parse().map_err(|_| ParseError::WrongType(field))
 }
 
-#[derive(Deserialize)]
-struct MiniTicker<'a> {
-    #[serde(rename = "s", borrow)]
-    symbol: &'a str,
-    #[serde(rename = "c", borrow)]
-    close: &'a str,
-    #[serde(rename = "o", borrow)]
-    open: &'a str,
-    #[serde(rename = "h", borrow)]
-    high: &'a str,
-    #[serde(rename = "l", borrow)]
-    low: &'a str,
-    #[serde(rename = "v", borrow)]
-    volume: &'a str,
-}
-
-#[derive(Deserialize)]
-struct KlineFrame<'a> {
-    #[serde(rename = "s", borrow)]
-    symbol: &'a str,
-    #[serde(rename = "k", borrow)]
-    kline: Kline<'a>,
-}
-
-#[derive(Deserialize)]
-struct Kline<'a> {
-    #[serde(rename = "t")]
-    open_time: i64,
-    #[serde(rename = "o", borrow)]
-    open: &'a str,
-    #[serde(rename = "h", borrow)]
-    high: &'a str,
-    #[serde(rename = "l", borrow)]
-    low: &'a str,
-    #[serde(rename = "c", borrow)]
-    close: &'a str,
-    #[serde(rename = "v", borrow)]
-    volume: &'a str,
-    #[serde(rename = "n")]
-    trades: u64,
-    #[serde(rename = "x")]
-    is_closed: bool,
-    #[serde(rename = "i", borrow)]
-    interval: &'a str,
+fn number(field: &'static str, raw: Option<&RawValue>) -> Result<Decimal, ParseError> {
+    decimal(field, text(field, raw)?)
 }
 
 /// One symbol of `/api/v3/ticker/24hr`.
@@ -135,7 +128,6 @@ struct Kline<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Ticker24h {
     symbol: String,
-    price_change_percent: String,
     open_price: String,
     high_price: String,
     low_price: String,
@@ -167,21 +159,19 @@ fn millis(field: &'static str, millis: i64) -> Result<DateTime<Utc>, ParseError>
     DateTime::from_timestamp_millis(millis).ok_or(ParseError::Time(field))
 }
 
-impl Session {
+impl FrameReader {
     /// Before anything is known.
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, days: HashMap::new() }
+        Self { source, days: HashMap::new(), has_trades: HashSet::new() }
     }
 
-    /// Takes in the day's figures as asked for.
+    /// Takes in the day's figures of an answer.
     pub(crate) fn seed(&mut self, ticker: &Ticker24h) -> Result<(), ParseError> {
-        let change = decimal("priceChangePercent", &ticker.price_change_percent)?;
         let day = Day {
             open: decimal("openPrice", &ticker.open_price)?,
             high: decimal("highPrice", &ticker.high_price)?,
             low: decimal("lowPrice", &ticker.low_price)?,
             volume: decimal("volume", &ticker.volume)?,
-            change_percent: decimal_to_f64(change),
         };
         self.days.insert(Symbol::parse(&ticker.symbol)?, day);
         Ok(())
@@ -189,76 +179,83 @@ impl Session {
 
     /// Reads a frame, of a combined stream or a raw one.
     pub(crate) fn parse(&mut self, frame: &[u8], received_at: DateTime<Utc>) -> Result<Frame, ParseError> {
-        let envelope: Envelope<'_> = serde_json::from_slice(frame)?;
-        let whole: &RawValue = serde_json::from_slice(frame)?;
-        let data = envelope.data.unwrap_or(whole).get();
-        // Some frames (`@bookTicker`) carry no event type at all: they hold no price that was paid.
-        match serde_json::from_str::<Kind<'_>>(data)?.event {
-            Some("trade" | "aggTrade") => {
-                self.trade(&serde_json::from_str(data)?, received_at).map(Frame::Tick)
+        let whole: Fields<'_> = serde_json::from_slice(frame)?;
+        let fields = whole.data.as_deref().unwrap_or(&whole);
+        // Some frames (`@bookTicker`) have no event type at all: they hold no price that was paid.
+        match fields.e.map(RawValue::get) {
+            Some(r#""trade""#) => {
+                let tick = self.trade(fields, plain("t", fields.t)?, received_at)?;
+                self.has_trades.insert(tick.symbol);
+                Ok(Frame::Tick(tick))
             }
-            Some("24hrMiniTicker") => self.mini_ticker(&serde_json::from_str(data)?).map(|()| Frame::Nothing),
-            Some("kline") => self.kline(&serde_json::from_str(data)?),
+            Some(r#""aggTrade""#) if self.has_trades.contains(&symbol(fields)?) => Ok(Frame::Nothing),
+            // An aggregate has the id of its last trade.
+            Some(r#""aggTrade""#) => self.trade(fields, plain("l", fields.l)?, received_at).map(Frame::Tick),
+            Some(r#""24hrMiniTicker""#) => self.mini_ticker(fields).map(|()| Frame::Nothing),
+            Some(r#""kline""#) => self.kline(fields),
             _ => Ok(Frame::Nothing),
         }
     }
 
-    fn trade(&mut self, trade: &Trade<'_>, received_at: DateTime<Utc>) -> Result<Tick, ParseError> {
-        let symbol = Symbol::parse(trade.symbol)?;
-        let price = decimal("p", trade.price)?;
-        let first = Day { open: price, high: price, low: price, volume: Decimal::ZERO, change_percent: 0.0 };
+    fn trade(&mut self, trade: &Fields<'_>, id: u64, received_at: DateTime<Utc>) -> Result<Tick, ParseError> {
+        let symbol = symbol(trade)?;
+        let price = number("p", trade.p)?;
+        let size = number("q", trade.q)?;
+        let first = Day { open: price, high: price, low: price, volume: Decimal::ZERO };
         let mut day = self.days.get(&symbol).copied().unwrap_or(first);
         day.high = day.high.max(price);
         day.low = day.low.min(price);
         // Until the next quote of the day's volume this trade is known to be in it.
-        let volume = day.volume.checked_add(decimal("q", trade.quantity)?);
-        day.volume = volume.ok_or(ParseError::Number("q", DecimalError::NotFinite))?;
-        day.change_percent = change_percent(day.open, price);
+        day.volume = day.volume.checked_add(size).ok_or(ParseError::Number("q", DecimalError::NotFinite))?;
         let tick = Tick::new(TickFields {
             symbol,
-            timestamp: millis("T", trade.time)?,
+            timestamp: millis("T", plain("T", trade.trade_time)?)?,
             price,
             volume: day.volume,
             open: day.open,
             high: day.high,
             low: day.low,
-            change_percent: day.change_percent,
+            size: Some(size),
+            change_percent: change_percent(day.open, price),
             source: self.source,
             received_at,
-            seq: trade.t,
+            seq: id,
         })?;
         // Only now: a trade that was refused leaves no trace in the day's figures.
         self.days.insert(symbol, day);
         Ok(tick)
     }
 
-    fn mini_ticker(&mut self, ticker: &MiniTicker<'_>) -> Result<(), ParseError> {
-        let open = decimal("o", ticker.open)?;
+    fn mini_ticker(&mut self, ticker: &Fields<'_>) -> Result<(), ParseError> {
         let day = Day {
-            open,
-            high: decimal("h", ticker.high)?,
-            low: decimal("l", ticker.low)?,
-            volume: decimal("v", ticker.volume)?,
-            change_percent: change_percent(open, decimal("c", ticker.close)?),
+            open: number("o", ticker.o)?,
+            high: number("h", ticker.h)?,
+            low: number("l", ticker.l)?,
+            volume: number("v", ticker.v)?,
         };
-        self.days.insert(Symbol::parse(ticker.symbol)?, day);
+        self.days.insert(symbol(ticker)?, day);
         Ok(())
     }
 
-    fn kline(&self, frame: &KlineFrame<'_>) -> Result<Frame, ParseError> {
-        let Kline { open_time, open, high, low, close, volume, trades, is_closed, interval } = frame.kline;
-        if !is_closed || interval != Interval::Minute.as_str() {
+    fn kline(&self, frame: &Fields<'_>) -> Result<Frame, ParseError> {
+        let kline = frame.k.as_deref().ok_or(ParseError::Missing("k"))?;
+        if !plain::<bool>("x", kline.x)? || text("i", kline.i)? != Interval::Minute.as_str() {
             return Ok(Frame::Nothing);
         }
-        let candle = bar(
-            self.source,
-            Symbol::parse(frame.symbol)?,
-            open_time,
-            [open, high, low, close, volume],
-            trades,
-        )?;
-        Ok(Frame::Candle(candle))
+        let prices = [
+            text("o", kline.o)?,
+            text("h", kline.h)?,
+            text("l", kline.l)?,
+            text("c", kline.c)?,
+            text("v", kline.v)?,
+        ];
+        let (open_time, trades) = (plain("t", kline.t)?, plain("n", kline.n)?);
+        candle(self.source, symbol(frame)?, open_time, prices, trades).map(Frame::Candle)
     }
+}
+
+fn symbol(fields: &Fields<'_>) -> Result<Symbol, ParseError> {
+    Ok(Symbol::parse(text("s", fields.s)?)?)
 }
 
 /// In percent, to four digits as the venue quotes it; 0 where there is nothing to compare with.
@@ -267,14 +264,14 @@ fn change_percent(open: Decimal, price: Decimal) -> f64 {
     if open > 0.0 { ((decimal_to_f64(price) / open - 1.0) * 1e6).round() / 1e4 } else { 0.0 }
 }
 
-fn bar(
+fn candle(
     feed: Source,
     symbol: Symbol,
     open_time: i64,
     [open, high, low, close, volume]: [&str; 5],
     ticks: u64,
 ) -> Result<Candle, ParseError> {
-    Ok(Candle {
+    Ok(Candle::new(CandleFields {
         symbol,
         interval: Interval::Minute,
         time: millis("open time", open_time)?,
@@ -282,14 +279,14 @@ fn bar(
         high: decimal("high", high)?,
         low: decimal("low", low)?,
         close: decimal("close", close)?,
-        volume: decimal("volume", volume)?,
+        volume: Some(decimal("volume", volume)?),
         ticks,
         source: CandleSource { feed, origin: CandleOrigin::Provider },
         is_final: true,
-    })
+    })?)
 }
 
-/// The bars of `/api/v3/klines` that were over at `now`.
+/// The candles of `/api/v3/klines` that were over at `now`.
 pub(crate) fn klines(
     rows: &[KlineRow],
     feed: Source,
@@ -297,5 +294,5 @@ pub(crate) fn klines(
     now: DateTime<Utc>,
 ) -> Result<Vec<Candle>, ParseError> {
     let closed = rows.iter().filter(|row| row.6 < now.timestamp_millis());
-    closed.map(|row| bar(feed, symbol, row.0, [&row.1, &row.2, &row.3, &row.4, &row.5], row.8)).collect()
+    closed.map(|row| candle(feed, symbol, row.0, [&row.1, &row.2, &row.3, &row.4, &row.5], row.8)).collect()
 }

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::{
-    parse::{Frame, KlineRow, ParseError, Session, Ticker24h, klines},
+    parse::{Frame, FrameReader, KlineRow, ParseError, Ticker24h, klines},
     venue_name,
 };
 
@@ -23,8 +23,8 @@ fn symbol(text: &str) -> Symbol {
     Symbol::parse(text).unwrap()
 }
 
-fn session() -> Session {
-    Session::new(Source::parse("binance").unwrap())
+fn reader() -> FrameReader {
+    FrameReader::new(Source::parse("binance").unwrap())
 }
 
 fn received_at() -> DateTime<Utc> {
@@ -41,8 +41,8 @@ fn frame_with(text: &str) -> String {
     frames().into_iter().find(|frame| frame.contains(text)).unwrap()
 }
 
-fn tick(session: &mut Session, frame: &str) -> Tick {
-    match session.parse(frame.as_bytes(), received_at()).unwrap() {
+fn tick(reader: &mut FrameReader, frame: &str) -> Tick {
+    match reader.parse(frame.as_bytes(), received_at()).unwrap() {
         Frame::Tick(tick) => tick,
         other => panic!("no tick but {other:?}"),
     }
@@ -50,7 +50,7 @@ fn tick(session: &mut Session, frame: &str) -> Tick {
 
 #[test]
 fn an_aggregate_trade_is_a_tick_under_the_id_of_its_last_trade() {
-    let tick = tick(&mut session(), &frame_with("nknusdt@aggTrade"));
+    let tick = tick(&mut reader(), &frame_with("nknusdt@aggTrade"));
     assert_eq!(tick.symbol, symbol("NKN/USDT"));
     assert_eq!(tick.price, decimal("0.3528"));
     assert_eq!(tick.seq, 19_862_790);
@@ -65,16 +65,30 @@ fn an_aggregate_trade_is_a_tick_under_the_id_of_its_last_trade() {
 fn a_single_trade_is_a_tick_under_its_own_id() {
     let frame = r#"{"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.00100000","q":"100.00000000",
                     "T":1672515782136,"m":true,"M":true}"#;
-    let tick = tick(&mut session(), frame);
+    let tick = tick(&mut reader(), frame);
     assert_eq!((tick.symbol, tick.price, tick.seq), (symbol("BNB/BTC"), decimal("0.001"), 12_345));
+    assert_eq!(tick.size, Some(decimal("100")));
+}
+
+#[test]
+fn aggregates_are_passed_over_once_the_single_trades_of_their_symbol_are_there() {
+    let mut reader = reader();
+    let aggregate = r#"{"e":"aggTrade","s":"BNBBTC","a":7,"f":1,"l":2,"p":"4","q":"3","T":1499869899041}"#;
+    let trade = r#"{"e":"trade","s":"BNBBTC","t":3,"p":"4","q":"2","T":1499869899041}"#;
+    assert_eq!(
+        (tick(&mut reader, aggregate).size, tick(&mut reader, trade).size),
+        (Some(decimal("3")), Some(decimal("2")))
+    );
+    assert_eq!(reader.parse(aggregate.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    tick(&mut reader, &aggregate.replace("BNBBTC", "ETHBTC"));
 }
 
 #[test]
 fn the_whole_recording_holds_two_trades_and_nothing_else() {
-    let mut session = session();
+    let mut reader = reader();
     let parsed = frames()
         .iter()
-        .map(|frame| session.parse(frame.as_bytes(), received_at()).unwrap())
+        .map(|frame| reader.parse(frame.as_bytes(), received_at()).unwrap())
         .collect::<Vec<_>>();
     let ticks = parsed.iter().filter(|frame| matches!(frame, Frame::Tick(_))).count();
     let nothing = parsed.iter().filter(|frame| **frame == Frame::Nothing).count();
@@ -84,17 +98,17 @@ fn the_whole_recording_holds_two_trades_and_nothing_else() {
 #[test]
 fn a_quote_of_the_book_is_no_price_that_was_paid() {
     let frame = frame_with("nknusdt@bookTicker");
-    assert_eq!(session().parse(frame.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    assert_eq!(reader().parse(frame.as_bytes(), received_at()).unwrap(), Frame::Nothing);
 }
 
 #[test]
 fn a_minute_is_a_bar_once_it_is_closed() {
     let in_progress = frame_with("nknusdt@kline_1m");
-    assert_eq!(session().parse(in_progress.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    assert_eq!(reader().parse(in_progress.as_bytes(), received_at()).unwrap(), Frame::Nothing);
 
     let closed = in_progress.replace("\"x\":false", "\"x\":true");
     assert_ne!(closed, in_progress);
-    let Frame::Candle(bar) = session().parse(closed.as_bytes(), received_at()).unwrap() else {
+    let Frame::Candle(bar) = reader().parse(closed.as_bytes(), received_at()).unwrap() else {
         panic!("no bar")
     };
     assert_eq!((bar.symbol, bar.interval, bar.is_final), (symbol("NKN/USDT"), Interval::Minute, true));
@@ -103,7 +117,7 @@ fn a_minute_is_a_bar_once_it_is_closed() {
         [bar.open, bar.high, bar.low, bar.close],
         ["0.3527", "0.3528", "0.3522", "0.3528"].map(decimal)
     );
-    assert_eq!((bar.volume, bar.ticks), (decimal("25877"), 30));
+    assert_eq!((bar.volume, bar.ticks), (Some(decimal("25877")), 30));
     assert_eq!((bar.source.feed.as_str(), bar.source.origin), ("binance", CandleOrigin::Provider));
 }
 
@@ -112,15 +126,15 @@ fn a_closed_bar_of_another_width_is_passed_over() {
     let hour = frame_with("nknusdt@kline_1m")
         .replace("\"x\":false", "\"x\":true")
         .replace("\"i\":\"1m\"", "\"i\":\"1h\"");
-    assert_eq!(session().parse(hour.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    assert_eq!(reader().parse(hour.as_bytes(), received_at()).unwrap(), Frame::Nothing);
 }
 
 #[test]
 fn the_days_figures_are_carried_by_the_next_trade() {
-    let mut session = session();
-    session.seed(&serde_json::from_str::<Ticker24h>(TICKER).unwrap()).unwrap();
+    let mut reader = reader();
+    reader.seed(&serde_json::from_str::<Ticker24h>(TICKER).unwrap()).unwrap();
     let trade = r#"{"e":"trade","s":"BNBBTC","t":28461,"p":"4.00000200","q":"1.50000000","T":1499869899041}"#;
-    let tick = tick(&mut session, trade);
+    let tick = tick(&mut reader, trade);
     assert_eq!([tick.open, tick.high, tick.low], ["99", "100", "0.1"].map(decimal));
     assert_eq!(tick.volume, decimal("8914.8"), "the day's volume and this trade");
     assert!((tick.change_percent - -95.9596).abs() < 1e-9, "{}", tick.change_percent);
@@ -128,13 +142,13 @@ fn the_days_figures_are_carried_by_the_next_trade() {
 
 #[test]
 fn a_mini_ticker_replaces_the_days_figures() {
-    let mut session = session();
-    session.seed(&serde_json::from_str::<Ticker24h>(TICKER).unwrap()).unwrap();
+    let mut reader = reader();
+    reader.seed(&serde_json::from_str::<Ticker24h>(TICKER).unwrap()).unwrap();
     let mini = r#"{"stream":"bnbbtc@miniTicker","data":{"e":"24hrMiniTicker","E":1672515782136,"s":"BNBBTC","c":"0.0025",
                    "o":"0.0010","h":"0.0030","l":"0.0009","v":"10000","q":"18"}}"#;
-    assert_eq!(session.parse(mini.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    assert_eq!(reader.parse(mini.as_bytes(), received_at()).unwrap(), Frame::Nothing);
     let trade = r#"{"e":"trade","s":"BNBBTC","t":1,"p":"0.002","q":"5","T":1672515782136}"#;
-    let tick = tick(&mut session, trade);
+    let tick = tick(&mut reader, trade);
     assert_eq!([tick.open, tick.high, tick.low], ["0.001", "0.003", "0.0009"].map(decimal));
     assert_eq!(tick.volume, decimal("10005"));
     assert!((tick.change_percent - 100.0).abs() < 1e-9);
@@ -158,13 +172,13 @@ fn the_answer_with_bars_holds_those_that_were_over() {
         [bar.open, bar.high, bar.low, bar.close],
         ["0.0163479", "0.8", "0.015758", "0.015771"].map(decimal)
     );
-    assert_eq!((bar.volume, bar.ticks), (decimal("148976.11427815"), 308));
+    assert_eq!((bar.volume, bar.ticks), (Some(decimal("148976.11427815")), 308));
 }
 
 #[test]
 fn a_broken_frame_is_refused_with_the_field() {
     let trade = frame_with("nknusdt@aggTrade");
-    let refused = |frame: &str| session().parse(frame.as_bytes(), received_at()).unwrap_err();
+    let refused = |frame: &str| reader().parse(frame.as_bytes(), received_at()).unwrap_err();
     let not_finite = refused(&trade.replace("0.35280000", "NaN"));
     assert!(matches!(not_finite, ParseError::Number("p", _)), "{not_finite}");
     let negative = refused(&trade.replace("0.35280000", "-1"));
@@ -177,24 +191,24 @@ fn a_broken_frame_is_refused_with_the_field() {
 
 #[test]
 fn quantities_beyond_all_bounds_are_refused_and_do_not_panic() {
-    let mut session = session();
+    let mut reader = reader();
     let trade =
         r#"{"e":"trade","s":"BNBBTC","t":1,"p":"4","q":"70000000000000000000000000000","T":1499869899041}"#;
     for _ in 0..3 {
-        let _ = session.parse(trade.as_bytes(), received_at());
+        let _ = reader.parse(trade.as_bytes(), received_at());
     }
     let sane = trade.replace("BNBBTC", "ETHBTC").replace("70000000000000000000000000000", "1");
-    assert_eq!(tick(&mut session, &sane).price, decimal("4"));
+    assert_eq!(tick(&mut reader, &sane).price, decimal("4"));
 }
 
 #[test]
 fn a_refused_trade_leaves_the_days_figures_alone() {
-    let mut session = session();
+    let mut reader = reader();
     let trade = r#"{"e":"trade","s":"BNBBTC","t":1,"p":"4","q":"2","T":1499869899041}"#;
-    tick(&mut session, trade);
+    tick(&mut reader, trade);
     let broken = trade.replace("\"p\":\"4\"", "\"p\":\"-3\"");
-    session.parse(broken.as_bytes(), received_at()).unwrap_err();
-    let next = tick(&mut session, trade);
+    reader.parse(broken.as_bytes(), received_at()).unwrap_err();
+    let next = tick(&mut reader, trade);
     assert_eq!((next.low, next.volume), (decimal("4"), decimal("4")));
 }
 
@@ -206,7 +220,7 @@ fn the_venue_writes_pairs_without_a_slash() {
 proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(frame in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = session().parse(&frame, received_at());
+        let _ = reader().parse(&frame, received_at());
     }
 
     #[test]
@@ -221,19 +235,19 @@ proptest! {
             let at = at.index(frame.len());
             frame[at] = byte;
         }
-        let mut session = session();
-        let _ = session.parse(&frame, received_at());
-        let _ = session.parse(&frame[..cut.index(frame.len())], received_at());
+        let mut reader = reader();
+        let _ = reader.parse(&frame, received_at());
+        let _ = reader.parse(&frame[..cut.index(frame.len())], received_at());
     }
 
     #[test]
     fn any_numbers_in_a_frame_never_panic(price in "[0-9]{0,32}\\.?[0-9]{0,32}(e-?[0-9]{1,3})?", time in any::<i64>(), id in any::<u64>()) {
-        let mut session = session();
+        let mut reader = reader();
         for kind in ["trade", "aggTrade"] {
             let frame = format!(r#"{{"e":"{kind}","s":"BTCUSDT","t":{id},"p":"{price}","q":"{price}","T":{time}}}"#);
-            let _ = session.parse(frame.as_bytes(), received_at());
+            let _ = reader.parse(frame.as_bytes(), received_at());
         }
         let mini = format!(r#"{{"e":"24hrMiniTicker","s":"BTCUSDT","c":"{price}","o":"{price}","h":"{price}","l":"{price}","v":"{price}"}}"#);
-        let _ = session.parse(mini.as_bytes(), received_at());
+        let _ = reader.parse(mini.as_bytes(), received_at());
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use super::{ParseError, Session};
+use super::{FrameReader, ParseError};
 
 const RECORDING: &str = include_str!("../../../tests/fixtures/coinbase_ws.jsonl");
 const ADVANCED_TICKER: &str = include_str!("../../../tests/fixtures/coinbase_advanced_ws_ticker.json");
@@ -18,8 +18,8 @@ fn decimal(text: &str) -> Decimal {
     parse_decimal(text).unwrap()
 }
 
-fn session() -> Session {
-    Session::new(Source::parse("coinbase").unwrap())
+fn reader() -> FrameReader {
+    FrameReader::new(Source::parse("coinbase").unwrap())
 }
 
 fn received_at() -> DateTime<Utc> {
@@ -30,8 +30,8 @@ fn frames() -> Vec<Value> {
     RECORDING.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["message"].take()).collect()
 }
 
-fn parsed(session: &mut Session, frame: &Value) -> Vec<Tick> {
-    session.parse(frame.to_string().as_bytes(), received_at()).unwrap()
+fn parsed(reader: &mut FrameReader, frame: &Value) -> Vec<Tick> {
+    reader.parse(frame.to_string().as_bytes(), received_at()).unwrap()
 }
 
 fn of_kind(kind: &str) -> Value {
@@ -40,7 +40,7 @@ fn of_kind(kind: &str) -> Value {
 
 #[test]
 fn the_first_ticker_of_the_recording_is_a_tick_with_the_days_figures() {
-    let ticks = parsed(&mut session(), &of_kind("ticker"));
+    let ticks = parsed(&mut reader(), &of_kind("ticker"));
     let [tick] = ticks.as_slice() else { panic!("{} ticks", ticks.len()) };
     assert_eq!((tick.symbol.as_str(), tick.source.as_str()), ("BAND/GBP", "coinbase"));
     assert_eq!((tick.price, tick.seq), (decimal("14.7775"), 881_613));
@@ -56,8 +56,8 @@ fn a_match_and_the_ticker_that_repeats_it_have_one_identity() {
     let repeated = frames()
         .into_iter()
         .find(|frame| frame["type"] == "last_match" && frame["trade_id"] == ticker["trade_id"]);
-    let by_match = parsed(&mut session(), &repeated.unwrap());
-    let by_ticker = parsed(&mut session(), &ticker);
+    let by_match = parsed(&mut reader(), &repeated.unwrap());
+    let by_ticker = parsed(&mut reader(), &ticker);
     assert_eq!((by_match.len(), by_ticker.len()), (1, 1));
     assert_eq!(by_match[0].id(), by_ticker[0].id());
     assert_eq!(by_match[0].price, by_ticker[0].price);
@@ -66,15 +66,15 @@ fn a_match_and_the_ticker_that_repeats_it_have_one_identity() {
 
 #[test]
 fn a_match_is_passed_over_once_its_product_has_a_ticker() {
-    let mut session = session();
-    assert_eq!(parsed(&mut session, &of_kind("ticker")).len(), 1);
-    assert_eq!(parsed(&mut session, &of_kind("last_match")), []);
+    let mut reader = reader();
+    assert_eq!(parsed(&mut reader, &of_kind("ticker")).len(), 1);
+    assert_eq!(parsed(&mut reader, &of_kind("last_match")), []);
 }
 
 #[test]
 fn the_recording_holds_every_trade_once() {
-    let mut session = session();
-    let ticks: Vec<Tick> = frames().iter().flat_map(|frame| parsed(&mut session, frame)).collect();
+    let mut reader = reader();
+    let ticks: Vec<Tick> = frames().iter().flat_map(|frame| parsed(&mut reader, frame)).collect();
     let identities: HashSet<String> = ticks.iter().map(Tick::id).collect();
     assert_eq!((ticks.len(), identities.len()), (107, 107));
 
@@ -95,37 +95,37 @@ fn the_recording_holds_every_trade_once() {
 
 #[test]
 fn an_acknowledgement_of_a_subscription_holds_nothing() {
-    assert_eq!(parsed(&mut session(), &of_kind("subscriptions")), []);
+    assert_eq!(parsed(&mut reader(), &of_kind("subscriptions")), []);
 }
 
 #[test]
 fn matches_without_a_ticker_add_up_the_volume_since_the_first() {
-    let mut session = session();
+    let mut reader = reader();
     let mut trade = of_kind("last_match");
-    assert_eq!(parsed(&mut session, &trade)[0].volume, decimal("0.04"));
+    assert_eq!(parsed(&mut reader, &trade)[0].volume, decimal("0.04"));
     (trade["trade_id"], trade["price"], trade["size"]) = (881_614.into(), "14.7".into(), "1.5".into());
-    let tick = parsed(&mut session, &trade)[0];
+    let tick = parsed(&mut reader, &trade)[0];
     assert_eq!((tick.volume, tick.low, tick.high), (decimal("1.54"), decimal("14.7"), decimal("14.7775")));
 }
 
 #[test]
 fn a_refused_match_leaves_the_days_figures_alone() {
-    let mut session = session();
+    let mut reader = reader();
     let good = of_kind("last_match");
-    parsed(&mut session, &good);
+    parsed(&mut reader, &good);
     for (field, value) in [("price", "-1"), ("size", "-1000")] {
         let mut broken = good.clone();
         broken[field] = value.into();
-        let refused = session.parse(broken.to_string().as_bytes(), received_at());
+        let refused = reader.parse(broken.to_string().as_bytes(), received_at());
         assert!(refused.is_err(), "{field} {value}");
     }
-    let tick = parsed(&mut session, &good)[0];
+    let tick = parsed(&mut reader, &good)[0];
     assert_eq!((tick.low, tick.volume), (decimal("14.7775"), decimal("0.08")));
 }
 
 #[test]
 fn the_ticker_of_advanced_trade_is_a_tick_whose_open_follows_from_the_change() {
-    let ticks = session().parse(ADVANCED_TICKER.as_bytes(), received_at()).unwrap();
+    let ticks = reader().parse(ADVANCED_TICKER.as_bytes(), received_at()).unwrap();
     let [tick] = ticks.as_slice() else { panic!("{} ticks", ticks.len()) };
     assert_eq!((tick.symbol.as_str(), tick.price), ("BTC/USD", decimal("68900.50")));
     assert_eq!([tick.high, tick.low, tick.volume], ["69200", "67500", "15328.12345678"].map(decimal));
@@ -137,7 +137,8 @@ fn the_ticker_of_advanced_trade_is_a_tick_whose_open_follows_from_the_change() {
 
 #[test]
 fn every_trade_of_advanced_trade_is_a_tick() {
-    let ticks = session().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap();
+    let ticks = reader().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap();
+    assert_eq!(ticks[0].size, Some(decimal("0.0015")));
     let said: Vec<_> = ticks.iter().map(|tick| (tick.seq, tick.price, tick.volume)).collect();
     let expected = [
         (995_098_700, decimal("68900.50"), decimal("0.0015")),
@@ -147,8 +148,26 @@ fn every_trade_of_advanced_trade_is_a_tick() {
 }
 
 #[test]
+fn trades_listed_newest_first_are_read_oldest_first() {
+    let mut frame: Value = serde_json::from_str(ADVANCED_TRADES).unwrap();
+    frame["events"][0]["trades"].as_array_mut().unwrap().reverse();
+    let expected = reader().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap();
+    assert_eq!(parsed(&mut reader(), &frame), expected);
+}
+
+#[test]
+fn a_ticker_has_the_size_of_its_trade_where_the_venue_quotes_it() {
+    let mut ticker = of_kind("ticker");
+    ticker["last_size"] = "0.25".into();
+    assert_eq!(parsed(&mut reader(), &ticker)[0].size, Some(decimal("0.25")));
+    let mut batch: Value = serde_json::from_str(ADVANCED_TICKER).unwrap();
+    batch["channel"] = "ticker_batch".into();
+    assert_eq!(parsed(&mut reader(), &batch)[0].size, None);
+}
+
+#[test]
 fn a_broken_frame_is_refused_with_the_field() {
-    let refused = |frame: &Value| session().parse(frame.to_string().as_bytes(), received_at()).unwrap_err();
+    let refused = |frame: &Value| reader().parse(frame.to_string().as_bytes(), received_at()).unwrap_err();
     let mut ticker = of_kind("ticker");
     ticker["price"] = "Infinity".into();
     assert_eq!(refused(&ticker).to_string(), "price is not a finite number");
@@ -165,7 +184,7 @@ fn a_broken_frame_is_refused_with_the_field() {
 proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(frame in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = session().parse(&frame, received_at());
+        let _ = reader().parse(&frame, received_at());
     }
 
     #[test]
@@ -181,24 +200,24 @@ proptest! {
             let at = at.index(frame.len());
             frame[at] = byte;
         }
-        let mut session = session();
-        let _ = session.parse(&frame, received_at());
-        let _ = session.parse(&frame[..cut.index(frame.len())], received_at());
+        let mut reader = reader();
+        let _ = reader.parse(&frame, received_at());
+        let _ = reader.parse(&frame[..cut.index(frame.len())], received_at());
     }
 
     #[test]
     fn any_numbers_in_a_frame_never_panic(number in "-?[0-9]{0,32}\\.?[0-9]{0,32}(e-?[0-9]{1,3})?") {
-        let mut session = session();
+        let mut reader = reader();
         for kind in ["match", "match", "ticker"] {
             let mut frame = of_kind(kind);
             for field in ["price", "size", "open_24h", "volume_24h", "low_24h", "high_24h"] {
                 frame[field] = number.clone().into();
             }
-            let _ = session.parse(frame.to_string().as_bytes(), received_at());
+            let _ = reader.parse(frame.to_string().as_bytes(), received_at());
         }
         for change in [number.as_str(), "-100"] {
             let frame = ADVANCED_TICKER.replace("1.85", change);
-            let _ = session.parse(frame.as_bytes(), received_at());
+            let _ = reader.parse(frame.as_bytes(), received_at());
         }
     }
 }

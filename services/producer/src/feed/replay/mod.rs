@@ -1,4 +1,4 @@
-//! Recordings: frames of Binance and Coinbase, ticks as JSON Lines or CSV, daily bars. At their own pace, faster, or as
+//! Recordings: frames of Binance and Coinbase, ticks as JSON Lines or CSV, daily candles. At their own pace, faster, or as
 //! fast as the log takes them. Identities are those of the recording, so that playing it again adds nothing.
 
 mod daily;
@@ -8,6 +8,7 @@ use std::{
     fmt,
     io::{IsTerminal, stderr},
     path::PathBuf,
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -16,12 +17,12 @@ use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use market::{Candle, Tick};
-use service_runtime::{Component, Latency, Runtime};
+use service_runtime::{Latency, Runtime};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::{Feed, FeedContext, Prices};
 use crate::{
-    config::Speed,
     metrics::FeedMetrics,
     publish::{Outlet, outlet},
 };
@@ -30,8 +31,54 @@ use crate::{
 const MAX_CHUNKS_AHEAD: usize = 8;
 /// A gap of years in a recording is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
-/// Bad lines that are told one by one; the rest is counted.
-const MAX_TOLD: u64 = 20;
+/// Bad lines, and remarks, that are logged one by one; the rest is counted.
+const MAX_LOGGED: u64 = 20;
+
+pub(crate) static FEED: Feed = Feed {
+    name: "replay",
+    task: "feed replay",
+    summary: "Recorded files",
+    prices: Prices::Recorded,
+    probe: None,
+    run: |context| Box::pin(run(context)),
+};
+
+/// The settings of a replay.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// replay: recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily candles as CSV.
+    #[arg(id = "replay-file", long, value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// replay: times the recorded pace, or max.
+    #[arg(id = "replay-speed", long, env = "REPLAY_SPEED", default_value = "1", value_name = "N|max")]
+    pub speed: Speed,
+}
+
+/// How fast a recording is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// So many times the recorded pace.
+    Times(f64),
+    /// As fast as the log takes it.
+    Max,
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "max" {
+            return Ok(Self::Max);
+        }
+        match text.trim_end_matches('x').parse::<f64>() {
+            Ok(times) if times > 0.0 && times <= 1e6 => Ok(Self::Times(times)),
+            _ => Err(format!(
+                "`{}` is no speed; a number above 0, such as 1 or 60, or max",
+                text.escape_debug()
+            )),
+        }
+    }
+}
 
 /// What a line of a recording holds.
 #[derive(Debug, PartialEq)]
@@ -60,6 +107,8 @@ pub(crate) struct Chunk {
     pub(crate) bytes: u64,
     /// Line number and reason.
     pub(crate) bad: Vec<(u64, String)>,
+    /// Line number and remark, of lines that are used.
+    pub(crate) remarks: Vec<(u64, String)>,
 }
 
 /// What a replay has done.
@@ -71,19 +120,25 @@ pub struct Report {
     pub lines: u64,
     /// Ticks that are durable in the log.
     pub ticks: u64,
-    /// Bars that are durable in the log.
+    /// Candles that are durable in the log.
     pub candles: u64,
-    /// Lines that could not be used; each was told with its place and reason.
+    /// Lines that could not be used; the first are logged with place and reason.
     pub bad_lines: u64,
+    /// Rows of days on which the calendar has no session; they are used, and the first are logged.
+    pub days_without_session: u64,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { files, lines, ticks, candles, bad_lines } = self;
+        let Self { files, lines, ticks, candles, bad_lines, days_without_session } = self;
         write!(
             f,
-            "{ticks} ticks and {candles} bars from {lines} lines of {files} file(s), {bad_lines} bad line(s)"
-        )
+            "{ticks} ticks and {candles} candles from {lines} lines of {files} file(s), {bad_lines} bad line(s)"
+        )?;
+        match days_without_session {
+            0 => Ok(()),
+            days => write!(f, ", {days} day(s) on which the calendar has no session"),
+        }
     }
 }
 
@@ -104,13 +159,9 @@ pub async fn replay_files(files: &[PathBuf], speed: Speed, runtime: &Runtime) ->
 }
 
 /// Plays files, then stays idle until the shutdown.
-pub(crate) async fn run(
-    files: Vec<PathBuf>,
-    speed: Speed,
-    outlet: Outlet,
-    health: Component,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let FeedContext { config, outlet, health, shutdown, .. } = context;
+    let ReplayArgs { files, speed } = config.replay;
     health.up("playing");
     let report = play(&files, speed, &outlet, &shutdown).await?;
     health.up(&format!("played: {report}"));
@@ -143,8 +194,14 @@ async fn play(
             report.lines += chunk.lines;
             for (line, reason) in &chunk.bad {
                 report.bad_lines += 1;
-                if report.bad_lines <= MAX_TOLD {
+                if report.bad_lines <= MAX_LOGGED {
                     progress.suspend(|| tracing::warn!("{}, line {line}: {reason}", file.display()));
+                }
+            }
+            for (line, remark) in &chunk.remarks {
+                report.days_without_session += 1;
+                if report.days_without_session <= MAX_LOGGED {
+                    progress.suspend(|| tracing::warn!("{}, line {line}: {remark}", file.display()));
                 }
             }
             let (ticks, candles) = pass_on(chunk.items, &mut pace, outlet, shutdown).await?;

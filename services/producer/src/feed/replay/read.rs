@@ -1,4 +1,4 @@
-//! Reads a recording of any of the known kinds, told by its first line.
+//! Reads a recording; its format follows from its first line.
 
 use std::{
     collections::BTreeMap,
@@ -34,14 +34,14 @@ struct Recorded<'a> {
 
 /// What a recording is made of.
 enum Format {
-    Binance(binance::parse::Session),
-    Coinbase(coinbase::Session),
+    Binance(binance::parse::FrameReader),
+    Coinbase(coinbase::FrameReader),
     TickLines,
     TickTable(Vec<String>),
-    DailyBars(daily::Bars),
+    DailyCandles(daily::DailyCandles),
 }
 
-/// Reads the file to its end, chunk by chunk, for as long as somebody takes them.
+/// Reads the file to its end, chunk by chunk, until the receiver is gone.
 pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut reader = BufReader::new(file);
@@ -59,7 +59,10 @@ pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
         chunk.lines += 1;
         chunk.bytes += bytes;
         match read_line(path, &mut format, &line) {
-            Ok(items) => chunk.items.extend(items),
+            Ok(Line { items, remark }) => {
+                chunk.items.extend(items);
+                chunk.remarks.extend(remark.map(|remark| (number, remark)));
+            }
             Err(Refusal::NoRecording(reason)) => bail!("{}: {reason}", path.display()),
             Err(Refusal::BadLine(reason)) => chunk.bad.push((number, reason)),
         }
@@ -67,7 +70,7 @@ pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    // Nobody takes the rest only while the process goes down.
+    // The receiver is gone only while the process shuts down.
     let _ = chunks.blocking_send(chunk);
     Ok(())
 }
@@ -81,6 +84,26 @@ fn next_line(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> std::io::Resul
     Ok(bytes)
 }
 
+/// What one line holds.
+#[derive(Default)]
+struct Line {
+    items: Vec<Item>,
+    /// What is unusual about a line that is used all the same.
+    remark: Option<String>,
+}
+
+impl<const N: usize> From<[Item; N]> for Line {
+    fn from(items: [Item; N]) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl FromIterator<Item> for Line {
+    fn from_iter<T: IntoIterator<Item = Item>>(items: T) -> Self {
+        Self { items: items.into_iter().collect(), remark: None }
+    }
+}
+
 enum Refusal {
     NoRecording(String),
     BadLine(String),
@@ -90,7 +113,7 @@ fn bad(reason: impl ToString) -> Refusal {
     Refusal::BadLine(reason.to_string())
 }
 
-fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Vec<Item>, Refusal> {
+fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Line, Refusal> {
     if line.len() as u64 > MAX_LINE_BYTES {
         return Err(bad(format!("longer than {MAX_LINE_BYTES} bytes")));
     }
@@ -98,30 +121,30 @@ fn read_line(path: &Path, format: &mut Option<Format>, line: &[u8]) -> Result<Ve
         .map_err(|error| bad(format!("not UTF-8 (byte {})", error.valid_up_to())))?;
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Line::default());
     }
     if let Some(known) = format {
-        return known.items(text);
+        return known.line(text);
     }
     let known = format.insert(Format::of(path, text).map_err(Refusal::NoRecording)?);
-    if known.has_header() { Ok(Vec::new()) } else { known.items(text) }
+    if known.has_header() { Ok(Line::default()) } else { known.line(text) }
 }
 
 impl Format {
-    /// Told by the first line.
+    /// The format that the first line has.
     fn of(path: &Path, first: &str) -> Result<Self, String> {
         if first.starts_with('{') {
             return Self::of_json(first);
         }
         let header: Vec<String> = cells(first).map_err(|error| error.to_string())?;
         if header.first().is_some_and(|name| name == "Date") {
-            return daily::Bars::new(path, &header).map(Self::DailyBars);
+            return daily::DailyCandles::new(path, &header).map(Self::DailyCandles);
         }
         if header.iter().any(|name| name == "symbol") {
             return Ok(Self::TickTable(header));
         }
         Err("this is no recording: known are frames of Binance and Coinbase and ticks as JSON Lines, and ticks and daily \
-             bars as CSV with a header"
+             candles as CSV with a header"
             .to_owned())
     }
 
@@ -134,40 +157,41 @@ impl Format {
         let source = |name| Source::parse(name).map_err(|error| error.to_string());
         let frame: BTreeMap<String, &RawValue> = serde_json::from_str(message.get()).unwrap_or_default();
         if frame.contains_key("stream") || frame.contains_key("e") {
-            return Ok(Self::Binance(binance::parse::Session::new(source("binance")?)));
+            return Ok(Self::Binance(binance::parse::FrameReader::new(source("binance")?)));
         }
         if frame.contains_key("type") || frame.contains_key("channel") {
-            return Ok(Self::Coinbase(coinbase::Session::new(source("coinbase")?)));
+            return Ok(Self::Coinbase(coinbase::FrameReader::new(source("coinbase")?)));
         }
         Err("line 1 is a frame of a venue that is not known here".to_owned())
     }
 
     fn has_header(&self) -> bool {
-        matches!(self, Self::TickTable(_) | Self::DailyBars(_))
+        matches!(self, Self::TickTable(_) | Self::DailyCandles(_))
     }
 
-    fn items(&mut self, line: &str) -> Result<Vec<Item>, Refusal> {
+    fn line(&mut self, line: &str) -> Result<Line, Refusal> {
         match self {
-            Self::Binance(session) => {
+            Self::Binance(reader) => {
                 let (frame, received_at) = recorded(line)?;
-                Ok(match session.parse(frame.get().as_bytes(), received_at).map_err(bad)? {
-                    binance::parse::Frame::Tick(tick) => vec![Item::Tick(tick)],
-                    binance::parse::Frame::Candle(candle) => vec![Item::Candle(candle)],
-                    binance::parse::Frame::Nothing => Vec::new(),
+                Ok(match reader.parse(frame.get().as_bytes(), received_at).map_err(bad)? {
+                    binance::parse::Frame::Tick(tick) => [Item::Tick(tick)].into(),
+                    binance::parse::Frame::Candle(candle) => [Item::Candle(candle)].into(),
+                    binance::parse::Frame::Nothing => Line::default(),
                 })
             }
-            Self::Coinbase(session) => {
+            Self::Coinbase(reader) => {
                 let (frame, received_at) = recorded(line)?;
-                let ticks = session.parse(frame.get().as_bytes(), received_at).map_err(bad)?;
+                let ticks = reader.parse(frame.get().as_bytes(), received_at).map_err(bad)?;
                 Ok(ticks.into_iter().map(Item::Tick).collect())
             }
             Self::TickLines => {
-                Ok(vec![Item::Tick(topics::tick::decode(line.as_bytes(), Utc::now()).map_err(bad)?)])
+                Ok([Item::Tick(topics::tick::decode(line.as_bytes(), Utc::now()).map_err(bad)?)].into())
             }
-            Self::TickTable(header) => Ok(vec![Item::Tick(table_row(header, line)?)]),
-            Self::DailyBars(bars) => {
-                let ticks = bars.ticks(&cells(line).map_err(bad)?).map_err(bad)?;
-                Ok(ticks.into_iter().map(Item::Tick).collect())
+            Self::TickTable(header) => Ok([Item::Tick(table_row(header, line)?)].into()),
+            Self::DailyCandles(candles) => {
+                let row = candles.row(&cells(line).map_err(bad)?).map_err(bad)?;
+                let remark = |date| format!("the calendar has no session on {date}; the row is used");
+                Ok(Line { items: row.items, remark: row.date_without_session.map(remark) })
             }
         }
     }
@@ -194,7 +218,8 @@ fn table_row(header: &[String], line: &str) -> Result<market::Tick, Refusal> {
         return Err(bad(format!("{} cells where the header names {}", cells.len(), header.len())));
     }
     let mut fields = Map::new();
-    for (name, cell) in header.iter().zip(cells) {
+    // An empty cell is a field that is absent.
+    for (name, cell) in header.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
         let is_text = TEXT_FIELDS.contains(&name.as_str());
         let value = if is_text {
             Value::String(cell)

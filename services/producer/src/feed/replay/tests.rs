@@ -7,7 +7,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::{Chunk, Item, read::read};
+use super::{Chunk, read::read};
 
 /// Everything in a file, or why it is no recording.
 fn read_all(path: &Path) -> anyhow::Result<Vec<Chunk>> {
@@ -72,28 +72,29 @@ fn bad_days_are_told_with_line_and_column_and_the_good_ones_are_kept() {
         2021-01-07,128.4\n\
         2021-01-08,132.429993,132.630005,130.229996,132.050003,130.104752,105158200\n";
     let chunk = only_chunk("AAPL.csv", table);
-    assert_eq!(chunk.items.len(), 8);
+    assert_eq!(chunk.items.len(), 15, "four ticks and a candle of each day");
+    let remarks = [(5, "the calendar has no session on 2021-01-03; the row is used".to_owned())];
+    assert_eq!(chunk.remarks, remarks);
     let bad: Vec<String> = chunk.bad.iter().map(|(line, reason)| format!("{line}: {reason}")).collect();
-    assert_eq!(bad.len(), 5, "{bad:?}");
+    assert_eq!(bad.len(), 4, "{bad:?}");
     assert_eq!(bad[0], "3: Open is not a number");
     assert!(bad[1].starts_with("4: Date: "), "{}", bad[1]);
-    assert_eq!(bad[2], "5: 2021-01-03 is no trading day");
-    assert_eq!(bad[3], "6: Low 126.4 and High 100 do not enclose Open 127.7 and Close 126.6");
-    assert_eq!(bad[4], "7: High is missing");
+    assert_eq!(bad[2], "6: low 126.4 and high 100 do not enclose open 127.7");
+    assert_eq!(bad[3], "7: High is missing");
 }
 
 #[test]
 fn a_day_of_boundless_volume_does_not_panic() {
     let table = "Date,Open,High,Low,Close,Volume\n2021-01-04,1,1,1,1,79228162514264337593543950335\n";
-    assert_eq!(only_chunk("AAPL.csv", table).items.len(), 4);
+    assert_eq!(only_chunk("AAPL.csv", table).items.len(), 5);
 }
 
 #[test]
-fn a_bar_at_the_end_of_time_does_not_panic() {
+fn a_candle_at_the_end_of_time_is_a_bad_line() {
     let closed = r#"{"e":"kline","s":"BTCUSDT","k":{"t":8210266876799999,"o":"1","h":"1","l":"1","c":"1","v":"1","n":1,"x":true,"i":"1m"}}"#;
     let chunk = only_chunk("frames.jsonl", format!("{{\"received_at\": 1.0, \"message\": {closed}}}\n"));
-    let recorded: Vec<_> = chunk.items.iter().map(Item::recorded_at).collect();
-    assert_eq!(recorded.len(), 1);
+    assert_eq!(chunk.items, []);
+    assert_eq!(chunk.bad, [(1, "time is not within the years 0 to 9999".to_owned())]);
 }
 
 #[test]

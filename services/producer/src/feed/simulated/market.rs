@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{
-    AssetClass, Candle, CandleOrigin, CandleSource, DayBounds, Interval, Source, Symbol, Tick, TickError,
-    TickFields, day_bounds, decimal_to_f64,
+    AssetClass, Candle, CandleFields, CandleOrigin, CandleSource, DayBounds, Interval, Source, Symbol, Tick,
+    TickError, TickFields, day_bounds, decimal_to_f64,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,8 +20,8 @@ const CORRELATION: f64 = 0.6;
 const FREEDOM: f64 = 4.0;
 /// Standard deviation of a Student t of four degrees of freedom: `sqrt(nu / (nu - 2))`.
 const T_DEVIATION: f64 = std::f64::consts::SQRT_2;
-/// Moves within a bar of history.
-const STEPS_PER_BAR: i32 = 6;
+/// Moves within a candle of history.
+const STEPS_PER_CANDLE: i32 = 6;
 /// Prices stay within these, whatever the noise does: above zero, and exact in 15 digits.
 const PRICE_RANGE: (f64, f64) = (0.000_01, 10_000_000.0);
 
@@ -78,17 +78,20 @@ struct Series {
 /// A trading day so far.
 struct Day {
     bounds: DayBounds,
-    /// The price before the day, against which its change is told.
+    /// The price before the day: the reference of `change_percent`.
     reference: f64,
     open: f64,
     high: f64,
     low: f64,
     volume: f64,
+    /// The volume before the last move.
+    volume_before: f64,
 }
 
 impl Day {
     fn begin(bounds: DayBounds, price: f64) -> Self {
-        Self { bounds, reference: price, open: price, high: price, low: price, volume: 0.0 }
+        let (volume, volume_before) = (0.0, 0.0);
+        Self { bounds, reference: price, open: price, high: price, low: price, volume, volume_before }
     }
 }
 
@@ -123,6 +126,7 @@ impl Market {
             high: decimal_to_f64(tick.high),
             low: decimal_to_f64(tick.low),
             volume: decimal_to_f64(tick.volume),
+            volume_before: decimal_to_f64(tick.volume),
         };
     }
 
@@ -138,12 +142,12 @@ impl Market {
         self.series.get(place).map(|series| series.moved_at)
     }
 
-    /// The bar of the minute from `time` on, of the symbol in a place; its price goes on from there.
-    pub(crate) fn bar(&mut self, place: usize, time: DateTime<Utc>) -> Option<Candle> {
-        let step = TimeDelta::minutes(1) / STEPS_PER_BAR;
-        // A bar opens where the one before closed.
+    /// The one-minute candle from `time` on, of the symbol in a place; its price continues from there.
+    pub(crate) fn candle(&mut self, place: usize, time: DateTime<Utc>) -> Option<Candle> {
+        let step = TimeDelta::minutes(1) / STEPS_PER_CANDLE;
+        // A candle opens at the close of the one before.
         let (mut prices, mut volume) = (vec![self.series.get(place)?.price], 0.0);
-        for n in 1..=STEPS_PER_BAR {
+        for n in 1..=STEPS_PER_CANDLE {
             let before = self.series.get(place)?.day.volume;
             // The last step stays within the minute.
             let moment = time + step * n - TimeDelta::milliseconds(1);
@@ -155,7 +159,7 @@ impl Market {
         let series = self.series.get(place)?;
         let (high, low) =
             prices.iter().fold((f64::MIN, f64::MAX), |(high, low), p| (high.max(*p), low.min(*p)));
-        Some(Candle {
+        Candle::new(CandleFields {
             symbol: series.symbol,
             interval: Interval::Minute,
             time,
@@ -163,11 +167,12 @@ impl Market {
             high: series.rounded(high),
             low: series.rounded(low),
             close: series.rounded(*prices.last()?),
-            volume: series.rounded_volume(volume),
+            volume: Some(series.rounded_volume(volume)),
             ticks: 0,
             source: CandleSource { feed: self.source, origin: CandleOrigin::Provider },
             is_final: true,
         })
+        .ok()
     }
 
     /// The next tick of the symbol in a place: it happened at `at` and was seen at `received_at`.
@@ -191,6 +196,8 @@ impl Market {
             open: series.rounded(day.open),
             high: series.rounded(day.high),
             low: series.rounded(day.low),
+            // Differences of the rounded totals add up to them.
+            size: Some(series.rounded_volume(day.volume) - series.rounded_volume(day.volume_before)),
             change_percent: (change * 1e4).round() / 1e4,
             source,
             received_at,
@@ -246,7 +253,7 @@ impl Series {
 
     fn advance(&mut self, now: DateTime<Utc>, factor: f64, own: f64, size: f64) {
         let passed = seconds(now - self.moved_at).max(0.0);
-        // After a long break the price has not moved for as long: nobody traded.
+        // A long break is a time without trades: the price moves for an hour of it at most.
         let traded = passed.min(3_600.0);
         let common = (factor - self.factor).clamp(-5.0 * traded.sqrt(), 5.0 * traded.sqrt());
         let moved = CORRELATION * common + (1.0 - CORRELATION * CORRELATION).sqrt() * own * traded.sqrt();
@@ -259,6 +266,7 @@ impl Series {
         let day = &mut self.day;
         day.high = day.high.max(self.price);
         day.low = day.low.min(self.price);
+        day.volume_before = day.volume;
         day.volume += self.daily_volume * daily_shape(&day.bounds, now) * traded / 86_400.0 * size;
     }
 

@@ -2,18 +2,16 @@
 
 mod market;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use ::market::{Source, Symbol, Tick, is_open};
+use ::market::{Source, Tick, is_open};
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::EventLog;
-use service_runtime::Component;
 use tokio_util::sync::CancellationToken;
 
 use self::market::Market;
-use super::micros;
-use crate::{config::Sessions, publish::Outlet, tails};
+use super::{Feed, FeedContext, Prices, micros};
+use crate::{publish::Outlet, tails};
 
 /// Ticks are made in bursts, so far apart: at high rates often, at low ones so seldom that an idle market costs nothing.
 const BURST_INTERVAL_MS: u64 = 5;
@@ -22,39 +20,58 @@ const SLOW_BURST_INTERVAL_MS: u64 = 200;
 const HIGH_RATE: u32 = 1_000;
 /// Ticks of one burst; what a slow log leaves undone beyond that is not caught up.
 const MAX_BURST: f64 = 20_000.0;
-/// Bars of history, in minutes.
+/// History, in minutes.
 const HISTORY_MINUTES: i64 = 24 * 60;
 
-/// How the market is to be.
-pub(crate) struct Settings {
-    pub(crate) symbols: Vec<Symbol>,
-    pub(crate) rate: u32,
-    pub(crate) seed: u64,
-    pub(crate) sessions: Sessions,
+pub(crate) static FEED: Feed = Feed {
+    name: "simulated",
+    task: "feed simulated",
+    summary: "A market invented here",
+    prices: Prices::Simulated,
+    probe: None,
+    run: |context| Box::pin(run(context)),
+};
+
+/// The settings of the simulated market.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SimulatedArgs {
+    /// simulated: ticks a second, all symbols together.
+    #[arg(id = "simulated-rate", long, env = "SIMULATED_RATE", default_value_t = 20, value_name = "TICKS_PER_SECOND",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// simulated: the same seed makes the same market.
+    #[arg(id = "simulated-seed", long, env = "SIMULATED_SEED", default_value_t = 1, value_name = "NUMBER")]
+    pub seed: u64,
+    /// simulated: whether stocks trade in the exchange's hours only.
+    #[arg(id = "simulated-sessions", long, env = "SIMULATED_SESSIONS", value_enum, default_value_t = Sessions::AlwaysOpen)]
+    pub sessions: Sessions,
+}
+
+/// When the simulated stocks trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sessions {
+    /// Around the clock.
+    AlwaysOpen,
+    /// In the exchange's hours.
+    Respect,
 }
 
 /// Fills in the history, then makes ticks until the shutdown.
-pub(crate) async fn run(
-    settings: Settings,
-    log: Arc<dyn EventLog>,
-    outlet: Outlet,
-    health: Component,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let FeedContext { config, symbols, log, outlet, health, shutdown } = context;
+    let settings = config.simulated;
     let source = Source::parse("simulated").context("the name of the simulated source")?;
     let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
     let now = Utc::now();
     let history_from = floor_minute(now) - TimeDelta::minutes(HISTORY_MINUTES);
-    let mut market = Market::new(&settings.symbols, settings.seed, source, history_from)
+    let mut market = Market::new(&symbols, settings.seed, source, history_from)
         .context("the simulated market cannot be made")?;
     market.above(tails.highest_seq);
     for tick in &tails.newest {
         market.go_on_from(tick);
     }
-    let bars = history(&mut market, history_from, now);
-    outlet.send_candles(&bars).await?;
-    let symbols = settings.symbols.len();
-    health.up(&format!("{symbols} symbols, {} ticks a second, SIMULATED", settings.rate));
+    outlet.send_candles(&history(&mut market, history_from, now)).await?;
+    health.up(&format!("{} symbols, {} ticks a second, SIMULATED", symbols.len(), settings.rate));
     make_ticks(&mut market, &settings, &outlet, &shutdown).await
 }
 
@@ -62,30 +79,30 @@ fn floor_minute(time: DateTime<Utc>) -> DateTime<Utc> {
     ::market::Interval::Minute.floor(time)
 }
 
-/// One-minute bars up to now: a day of them, or what has passed since the last tick of an earlier run. Minute by minute,
+/// One-minute candles up to now: a day of them, or what has passed since the last tick of an earlier run. Minute by minute,
 /// so that the symbols move together.
 fn history(market: &mut Market, from: DateTime<Utc>, now: DateTime<Utc>) -> Vec<::market::Candle> {
-    // Where an earlier run had its last tick, its own bar is left alone.
+    // The minute of the last tick of an earlier run has a candle of its own.
     let begins: Vec<DateTime<Utc>> = (0..market.len())
         .filter_map(|place| market.moved_at(place))
         .map(|moved_at| if moved_at <= from { from } else { floor_minute(moved_at) + TimeDelta::minutes(1) })
         .collect();
-    let mut bars = Vec::new();
+    let mut candles = Vec::new();
     let mut time = from;
     while time + TimeDelta::minutes(1) <= now {
         for (place, begin) in begins.iter().enumerate() {
             if time >= *begin {
-                bars.extend(market.bar(place, time));
+                candles.extend(market.candle(place, time));
             }
         }
         time += TimeDelta::minutes(1);
     }
-    bars
+    candles
 }
 
 async fn make_ticks(
     market: &mut Market,
-    settings: &Settings,
+    settings: &SimulatedArgs,
     outlet: &Outlet,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {

@@ -92,6 +92,7 @@ fn the_volume_of_a_day_never_falls_and_begins_anew_the_next_day() {
             if let Some(before) = before {
                 if day_bounds(class, before.timestamp).holds(now.timestamp) {
                     assert!(now.volume >= before.volume, "{} after {}", now.volume, before.volume);
+                    assert_eq!(now.size, Some(now.volume - before.volume));
                 } else {
                     days += 1;
                     assert!(now.volume < before.volume, "{} after {}", now.volume, before.volume);
@@ -123,8 +124,8 @@ fn minutes_move_together_and_have_fat_tails() {
     let minutes = (0..6_000).map(|n| start() + TimeDelta::minutes(n));
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for minute in minutes {
-        first.push(market.bar(0, minute).unwrap());
-        second.push(market.bar(1, minute).unwrap());
+        first.push(market.candle(0, minute).unwrap());
+        second.push(market.candle(1, minute).unwrap());
     }
     let (a, b) = (log_returns(&first), log_returns(&second));
     let (mean_a, mean_b) = (mean(&a), mean(&b));

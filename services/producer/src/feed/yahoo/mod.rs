@@ -4,21 +4,19 @@ pub(crate) mod parse;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use event_log::EventLog;
 use market::{AssetClass, Source, Symbol, Tick, TickFields, is_open};
 use rand::RngExt;
 use reqwest::Client;
 use service_runtime::Component;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{micros, rest};
+use super::{Feed, FeedContext, Prices, micros, rest};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
@@ -34,24 +32,35 @@ const CLOSED_FACTOR: u32 = 8;
 /// Between the questions of one round.
 const PAUSE_MS: u64 = 100;
 
+pub(crate) static FEED: Feed = Feed {
+    name: "yahoo",
+    task: "feed yahoo",
+    summary: "Yahoo: stocks, polled, without a key, best effort",
+    prices: Prices::Live(AssetClass::Stock),
+    probe: Some(|config| Box::pin(answers(config))),
+    run: |context| Box::pin(run(context)),
+};
+
+/// The settings of Yahoo.
+#[derive(Clone, Debug, clap::Args)]
+pub struct YahooArgs {
+    /// yahoo: where its charts are.
+    #[arg(long, env = "YAHOO_URL", default_value = "https://query1.finance.yahoo.com", value_name = "URL")]
+    pub yahoo_url: Url,
+}
+
 /// The endpoint answers.
-pub(crate) async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
+async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
     let client = rest::client(USER_AGENT)?;
     let probe = config.watchlist.symbols().iter().find(|symbol| symbol.asset_class() == AssetClass::Stock);
     let symbol = *probe.context("no stock is watched")?;
-    let _: parse::Answer = rest::get(&client, chart_url(&config.yahoo_url, symbol)?).await?;
+    let _: parse::Answer = rest::get(&client, chart_url(&config.yahoo.yahoo_url, symbol)?).await?;
     Ok(())
 }
 
-/// Polls until the shutdown; the first round brings the day's bars with it.
-pub(crate) async fn run(
-    config: ProducerConfig,
-    symbols: Vec<Symbol>,
-    log: Arc<dyn EventLog>,
-    outlet: Outlet,
-    health: Component,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+/// Polls until the shutdown; the first round brings the candles of the day.
+async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let FeedContext { config, symbols, log, outlet, health, shutdown } = context;
     let source = Source::parse("yahoo").context("the name of the source")?;
     let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
     let seen = tails.newest.iter().map(|tick| (tick.symbol, (tick.timestamp, tick.price))).collect();
@@ -62,7 +71,7 @@ pub(crate) async fn run(
         source,
         outlet,
         health,
-        state: Mutex::new(State { seen, last_seq: tails.highest_seq, bars: HashMap::new() }),
+        state: Mutex::new(State { seen, last_seq: tails.highest_seq, candles: HashMap::new() }),
     };
     keep_alive(&yahoo.health, yahoo.outlet.metrics(), &shutdown, || yahoo.poll()).await
 }
@@ -77,13 +86,13 @@ struct Yahoo {
     state: Mutex<State>,
 }
 
-/// What earlier rounds have said.
+/// What earlier rounds have passed on.
 struct State {
-    /// Time and price of each symbol's newest tick: an answer that repeats them is no news.
+    /// Time and price of each symbol's newest tick: an answer that repeats them is not passed on.
     seen: HashMap<Symbol, (DateTime<Utc>, rust_decimal::Decimal)>,
     last_seq: u64,
-    /// The newest bar of each symbol that was passed on.
-    bars: HashMap<Symbol, DateTime<Utc>>,
+    /// The open time of each symbol's newest candle.
+    candles: HashMap<Symbol, DateTime<Utc>>,
 }
 
 fn chart_url(base: &Url, symbol: Symbol) -> anyhow::Result<Url> {
@@ -100,7 +109,7 @@ impl Yahoo {
             let mut refused = Vec::new();
             for symbol in &self.symbols {
                 // One symbol that cannot be read does not keep the others waiting; a provider that refuses does.
-                if let Err(reason) = self.ask(*symbol).await? {
+                if let Err(reason) = self.poll_symbol(*symbol).await? {
                     self.outlet.metrics().errors.add(1);
                     tracing::warn!(%symbol, reason, "an answer of yahoo was passed over");
                     refused.push(*symbol);
@@ -121,19 +130,22 @@ impl Yahoo {
         Duration::from_millis(self.config.poll_ms).mul_f64(rand::rng().random_range(0.9..1.1)) * rarer
     }
 
-    async fn ask(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
+    async fn poll_symbol(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
         let answer: parse::Answer =
-            rest::get(&self.client, chart_url(&self.config.yahoo_url, symbol)?).await?;
+            rest::get(&self.client, chart_url(&self.config.yahoo.yahoo_url, symbol)?).await?;
         let parsed = match parse::parse(answer, symbol, self.source, micros(Utc::now())) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let known = self.state().bars.get(&symbol).copied();
-        let news: Vec<_> =
-            parsed.candles.into_iter().filter(|bar| known.is_none_or(|known| bar.time > known)).collect();
+        let known = self.state().candles.get(&symbol).copied();
+        let news: Vec<_> = parsed
+            .candles
+            .into_iter()
+            .filter(|candle| known.is_none_or(|known| candle.time > known))
+            .collect();
         if let Some(newest) = news.last() {
             self.outlet.send_candles(&news).await?;
-            self.state().bars.insert(symbol, newest.time);
+            self.state().candles.insert(symbol, newest.time);
         }
         if let Some(tick) = self.numbered(parsed.tick).context("a tick of yahoo")? {
             self.outlet.offer(&[tick]).await?;
@@ -148,8 +160,8 @@ impl Yahoo {
     /// `None` where the answer repeats the last one; otherwise the tick under a number of its own.
     fn numbered(&self, tick: Tick) -> Result<Option<Tick>, market::TickError> {
         let mut state = self.state();
-        let said = (tick.timestamp, tick.price);
-        if state.seen.insert(tick.symbol, said) == Some(said) {
+        let newest = (tick.timestamp, tick.price);
+        if state.seen.insert(tick.symbol, newest) == Some(newest) {
             return Ok(None);
         }
         state.last_seq = tick.seq.max(state.last_seq + 1);

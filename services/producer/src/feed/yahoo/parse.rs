@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Datelike, Utc};
 use market::{
-    Candle, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds,
+    Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds,
     decimal_from_f64,
 };
 use rust_decimal::Decimal;
@@ -85,7 +85,7 @@ struct Quote {
 pub(crate) struct Parsed {
     /// The newest price; its `seq` is the receive time in microseconds, which the caller makes strictly increasing.
     pub(crate) tick: Tick,
-    /// The bars, holes left out.
+    /// The candles, holes left out.
     pub(crate) candles: Vec<Candle>,
 }
 
@@ -183,6 +183,7 @@ fn tick(
         open,
         high: high.unwrap_or(last).max(last).max(open),
         low: low.filter(|low| *low > Decimal::ZERO).unwrap_or(last).min(last).min(open),
+        size: None,
         change_percent: (change * 1e4).round() / 1e4,
         source,
         received_at,
@@ -190,7 +191,7 @@ fn tick(
     })?)
 }
 
-/// Bars without holes; the last one only where it is over.
+/// Candles without holes; the last one only where it is over.
 fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTime<Utc>) -> Vec<Candle> {
     let interval = match outcome.meta.data_granularity.as_deref() {
         Some("1m") => Interval::Minute,
@@ -204,7 +205,7 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
     let positive = |values: &[Option<f64>], place| {
         at(values, place).and_then(widened).filter(|price| *price > Decimal::ZERO)
     };
-    let bar = |(place, seconds): (usize, &i64)| {
+    let candle = |(place, seconds): (usize, &i64)| {
         let moment = moment(*seconds)?;
         let day = day_bounds(symbol.asset_class(), moment);
         let (time, end) = match interval {
@@ -212,7 +213,7 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
             _ => (interval.floor(moment), interval.floor(moment) + interval.duration()),
         };
         let (open, close) = (positive(&quote.open, place)?, positive(&quote.close, place)?);
-        Some(Candle {
+        Candle::new(CandleFields {
             symbol,
             interval,
             time,
@@ -220,11 +221,14 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
             high: positive(&quote.high, place)?.max(open).max(close),
             low: positive(&quote.low, place)?.min(open).min(close),
             close,
-            volume: at(&quote.volume, place).and_then(decimal_from_f64)?.max(Decimal::ZERO),
+            volume: at(&quote.volume, place)
+                .and_then(decimal_from_f64)
+                .filter(|volume| *volume >= Decimal::ZERO),
             ticks: 0,
             source,
             is_final: end <= now,
         })
+        .ok()
     };
-    outcome.timestamp.iter().enumerate().filter_map(bar).filter(|candle| candle.is_final).collect()
+    outcome.timestamp.iter().enumerate().filter_map(candle).filter(|candle| candle.is_final).collect()
 }

@@ -61,7 +61,7 @@ fn the_answer_holds_five_daily_bars_to_the_seven_digits_that_are_meant() {
                 bar.high,
                 bar.low,
                 bar.close,
-                bar.volume
+                bar.volume.unwrap()
             )
         })
         .collect();
