@@ -19,17 +19,20 @@ const COMPONENT_UP: &str = "tapedeck_component_up";
 /// has names of its own.
 pub struct Status {
     process: Arc<Process>,
-    /// What is added here belongs to this service; `None`: to the process itself.
-    service: Option<String>,
+    /// What is added here belongs to it.
+    service: Service,
 }
+
+/// The service that something belongs to; `None`: the process itself.
+type Service = Option<String>;
 
 struct Process {
     service: String,
     instance: String,
     started_at: DateTime<Utc>,
     /// By service and name.
-    components: Mutex<BTreeMap<(Option<String>, String), Arc<Cell>>>,
-    figures: Mutex<Vec<(Option<String>, Arc<dyn Figures>)>>,
+    components: Mutex<BTreeMap<(Service, String), Arc<Cell>>>,
+    figures: Mutex<Vec<(Service, Arc<dyn Figures>)>>,
     /// Services that the process consists of.
     services: Mutex<BTreeSet<String>>,
     shutdown_began: Arc<OnceLock<Instant>>,

@@ -149,8 +149,8 @@ impl RowArgs {
             bail!("--from {from} is not before --to {to}");
         }
         let kinds = self.kind.iter().map(|kind| match kind {
-            RowKind::TICKS => Kind::TICKS,
-            RowKind::CANDLES => Kind::CANDLES,
+            RowKind::Ticks => Kind::TICKS,
+            RowKind::Candles => Kind::CANDLES,
         });
         let prices = prices.map(|prices| match prices {
             WhichPrices::Real => Prices::Real,

@@ -12,9 +12,7 @@ use crate::{
     Result,
     mongo::{
         MongoStore,
-        fields::{
-            RowError, append_time, decimal, field, optional_decimal, text, time, unexpected, unsigned,
-        },
+        fields::{RowError, append_time, decimal, field, optional_decimal, text, time, unexpected, unsigned},
         schema::Collection,
         times::{Moment, TimeFields},
     },

@@ -21,6 +21,9 @@ use crate::{config::ProducerConfig, publish::Outlet};
 /// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
 pub(crate) static FEEDS: [&Feed; 4] = [&binance::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
 
+/// Requests something small from a provider.
+type Probe = for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<()>>;
+
 /// What the rest of the producer needs of a feed.
 pub(crate) struct Feed {
     /// On the command line, in logs and figures.
@@ -31,7 +34,7 @@ pub(crate) struct Feed {
     pub(crate) summary: &'static str,
     pub(crate) prices: Prices,
     /// Whether the provider answers. Feeds that have none are chosen by name only.
-    pub(crate) probe: Option<for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<()>>>,
+    pub(crate) probe: Option<Probe>,
     /// Runs until the shutdown. Ends with an error only where the feed cannot go on for good.
     pub(crate) run: fn(FeedContext) -> BoxFuture<'static, anyhow::Result<()>>,
 }

@@ -39,7 +39,8 @@ pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path
     let opened = event_log::open_for_reading(url.expose_secret()).await;
     let asked = async {
         let log = opened?;
-        let names = topics::ALL.map(|topic| topic.name);
+        let all = topics::ALL;
+        let names: Vec<&str> = all.iter().map(|topic| &*topic.name).collect();
         let identities = log.identities(&names).await?;
         Ok::<_, EventLogError>((log.describe().await?, log.topics().await?, identities, log))
     };
