@@ -108,4 +108,8 @@ impl CheckpointStore for ScriptedStore {
         self.fault.pass().await?;
         Ok(self.checkpoints.lock().unwrap().values().cloned().collect())
     }
+
+    async fn all_checkpoints(&self) -> live_store::Result<Vec<Checkpoint>> {
+        self.checkpoints("").await
+    }
 }
