@@ -62,7 +62,7 @@ fmt: ## Format the Rust code.
 
 test-servers test-servers-strict: FEATURES = kafka-tls
 test-servers: ui ## Contract and end-to-end suites against real servers, which it starts and stops. Needs OpenSSL's headers.
-	tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server
+	tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server --include-ignored
 
 chaos: ui ## Faults against the real processes, broker and store; the short form, minutes. FAULTS=1,4 for some.
 	cargo build --locked $(WITH_FEATURES) --bins
@@ -73,7 +73,7 @@ chaos-long: ui ## The same with the full numbers, more than an hour; notes the r
 	tests/servers/with-servers.sh target/release/chaos --long $(if $(FAULTS),--faults $(FAULTS))
 
 test-servers-strict: ui ## The same with FerretDB (minutes to build) as a second opinion on the MongoDB adapter.
-	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server
+	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server --include-ignored
 
 test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## The pages in a real Chromium.
 	cargo build --locked $(WITH_FEATURES) --bin tapedeck

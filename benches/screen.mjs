@@ -18,7 +18,7 @@ const data = mkdtempSync(join(tmpdir(), 'tapedeck-bench-'));
 const symbols = Array.from({ length: 50 }, (_, n) => `S${String(n).padStart(3, '0')}`).join(',');
 const server = spawn(
   join(here, '../target/release/tapedeck'),
-  ['run', '--provider', 'simulated', '--rate', String(rate), '--watchlist', symbols, '--data', data, '--listen', '127.0.0.1:0'],
+  ['run', '--provider', 'simulated', '--simulated-rate', String(rate), '--watchlist', symbols, '--data', data, '--listen', '127.0.0.1:0'],
   { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, RUST_LOG: 'warn' } },
 );
 let browser;

@@ -56,7 +56,7 @@ settings() {
   bash "$work/deploy/make-env.sh" >/dev/null
   web_port=${WEB_PORT:-15000} mail_port=${MAIL_PORT:-18025}
   sed -i -e "s/^WEB_PORT=.*/WEB_PORT=$web_port/" -e "s/^MAIL_PORT=.*/MAIL_PORT=$mail_port/" \
-    -e 's/^PROVIDERS=.*/PROVIDERS=simulated/' "$work/.env"
+    -e 's/^PROVIDER=.*/PROVIDER=simulated/' "$work/.env"
 }
 
 # stand_in IMAGE FOLDER [JARS]: only where the engine has no image of that name but an earlier stand-in.

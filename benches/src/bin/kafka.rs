@@ -6,7 +6,7 @@ use anyhow::Context;
 use benches::{batches, print_ratio, publish, rate};
 use chrono::Utc;
 use clap::Parser;
-use event_log::{Event, EventLog, NewRecord, StartAt, TopicSpec};
+use event_log::{Event, EventLog, NewRecord, Retention, StartAt, TopicSpec};
 use rdkafka::{
     ClientConfig, Message,
     consumer::{BaseConsumer, Consumer},
@@ -37,7 +37,11 @@ async fn main() -> anyhow::Result<()> {
     for round in 0..args.rounds {
         let (ours, bare) = (format!("bench-ours-{stamp}-{round}"), format!("bench-bare-{stamp}-{round}"));
         for topic in [&ours, &bare] {
-            let spec = TopicSpec { name: topic.clone(), partitions: 3, retention: Duration::from_hours(1) };
+            let spec = TopicSpec {
+                name: topic.clone(),
+                partitions: 3,
+                retention: Retention::For(Duration::from_hours(1)),
+            };
             log.ensure_topics(&[spec]).await?;
         }
         let records = batches(args.messages, 500)?;
@@ -92,9 +96,8 @@ async fn drain(log: &dyn EventLog, topic: &str, messages: u64) -> anyhow::Result
         anyhow::ensure!(Instant::now() < deadline, "only {seen} of {messages} messages came");
         match subscription.next(5_000, Duration::from_secs(1)).await? {
             Event::Assigned(partitions) => {
-                for partition in partitions {
-                    subscription.seek(&partition, StartAt::Beginning).await?;
-                }
+                let start = |partition| (partition, StartAt::Beginning);
+                subscription.start(&partitions.into_iter().map(start).collect::<Vec<_>>()).await?;
             }
             Event::Standby | Event::Revoked(_) => {}
             Event::Messages(batch) if batch.is_empty() => {}

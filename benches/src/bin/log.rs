@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use benches::{batches, print_ratio, publish, rate};
 use clap::Parser;
-use event_log::{Event, EventLog, NewRecord, StartAt, TopicSpec};
+use event_log::{Event, EventLog, NewRecord, Retention, StartAt, TopicSpec};
 
 const TOPIC: &str = "bench";
 
@@ -37,7 +37,8 @@ async fn main() -> anyhow::Result<()> {
     let records = batches(args.messages, args.batch)?;
     let (write_limit, read_limit) = plain_file(&records, dir.path(), args.messages)?;
     let log = event_log::open(&format!("sqlite:{}", dir.path().join("log.db").display())).await?;
-    let spec = TopicSpec { name: TOPIC.into(), partitions: 3, retention: Duration::from_hours(24) };
+    let spec =
+        TopicSpec { name: TOPIC.into(), partitions: 3, retention: Retention::For(Duration::from_hours(24)) };
     log.ensure_topics(&[spec]).await?;
     let published = publish(&*log, TOPIC, records).await?;
     print_ratio("embedded log, in", published, "plain file, fdatasync every 10 batches", write_limit);
@@ -74,9 +75,8 @@ async fn drain(log: &dyn EventLog, messages: u64) -> anyhow::Result<f64> {
     while seen < messages {
         match subscription.next(5_000, Duration::from_secs(5)).await? {
             Event::Assigned(partitions) => {
-                for partition in partitions {
-                    subscription.seek(&partition, StartAt::Beginning).await?;
-                }
+                let start = |partition| (partition, StartAt::Beginning);
+                subscription.start(&partitions.into_iter().map(start).collect::<Vec<_>>()).await?;
             }
             Event::Standby | Event::Revoked(_) => {}
             Event::Messages(batch) => {

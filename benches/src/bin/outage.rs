@@ -40,8 +40,12 @@ async fn main() -> anyhow::Result<()> {
     let group = format!("bench_{}", std::process::id());
     let consumer = args.deployment.start("consumer", &[], &group, &group)?;
     let rate = args.rate.to_string();
-    let _producer =
-        args.deployment.start("producer", &["--provider", "simulated", "--rate", &rate], &group, &group)?;
+    let _producer = args.deployment.start(
+        "producer",
+        &["--provider", "simulated", "--simulated-rate", &rate],
+        &group,
+        &group,
+    )?;
     tokio::time::sleep(STEADY).await;
     let few = (f64::from(args.rate) * NOTHING_WAITS) as u64;
     let steady = caught_up(&*log, &group, few).await?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use chrono::Utc;
-use event_log::{Event, NewRecord, StartAt, TopicSpec, open};
+use event_log::{Event, NewRecord, Retention, StartAt, TopicSpec, open};
 
 /// Bytes of a payload, about those of a tick.
 const PAYLOAD_BYTES: usize = 150;
@@ -21,7 +21,11 @@ async fn main() -> anyhow::Result<()> {
     let batch: usize = arguments.next().map_or(Ok(500), |text| text.parse())?;
     let log = open(&url).await?;
     let topic = format!("throughput-{}", Utc::now().timestamp_micros());
-    let spec = TopicSpec { name: topic.clone(), partitions: PARTITIONS, retention: Duration::from_hours(1) };
+    let spec = TopicSpec {
+        name: topic.clone(),
+        partitions: PARTITIONS,
+        retention: Retention::For(Duration::from_hours(1)),
+    };
     log.ensure_topics(&[spec]).await?;
 
     let publisher = log.publisher()?;
@@ -47,9 +51,8 @@ async fn main() -> anyhow::Result<()> {
     while drained < records {
         match subscription.next(batch, Duration::from_secs(30)).await? {
             Event::Assigned(partitions) => {
-                for partition in partitions {
-                    subscription.seek(&partition, StartAt::Beginning).await?;
-                }
+                let start = |partition| (partition, StartAt::Beginning);
+                subscription.start(&partitions.into_iter().map(start).collect::<Vec<_>>()).await?;
             }
             Event::Standby | Event::Revoked(_) => {}
             Event::Messages(messages) => {

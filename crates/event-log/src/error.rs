@@ -1,5 +1,7 @@
 //! What can go wrong with the log, in words that say what to do next. No error shows a password.
 
+pub(crate) use connection_url::without_credentials;
+
 /// A failure of the event log.
 #[derive(Debug, thiserror::Error)]
 pub enum EventLogError {
@@ -119,20 +121,4 @@ impl EventLogError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::NotAdmitted { .. })
     }
-}
-
-/// What of a URL may be shown: scheme and hosts or path. Users, passwords and settings stay out, however garbled the
-/// URL is: all from the first `?` on goes, and all before the last `@`. Where an `@` comes behind the `?`, nobody knows
-/// whether it ends a password with a `?` in it or stands in a setting: then only the scheme is left.
-pub fn without_credentials(url: &str) -> String {
-    let (scheme, rest) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).unwrap_or(("", url));
-    let (slashes, rest) = rest.strip_prefix("//").map_or(("", rest), |rest| ("//", rest));
-    let (place, behind) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
-    let shown = if behind.contains('@') { "..." } else { place.rsplit('@').next().unwrap_or_default() };
-    if scheme.is_empty() { shown.to_owned() } else { format!("{scheme}:{slashes}{shown}") }
-}
-
-/// A `:` may also stand in a password.
-fn is_scheme(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
 }

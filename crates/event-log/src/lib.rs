@@ -24,16 +24,16 @@ mod partition;
 mod port;
 mod sqlite;
 
-pub use error::{EventLogError, without_credentials};
+pub use error::EventLogError;
 pub use model::{
     CommitHandle, DEAD_LETTER_SUFFIX, Event, LogDescription, MAX_DELIVERY_BYTES, MAX_RECORD_BYTES, Message,
-    NewRecord, PROBE_TOPIC, PartitionLag, Position, StartAt, TopicInfo, TopicPartition, TopicSpec,
+    NewRecord, PROBE_TOPIC, PartitionLag, Position, Retention, StartAt, TopicInfo, TopicPartition, TopicSpec,
     dead_letter,
 };
 pub use open::{open, open_for_reading};
 pub use pages::Pages;
 pub use partition::partition_of;
-pub use port::{EventLog, Publisher, Receipt, Subscription};
+pub use port::{EventLog, LogAdmin, Publisher, Receipt, Subscription};
 
 /// Result of this crate.
 pub type Result<T, E = EventLogError> = std::result::Result<T, E>;

@@ -38,7 +38,16 @@ pub struct TopicSpec {
     /// How many partitions, at least 1. An existing topic keeps the number it has.
     pub partitions: i32,
     /// How long records are kept.
-    pub retention: Duration,
+    pub retention: Retention,
+}
+
+/// How long a topic keeps its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// For so long.
+    For(Duration),
+    /// The latest record of each key for ever; earlier ones may be removed at any time. The embedded log keeps them all.
+    LatestOfKey,
 }
 
 /// A topic as it is.
@@ -135,6 +144,22 @@ pub struct CommitHandle {
 }
 
 impl CommitHandle {
+    /// The handle of one message. For adapters: `generation` is the number of the assignment that delivered it.
+    pub fn new(position: Position, generation: u64) -> Self {
+        Self { position, generation }
+    }
+
+    /// The number of the assignment that delivered its message.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The handle of the message before `next_offset`; `None` where there is none.
+    pub(crate) fn before(partition: &TopicPartition, next_offset: u64, generation: u64) -> Option<Self> {
+        let offset = next_offset.checked_sub(1)?;
+        Some(Self { position: Position { topic_partition: partition.clone(), offset }, generation })
+    }
+
     /// The message it stands for.
     pub fn position(&self) -> &Position {
         &self.position
@@ -148,10 +173,6 @@ pub enum StartAt {
     Beginning,
     /// The next record published.
     End,
-    /// Behind the last committed message of the group; the beginning where there is none.
-    CommittedOrBeginning,
-    /// Behind the last committed message of the group; the end where there is none.
-    CommittedOrEnd,
     /// This offset; the beginning where it is no longer kept. Also the beginning where it lies beyond the end, with a
     /// warning: such an offset was read in another log, and of this one nothing is known.
     Offset(u64),
@@ -161,14 +182,8 @@ pub enum StartAt {
 
 impl StartAt {
     /// The same, said aloud where the offset cannot be of this log.
-    pub(crate) fn offset_in(
-        self,
-        partition: &TopicPartition,
-        first: u64,
-        end: u64,
-        committed: Option<u64>,
-    ) -> u64 {
-        let at = self.offset(first, end, committed);
+    pub(crate) fn offset_in(self, partition: &TopicPartition, first: u64, end: u64) -> u64 {
+        let at = self.offset(first, end);
         if let Self::Offset(wanted) = self
             && at < wanted
         {
@@ -182,12 +197,10 @@ impl StartAt {
     }
 
     /// The offset it means in a partition that keeps the records from `first` to before `end`.
-    pub(crate) fn offset(self, first: u64, end: u64, committed: Option<u64>) -> u64 {
+    pub(crate) fn offset(self, first: u64, end: u64) -> u64 {
         let offset = match self {
             Self::Beginning => first,
             Self::End => end,
-            Self::CommittedOrBeginning => committed.unwrap_or(first),
-            Self::CommittedOrEnd => committed.unwrap_or(end),
             Self::Offset(offset) if offset > end.max(first) => first,
             Self::Offset(offset) => offset,
             Self::BeforeEnd(records) => end.saturating_sub(records),
@@ -201,7 +214,7 @@ impl StartAt {
 #[derive(Debug)]
 pub enum Event {
     /// These partitions are ours from now on. Nothing is delivered from one until the caller says where to begin
-    /// with [`crate::Subscription::seek`].
+    /// with [`crate::Subscription::start`].
     Assigned(Vec<TopicPartition>),
     /// We belong to the group, and there is no partition for us: others read them all, or are yet to give some up.
     Standby,

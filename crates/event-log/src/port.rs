@@ -1,6 +1,6 @@
 //! The verbs of the port.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -11,18 +11,34 @@ use crate::{
     StartAt, TopicInfo, TopicPartition, TopicSpec,
 };
 
-/// A log, open. Cheap to share; closes when the last clone and all publishers and subscriptions are gone.
+/// Administration of a log: its topics, and what an operator asks about it.
 #[async_trait]
-pub trait EventLog: Send + Sync {
+pub trait LogAdmin: Send + Sync {
     /// Creates what is missing, leaves what is there.
     async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()>;
 
     /// Every topic, by name.
     async fn topics(&self) -> Result<Vec<TopicInfo>>;
 
-    /// What tells this log from another one under the same address: the id of the Kafka cluster, or of the embedded
-    /// file. A broker whose disks were wiped may have the id it had; `None` where there is none.
-    async fn identity(&self) -> Result<Option<String>>;
+    /// A description, made without changing anything.
+    async fn describe(&self) -> Result<LogDescription>;
+
+    /// Publishes one record to [`crate::PROBE_TOPIC`], which it creates, and returns when the log stored it, by the
+    /// log's own clock.
+    async fn probe(&self) -> Result<DateTime<Utc>>;
+}
+
+/// A log, open: reading and writing. Cheap to share; closes when the last clone and all publishers and subscriptions are gone.
+#[async_trait]
+pub trait EventLog: LogAdmin {
+    /// The identity of each of these topics: what tells a topic from another one of the same name, in another cluster, on a
+    /// wiped broker, or created again. It is drawn at random and written into the log by [`LogAdmin::ensure_topics`]; topics
+    /// that have none are missing in the answer.
+    async fn identities(&self, topics: &[&str]) -> Result<BTreeMap<String, String>>;
+
+    /// The offsets that each partition of these topics holds: from the first one kept to before the one that the next
+    /// record gets.
+    async fn bounds(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Range<u64>>>;
 
     /// A publisher with its own bounded buffer.
     fn publisher(&self) -> Result<Arc<dyn Publisher>>;
@@ -36,13 +52,6 @@ pub trait EventLog: Send + Sync {
 
     /// How far `group` is behind, for every partition of `topics`.
     async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>>;
-
-    /// What can be said about it without changing it.
-    async fn describe(&self) -> Result<LogDescription>;
-
-    /// Publishes one record to [`crate::PROBE_TOPIC`], which it creates, and returns when the log stored it, by the
-    /// log's own clock.
-    async fn probe(&self) -> Result<DateTime<Utc>>;
 }
 
 /// Publishes.
@@ -54,9 +63,6 @@ pub trait Publisher: Send + Sync {
     /// # Errors
     /// [`EventLogError::RecordTooLarge`] and [`EventLogError::UnknownTopic`], with nothing accepted.
     async fn send(&self, topic: &str, records: Vec<NewRecord>) -> Result<Receipt>;
-
-    /// Waits until everything accepted is durable or has failed.
-    async fn flush(&self) -> Result<()>;
 }
 
 /// The promise of a [`Publisher::send`]. Dropping it cancels nothing.
@@ -65,6 +71,14 @@ pub trait Publisher: Send + Sync {
 pub struct Receipt(pub(crate) oneshot::Receiver<Result<Vec<Position>>>);
 
 impl Receipt {
+    /// The receipt of records that are durable at these positions. For adapters that store at once.
+    pub fn stored(positions: Vec<Position>) -> Self {
+        let (reply, receipt) = oneshot::channel();
+        // The receiver is here, so that sending cannot fail.
+        let _ = reply.send(Ok(positions));
+        Self(receipt)
+    }
+
     /// Waits until all records are durable; their positions, in the order sent.
     ///
     /// # Errors
@@ -81,9 +95,14 @@ pub trait Subscription: Send {
     /// [`crate::MAX_DELIVERY_BYTES`]. Safe to cancel.
     async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event>;
 
-    /// Sets where the next message of an assigned partition comes from, and starts its delivery. While the log is away
-    /// the wish is kept: [`Subscription::next`] tells of the trouble, and sees to it when the log is back.
-    async fn seek(&mut self, partition: &TopicPartition, at: StartAt) -> Result<()>;
+    /// Sets where the next message of each of these assigned partitions comes from, and starts their delivery. While the
+    /// log is unavailable the positions are kept: [`Subscription::next`] returns the error, and applies them when the log is
+    /// back.
+    async fn start(&mut self, starts: &[(TopicPartition, StartAt)]) -> Result<()>;
+
+    /// A handle that commits `next_offset` of a partition, without a message: for what is known to be dealt with before
+    /// anything was delivered. `None` when the partition is not assigned, or the offset is 0.
+    fn handle_before(&self, partition: &TopicPartition, next_offset: u64) -> Option<CommitHandle>;
 
     /// Delivers nothing from these until [`Subscription::resume`]. Calling [`Subscription::next`] goes on, so that
     /// the group does not take us for dead.

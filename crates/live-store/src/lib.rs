@@ -11,6 +11,7 @@ mod migration;
 mod mongo;
 mod open;
 mod port;
+mod settings;
 mod sqlite;
 mod ticks;
 
@@ -21,6 +22,7 @@ pub use error::LiveStoreError;
 pub use migration::Migration;
 pub use open::{migrate, open};
 pub use port::{LiveStore, Pruned};
+pub use settings::{StorePassword, StoreSettings};
 pub use ticks::{
     MAX_PAGE_TICKS, StoredTick, TickOutcome, TickPage, TickQuery, TickStore, all_ticks_of_day, ticks_of_day,
 };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use connection_url::{is_scheme, without_credentials};
 use sqlite_file::FileUrl;
 
 use crate::{LiveStore, LiveStoreError, Migration, Result, mongo, sqlite};
@@ -58,22 +59,4 @@ async fn open_and_report(url: &str) -> Result<(Arc<dyn LiveStore>, Migration)> {
         Some((scheme, _)) if is_scheme(scheme) => Err(bad(&format!("no adapter for `{scheme}:`"))),
         _ => Err(bad("the scheme is missing")),
     }
-}
-
-/// A `:` may also stand in a password.
-fn is_scheme(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
-}
-
-/// For messages: every parameter, and what stands before the last `@`, is left out. Where an `@` comes behind a `?`,
-/// it is unknown whether it ends a password with a `?` in it or stands in a parameter: then only the scheme is left.
-pub(crate) fn without_credentials(url: &str) -> String {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) if is_scheme(scheme) => (format!("{scheme}://"), rest),
-        // Whatever this is: the same goes for it.
-        _ => (String::new(), url),
-    };
-    let (place, behind) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
-    let shown = if behind.contains('@') { "..." } else { place.rsplit('@').next().unwrap_or_default() };
-    format!("{scheme}{}", shown.escape_debug())
 }

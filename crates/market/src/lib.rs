@@ -12,6 +12,7 @@ mod interval;
 mod rollup;
 mod symbol;
 mod tick;
+mod watchlist;
 
 pub use builder::{Applied, BuilderState, CandleBuilder, MAX_LATENESS_SECONDS};
 pub use calendar::{
@@ -24,3 +25,4 @@ pub use interval::{Interval, UnknownInterval};
 pub use rollup::{prefer, rollup};
 pub use symbol::{AssetClass, Symbol, SymbolError};
 pub use tick::{Source, SourceError, Tick, TickError, TickFields};
+pub use watchlist::Watchlist;

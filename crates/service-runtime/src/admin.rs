@@ -25,12 +25,12 @@ pub fn admin_routes(status: Arc<Status>) -> Router {
         .with_state(status)
 }
 
-/// The process lives and answers.
+/// The process runs and answers.
 pub async fn health_response() -> &'static str {
     "ok\n"
 }
 
-/// Every part does its work: 200, otherwise 503; the parts as JSON either way.
+/// 200 if every part works, otherwise 503; the parts as JSON either way.
 pub async fn ready_response(State(status): State<Arc<Status>>) -> Response {
     let code = if status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(status.snapshot(Utc::now()).components)).into_response()
@@ -53,7 +53,7 @@ pub async fn metrics_response() -> Response {
 /// Serves the three routes by themselves, for a service without pages, until the shutdown.
 ///
 /// # Errors
-/// A port in use, named.
+/// An address that is in use, with the setting to change.
 pub async fn serve_admin(
     listen: SocketAddr,
     status: Arc<Status>,

@@ -1,4 +1,4 @@
-//! Tells the other services, through the log, how this process is doing.
+//! Publishes the status of this process to the event log, for the pages and the command line.
 
 use std::{pin::pin, time::Duration};
 
@@ -7,27 +7,27 @@ use bytes::Bytes;
 use chrono::Utc;
 use event_log::{EventLog, NewRecord};
 use tokio::time::timeout;
-use topics::status;
+use topics::{names::component, status};
 
 use crate::{Component, Runtime};
 
 /// Between two heartbeats.
 const INTERVAL_MS: u64 = 2_000;
-/// A heartbeat that takes longer than this to be stored tells that the log is not well.
+/// A heartbeat that takes longer than this to be stored means that the log is down.
 const LATE_MS: u64 = 5_000;
-/// One that is so late is a reason to look whether the topics are there.
+/// After a heartbeat has taken so long, the topics are looked for.
 const MISSING_MS: u64 = 1_500;
-/// Topics that are not there so many times in a row are gone.
+/// Topics that are missing so many times in a row are gone.
 const MISSING_LOOKS: u32 = 2;
 
-/// Publishes the status of this process until the shutdown. A log that is away makes heartbeats late, not wrong: at
-/// most one is under way.
+/// Publishes the status of this process until the shutdown. While the log is unavailable heartbeats are late, and at most
+/// one is in flight.
 ///
 /// # Errors
 /// A status that cannot be encoded, a log that refuses for good, or one that has lost its topics.
 pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
     let publisher = runtime.log.publisher().context("cannot publish heartbeats")?;
-    let health = runtime.status.component("event log");
+    let health = runtime.status.component(component::EVENT_LOG);
     let mut beat = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_first = true;
@@ -49,11 +49,11 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
         tokio::select! {
             () = runtime.shutdown.cancelled() => return Ok(()),
             gone = gone_topics(&*runtime.log) => bail!(
-                "topics that were there are gone ({gone}): the broker was wiped, or is another one; start again to make them, \
-                 and mend --log (LOG_URL) if another one is meant"
+                "topics that existed are gone ({gone}): the broker was wiped, or is another one; start again to make them, \
+                 and correct --log (LOG_URL) if another one is meant"
             ),
-            never = told_when_it_answers(&*runtime.log, &health), if is_first => never,
-            published = told_when_late(&runtime, &health, publish) => match published {
+            never = report_first_answer(&*runtime.log, &health), if is_first => never,
+            published = report_when_late(&runtime, &health, publish) => match published {
                 Err(error) if !error.is_transient() => return Err(error).context("cannot publish a heartbeat"),
                 Err(error) => {
                     health.down(&error.to_string());
@@ -66,17 +66,17 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
     }
 }
 
-/// A Kafka client that has just begun asks for its producer id every half second only, and a first record waits for it: that the
-/// log answers is known sooner, and what is published meanwhile waits its turn.
-async fn told_when_it_answers(log: &dyn EventLog, health: &Component) -> ! {
+/// Reports the log up at its first answer. The first record takes longer: a new Kafka client requests its producer id only
+/// every half second, and the record waits for it.
+async fn report_first_answer(log: &dyn EventLog, health: &Component) -> ! {
     if log.topics().await.is_ok() {
         health.up("answers");
     }
     std::future::pending().await
 }
 
-/// Waits for a heartbeat. A log that is away, or lets nobody in, takes its time: then the health says why.
-async fn told_when_late<T>(
+/// Waits for a heartbeat, and reports the log down with the reason when that takes long.
+async fn report_when_late<T>(
     runtime: &Runtime,
     health: &Component,
     publish: impl Future<Output = event_log::Result<T>>,
@@ -85,7 +85,7 @@ async fn told_when_late<T>(
     if let Ok(published) = timeout(Duration::from_millis(LATE_MS), &mut publish).await {
         return published;
     }
-    let told = async {
+    let report = async {
         match runtime.log.topics().await {
             Err(error) => health.down(&error.to_string()),
             Ok(_) => health.down("the log answers, and takes no records"),
@@ -94,12 +94,12 @@ async fn told_when_late<T>(
     };
     tokio::select! {
         published = publish => published,
-        never = told => never,
+        never = report => never,
     }
 }
 
-/// Resolves when the broker answers and topics are gone: it was wiped, or is another one. Whoever published there before must
-/// not go on: producers are told apart by numbers that such a broker gives away anew.
+/// Resolves when the broker answers and topics are gone: it was wiped, or is another one. A producer that published there
+/// before must not go on: such a broker assigns the producer ids that it uses to recognise repeated records a second time.
 async fn gone_topics(log: &dyn EventLog) -> String {
     let mut looks = 0;
     loop {
@@ -110,11 +110,11 @@ async fn gone_topics(log: &dyn EventLog) -> String {
                 topics::ALL.iter().map(|topic| topic.name).filter(is_gone).collect()
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot tell whether the topics are there");
+                tracing::debug!(%error, "cannot look whether the topics exist");
                 Vec::new()
             }
         };
-        // A broker that has just come back may not know its own at the first look.
+        // A broker that has just come back may not list its own topics at the first look.
         looks = if gone.is_empty() { 0 } else { looks + 1 };
         if looks == MISSING_LOOKS {
             return gone.join(", ");

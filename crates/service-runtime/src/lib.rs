@@ -1,13 +1,12 @@
 //! What every service does around its own work: settings, logs, health, figures, supervision, shutdown.
 //!
-//! A service is a function `run(config, runtime)`. Its `main` and the all-in-one binary both make a [`Runtime`] and
-//! call it, so that it is started the same way everywhere.
+//! A service is a function `run(config, runtime)`. [`main`] makes a process of it; the all-in-one binary calls the functions
+//! of all services with one [`Runtime`], narrowed to each by [`Runtime::for_service`].
 
 mod admin;
 mod figures;
 mod heartbeat;
 mod http_client;
-mod password;
 mod settings;
 mod shutdown;
 mod start;
@@ -25,20 +24,38 @@ pub use figures::{Figures, Latency, Meter};
 pub use heartbeat::heartbeat;
 pub use http_client::{http_client, install_tls};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use settings::{HELP_END, LogPassword, LogSettings, StorePassword, StoreSettings, Watchlist};
-pub use shutdown::cancel_on_signals;
-pub use start::{create_topics, open_log, open_store, start};
+pub use settings::{HELP_END, LogPassword, LogSettings, renamed_variables};
+pub use shutdown::{SHUTDOWN_LIMIT, ShutdownBudget, ShutdownDeadline, cancel_on_signals};
+pub use start::{create_topics, main, open_log, open_patiently};
 pub use status::{Component, Status};
 pub use tasks::Tasks;
-pub use telemetry::{LogFormat, init_logs, install_metrics};
+pub use telemetry::{LogFormat, LogGuard, init_logs, install_metrics};
 
-/// What a service is given besides its own settings.
+/// What a service receives besides its own settings.
 #[derive(Clone)]
 pub struct Runtime {
     /// The event log.
     pub log: Arc<dyn EventLog>,
-    /// Health and figures of this process.
+    /// Health and figures of this process, or of one service of it.
     pub status: Arc<Status>,
-    /// Cancelled when it is time to drain and leave.
+    /// Cancelled when the service has to drain and end.
     pub shutdown: CancellationToken,
+}
+
+impl Runtime {
+    /// The same for one service of the process: components and figures that it adds carry its name, and do not replace those
+    /// of another service.
+    pub fn for_service(&self, service: &str) -> Self {
+        Self { status: self.status.for_service(service), ..self.clone() }
+    }
+
+    /// No tasks yet; they end with [`shutdown`](Self::shutdown), within its budget.
+    pub fn tasks(&self) -> Tasks {
+        Tasks::with_budget(self.shutdown.clone(), self.shutdown_budget())
+    }
+
+    /// The deadlines of the shutdown, counted from its beginning anywhere in the process.
+    pub fn shutdown_budget(&self) -> ShutdownBudget {
+        ShutdownBudget::since(self.shutdown.clone(), self.status.shutdown_began())
+    }
 }

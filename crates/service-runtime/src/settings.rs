@@ -1,11 +1,7 @@
-//! Settings that several services share; each is flag, environment variable, default and manual at once.
+//! Settings that all services share; each is flag, environment variable, default and manual at once.
 
-use std::str::FromStr;
-
-use market::Symbol;
+use connection_url::Password;
 use secrecy::SecretString;
-
-use crate::password::{self, Given};
 
 /// Where the event log is.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,29 +26,6 @@ impl LogSettings {
     }
 }
 
-/// Where the live store is.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Live store")]
-pub struct StoreSettings {
-    /// Live store: mongodb://[user:password@]host[:port][/database][?tls=true&tlsCAFile=PATH&...], the database
-    /// stock_market unless named, or sqlite:PATH (one host only).
-    #[arg(long = "store", env = "STORE_URL", value_name = "URL", hide_env_values = true)]
-    pub store_url: SecretString,
-    /// Its password, where the URL has none.
-    #[command(flatten)]
-    pub password: StorePassword,
-}
-
-impl StoreSettings {
-    /// The URL with its password.
-    ///
-    /// # Errors
-    /// A password that cannot be read or has no place in the URL.
-    pub fn url(&self) -> anyhow::Result<SecretString> {
-        self.password.fill(&self.store_url)
-    }
-}
-
 /// The password of the event log.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Event log")]
@@ -73,74 +46,28 @@ impl LogPassword {
     /// A password that cannot be read or has no place in the URL.
     pub fn fill(&self, url: &SecretString) -> anyhow::Result<SecretString> {
         let (password, file) = (self.log_password.as_ref(), self.log_password_file.as_deref());
-        Given { password, file, prefix: "LOG" }.fill(url)
+        Ok(Password { password, file, prefix: "LOG" }.fill(url)?)
     }
 }
 
-/// The password of the live store.
-#[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Live store")]
-pub struct StorePassword {
-    /// Password for the user that the live store's URL names without one. Others on this machine see flags in the list of
-    /// processes: prefer the variable or the file.
-    #[arg(long, env = "STORE_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
-    pub store_password: Option<SecretString>,
-    /// File with that password, such as /run/secrets/store_password; a final line end does not count.
-    #[arg(long, env = "STORE_PASSWORD_FILE", value_name = "FILE")]
-    pub store_password_file: Option<String>,
+/// Variables of earlier versions, and their names since then.
+const RENAMED: [(&str, &str); 4] = [
+    ("PROVIDERS", "PROVIDER"),
+    ("RETENTION_DAYS", "CONSUMER_RETENTION_DAYS"),
+    ("BATCH_MAX_MESSAGES", "CONSUMER_BATCH_MAX_MESSAGES"),
+    ("BATCH_MAX_AGE_MS", "CONSUMER_BATCH_MAX_AGE_MS"),
+];
+
+/// Variables that are set under the name of an earlier version, one message each. Without them a default would silently
+/// apply: a shorter retention removes data.
+pub fn renamed_variables() -> Vec<String> {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let renamed = RENAMED.iter().filter(|(before, now)| is_set(before) && !is_set(now));
+    renamed.map(|(before, now)| format!("the variable {before} is now {now}; rename it")).collect()
 }
 
-impl StorePassword {
-    /// Whether the URL names a user of a server and no password.
-    pub fn is_missing_in(url: &SecretString) -> bool {
-        password::is_missing_in(url)
-    }
-
-    /// The URL with the password in it.
-    ///
-    /// # Errors
-    /// A password that cannot be read or has no place in the URL.
-    pub fn fill(&self, url: &SecretString) -> anyhow::Result<SecretString> {
-        let (password, file) = (self.store_password.as_ref(), self.store_password_file.as_deref());
-        Given { password, file, prefix: "STORE" }.fill(url)
-    }
-}
-
-/// Symbols to watch, without repeats, in the order given: `AAPL,BTC/USDT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watchlist(Vec<Symbol>);
-
-/// Most symbols a watch list may hold.
-const MAX_SYMBOLS: usize = 1_000;
-
-impl Watchlist {
-    /// The symbols; at least one.
-    pub fn symbols(&self) -> &[Symbol] {
-        &self.0
-    }
-}
-
-impl FromStr for Watchlist {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut symbols = Vec::new();
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let symbol = Symbol::parse(part).map_err(|error| error.to_string())?;
-            if !symbols.contains(&symbol) {
-                symbols.push(symbol);
-            }
-        }
-        match symbols.len() {
-            0 => Err("the watch list is empty; name at least one symbol, such as AAPL,BTC/USDT".into()),
-            1..=MAX_SYMBOLS => Ok(Self(symbols)),
-            n => Err(format!("the watch list has {n} symbols, at most {MAX_SYMBOLS} can be watched")),
-        }
-    }
-}
-
-/// At the end of every help: what no flag stands for.
+/// The end of every help: what has no flag.
 pub const HELP_END: &str = "\
 Besides these: RUST_LOG chooses what is logged, such as info (the default), debug, or info,consumer=debug. Every flag \
-counts before its variable. Passwords belong into *_PASSWORD_FILE or *_PASSWORD, not into URLs. `tapedeck config check` \
-reads the same variables and says what is wrong with them.";
+takes precedence over its variable. Passwords belong in *_PASSWORD_FILE or *_PASSWORD, not into URLs. `tapedeck config check` \
+reads the same variables and reports what is wrong with them.";

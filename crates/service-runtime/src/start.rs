@@ -1,57 +1,83 @@
-//! What the `main` of a service does before its work.
+//! What every service does before and around its own work.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;
-use event_log::{EventLog, EventLogError, TopicSpec};
-use live_store::{LiveStore, LiveStoreError};
+use event_log::{EventLogError, LogAdmin, Retention, TopicSpec};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 
-use crate::{LogFormat, LogSettings, Runtime, Status, cancel_on_signals, init_logs, install_metrics};
+use crate::{
+    LogFormat, LogSettings, Runtime, Status, cancel_on_signals, heartbeat, init_logs, install_metrics,
+    renamed_variables, serve_admin, shutdown,
+};
 
-/// Between two tries of a server that is not there yet: at first, and at most.
+/// First wait before a server that is unavailable is tried again; doubled up to the longest.
 const MIN_WAIT_MS: u64 = 250;
 /// See [`MIN_WAIT_MS`].
 const MAX_WAIT_MS: u64 = 5_000;
-/// Then it is an error.
+/// After so many tries it is an error.
 const MAX_TRIES: usize = 12;
 
-/// Starts logs and metrics, opens the event log, creates the topics, listens for signals.
+/// The `main` of every service: logs, the event log with its topics, signals, health at `listen`, heartbeats, and `run`,
+/// which works until the shutdown and then drains. A service with pages of its own serves health among them, and has no
+/// `listen`.
 ///
 /// # Errors
-/// Whatever cannot be started or opened, with the setting to mend.
-pub async fn start(service: &str, format: LogFormat, log: &LogSettings) -> anyhow::Result<Runtime> {
-    init_logs(format)?;
-    open_log(service, &log.url()?).await
+/// Whatever cannot be started, with the setting to fix, and whatever stops the service.
+pub async fn main<F>(
+    service: &'static str,
+    format: LogFormat,
+    log: &LogSettings,
+    listen: Option<SocketAddr>,
+    run: impl FnOnce(Runtime) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let _logs = init_logs(format)?;
+    let process = open_log(service, &log.url()?).await?;
+    let mut tasks = process.tasks();
+    if let Some(listen) = listen {
+        tasks.spawn("health", serve_admin(listen, process.status.clone(), process.shutdown.clone()));
+    }
+    tasks.spawn("heartbeat", heartbeat(process.clone()));
+    let runtime = process.for_service(service);
+    tasks.spawn(service, run(runtime).instrument(info_span!("service", service)));
+    tasks.join().await.with_context(|| format!("the {service} stopped"))
 }
 
-/// The same without the logs, for a process that has started them.
+/// Installs metrics and signal handlers, opens the event log, and creates its topics.
 ///
 /// # Errors
-/// Whatever cannot be opened, with the setting to mend.
+/// Whatever cannot be opened, with the setting to fix.
 pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runtime> {
+    if let Some(renamed) = renamed_variables().into_iter().next() {
+        bail!(renamed);
+    }
     install_metrics()?;
-    let shutdown = CancellationToken::new();
-    cancel_on_signals(shutdown.clone())?;
+    let stopping = CancellationToken::new();
+    cancel_on_signals(stopping.clone())?;
+    shutdown::limit(stopping.clone());
     let log =
         event_log::open(url.expose_secret()).await.context("cannot open the event log (--log, LOG_URL)")?;
     (|| create_topics(&*log))
         .retry(patience())
-        // Not while it lets us in no more: somebody has to mend a password or a certificate.
+        // A log that refuses the user is not tried again: a password or a certificate has to be corrected.
         .when(|error| matches!(error, EventLogError::Unavailable { .. }))
-        .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not there yet"))
+        .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not available yet"))
         .await
         .context("cannot create the topics (--log, LOG_URL)")?;
     let now = Utc::now();
     let instance = format!("{service}-{}-{}", std::process::id(), now.timestamp_millis());
-    Ok(Runtime { log, status: Status::new(service, &instance, now), shutdown })
+    Ok(Runtime { log, status: Status::new(service, &instance, now), shutdown: stopping })
 }
 
-/// Servers that are started together do not come up together: they are waited for, for about a minute; and as long for room on
-/// a store's disk.
+/// Servers that are started together are not ready at the same time, so that an unavailable one is tried again for about
+/// a minute.
 fn patience() -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(MIN_WAIT_MS))
@@ -59,28 +85,38 @@ fn patience() -> ExponentialBuilder {
         .with_max_times(MAX_TRIES)
 }
 
-/// Opens the live store.
+/// Opens something outside of this process: a store, a mail server. While `is_transient` holds for the error, it is tried
+/// again for about a minute. `what` is its name, `setting` the flag and the variable that name its place:
+/// `open_patiently("live store", "--store, STORE_URL", ...)`.
 ///
 /// # Errors
-/// A store that cannot be opened, with the setting to mend.
-pub async fn open_store(url: &SecretString) -> anyhow::Result<Arc<dyn LiveStore>> {
-    (|| live_store::open(url.expose_secret()))
-        .retry(patience())
-        .when(LiveStoreError::is_transient)
-        .notify(|error, wait| tracing::warn!(%error, ?wait, "the live store is not there yet"))
+/// The last error, with the setting to fix.
+pub async fn open_patiently<T, E, F>(
+    what: &str,
+    setting: &str,
+    is_transient: impl Fn(&E) -> bool,
+    open: impl FnMut() -> F,
+) -> anyhow::Result<T>
+where
+    E: std::error::Error + Send + Sync + 'static,
+    F: Future<Output = Result<T, E>>,
+{
+    open.retry(patience())
+        .when(is_transient)
+        .notify(|error, wait| tracing::warn!(%error, ?wait, "the {what} is not available yet"))
         .await
-        .context("cannot open the live store (--store, STORE_URL)")
+        .with_context(|| format!("cannot open the {what} ({setting})"))
 }
 
 /// Creates every topic of the suite that is missing.
 ///
 /// # Errors
-/// A log that refuses or is away.
-pub async fn create_topics(log: &dyn EventLog) -> event_log::Result<()> {
+/// A log that refuses, or is unavailable.
+pub async fn create_topics(log: &dyn LogAdmin) -> event_log::Result<()> {
     let specs = topics::ALL.map(|topic| TopicSpec {
         name: topic.name.to_owned(),
         partitions: topic.partitions,
-        retention: topic.retention,
+        retention: Retention::For(topic.retention),
     });
     log.ensure_topics(&specs).await
 }

@@ -1,121 +1,192 @@
-//! How this process is doing: the health of its parts, and its figures.
+//! Health of the parts of this process, and its figures.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
-use topics::status::{ComponentState, ComponentStatus, ServiceStatus};
+use metrics::{Gauge, gauge};
+use tokio::time::Instant;
+use topics::status::{ComponentState, ComponentStatus, ServiceStatus, figure_key};
 
 use crate::figures::{Figures, Reading};
 
-/// The registry of one process.
+/// 1 while a component works, otherwise 0; by service and component.
+const COMPONENT_UP: &str = "tapedeck_component_up";
+
+/// Health and figures of one process, as one of its services adds to them. Several services of one process share them; each
+/// has names of its own.
 pub struct Status {
+    process: Arc<Process>,
+    /// What is added here belongs to this service; `None`: to the process itself.
+    service: Option<String>,
+}
+
+struct Process {
     service: String,
     instance: String,
     started_at: DateTime<Utc>,
-    components: Mutex<BTreeMap<String, ComponentStatus>>,
-    figures: Mutex<Vec<Arc<dyn Figures>>>,
+    /// By service and name.
+    components: Mutex<BTreeMap<(Option<String>, String), Arc<Cell>>>,
+    figures: Mutex<Vec<(Option<String>, Arc<dyn Figures>)>>,
+    /// Services that the process consists of.
+    services: Mutex<BTreeSet<String>>,
+    shutdown_began: Arc<OnceLock<Instant>>,
 }
 
-/// The pen with which one part writes its own health.
+/// The health of one component. Each has a lock of its own, because some report with every tick.
+struct Cell {
+    status: Mutex<ComponentStatus>,
+    exported: Gauge,
+}
+
+/// Writes the health of one part.
 #[derive(Clone)]
 pub struct Component {
-    name: String,
-    status: Arc<Status>,
+    cell: Arc<Cell>,
+    service: Arc<str>,
+    name: Arc<str>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Health stays readable after a panic of a thread that wrote it: every value is complete.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Status {
-    /// A registry for `service`; `instance` tells replicas apart.
+    /// The status of a process that `service` runs in; `instance` distinguishes replicas.
     pub fn new(service: &str, instance: &str, started_at: DateTime<Utc>) -> Arc<Self> {
-        Arc::new(Self {
+        let process = Process {
             service: service.to_owned(),
             instance: instance.to_owned(),
             started_at,
             components: Mutex::default(),
             figures: Mutex::default(),
-        })
+            services: Mutex::default(),
+            shutdown_began: Arc::default(),
+        };
+        Arc::new(Self { process: Arc::new(process), service: None })
     }
 
-    /// Tells replicas apart.
+    /// The same process, for one service of it. The process is not ready before the service has added a component.
+    pub fn for_service(&self, service: &str) -> Arc<Self> {
+        locked(&self.process.services).insert(service.to_owned());
+        Arc::new(Self { process: Arc::clone(&self.process), service: Some(service.to_owned()) })
+    }
+
+    /// Distinguishes replicas.
     pub fn instance(&self) -> &str {
-        &self.instance
+        &self.process.instance
+    }
+
+    /// The service that adds to this, or that the process is named after.
+    pub fn service(&self) -> &str {
+        self.service.as_deref().unwrap_or(&self.process.service)
+    }
+
+    pub(crate) fn shutdown_began(&self) -> Arc<OnceLock<Instant>> {
+        Arc::clone(&self.process.shutdown_began)
     }
 
     /// Adds a part, which is starting.
-    pub fn component(self: &Arc<Self>, name: &str) -> Component {
-        let component = Component { name: name.to_owned(), status: Arc::clone(self) };
+    pub fn component(&self, name: &str) -> Component {
+        let key = (self.service.clone(), name.to_owned());
+        let cell = || {
+            let (service, component) = (self.service().to_owned(), name.to_owned());
+            Arc::new(Cell {
+                exported: gauge!(COMPONENT_UP, "service" => service, "component" => component),
+                status: Mutex::new(ComponentStatus {
+                    service: self.service.clone(),
+                    name: name.to_owned(),
+                    state: ComponentState::Down,
+                    detail: "not started".to_owned(),
+                    since: Utc::now(),
+                    partitions: BTreeMap::new(),
+                }),
+            })
+        };
+        let cell = Arc::clone(locked(&self.process.components).entry(key).or_insert_with(cell));
+        let component = Component { cell, service: self.service().into(), name: name.into() };
         component.set(ComponentState::Starting, "starting");
         component
     }
 
-    /// Adds figures to what this process reports.
+    /// Adds figures to what this process reports. They belong to the service from then on, also at `/metrics`.
     pub fn report<F: Figures + 'static>(&self, figures: Arc<F>) -> Arc<F> {
-        let added: Arc<dyn Figures> = figures.clone();
-        self.figures.lock().unwrap_or_else(PoisonError::into_inner).push(added);
+        figures.export(self.service());
+        locked(&self.process.figures).push((self.service.clone(), figures.clone()));
         figures
     }
 
     /// Everything, as of `now`.
     pub fn snapshot(&self, now: DateTime<Utc>) -> ServiceStatus {
-        let mut reading = Reading::new();
-        for figures in self.figures.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let mut all = BTreeMap::new();
+        for (service, figures) in locked(&self.process.figures).iter() {
+            let mut reading = Reading::new();
             figures.read(&mut reading);
+            let keyed =
+                reading.into_iter().map(|(name, value)| (figure_key(service.as_deref(), &name), value));
+            all.extend(keyed);
         }
+        let components = locked(&self.process.components);
         ServiceStatus {
-            service: self.service.clone(),
-            instance: self.instance.clone(),
+            service: self.process.service.clone(),
+            instance: self.process.instance.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_at: self.started_at,
+            started_at: self.process.started_at,
             at: now,
-            components: self
-                .components
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .values()
-                .cloned()
-                .collect(),
-            figures: reading,
+            components: components.values().map(|cell| locked(&cell.status).clone()).collect(),
+            figures: all,
         }
     }
 
-    /// Every part does its work. A process whose parts are yet to be added does none.
+    /// Whether every part of every service works. A service whose parts are yet to be added does not.
     pub fn is_ready(&self) -> bool {
-        let components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        !components.is_empty() && components.values().all(|component| component.state == ComponentState::Up)
+        let components = locked(&self.process.components);
+        let has_parts = |service: &String| components.keys().any(|(of, _)| of.as_ref() == Some(service));
+        let works = |cell: &Arc<Cell>| locked(&cell.status).state == ComponentState::Up;
+        !components.is_empty()
+            && components.values().all(works)
+            && locked(&self.process.services).iter().all(has_parts)
     }
 }
 
 impl Component {
-    /// It does its work.
+    /// The part works.
     pub fn up(&self, detail: &str) {
         self.set(ComponentState::Up, detail);
     }
 
-    /// It does not, and why.
+    /// The part does not work, and why.
     pub fn down(&self, reason: &str) {
         self.set(ComponentState::Down, reason);
     }
 
-    /// It reads these partitions, by topic, and no others any more.
+    /// The part reads these partitions, by topic, and no others any more.
     pub fn reads(&self, partitions: BTreeMap<String, BTreeSet<i32>>) {
-        let mut components = self.status.components.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(component) = components.get_mut(&self.name) {
-            component.partitions = partitions;
-        }
+        locked(&self.cell.status).partitions = partitions;
+    }
+
+    /// The service that the part belongs to.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     fn set(&self, state: ComponentState, detail: &str) {
-        let mut components = self.status.components.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Utc::now();
-        let before = components.get(&self.name);
-        let since = before.filter(|known| known.state == state).map_or(now, |known| known.since);
-        if before.is_none_or(|known| known.state != state) {
-            tracing::info!(component = self.name, ?state, detail, "health");
+        let mut status = locked(&self.cell.status);
+        if status.state != state {
+            (status.state, status.since) = (state, Utc::now());
+            self.cell.exported.set(f64::from(u8::from(state == ComponentState::Up)));
+            tracing::info!(service = &*self.service, component = &*self.name, ?state, detail, "health");
         }
-        let (name, detail) = (self.name.clone(), detail.to_owned());
-        let partitions = before.map(|known| known.partitions.clone()).unwrap_or_default();
-        components.insert(name.clone(), ComponentStatus { name, state, detail, since, partitions });
+        if status.detail != detail {
+            detail.clone_into(&mut status.detail);
+        }
     }
 }

@@ -1,65 +1,92 @@
 //! Logs to stderr, metrics to a Prometheus registry.
 
 use std::{
-    io::{IsTerminal, stderr},
+    io::{IsTerminal, Write, stderr},
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Pretty on a terminal, JSON elsewhere.
     #[default]
     Auto,
-    /// For eyes.
+    /// For people.
     Text,
     /// One JSON object a line.
     Json,
 }
 
-/// Shown unless `RUST_LOG` says otherwise.
+/// The filter without `RUST_LOG`.
 const DEFAULT_FILTER: &str = "info,sqlx=warn,hyper=warn,reqwest=warn,rustls=warn,tungstenite=warn";
 
-/// Starts logging to stderr, so that stdout belongs to commands.
+/// Flushes the log lines that are still buffered when it is dropped. `main` holds it until the end.
+#[must_use = "log lines are flushed when this is dropped"]
+pub struct LogGuard {
+    flushes: Vec<Flush>,
+}
+
+type Flush = Box<dyn FnOnce() + Send>;
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        for flush in self.flushes.drain(..) {
+            flush();
+        }
+    }
+}
+
+/// Starts logging. Each destination is a layer of its own, with what flushes it.
 ///
 /// # Errors
 /// A `RUST_LOG` that does not parse, or logging that already runs.
-pub fn init_logs(format: LogFormat) -> anyhow::Result<()> {
+pub fn init_logs(format: LogFormat) -> anyhow::Result<LogGuard> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => {
             EnvFilter::try_new(&text).with_context(|| format!("RUST_LOG=`{text}`"))?
         }
         _ => EnvFilter::new(DEFAULT_FILTER),
     };
+    let destinations = [to_stderr(format)];
+    let (layers, flushes): (Vec<BoxedLayer>, Vec<Flush>) = destinations.into_iter().unzip();
+    let started = tracing_subscriber::registry().with(layers).with(filter).try_init();
+    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))?;
+    Ok(LogGuard { flushes })
+}
+
+/// Lines on stderr, so that stdout belongs to commands.
+fn to_stderr(format: LogFormat) -> (BoxedLayer, Flush) {
     let json = match format {
         LogFormat::Auto => !stderr().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let lines = fmt().with_env_filter(filter).with_writer(stderr);
-    let started = if json {
-        lines.json().flatten_event(true).try_init()
+    let lines = fmt::layer().with_writer(stderr);
+    let layer: BoxedLayer = if json {
+        Box::new(lines.json().flatten_event(true).with_current_span(false))
     } else {
-        lines.compact().with_ansi(stderr().is_terminal()).try_init()
+        Box::new(lines.compact().with_ansi(stderr().is_terminal()))
     };
-    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+    // A stderr that cannot be written takes no message about that.
+    (layer, Box::new(|| drop(stderr().flush())))
 }
 
 static REGISTRY: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Between two times that observations are gathered into their summaries. Until then each takes memory of its own, so
-/// that a process that nobody asks for its figures would grow for ever.
+/// Between two times that observations are merged into their summaries. Until then each takes memory of its own, so that
+/// a process whose `/metrics` is never read would grow without bound.
 const UPKEEP_INTERVAL_MS: u64 = 1_000;
 
 /// The process's metrics registry; installed at the first call.
 ///
 /// # Errors
-/// When somebody else has installed a recorder, or no thread is to be had.
+/// When another recorder is installed, or the operating system has no thread left.
 pub fn install_metrics() -> anyhow::Result<&'static PrometheusHandle> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     // Two first calls at once must not both install.
@@ -70,7 +97,7 @@ pub fn install_metrics() -> anyhow::Result<&'static PrometheusHandle> {
     let handle =
         PrometheusBuilder::new().install_recorder().context("cannot install the metrics recorder")?;
     let kept = handle.clone();
-    // A thread of its own, as the first call may come from outside the runtime; it lives as long as the process.
+    // A thread, because the first call may come from outside of the async runtime; it runs until the process ends.
     let upkeep = std::thread::Builder::new().name("metrics-upkeep".to_owned());
     let started = upkeep.spawn(move || {
         loop {
@@ -80,4 +107,20 @@ pub fn install_metrics() -> anyhow::Result<&'static PrometheusHandle> {
     });
     started.context("no thread for the upkeep of the metrics")?;
     Ok(REGISTRY.get_or_init(|| handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_is_buffered_is_flushed_when_the_guard_is_dropped() {
+        static FLUSHED: AtomicBool = AtomicBool::new(false);
+        let guard = LogGuard { flushes: vec![Box::new(|| FLUSHED.store(true, Ordering::SeqCst))] };
+        assert!(!FLUSHED.load(Ordering::SeqCst));
+        drop(guard);
+        assert!(FLUSHED.load(Ordering::SeqCst));
+    }
 }

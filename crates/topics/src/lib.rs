@@ -1,6 +1,7 @@
 //! One module per topic of the event log: its name, key, encoding, and every reason to refuse a record. No I/O.
 
 pub mod candle;
+pub mod names;
 pub mod status;
 pub mod tick;
 

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 
-use service_runtime::{HELP_END, LogFormat, LogSettings, StoreSettings};
+use live_store::StoreSettings;
+use service_runtime::{HELP_END, LogFormat, LogSettings};
 
 /// Reads ticks from the event log into the live store, and closes candles from them.
 ///
-/// Example: consumer --log kafka://localhost:9092 --store sqlite:data/store.db. Start more of them with the same --group,
+/// Example: consumer --log kafka://localhost:9092 --store sqlite:data/store.db. Start more of them with the same
+/// --consumer-group,
 /// and they share the partitions.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "consumer", version, after_help = HELP_END)]
@@ -39,18 +41,24 @@ pub struct ConsumerArgs {
 #[command(next_help_heading = "Storing")]
 pub struct ConsumerConfig {
     /// Consumer group; its members share the partitions. Bars that providers quote are read in NAME-candles.
-    #[arg(long, env = "CONSUMER_GROUP", default_value = "stock-consumer-group", value_name = "NAME")]
+    #[arg(
+        id = "consumer-group",
+        long,
+        env = "CONSUMER_GROUP",
+        default_value = "stock-consumer-group",
+        value_name = "NAME"
+    )]
     pub group: String,
     /// A batch is written when it holds so many messages.
-    #[arg(long, env = "BATCH_MAX_MESSAGES", default_value_t = 10_000, value_name = "MESSAGES",
+    #[arg(id = "consumer-batch-max-messages", long, env = "CONSUMER_BATCH_MAX_MESSAGES", default_value_t = 10_000, value_name = "MESSAGES",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub batch_max_messages: u32,
     /// A batch is written when its first message has waited so long, in milliseconds.
-    #[arg(long, env = "BATCH_MAX_AGE_MS", default_value_t = 10, value_name = "MILLISECONDS",
+    #[arg(id = "consumer-batch-max-age-ms", long, env = "CONSUMER_BATCH_MAX_AGE_MS", default_value_t = 10, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub batch_max_age_ms: u64,
     /// Ticks and one-minute candles are kept so many days.
-    #[arg(long, env = "RETENTION_DAYS", default_value_t = 90, value_name = "DAYS",
+    #[arg(id = "consumer-retention-days", long, env = "CONSUMER_RETENTION_DAYS", default_value_t = 90, value_name = "DAYS",
           value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub retention_days: u32,
 }

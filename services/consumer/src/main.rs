@@ -1,18 +1,19 @@
 //! The consumer as a process of its own.
 
-use anyhow::Context;
 use clap::Parser;
 use consumer::ConsumerArgs;
-use service_runtime::{Tasks, heartbeat, open_store, serve_admin, start};
+use live_store::LiveStoreError;
+use service_runtime::{ExposeSecret, open_patiently};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let args = ConsumerArgs::parse();
-    let runtime = start("consumer", args.log_format, &args.log).await?;
-    let store = open_store(&args.store.url()?).await?;
-    let mut tasks = Tasks::new(runtime.shutdown.clone());
-    tasks.spawn("health", serve_admin(args.listen, runtime.status.clone(), runtime.shutdown.clone()));
-    tasks.spawn("heartbeat", heartbeat(runtime.clone()));
-    tasks.spawn("consumer", consumer::run(args.consumer, store, runtime));
-    tasks.join().await.context("the consumer stopped")
+    let ConsumerArgs { log, store, listen, log_format, consumer } = ConsumerArgs::parse();
+    service_runtime::main("consumer", log_format, &log, Some(listen), |runtime| async move {
+        let url = store.url()?;
+        let open = || live_store::open(url.expose_secret());
+        let store =
+            open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
+        consumer::run(consumer, store, runtime).await
+    })
+    .await
 }

@@ -65,7 +65,7 @@ impl Choice {
             self.feeds = vec![FeedPlan { provider: Provider::Simulated, symbols: symbols.to_vec() }];
             self.notes.push(
                 "providers answer, but the log holds simulated prices, which real ones are kept apart from: it goes on being \
-                 simulated. For real ones begin with an empty log and store, or name a provider (--provider, PROVIDERS)"
+                 simulated. For real ones begin with an empty log and store, or name a provider (--provider, PROVIDER)"
                     .to_owned(),
             );
         }
@@ -82,7 +82,7 @@ pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
     match config.provider {
         ProviderChoice::Simulated => Ok(only(Provider::Simulated, symbols.to_vec(), Vec::new())),
         ProviderChoice::Replay if config.files.is_empty() => {
-            bail!("--provider replay needs a recording: --file PATH")
+            bail!("--provider replay needs a recording: --replay-file PATH")
         }
         ProviderChoice::Replay => Ok(only(Provider::Replay, Vec::new(), Vec::new())),
         ProviderChoice::Binance => served(Provider::Binance, AssetClass::Crypto, symbols),

@@ -2,7 +2,8 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use service_runtime::{HELP_END, LogFormat, LogSettings, Watchlist};
+use market::Watchlist;
+use service_runtime::{HELP_END, LogFormat, LogSettings};
 use url::Url;
 
 /// Takes prices from feeds to the event log.
@@ -40,26 +41,26 @@ const DEFAULT_WATCHLIST: &str =
 #[command(next_help_heading = "Prices")]
 pub struct ProducerConfig {
     /// Where prices come from. auto: Binance and Yahoo where they answer within 3 s, otherwise simulated.
-    #[arg(long, env = "PROVIDERS", value_enum, default_value_t = ProviderChoice::Auto)]
+    #[arg(long, env = "PROVIDER", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
     /// Symbols to watch, with commas between: stocks (AAPL, BRK.B) and crypto pairs (BTC/USDT); at most 1000.
     #[arg(long, env = "WATCHLIST", default_value = DEFAULT_WATCHLIST, value_name = "SYMBOLS")]
     pub watchlist: Watchlist,
     /// replay: recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily bars as CSV.
-    #[arg(long = "file", value_name = "PATH")]
+    #[arg(id = "replay-file", long, value_name = "PATH")]
     pub files: Vec<PathBuf>,
     /// replay: times the recorded pace, or max.
-    #[arg(long, env = "REPLAY_SPEED", default_value = "1", value_name = "N|max")]
+    #[arg(id = "replay-speed", long, env = "REPLAY_SPEED", default_value = "1", value_name = "N|max")]
     pub speed: Speed,
     /// simulated: ticks a second, all symbols together.
-    #[arg(long, env = "SIMULATED_RATE", default_value_t = 20, value_name = "TICKS_PER_SECOND",
+    #[arg(id = "simulated-rate", long, env = "SIMULATED_RATE", default_value_t = 20, value_name = "TICKS_PER_SECOND",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub rate: u32,
     /// simulated: the same seed makes the same market.
-    #[arg(long, env = "SIMULATED_SEED", default_value_t = 1, value_name = "NUMBER")]
+    #[arg(id = "simulated-seed", long, env = "SIMULATED_SEED", default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
     /// simulated: whether stocks trade in the exchange's hours only.
-    #[arg(long, env = "SIMULATED_SESSIONS", value_enum, default_value_t = Sessions::AlwaysOpen)]
+    #[arg(id = "simulated-sessions", long, env = "SIMULATED_SESSIONS", value_enum, default_value_t = Sessions::AlwaysOpen)]
     pub sessions: Sessions,
     /// binance: where its REST interface is.
     #[arg(
@@ -81,11 +82,11 @@ pub struct ProducerConfig {
     #[arg(long, env = "YAHOO_URL", default_value = "https://query1.finance.yahoo.com", value_name = "URL")]
     pub yahoo_url: Url,
     /// A socket that says nothing for so long is taken for dead and opened anew, in milliseconds.
-    #[arg(long, env = "FEED_SILENCE_MS", default_value_t = 30_000, value_name = "MILLISECONDS",
+    #[arg(id = "feed-silence-ms", long, env = "FEED_SILENCE_MS", default_value_t = 30_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(100..=600_000))]
     pub silence_ms: u64,
     /// Between two questions to a feed that has to be asked, in milliseconds.
-    #[arg(long, env = "FEED_POLL_MS", default_value_t = 15_000, value_name = "MILLISECONDS",
+    #[arg(id = "feed-poll-ms", long, env = "FEED_POLL_MS", default_value_t = 15_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     pub poll_ms: u64,
 }

@@ -15,7 +15,8 @@ mod tails;
 use std::sync::Arc;
 
 use anyhow::Context;
-use service_runtime::{Latency, Runtime, Tasks};
+use service_runtime::{Latency, Runtime};
+use topics::names::{component, figure};
 
 pub use auto::{Choice, FeedPlan, choose};
 pub use config::{ProducerArgs, ProducerConfig, Provider, ProviderChoice, Sessions, Speed};
@@ -28,12 +29,12 @@ use crate::{metrics::FeedMetrics, publish::outlet};
 /// # Errors
 /// An event log that fails for good.
 pub async fn run(config: ProducerConfig, choice: Choice, runtime: Runtime) -> anyhow::Result<()> {
-    let latency = runtime.status.report(Arc::new(Latency::new("tapedeck_feed_published_seconds")));
-    let mut tasks = Tasks::new(runtime.shutdown.clone());
+    let latency = runtime.status.report(Arc::new(Latency::new(figure::FEED_PUBLISHED)));
+    let mut tasks = runtime.tasks();
     for plan in choice.feeds {
         let name = plan.provider.to_string();
         let metrics = FeedMetrics::new(&runtime.status, &name, &latency);
-        let health = runtime.status.component(&format!("feed {name}"));
+        let health = runtime.status.component(&format!("{}{name}", component::FEED_PREFIX));
         let publisher = runtime.log.publisher().context("cannot publish")?;
         let (outlet, acknowledgements) = outlet(publisher, metrics);
         tasks.spawn("acknowledgements", acknowledgements.collect());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use service_runtime::{Latency, Meter, Status};
+use topics::names::figure;
 
 /// The figures of one feed.
 #[derive(Clone)]
@@ -25,9 +26,9 @@ impl FeedMetrics {
     pub(crate) fn new(status: &Status, feed: &str, latency: &Arc<Latency>) -> Self {
         let meter = |name| status.report(Arc::new(Meter::labelled(name, "feed", feed)));
         Self {
-            received: meter("tapedeck_ticks_received_total"),
-            published: meter("tapedeck_ticks_published_total"),
-            dropped: meter("tapedeck_ticks_dropped_total"),
+            received: meter(figure::TICKS_RECEIVED),
+            published: meter(figure::TICKS_PUBLISHED),
+            dropped: meter(figure::TICKS_DROPPED),
             errors: meter("tapedeck_feed_errors_total"),
             reconnects: meter("tapedeck_feed_reconnects_total"),
             latency: Arc::clone(latency),

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use consumer::ConsumerConfig;
+use live_store::{StorePassword, StoreSettings};
 use market::Symbol;
 use producer::{ProducerConfig, Speed};
-use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString, StorePassword, StoreSettings};
+use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString};
 use web::WebConfig;
 
 use crate::moving::{CopyArgs, ExportArgs, ImportArgs};
@@ -88,7 +89,7 @@ impl Places {
 
     /// The store that a flag or variable names, with its password.
     pub(crate) fn store_url(&self) -> anyhow::Result<Option<SecretString>> {
-        self.store.as_ref().map(|url| self.store_password.fill(url)).transpose()
+        Ok(self.store.as_ref().map(|url| self.store_password.fill(url)).transpose()?)
     }
 }
 

@@ -48,11 +48,11 @@ pub async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => {
-            service_runtime::init_logs(cli.log_format)?;
+            let _logs = service_runtime::init_logs(cli.log_format)?;
             run::run(*args).await?;
         }
         Command::Replay(args) => {
-            service_runtime::init_logs(cli.log_format)?;
+            let _logs = service_runtime::init_logs(cli.log_format)?;
             replay::replay(args).await?;
         }
         Command::Tail(args) => tail::tail(args).await?,
@@ -61,15 +61,15 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Topics(args) => topics::topics(args).await?,
         Command::Migrate(args) => migrate::migrate(args).await?,
         Command::Export(args) => {
-            service_runtime::init_logs(cli.log_format)?;
+            let _logs = service_runtime::init_logs(cli.log_format)?;
             export::export(args).await?;
         }
         Command::Import(args) => {
-            service_runtime::init_logs(cli.log_format)?;
+            let _logs = service_runtime::init_logs(cli.log_format)?;
             import::import(args).await?;
         }
         Command::Copy(args) => {
-            service_runtime::init_logs(cli.log_format)?;
+            let _logs = service_runtime::init_logs(cli.log_format)?;
             copy::copy(args).await?;
         }
         Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,

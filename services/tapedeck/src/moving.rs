@@ -10,10 +10,11 @@ use anyhow::{Context, bail};
 use archive::{Counts, Kind, Prices, Progress, RowCounts, Selection};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::ValueEnum;
+use connection_url::lacks_password;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use live_store::LiveStore;
+use live_store::{LiveStore, StorePassword};
 use market::Symbol;
-use service_runtime::{ExposeSecret, SecretString, StorePassword};
+use service_runtime::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -81,9 +82,9 @@ impl CopyArgs {
     /// elsewhere.
     pub(crate) fn places(&self) -> (StorePlace, StorePlace) {
         let sides = [&self.source, &self.target];
-        let somebody_lacks_it = sides.iter().any(|side| StorePassword::is_missing_in(side));
+        let is_needed = sides.iter().any(|side| lacks_password(side));
         let [source, target] = sides.map(|side| {
-            let is_for_it = !somebody_lacks_it || StorePassword::is_missing_in(side);
+            let is_for_it = !is_needed || lacks_password(side);
             StorePlace::parse(side, if is_for_it { self.password.clone() } else { StorePassword::default() })
         });
         (source, target)
@@ -148,8 +149,8 @@ impl RowArgs {
             bail!("--from {from} is not before --to {to}");
         }
         let kinds = self.kind.iter().map(|kind| match kind {
-            RowKind::TICKS => Kind::TICKS,
-            RowKind::CANDLES => Kind::CANDLES,
+            RowKind::Ticks => Kind::TICKS,
+            RowKind::Candles => Kind::CANDLES,
         });
         let prices = prices.map(|prices| match prices {
             WhichPrices::Real => Prices::Real,

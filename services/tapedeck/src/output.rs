@@ -24,7 +24,7 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// A URL without what may be secret in it: user, password, parameters.
 pub(crate) fn shown(url: Option<&str>, default: &str) -> String {
     let Some(url) = url else { return default.to_owned() };
-    let url = event_log::without_credentials(url);
+    let url = connection_url::without_credentials(url);
     let (scheme, place) = url.split_once(':').unwrap_or(("", &url));
     format!("{scheme}: {}", place.trim_start_matches('/'))
 }

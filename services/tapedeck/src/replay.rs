@@ -2,7 +2,6 @@
 
 use anyhow::bail;
 use producer::Report;
-use service_runtime::Tasks;
 
 use crate::{
     cli::ReplayArgs,
@@ -18,8 +17,8 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     let (runtime, store) = open_runtime("tapedeck-replay", &args.places, &data).await?;
 
     let group = args.consumer.group.clone();
-    let mut tasks = Tasks::new(runtime.shutdown.clone());
-    tasks.spawn("consumer", consumer::run(args.consumer, store, runtime.clone()));
+    let mut tasks = runtime.tasks();
+    tasks.spawn("consumer", consumer::run(args.consumer, store, runtime.for_service("consumer")));
     let (report, reported) = tokio::sync::oneshot::channel();
     let player = runtime.clone();
     tasks.spawn("replay", async move {

@@ -2,17 +2,18 @@
 
 use std::{
     path::{Path, PathBuf},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::{Context, bail};
-use live_store::LiveStore;
+use live_store::{LiveStore, LiveStoreError};
 use market::Symbol;
 use producer::{Choice, ProducerConfig, Provider, ProviderChoice};
-use service_runtime::{ExposeSecret, Runtime, SecretString, Tasks, heartbeat};
+use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patiently};
 use tokio_util::sync::CancellationToken;
+use topics::names::service;
+use tracing::{Instrument, info_span};
 use web::WebConfig;
 
 use crate::{
@@ -22,16 +23,13 @@ use crate::{
     output::{print_line, shown},
 };
 
-/// How long the consumer may take, after the feeds have stopped, to store what they sent.
-const DRAIN_SECONDS: u64 = 10;
-
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     // The port first: the likeliest thing to be taken, and nothing has been written yet.
     let listener = web::bind(args.web.listen).await?;
     let address = listener.local_addr().context("cannot tell the address")?;
     let choice = producer::choose(&args.producer).await?;
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
-    let (runtime, store) = open_runtime("tapedeck", &args.places, &data).await?;
+    let (runtime, store) = open_runtime(service::ALL_IN_ONE, &args.places, &data).await?;
     print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
 
     let web = WebConfig {
@@ -43,15 +41,22 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     // Ctrl-C stops the feeds; the rest goes on until it has dealt with what they had sent.
     let stopping = runtime.shutdown.clone();
     let runtime = Runtime { shutdown: CancellationToken::new(), ..runtime };
-    let mut tasks = Tasks::new(runtime.shutdown.clone());
+    let mut tasks = runtime.tasks();
     let group = args.consumer.group.clone();
-    tasks.spawn("heartbeat", heartbeat(runtime.clone()));
-    tasks.spawn("web", web::run(web, listener, Arc::clone(&store), runtime.clone()));
-    tasks.spawn("consumer", consumer::run(args.consumer, store, runtime.clone()));
-    tasks.spawn("producer", feed_then_drain(args.producer, choice, runtime, stopping, group));
+    let mut spawn = |service: &'static str, run: BoxFuture| {
+        tasks.spawn(service, run.instrument(info_span!("service", service)));
+    };
+    let of = |service: &str| runtime.for_service(service);
+    spawn(service::WEB, Box::pin(web::run(web, listener, Arc::clone(&store), of(service::WEB))));
+    spawn(service::CONSUMER, Box::pin(consumer::run(args.consumer, store, of(service::CONSUMER))));
+    let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
+    spawn(service::PRODUCER, Box::pin(feeds));
+    tasks.spawn("heartbeat", heartbeat(runtime));
     tasks.join().await?;
     print_line(format_args!("stopped; what is stored lies in {}", data.path().display()))
 }
+
+type BoxFuture = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// Runs the feeds until `stopping`, waits until the consumer has stored what they sent, and then stops the rest.
 async fn feed_then_drain(
@@ -62,20 +67,23 @@ async fn feed_then_drain(
     group: String,
 ) -> anyhow::Result<()> {
     let feeding = Runtime { shutdown: stopping.clone(), ..runtime.clone() };
+    // Counted from `stopping`.
+    let budget = feeding.shutdown_budget();
     let mut feeds = pin!(producer::run(config, choice, feeding));
     tokio::select! {
         ended = &mut feeds => ended?,
+        () = budget.feeds().passed() => tracing::warn!("a feed has not ended in time; it is aborted"),
         // Something else has failed.
         () = runtime.shutdown.cancelled() => {
             stopping.cancel();
             return feeds.await;
         }
     }
-    let drained = wait_until_stored(&runtime, &group);
-    if let Ok(drained) = tokio::time::timeout(Duration::from_secs(DRAIN_SECONDS), drained).await {
-        drained?;
-    } else {
-        tracing::warn!("not everything in the log is stored yet; the rest is at the next start");
+    tokio::select! {
+        drained = wait_until_stored(&runtime, &group) => drained?,
+        () = budget.catch_up().passed() => {
+            tracing::warn!("not everything in the log is stored yet; the rest is stored at the next start");
+        }
     }
     runtime.shutdown.cancel();
     Ok(())
@@ -90,7 +98,10 @@ pub(crate) async fn open_runtime(
     let log = places.log_url()?.unwrap_or_else(|| data.log_url().into());
     let store = places.store_url()?.unwrap_or_else(|| data.store_url().into());
     let runtime = service_runtime::open_log(service, &log).await?;
-    Ok((runtime, service_runtime::open_store(&store).await?))
+    let store = open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, || {
+        live_store::open(store.expose_secret())
+    });
+    Ok((runtime, store.await?))
 }
 
 /// The folder that the flags name. Simulated prices that nobody asked for by name go to a folder inside it, and so

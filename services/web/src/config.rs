@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use service_runtime::{HELP_END, LogFormat, LogSettings, StoreSettings, Watchlist};
+use live_store::StoreSettings;
+use market::Watchlist;
+use service_runtime::{HELP_END, LogFormat, LogSettings};
 
 const DEFAULT_CONSUMER_GROUP: &str = "stock-consumer-group";
 

@@ -21,14 +21,13 @@ mod seed;
 mod session;
 mod watch;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use chrono::Utc;
 use live_store::LiveStore;
-use service_runtime::{Runtime, Tasks};
+use service_runtime::Runtime;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     live::{Live, Reader},
@@ -44,8 +43,6 @@ pub use config::{WebArgs, WebConfig};
 const BACKLOG: u32 = 1_024;
 /// Bytes that the system buffers for one connection: what a tab that reads nothing would find there, outdated.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
-/// How long connections may take to end once the shutdown has begun; a tab that reads nothing never ends its own.
-const DRAIN_MS: u64 = 3_000;
 
 /// Whether the pages' scripts and styles were built before this program was; without them pages can be read only.
 pub fn has_assets() -> bool {
@@ -86,26 +83,24 @@ pub async fn run(
 
     let reader = Reader::join(Arc::clone(&live), &runtime, Arc::clone(&metrics.unreadable)).await?;
     let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone());
-    let mut tasks = Tasks::new(runtime.shutdown.clone());
+    let mut tasks = runtime.tasks();
     // The live topics first, then the store: what lies between is seen twice rather than never.
     tasks.spawn("web live prices", reader.run(runtime.clone()));
     seed::first(&live, &*store, Utc::now()).await.context("the live store cannot be read")?;
-    tasks.spawn("web pages", serve(listener, app, runtime.shutdown.clone()));
+    tasks.spawn("web pages", serve(listener, app, runtime.clone()));
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
     tasks.spawn("web history", seed::again(Arc::clone(&live), store, runtime.shutdown.clone()));
     tasks.spawn("web pipeline", watch::watch(live, runtime, config.consumer_group));
     tasks.join().await
 }
 
-async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn serve(listener: TcpListener, app: App, runtime: Runtime) -> anyhow::Result<()> {
+    // A client that reads nothing never ends its connection.
+    let deadline = runtime.shutdown_budget().connections();
     let server =
-        axum::serve(listener, routes::router(app)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let deadline = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(Duration::from_millis(DRAIN_MS)).await;
-    };
+        axum::serve(listener, routes::router(app)).with_graceful_shutdown(runtime.shutdown.cancelled_owned());
     tokio::select! {
         ended = server.into_future() => ended.context("the web server failed"),
-        () = deadline => Ok(()),
+        () = deadline.passed() => Ok(()),
     }
 }

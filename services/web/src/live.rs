@@ -11,7 +11,7 @@ use chrono::{TimeDelta, Utc};
 use event_log::{Event, Message, StartAt, Subscription, TopicPartition};
 use service_runtime::{Component, Meter, Runtime};
 use tokio::sync::watch;
-use topics::{candle, status, tick};
+use topics::{candle, names, status, tick};
 
 use crate::{heartbeats::Skew, picture::Picture, pipeline::Pipeline};
 
@@ -110,7 +110,7 @@ impl Reader {
         runtime: &Runtime,
         unreadable: Arc<Meter>,
     ) -> anyhow::Result<Self> {
-        let health = runtime.status.component("live prices");
+        let health = runtime.status.component(names::component::LIVE_PRICES);
         let group = format!("web-{}", live.boot);
         let subscription = runtime
             .log
@@ -148,15 +148,17 @@ impl Reader {
     async fn take(&mut self, event: Event) -> event_log::Result<()> {
         match event {
             Event::Assigned(partitions) => {
-                for partition in partitions {
+                let start = |partition: TopicPartition| {
                     let start = match self.next_offsets.get(&partition) {
                         Some(next) => StartAt::Offset(*next),
-                        // The last heartbeats say at once who is there.
+                        // The last heartbeats tell at once which processes there are.
                         None if &*partition.topic == status::TOPIC => StartAt::BeforeEnd(STATUS_HISTORY),
                         None => StartAt::End,
                     };
-                    self.subscription.seek(&partition, start).await?;
-                }
+                    (partition, start)
+                };
+                let starts: Vec<_> = partitions.into_iter().map(start).collect();
+                self.subscription.start(&starts).await?;
                 self.health.up("reads the live topics");
             }
             Event::Standby | Event::Revoked(_) => {}

@@ -1,17 +1,21 @@
 //! The pages as a process of their own.
 
 use clap::Parser;
-use service_runtime::{Tasks, heartbeat, open_store, start};
+use live_store::LiveStoreError;
+use service_runtime::{ExposeSecret, open_patiently};
 use web::{WebArgs, bind, run};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = WebArgs::parse();
+    // The address first: it is the likeliest thing to be in use.
     let listener = bind(args.web.listen).await?;
-    let runtime = start("web", args.log_format, &args.log).await?;
-    let store = open_store(&args.store.url()?).await?;
-    let mut tasks = Tasks::new(runtime.shutdown.clone());
-    tasks.spawn("heartbeat", heartbeat(runtime.clone()));
-    tasks.spawn("web", run(args.into_config(), listener, store, runtime));
-    tasks.join().await
+    let (log, url, format) = (args.log.clone(), args.store.url()?, args.log_format);
+    service_runtime::main("web", format, &log, None, |runtime| async move {
+        let open = || live_store::open(url.expose_secret());
+        let store =
+            open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
+        run(args.into_config(), listener, store, runtime).await
+    })
+    .await
 }

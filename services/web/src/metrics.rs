@@ -26,7 +26,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(status: &Status) -> Arc<Self> {
         Arc::new(Self {
-            feed_screen: status.report(Arc::new(Latency::new("tapedeck_feed_screen_seconds"))),
+            feed_screen: status.report(Arc::new(Latency::new(topics::names::figure::FEED_SCREEN))),
             unreadable: status.report(Arc::new(Meter::new("tapedeck_web_unreadable_total"))),
             connections: AtomicUsize::new(0),
             exported_connections: gauge!("tapedeck_sse_connections"),

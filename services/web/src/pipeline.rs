@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{DEAD_LETTER_SUFFIX, PartitionLag, TopicInfo, TopicPartition};
 use serde::Serialize;
 use topics::{
+    names::{component, figure},
     status::{ComponentState, ServiceStatus},
     tick,
 };
@@ -14,11 +15,6 @@ use crate::heartbeats::{Heard, Heartbeats, Skew};
 
 /// Rates are taken over about so many looks.
 const RATE_LOOKS: usize = 6;
-
-/// Names in heartbeats that the pages show by themselves.
-const STORED_STEM: &str = "tapedeck_feed_stored";
-/// The same for what browsers measured.
-const SCREEN_STEM: &str = "tapedeck_feed_screen";
 
 /// Topics, and how far the consumer is in those of the ticks; or why the log could not be asked.
 pub(crate) type Look = Result<(Vec<TopicInfo>, Vec<PartitionLag>), String>;
@@ -125,12 +121,12 @@ pub(crate) struct Quantiles {
 }
 
 impl Quantiles {
-    fn of(figures: &BTreeMap<String, f64>, stem: &str) -> Option<Self> {
-        let figure = |suffix: &str| figures.get(&format!("{stem}_{suffix}")).copied();
+    fn of(status: &ServiceStatus, latency: &str) -> Option<Self> {
+        let figure = |name: String| status.figure(&name).reduce(f64::max);
         Some(Self {
-            p50_ms: figure("p50_ms")?,
-            p99_ms: figure("p99_ms")?,
-            count: figure("count").unwrap_or(0.0),
+            p50_ms: figure(figure::quantile_ms(latency, "p50"))?,
+            p99_ms: figure(figure::quantile_ms(latency, "p99"))?,
+            count: figure(figure::count(latency)).unwrap_or(0.0),
         })
     }
 }
@@ -196,10 +192,10 @@ impl Pipeline {
         let talking = || self.heartbeats.shown(now).filter(|known| !known.is_silent(now));
         let (feeds, parts): (Vec<Part>, Vec<Part>) = talking()
             .flat_map(|known| parts_of(&known.said))
-            .partition(|part| part.name.starts_with("feed "));
-        let sum = |name: &str| talking().filter_map(|known| known.said.figures.get(name)).sum::<f64>();
-        let slowest = |stem: &str| {
-            let all = talking().filter_map(|known| Quantiles::of(&known.said.figures, stem));
+            .partition(|part| part.name.starts_with(component::FEED_PREFIX));
+        let sum = |name: &str| talking().flat_map(|known| known.said.figure(name)).sum::<f64>();
+        let slowest = |latency: &str| {
+            let all = talking().filter_map(|known| Quantiles::of(&known.said, latency));
             all.max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms))
         };
         let topics: Vec<Topic> = self.topics.iter().map(|topic| self.topic(topic)).collect();
@@ -208,17 +204,17 @@ impl Pipeline {
             at: now,
             trouble: self.trouble.clone(),
             ticks_per_second: topics.iter().filter(ticks).map(|topic| topic.per_second).sum(),
-            stored_per_second: sum("tapedeck_ticks_stored_per_second"),
-            stored_total: sum("tapedeck_ticks_stored_total"),
-            candles_closed_total: sum("tapedeck_candles_closed_total"),
+            stored_per_second: sum(&figure::per_second(figure::TICKS_STORED)),
+            stored_total: sum(figure::TICKS_STORED),
+            candles_closed_total: sum(figure::CANDLES_CLOSED),
             lag: topics.iter().filter(ticks).filter_map(|topic| topic.lag).sum(),
             dead_letters: topics
                 .iter()
                 .filter(|topic| topic.name.ends_with(DEAD_LETTER_SUFFIX))
                 .map(|topic| topic.records)
                 .sum(),
-            feed_stored: slowest(STORED_STEM),
-            feed_screen: slowest(SCREEN_STEM),
+            feed_stored: slowest(figure::FEED_STORED),
+            feed_screen: slowest(figure::FEED_SCREEN),
             processes: self.heartbeats.shown(now).map(|known| process(known, now)).collect(),
             feeds,
             parts,
@@ -232,7 +228,7 @@ impl Pipeline {
 
 fn parts_of(status: &ServiceStatus) -> impl Iterator<Item = Part> + '_ {
     status.components.iter().map(|component| Part {
-        service: status.service.clone(),
+        service: status.service_of(component).to_owned(),
         name: component.name.clone(),
         state: component.state,
         detail: component.detail.clone(),

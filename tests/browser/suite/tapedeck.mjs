@@ -56,7 +56,7 @@ export class Tapedeck {
 
   /** Starts, or starts again on the same folder and port, and waits until it is ready and has a price of every symbol. */
   async run() {
-    const args = ["run", "--provider", "simulated", "--rate", "200", "--seed", "7"];
+    const args = ["run", "--provider", "simulated", "--simulated-rate", "200", "--simulated-seed", "7"];
     args.push("--watchlist", WATCHLIST.join(","));
     args.push("--data", this.data, "--listen", `127.0.0.1:${this.port}`);
     this.lines = [];

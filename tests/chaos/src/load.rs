@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{EventLog, Receipt, TopicSpec};
+use event_log::{EventLog, Receipt, Retention, TopicSpec};
 use market::Interval;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -126,7 +126,7 @@ pub async fn create_topics(log: &dyn EventLog) -> anyhow::Result<()> {
     let specs = topics::ALL.map(|topic| TopicSpec {
         name: topic.name.to_owned(),
         partitions: topic.partitions,
-        retention: topic.retention,
+        retention: Retention::For(topic.retention),
     });
     log.ensure_topics(&specs).await.context("cannot create the topics")
 }

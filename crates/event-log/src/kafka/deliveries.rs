@@ -19,7 +19,7 @@ use rdkafka::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, futures::Notified, oneshot};
 
 use super::{
-    asking::Asking,
+    broker_queries::BrokerQueries,
     context::{self, Trouble},
 };
 use crate::{EventLogError, Position, Result, TopicPartition, locked::locked};
@@ -159,7 +159,7 @@ pub(super) struct Delivery {
 pub(super) struct Batch {
     pub(super) topic: Arc<str>,
     accepted: Instant,
-    asking: Arc<Asking>,
+    queries: Arc<BrokerQueries>,
     open: Arc<Open>,
     left: AtomicUsize,
     outcome: Mutex<Outcome>,
@@ -180,7 +180,7 @@ impl Batch {
     /// A batch of `records` records that are under way from now on.
     pub(super) fn accept(
         topic: Arc<str>,
-        asking: &Arc<Asking>,
+        queries: &Arc<BrokerQueries>,
         open: &Arc<Open>,
         records: usize,
         room: Room,
@@ -191,7 +191,7 @@ impl Batch {
         let batch = Arc::new(Self {
             topic,
             accepted: Instant::now(),
-            asking: Arc::clone(asking),
+            queries: Arc::clone(queries),
             open: Arc::clone(open),
             left: AtomicUsize::new(records),
             outcome: Mutex::new(outcome),
@@ -203,11 +203,11 @@ impl Batch {
     pub(super) fn fail(&self, error: &KafkaError) {
         let failure = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                self.asking.forget(&self.topic);
+                self.queries.forget(&self.topic);
                 EventLogError::UnknownTopic(self.topic.to_string())
             }
             Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => self.forgotten(),
-            _ => self.asking.settings.failure(error),
+            _ => self.queries.settings.failure(error),
         };
         locked(&self.outcome).failure.get_or_insert(failure);
     }
@@ -221,14 +221,14 @@ impl Batch {
             );
         }
         EventLogError::Unavailable {
-            brokers: self.asking.settings.brokers.clone(),
+            brokers: self.queries.settings.brokers.clone(),
             reason: "not delivered before the publisher was closed".to_owned(),
         }
     }
 
     fn began_anew(&self, (partition, offset): (i32, i64), before: i64) {
         let partition = TopicPartition { topic: Arc::clone(&self.topic), partition };
-        let brokers = self.asking.settings.brokers.clone();
+        let brokers = self.queries.settings.brokers.clone();
         let failure = EventLogError::BeganAnew { brokers, partition: partition.to_string(), offset, before };
         locked(&self.outcome).failure.get_or_insert(failure);
     }

@@ -10,13 +10,14 @@ use rdkafka::{
 };
 
 use super::{
-    asking::{ANSWER_LIMIT, Asking},
-    blocking, creating,
+    blocking,
+    broker_queries::{ANSWER_LIMIT, BrokerQueries},
+    creating,
     publisher::KafkaPublisher,
     reading,
 };
 use crate::{
-    EventLogError, LogDescription, NewRecord, PROBE_TOPIC, Publisher, Result, TopicSpec,
+    EventLogError, LogDescription, NewRecord, PROBE_TOPIC, Publisher, Result, Retention, TopicSpec,
     model::PROBE_RETENTION,
 };
 
@@ -24,8 +25,8 @@ use crate::{
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Asks the brokers.
-pub(crate) async fn describe(asking: &Arc<Asking>) -> Result<LogDescription> {
-    let asked = Arc::clone(asking);
+pub(crate) async fn describe(queries: &Arc<BrokerQueries>) -> Result<LogDescription> {
+    let asked = Arc::clone(queries);
     let (place, cluster_id, topics) = blocking(move || {
         let metadata = asked.metadata()?;
         let brokers = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
@@ -34,17 +35,17 @@ pub(crate) async fn describe(asking: &Arc<Asking>) -> Result<LogDescription> {
     })
     .await?;
     let names: Vec<&str> = topics.keys().map(|name| &**name).collect();
-    Ok(LogDescription { place, cluster_id, retention: retention(asking, &names).await? })
+    Ok(LogDescription { place, cluster_id, retention: retention(queries, &names).await? })
 }
 
-async fn retention(asking: &Asking, topics: &[&str]) -> Result<BTreeMap<String, Option<Duration>>> {
-    let admin = creating::admin(asking)?;
+async fn retention(queries: &BrokerQueries, topics: &[&str]) -> Result<BTreeMap<String, Option<Duration>>> {
+    let admin = creating::admin(queries)?;
     let asked: Vec<ResourceSpecifier<'_>> =
         topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let described = admin.describe_configs(&asked, &creating::options()).await;
     // Its thread is waited for when it goes.
     tokio::task::spawn_blocking(move || drop(admin));
-    let described = match described.map_err(|error| asking.settings.failure(&error)) {
+    let described = match described.map_err(|error| queries.settings.failure(&error)) {
         Err(error) if error.is_transient() => return Err(error),
         Err(error) => {
             tracing::debug!(%error, "the settings of the topics cannot be read");
@@ -64,22 +65,23 @@ fn retention_of(resource: &ConfigResource) -> Option<(String, Option<Duration>)>
 }
 
 /// Publishes the record and reads when the broker stored it.
-pub(crate) async fn probe(asking: &Arc<Asking>) -> Result<DateTime<Utc>> {
-    let spec = TopicSpec { name: PROBE_TOPIC.to_owned(), partitions: 1, retention: PROBE_RETENTION };
-    creating::ensure(asking, &[spec]).await?;
+pub(crate) async fn probe(queries: &Arc<BrokerQueries>) -> Result<DateTime<Utc>> {
+    let spec =
+        TopicSpec { name: PROBE_TOPIC.to_owned(), partitions: 1, retention: Retention::For(PROBE_RETENTION) };
+    creating::ensure(queries, &[spec]).await?;
     let record = NewRecord { key: None, payload: Bytes::new(), headers: Vec::new(), timestamp: Utc::now() };
-    let publisher = KafkaPublisher::new(Arc::clone(asking))?;
+    let publisher = KafkaPublisher::new(Arc::clone(queries))?;
     let durable = async { publisher.send(PROBE_TOPIC, vec![record]).await?.durable().await };
     let positions = tokio::time::timeout(PROBE_LIMIT, durable)
         .await
-        .map_err(|_| asking.settings.no_answer("publishing a record"))??;
+        .map_err(|_| queries.settings.no_answer("publishing a record"))??;
     let position = positions.into_iter().next().ok_or(EventLogError::Closed)?;
-    let asking = Arc::clone(asking);
+    let queries = Arc::clone(queries);
     blocking(move || {
-        let read = reading::read(&asking, &position.topic_partition, position.offset, 1)?;
+        let read = reading::read(&queries, &position.topic_partition, position.offset, 1)?;
         read.first()
             .map(|message| message.timestamp)
-            .ok_or_else(|| asking.settings.no_answer("reading it back"))
+            .ok_or_else(|| queries.settings.no_answer("reading it back"))
     })
     .await
 }

@@ -2,43 +2,45 @@
 //!
 //! - `url`: what a user writes; `settings`: what librdkafka is told; `context`: its log lines and what keeps it out;
 //!   `failure`: its errors.
-//! - `asking`: topics, offsets, groups; `creating`: topics; `describing`: settings; `reading`: partitions without a group.
+//! - `broker_queries`: topics, offsets, groups; `creating`: topics, with their `identities`; `describing`: settings; `reading`:
+//!   partitions without a group.
 //! - `publisher`: the way in; `deliveries`: what became of its records; `standstill`: whether its client still works.
-//! - `membership`, `subscription`, `arena`: the way out.
+//! - `membership`, `subscription`, `seek_task`, `arena`: the way out.
 
 mod arena;
-mod asking;
+mod broker_queries;
 mod context;
 mod creating;
 mod deliveries;
 mod describing;
 mod failure;
+mod identities;
 mod membership;
-mod placing;
 mod publisher;
 mod reading;
+mod seek_task;
 mod settings;
 mod standstill;
 mod subscription;
 mod url;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use self::{asking::Asking, publisher::KafkaPublisher, subscription::KafkaSubscription};
+use self::{broker_queries::BrokerQueries, publisher::KafkaPublisher, subscription::KafkaSubscription};
 use crate::{
-    EventLog, EventLogError, LogDescription, Message, PartitionLag, Publisher, Result, Subscription,
-    TopicInfo, TopicPartition, TopicSpec, check::check_spec,
+    EventLog, EventLogError, LogAdmin, LogDescription, Message, PartitionLag, Publisher, Result,
+    Subscription, TopicInfo, TopicPartition, TopicSpec, check::check_spec,
 };
 
 /// The log on Kafka.
-struct KafkaLog(Arc<Asking>);
+struct KafkaLog(Arc<BrokerQueries>);
 
 /// The log that `rest` names, the part of the URL behind `kafka:` or, with `tls`, `kafka+tls:`. Connects to nobody yet.
 pub(crate) fn open(rest: &str, tls: bool) -> Result<Arc<dyn EventLog>> {
-    Ok(Arc::new(KafkaLog(Arc::new(Asking::new(url::parse(rest, tls)?)?))))
+    Ok(Arc::new(KafkaLog(Arc::new(BrokerQueries::new(url::parse(rest, tls)?)?))))
 }
 
 /// Runs a call that blocks where it may.
@@ -51,19 +53,19 @@ fn owned(names: &[&str]) -> Vec<String> {
 }
 
 #[async_trait]
-impl EventLog for KafkaLog {
+impl LogAdmin for KafkaLog {
     async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
         specs.iter().try_for_each(check_spec)?;
         creating::ensure(&self.0, specs).await
     }
 
     async fn topics(&self) -> Result<Vec<TopicInfo>> {
-        let asking = Arc::clone(&self.0);
+        let queries = Arc::clone(&self.0);
         blocking(move || {
-            let topics = asking.topics()?;
+            let topics = queries.topics()?;
             let names: Vec<_> = topics.keys().map(ToString::to_string).collect();
-            let partitions = asking.partitions_of(&names)?;
-            let bounds = asking.bounds(&partitions)?;
+            let partitions = queries.partitions_of(&names)?;
+            let bounds = queries.bounds(&partitions)?;
             let bounds_of = |topic: &Arc<str>, partition| {
                 let wanted = TopicPartition { topic: Arc::clone(topic), partition };
                 bounds.get(&wanted).copied().unwrap_or_default()
@@ -77,9 +79,31 @@ impl EventLog for KafkaLog {
         .await
     }
 
-    async fn identity(&self) -> Result<Option<String>> {
-        let asking = Arc::clone(&self.0);
-        blocking(move || asking.cluster()).await
+    async fn describe(&self) -> Result<LogDescription> {
+        describing::describe(&self.0).await
+    }
+
+    async fn probe(&self) -> Result<DateTime<Utc>> {
+        describing::probe(&self.0).await
+    }
+}
+
+#[async_trait]
+impl EventLog for KafkaLog {
+    async fn identities(&self, topics: &[&str]) -> Result<BTreeMap<String, String>> {
+        let queries = Arc::clone(&self.0);
+        let mut identities = blocking(move || identities::read(&queries)).await?;
+        identities.retain(|topic, _| topics.contains(&topic.as_str()));
+        Ok(identities)
+    }
+
+    async fn bounds(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Range<u64>>> {
+        let (queries, topics) = (Arc::clone(&self.0), owned(topics));
+        blocking(move || {
+            let bounds = queries.bounds(&queries.partitions_of(&topics)?)?;
+            Ok(bounds.into_iter().map(|(partition, (first, end))| (partition, first..end)).collect())
+        })
+        .await
     }
 
     fn publisher(&self) -> Result<Arc<dyn Publisher>> {
@@ -87,23 +111,23 @@ impl EventLog for KafkaLog {
     }
 
     async fn subscribe(&self, group: &str, topics: &[&str]) -> Result<Box<dyn Subscription>> {
-        let (asking, group, topics) = (Arc::clone(&self.0), group.to_owned(), owned(topics));
+        let (queries, group, topics) = (Arc::clone(&self.0), group.to_owned(), owned(topics));
         let join =
-            move || Ok(Box::new(KafkaSubscription::join(asking, &group, &topics)?) as Box<dyn Subscription>);
+            move || Ok(Box::new(KafkaSubscription::join(queries, &group, &topics)?) as Box<dyn Subscription>);
         blocking(join).await
     }
 
     async fn read(&self, partition: &TopicPartition, offset: u64, max: usize) -> Result<Vec<Message>> {
-        let (asking, partition) = (Arc::clone(&self.0), partition.clone());
-        blocking(move || reading::read(&asking, &partition, offset, max)).await
+        let (queries, partition) = (Arc::clone(&self.0), partition.clone());
+        blocking(move || reading::read(&queries, &partition, offset, max)).await
     }
 
     async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>> {
-        let (asking, group, topics) = (Arc::clone(&self.0), group.to_owned(), owned(topics));
+        let (queries, group, topics) = (Arc::clone(&self.0), group.to_owned(), owned(topics));
         blocking(move || {
-            let partitions = asking.partitions_of(&topics)?;
-            let bounds = asking.bounds(&partitions)?;
-            let committed = asking.committed(&group, &partitions)?;
+            let partitions = queries.partitions_of(&topics)?;
+            let bounds = queries.bounds(&partitions)?;
+            let committed = queries.committed(&group, &partitions)?;
             let lag_of = |topic_partition: TopicPartition| {
                 let (first, end) = bounds.get(&topic_partition).copied().unwrap_or_default();
                 let committed = committed.get(&topic_partition).copied();
@@ -113,13 +137,5 @@ impl EventLog for KafkaLog {
             Ok(partitions.into_iter().map(lag_of).collect())
         })
         .await
-    }
-
-    async fn describe(&self) -> Result<LogDescription> {
-        describing::describe(&self.0).await
-    }
-
-    async fn probe(&self) -> Result<DateTime<Utc>> {
-        describing::probe(&self.0).await
     }
 }

@@ -11,8 +11,8 @@ use rdkafka::{
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{
-    asking::Asking,
     blocking,
+    broker_queries::BrokerQueries,
     context::Trouble,
     deliveries::{Batch, Client, Deliveries, Delivery, Open, Room},
     standstill,
@@ -33,7 +33,7 @@ const LAST_DELIVERY_LIMIT: Duration = Duration::from_mins(1);
 
 /// Publishes to Kafka.
 pub(crate) struct KafkaPublisher {
-    asking: Arc<Asking>,
+    queries: Arc<BrokerQueries>,
     client: Option<Arc<Client>>,
     bytes: Arc<Semaphore>,
     records: Arc<Semaphore>,
@@ -57,16 +57,16 @@ impl Drop for Enqueuing {
 
 impl KafkaPublisher {
     /// A publisher with a client of its own.
-    pub(crate) fn new(asking: Arc<Asking>) -> Result<Self> {
+    pub(crate) fn new(queries: Arc<BrokerQueries>) -> Result<Self> {
         // Of its own: who only asks may be let in still, on a connection from before.
         let trouble = Trouble::default();
         let context = Deliveries::new(trouble.clone());
-        let made = asking.settings.producer().create_with_context(context);
-        let client: Client = made.map_err(|error| asking.settings.failure(&error))?;
+        let made = queries.settings.producer().create_with_context(context);
+        let client: Client = made.map_err(|error| queries.settings.failure(&error))?;
         let (client, open) = (Arc::new(client), Arc::<Open>::default());
-        standstill::watch(Arc::clone(&asking), Arc::downgrade(&client), Arc::clone(&open), trouble)?;
+        standstill::watch(Arc::clone(&queries), Arc::downgrade(&client), Arc::clone(&open), trouble)?;
         Ok(Self {
-            asking,
+            queries,
             client: Some(client),
             bytes: Arc::new(Semaphore::new(BUFFER_BYTES)),
             records: Arc::new(Semaphore::new(BUFFER_RECORDS)),
@@ -75,12 +75,12 @@ impl KafkaPublisher {
     }
 
     async fn topic(&self, name: &str) -> Result<Arc<str>> {
-        if let Some(known) = self.asking.known(name) {
+        if let Some(known) = self.queries.known(name) {
             return Ok(known);
         }
-        let asking = Arc::clone(&self.asking);
-        blocking(move || asking.topics()).await?;
-        self.asking.known(name).ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
+        let queries = Arc::clone(&self.queries);
+        blocking(move || queries.topics()).await?;
+        self.queries.known(name).ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
     }
 
     async fn room(&self, records: &[NewRecord]) -> Result<Room> {
@@ -108,7 +108,7 @@ impl Publisher for KafkaPublisher {
             return Ok(Receipt(receipt));
         }
         let room = self.room(&records).await?;
-        let batch = Batch::accept(topic, &self.asking, &self.open, records.len(), room, reply);
+        let batch = Batch::accept(topic, &self.queries, &self.open, records.len(), room, reply);
         let mut enqueuing = Enqueuing { batch: Arc::clone(&batch), not_enqueued: records.len() };
         for (index, record) in (0..).zip(&records) {
             if let Err(error) = enqueue(client, &batch, index, record, &self.open).await {
@@ -119,19 +119,6 @@ impl Publisher for KafkaPublisher {
             enqueuing.not_enqueued -= 1;
         }
         Ok(Receipt(receipt))
-    }
-
-    async fn flush(&self) -> Result<()> {
-        loop {
-            let one_less = self.open.one_less();
-            tokio::pin!(one_less);
-            // Counted from here on, so that a batch that ends between the look and the wait is not missed.
-            one_less.as_mut().enable();
-            if self.open.is_empty() {
-                return Ok(());
-            }
-            one_less.await;
-        }
     }
 }
 

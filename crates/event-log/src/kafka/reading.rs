@@ -9,7 +9,7 @@ use rdkafka::{
 
 use super::{
     arena::Arena,
-    asking::{ANSWER_LIMIT, Asking, at, list_of},
+    broker_queries::{ANSWER_LIMIT, BrokerQueries, at, list_of},
     context::Quiet,
 };
 use crate::{EventLogError, Message, Result, TopicPartition};
@@ -21,20 +21,20 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Up to `max` records from `offset` on; blocks.
 pub(crate) fn read(
-    asking: &Asking,
+    queries: &BrokerQueries,
     wanted: &TopicPartition,
     offset: u64,
     max: usize,
 ) -> Result<Vec<Message>> {
-    let settings = &asking.settings;
-    let partitions = asking.partitions_of(&[wanted.topic.to_string()])?;
+    let settings = &queries.settings;
+    let partitions = queries.partitions_of(&[wanted.topic.to_string()])?;
     let Some(partition) = partitions.into_iter().find(|partition| partition == wanted) else {
         return Err(EventLogError::UnknownPartition {
             topic: wanted.topic.to_string(),
             partition: wanted.partition,
         });
     };
-    let bounds = asking.bounds(std::slice::from_ref(&partition))?;
+    let bounds = queries.bounds(std::slice::from_ref(&partition))?;
     let (start, end) = bounds.get(&partition).copied().unwrap_or_default();
     let offset = offset.max(start);
     if offset >= end || max == 0 {
@@ -42,7 +42,7 @@ pub(crate) fn read(
     }
     let failed = |error: KafkaError| settings.failure(&error);
     let consumer: BaseConsumer<Quiet> =
-        settings.reader(READERS_GROUP).create_with_context(Quiet(asking.trouble.clone())).map_err(failed)?;
+        settings.reader(READERS_GROUP).create_with_context(Quiet(queries.trouble.clone())).map_err(failed)?;
     let list = list_of(std::slice::from_ref(&partition), |_| at(offset)).map_err(failed)?;
     consumer.assign(&list).map_err(failed)?;
     let mut arena = Arena::default();

@@ -37,7 +37,7 @@ impl Settings {
         config
     }
 
-    /// For asking about topics and offsets.
+    /// For queries about topics and offsets.
     pub(crate) fn client(&self) -> ClientConfig {
         self.with_own(self.base())
     }

@@ -11,7 +11,7 @@ use std::{
 use rdkafka::producer::{Producer, PurgeConfig};
 
 use super::{
-    asking::Asking,
+    broker_queries::BrokerQueries,
     context::Trouble,
     deliveries::{Client, Oldest, Open},
 };
@@ -30,12 +30,12 @@ const GIVE_UP: Duration = Duration::from_secs(90);
 
 /// Watches a client until it is gone.
 pub(super) fn watch(
-    asking: Arc<Asking>,
+    queries: Arc<BrokerQueries>,
     client: Weak<Client>,
     open: Arc<Open>,
     trouble: Trouble,
 ) -> Result<()> {
-    let watcher = Watcher { asking, client, open, trouble, still: None };
+    let watcher = Watcher { queries, client, open, trouble, still: None };
     let spawned = thread::Builder::new().name("kafka-standstill".to_owned()).spawn(move || watcher.run());
     spawned
         .map(drop)
@@ -43,7 +43,7 @@ pub(super) fn watch(
 }
 
 struct Watcher {
-    asking: Arc<Asking>,
+    queries: Arc<BrokerQueries>,
     client: Weak<Client>,
     open: Arc<Open>,
     trouble: Trouble,
@@ -99,7 +99,7 @@ impl Watcher {
     /// Every partition has a leader that answers, and all its replicas: with too few the broker refuses records, and the client
     /// rightly tries until there are enough.
     fn broker_would_take_them(&self, topic: &Arc<str>) -> bool {
-        let Ok(Some(partitions)) = self.asking.whole(topic) else { return false };
-        self.asking.bounds(&partitions).is_ok()
+        let Ok(Some(partitions)) = self.queries.whole(topic) else { return false };
+        self.queries.bounds(&partitions).is_ok()
     }
 }

@@ -12,10 +12,10 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     arena::Arena,
-    asking::{Asking, at, list_of},
+    broker_queries::{BrokerQueries, at, list_of},
     failure,
     membership::{Context, Member, Membership, News},
-    placing::{Place, Placing},
+    seek_task::{SeekTarget, SeekTask},
 };
 use crate::{
     CommitHandle, Event, EventLogError, Message, Result, StartAt, Subscription, TopicPartition,
@@ -34,7 +34,7 @@ const RETRY: Duration = Duration::from_millis(20);
 
 /// A member of a Kafka group.
 pub(crate) struct KafkaSubscription {
-    asking: Arc<Asking>,
+    queries: Arc<BrokerQueries>,
     membership: Arc<Membership>,
     member: Option<Arc<Member>>,
     partitions: Vec<Assigned>,
@@ -45,7 +45,7 @@ pub(crate) struct KafkaSubscription {
     /// What an earlier call could not commit, the furthest of each partition.
     owed: Vec<CommitHandle>,
     /// Goes on when the call that began it is cancelled.
-    placing: Option<Placing>,
+    seeking: Option<SeekTask>,
 }
 
 struct Assigned {
@@ -56,7 +56,7 @@ struct Assigned {
     paused: bool,
     /// Where commits have come to since the last seek; earlier handles change nothing.
     committed_to: u64,
-    /// Where it shall begin, until the client has been told so; nothing is delivered before. With the number of the
+    /// Where its delivery is to begin, until the client has sought it; nothing is delivered before. With the number of the
     /// seek, so that a later one is not taken for done.
     wanted: Option<(StartAt, u64)>,
 }
@@ -69,18 +69,18 @@ impl Assigned {
 
 impl KafkaSubscription {
     /// Joins the group; the partitions come as events. Blocks.
-    pub(crate) fn join(asking: Arc<Asking>, group: &str, topics: &[String]) -> Result<Self> {
-        asking.partitions_of(topics)?;
-        let (membership, member) = Membership::join(&asking.settings, group, topics)?;
+    pub(crate) fn join(queries: Arc<BrokerQueries>, group: &str, topics: &[String]) -> Result<Self> {
+        queries.partitions_of(topics)?;
+        let (membership, member) = Membership::join(&queries.settings, group, topics)?;
         Ok(Self {
-            asking,
+            queries,
             membership,
             member: Some(member),
             partitions: Vec::new(),
             turn: 0,
             commit_under_way: None,
             owed: Vec::new(),
-            placing: None,
+            seeking: None,
         })
     }
 
@@ -143,57 +143,57 @@ impl KafkaSubscription {
         arena.finish()
     }
 
-    /// Begins to tell the client where the partitions that were sought shall begin.
-    fn begin_placing(&mut self) -> Result<()> {
-        if self.placing.is_some() {
+    /// Begins to seek the partitions whose start was set.
+    fn begin_seek(&mut self) -> Result<()> {
+        if self.seeking.is_some() {
             return Ok(());
         }
         let wanted = |assigned: &Assigned| {
             let (start, seek) = assigned.wanted?;
             let (partition, generation) = (assigned.topic_partition.clone(), assigned.generation);
-            Some(Place { partition, generation, start, seek })
+            Some(SeekTarget { partition, generation, start, seek })
         };
-        let places: Vec<Place> = self.partitions.iter().filter_map(wanted).collect();
-        if !places.is_empty() {
+        let targets: Vec<SeekTarget> = self.partitions.iter().filter_map(wanted).collect();
+        if !targets.is_empty() {
             let member = self.member()?;
-            self.placing = Some(Placing::begin(&self.asking, &self.membership, member, places));
+            self.seeking = Some(SeekTask::begin(&self.queries, &self.membership, member, targets));
         }
         Ok(())
     }
 
-    /// Waits for the placing under way, if there is one, and lets its partitions flow.
-    async fn end_placing(&mut self) -> Result<()> {
-        let Some(placing) = &mut self.placing else { return Ok(()) };
-        let ended = (&mut placing.work).await;
-        let places = self.placing.take().map(|placing| placing.places).unwrap_or_default();
+    /// Waits for the seek under way, if there is one, and starts the delivery of its partitions.
+    async fn end_seek(&mut self) -> Result<()> {
+        let Some(seeking) = &mut self.seeking else { return Ok(()) };
+        let ended = (&mut seeking.work).await;
+        let targets = self.seeking.take().map(|seeking| seeking.targets).unwrap_or_default();
         ended.map_err(|_| EventLogError::Closed)??;
         let member = self.member()?;
-        for place in places {
+        for target in targets {
             let is_of_it = |assigned: &&mut Assigned| {
-                assigned.topic_partition == place.partition
-                    && assigned.generation == place.generation
-                    && assigned.wanted.is_some_and(|(_, seek)| seek == place.seek)
+                assigned.topic_partition == target.partition
+                    && assigned.generation == target.generation
+                    && assigned.wanted.is_some_and(|(_, seek)| seek == target.seek)
             };
             // Another seek, or the end of the assignment, may have come between.
             let Some(assigned) = self.partitions.iter_mut().find(is_of_it) else { continue };
             assigned.wanted = None;
-            let (topic, number) = (&place.partition.topic, place.partition.partition);
+            let (topic, number) = (&target.partition.topic, target.partition.partition);
             if assigned.queue.is_none()
                 && let Some(mut queue) = member.split_partition_queue(topic, number)
             {
                 let membership = Arc::clone(&self.membership);
                 queue.set_nonempty_callback(move || membership.something.notify_one());
                 assigned.queue = Some(queue);
-                let list = list_of(std::slice::from_ref(&place.partition), |_| Offset::Invalid);
+                let list = list_of(std::slice::from_ref(&target.partition), |_| Offset::Invalid);
                 list.and_then(|list| member.resume(&list))
-                    .map_err(|error| self.asking.settings.failure(&error))?;
+                    .map_err(|error| self.queries.settings.failure(&error))?;
             }
         }
         Ok(())
     }
 
-    fn is_placed(&self) -> bool {
-        self.placing.as_ref().is_some_and(|placing| placing.work.is_finished())
+    fn is_seek_done(&self) -> bool {
+        self.seeking.as_ref().is_some_and(|seeking| seeking.work.is_finished())
     }
 
     /// Sorts out what of the handles counts: where each partition moves to, and how many handles came too late.
@@ -249,7 +249,7 @@ impl KafkaSubscription {
             }
             let tried = tokio::time::timeout_at(deadline, self.commit_once(&offsets)).await;
             let error = match tried {
-                Err(_) => return Err(self.asking.settings.no_answer("committing")),
+                Err(_) => return Err(self.queries.settings.no_answer("committing")),
                 Ok(Ok(())) => {
                     self.has_committed(&offsets);
                     return Ok(stale);
@@ -259,7 +259,7 @@ impl KafkaSubscription {
             // A rebalance changes the group's generation; partitions that stay can be committed under the new one.
             let passing = |code| failure::is_transient(code) || failure::is_of_another_generation(code);
             if !error.rdkafka_error_code().is_some_and(passing) || Instant::now() >= deadline {
-                return Err(self.asking.settings.failure(&error));
+                return Err(self.queries.settings.failure(&error));
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -276,43 +276,51 @@ impl Subscription for KafkaSubscription {
             if let Some(news) = membership.news()? {
                 return Ok(self.tell(news));
             }
-            self.begin_placing()?;
-            if self.is_placed() {
-                self.end_placing().await?;
+            self.begin_seek()?;
+            if self.is_seek_done() {
+                self.end_seek().await?;
             }
             let messages = self.messages(max_messages);
             if !messages.is_empty() || Instant::now() >= deadline {
                 return Ok(Event::Messages(messages));
             }
-            let is_placing = self.placing.is_some();
+            let is_seeking = self.seeking.is_some();
             tokio::select! {
                 // Keeps a notice that came while we looked.
                 () = membership.something.notified() => {}
-                placed = self.end_placing(), if is_placing => placed?,
+                sought = self.end_seek(), if is_seeking => sought?,
                 () = tokio::time::sleep_until(deadline) => {}
             }
         }
     }
 
-    async fn seek(&mut self, partition: &TopicPartition, at: StartAt) -> Result<()> {
-        let assigned = self.find(partition)?;
+    async fn start(&mut self, starts: &[(TopicPartition, StartAt)]) -> Result<()> {
         let seek = next_generation();
-        assigned.committed_to = 0;
-        assigned.wanted = Some((at, seek));
+        for (partition, at) in starts {
+            let assigned = self.find(partition)?;
+            assigned.committed_to = 0;
+            assigned.wanted = Some((*at, seek));
+        }
         loop {
-            self.begin_placing()?;
-            match self.end_placing().await {
+            self.begin_seek()?;
+            match self.end_seek().await {
                 Err(error) if error.is_transient() => {
-                    // It stays wanted, and `next` sees to it.
-                    tracing::debug!(%partition, %error, "cannot say yet where to begin");
+                    // The starts stay wanted, and `next` applies them.
+                    tracing::debug!(%error, "cannot seek yet");
                     return Ok(());
                 }
                 result => result?,
             }
-            if self.find(partition)?.wanted.is_none_or(|(_, later)| later != seek) {
+            let is_wanted = |assigned: &Assigned| assigned.wanted.is_some_and(|(_, wanted)| wanted == seek);
+            if !self.partitions.iter().any(is_wanted) {
                 return Ok(());
             }
         }
+    }
+
+    fn handle_before(&self, partition: &TopicPartition, next_offset: u64) -> Option<CommitHandle> {
+        let generation = self.membership.generation(partition)?;
+        CommitHandle::before(partition, next_offset, generation)
     }
 
     async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {

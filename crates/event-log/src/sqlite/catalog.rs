@@ -1,7 +1,8 @@
-//! What is known without asking the file: the topics, the bounds of each partition and its most recent batches.
+//! What is known without queries the file: the topics, the bounds of each partition and its most recent batches.
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
@@ -172,6 +173,15 @@ impl Catalog {
     pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>> {
         let topics = self.0.read().unwrap_or_else(PoisonError::into_inner);
         topics.get(name).cloned().ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
+    }
+
+    /// The offsets that each partition of these topics holds.
+    pub(crate) fn bounds(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Range<u64>>> {
+        let range = |partition: Arc<Partition>| {
+            let (first, end) = partition.bounds();
+            (partition.id.clone(), first..end)
+        };
+        Ok(self.partitions_of(topics)?.into_iter().map(range).collect())
     }
 
     /// Every topic as the port shows it.

@@ -89,7 +89,7 @@ pub(crate) enum Turn {
     Assigned(Vec<(TopicPartition, u64)>),
     /// There is none for it; said once.
     Standby,
-    /// All stays as it is; worth asking again at that moment, if any.
+    /// All stays as it is; worth queries again at that moment, if any.
     Unchanged(Option<Instant>),
 }
 
@@ -159,7 +159,7 @@ impl Group {
         state.rebalance();
     }
 
-    /// What has changed for the member, and whether partitions have become free: asking after `Revoked` gives the
+    /// What has changed for the member, and whether partitions have become free: queries after `Revoked` gives the
     /// revoked ones up.
     pub(crate) fn turn(&self, member: Member) -> (Turn, bool) {
         let now = Instant::now();

@@ -2,7 +2,7 @@
 //!
 //! - `store`: the file: lock, format, statements, errors.
 //! - `writer`: the one task that writes; what waits together is stored in one transaction (group commit).
-//! - `catalog`: what is known without asking the file: topics, ends, the recent batches of each partition.
+//! - `catalog`: what is known without queries the file: topics, ends, the recent batches of each partition.
 //! - `groups`, `balance`: who owns which partition.
 //! - `reader`, `delivery`, `subscription`, `publisher`: the ways out and in.
 //! - `read_only`: a look from another process.
@@ -21,7 +21,7 @@ mod store;
 mod subscription;
 mod writer;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,8 +38,9 @@ use self::{
     writer::{Op, Writer},
 };
 use crate::{
-    EventLog, EventLogError, LogDescription, Message, NewRecord, PROBE_TOPIC, PartitionLag, Publisher,
-    Result, Subscription, TopicInfo, TopicPartition, TopicSpec, check::check_spec, model::PROBE_RETENTION,
+    EventLog, EventLogError, LogAdmin, LogDescription, Message, NewRecord, PROBE_TOPIC, PartitionLag,
+    Publisher, Result, Retention, Subscription, TopicInfo, TopicPartition, TopicSpec, check::check_spec,
+    model::PROBE_RETENTION,
 };
 
 /// Operations that may wait for the writer.
@@ -100,7 +101,7 @@ pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
 }
 
 #[async_trait]
-impl EventLog for SqliteLog {
+impl LogAdmin for SqliteLog {
     async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
         specs.iter().try_for_each(check_spec)?;
         let specs = specs.to_vec();
@@ -111,8 +112,35 @@ impl EventLog for SqliteLog {
         Ok(self.0.catalog.infos())
     }
 
-    async fn identity(&self) -> Result<Option<String>> {
-        Ok(Some(self.0.identity.clone()))
+    async fn describe(&self) -> Result<LogDescription> {
+        Ok(self.0.catalog.describe(self.0.files.shown()))
+    }
+
+    async fn probe(&self) -> Result<DateTime<Utc>> {
+        let spec = TopicSpec {
+            name: PROBE_TOPIC.to_owned(),
+            partitions: 1,
+            retention: Retention::For(PROBE_RETENTION),
+        };
+        self.ensure_topics(&[spec]).await?;
+        let stored_at = Utc::now();
+        let record =
+            NewRecord { key: None, payload: Bytes::new(), headers: Vec::new(), timestamp: stored_at };
+        self.publisher()?.send(PROBE_TOPIC, vec![record]).await?.durable().await?;
+        // In this process, so its clock is ours.
+        Ok(stored_at)
+    }
+}
+
+#[async_trait]
+impl EventLog for SqliteLog {
+    async fn identities(&self, topics: &[&str]) -> Result<BTreeMap<String, String>> {
+        // One file, one identity.
+        Ok(topics.iter().map(|topic| ((*topic).to_owned(), self.0.identity.clone())).collect())
+    }
+
+    async fn bounds(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Range<u64>>> {
+        self.0.catalog.bounds(topics)
     }
 
     fn publisher(&self) -> Result<Arc<dyn Publisher>> {
@@ -134,20 +162,5 @@ impl EventLog for SqliteLog {
             |partition: &TopicPartition| group.as_ref().and_then(|group| group.committed(partition));
         let partitions = self.0.catalog.partitions_of(topics)?;
         Ok(partitions.iter().map(|partition| partition.lag(committed(&partition.id))).collect())
-    }
-
-    async fn describe(&self) -> Result<LogDescription> {
-        Ok(self.0.catalog.describe(self.0.files.shown()))
-    }
-
-    async fn probe(&self) -> Result<DateTime<Utc>> {
-        let spec = TopicSpec { name: PROBE_TOPIC.to_owned(), partitions: 1, retention: PROBE_RETENTION };
-        self.ensure_topics(&[spec]).await?;
-        let stored_at = Utc::now();
-        let record =
-            NewRecord { key: None, payload: Bytes::new(), headers: Vec::new(), timestamp: stored_at };
-        self.publisher()?.send(PROBE_TOPIC, vec![record]).await?.durable().await?;
-        // In this process, so its clock is ours.
-        Ok(stored_at)
     }
 }

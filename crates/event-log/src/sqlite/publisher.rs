@@ -51,10 +51,6 @@ impl Publisher for SqlitePublisher {
         slot.send(Op::Append(Append { chunks, chunk_of, reply, room }));
         Ok(Receipt(receipt))
     }
-
-    async fn flush(&self) -> Result<()> {
-        self.shared.ask(|reply| Op::Flush { reply }).await
-    }
 }
 
 /// The records by partition, and for each record in the order sent its chunk.

@@ -1,6 +1,6 @@
 //! A look into the file from another process, while its owner writes or when nobody does. No lock, no change.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 
 use super::{catalog::Catalog, reader, settings, store, store::Files};
 use crate::{
-    EventLog, EventLogError, LogDescription, Message, PartitionLag, Publisher, Result, Subscription,
-    TopicInfo, TopicPartition, TopicSpec,
+    EventLog, EventLogError, LogAdmin, LogDescription, Message, PartitionLag, Publisher, Result,
+    Subscription, TopicInfo, TopicPartition, TopicSpec,
 };
 
 /// The file, open for reading. Topics and bounds are read anew at each call: the owner goes on writing.
@@ -37,7 +37,7 @@ impl ReadOnlyLog {
 }
 
 #[async_trait]
-impl EventLog for ReadOnlyLog {
+impl LogAdmin for ReadOnlyLog {
     async fn ensure_topics(&self, _specs: &[TopicSpec]) -> Result<()> {
         self.refused()
     }
@@ -46,9 +46,27 @@ impl EventLog for ReadOnlyLog {
         Ok(self.catalog().await?.infos())
     }
 
+    async fn describe(&self) -> Result<LogDescription> {
+        Ok(self.catalog().await?.describe(self.files.shown()))
+    }
+
+    async fn probe(&self) -> Result<DateTime<Utc>> {
+        self.refused()
+    }
+}
+
+#[async_trait]
+impl EventLog for ReadOnlyLog {
     /// A file that no service has opened since logs have names has none yet.
-    async fn identity(&self) -> Result<Option<String>> {
-        store::find_identity(&self.files, &mut *self.connection.lock().await).await
+    async fn identities(&self, topics: &[&str]) -> Result<BTreeMap<String, String>> {
+        let identity = store::find_identity(&self.files, &mut *self.connection.lock().await).await?;
+        let of_file =
+            |identity: String| topics.iter().map(move |topic| ((*topic).to_owned(), identity.clone()));
+        Ok(identity.into_iter().flat_map(of_file).collect())
+    }
+
+    async fn bounds(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Range<u64>>> {
+        self.catalog().await?.bounds(topics)
     }
 
     fn publisher(&self) -> Result<Arc<dyn Publisher>> {
@@ -72,13 +90,5 @@ impl EventLog for ReadOnlyLog {
             |partition: &TopicPartition| offsets.as_ref().and_then(|known| known.get(partition).copied());
         let partitions = catalog.partitions_of(topics)?;
         Ok(partitions.iter().map(|partition| partition.lag(committed(&partition.id))).collect())
-    }
-
-    async fn describe(&self) -> Result<LogDescription> {
-        Ok(self.catalog().await?.describe(self.files.shown()))
-    }
-
-    async fn probe(&self) -> Result<DateTime<Utc>> {
-        self.refused()
     }
 }

@@ -131,16 +131,22 @@ impl Subscription for SqliteSubscription {
         }
     }
 
-    async fn seek(&mut self, partition: &TopicPartition, at: StartAt) -> Result<()> {
-        let committed = self.group.committed(partition);
+    async fn start(&mut self, starts: &[(TopicPartition, StartAt)]) -> Result<()> {
         let group = Arc::clone(&self.group);
-        let reader = self.reader(partition)?;
-        let (start, end) = reader.partition.bounds();
-        reader.begin_at(at.offset_in(partition, start, end, committed));
-        if let Some(generation) = reader.generation {
-            group.sought(partition, generation);
+        for (partition, at) in starts {
+            let reader = self.reader(partition)?;
+            let (first, end) = reader.partition.bounds();
+            reader.begin_at(at.offset_in(partition, first, end));
+            if let Some(generation) = reader.generation {
+                group.sought(partition, generation);
+            }
         }
         Ok(())
+    }
+
+    fn handle_before(&self, partition: &TopicPartition, next_offset: u64) -> Option<CommitHandle> {
+        let reader = self.readers.iter().find(|reader| reader.partition.id == *partition)?;
+        CommitHandle::before(partition, next_offset, reader.generation?)
     }
 
     async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The one task that writes. What waits together is stored in one transaction, so that many senders share one sync of
 //! the disk; receipts resolve and readers wake as soon as it is done.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use chrono::Utc;
@@ -13,7 +13,7 @@ use super::{
     groups::{CommitPermit, Group},
     store::{Files, Lock},
 };
-use crate::{Position, Result, TopicSpec, batch};
+use crate::{Position, Result, Retention, TopicSpec, batch};
 
 /// Bytes of records in one transaction, after which the rest waits for the next.
 const TRANSACTION_BYTES: usize = 8 << 20;
@@ -67,11 +67,6 @@ pub(crate) enum Op {
     Append(Append),
     /// Move a group's position.
     Commit(Commit),
-    /// Answer when everything before is done.
-    Flush {
-        /// The answer.
-        reply: oneshot::Sender<Result<()>>,
-    },
     /// Create what is missing.
     CreateTopics {
         /// The topics, checked.
@@ -139,10 +134,6 @@ impl Writer {
             match op {
                 Op::Append(append) => appends.push(append),
                 Op::Commit(commit) => commits.push(commit),
-                Op::Flush { reply } => {
-                    self.store(std::mem::take(&mut appends), std::mem::take(&mut commits)).await;
-                    let _ = reply.send(Ok(()));
-                }
                 Op::CreateTopics { specs, reply } => {
                     let done = self.create_topics(&specs).await;
                     let _ = reply.send(done.map_err(|error| self.files.failure(&error)));
@@ -209,7 +200,11 @@ impl Writer {
             if self.catalog.contains(&spec.name) {
                 continue;
             }
-            let retention_ms = i64::try_from(spec.retention.as_millis()).unwrap_or(i64::MAX);
+            let retention = match spec.retention {
+                Retention::For(retention) => retention,
+                Retention::LatestOfKey => Duration::MAX,
+            };
+            let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
             let id = sqlx::query(INSERT)
                 .bind(spec.name.clone())
                 .bind(spec.partitions)
@@ -218,7 +213,7 @@ impl Writer {
                 .await?
                 .last_insert_rowid();
             let bounds = vec![(0, 0); spec.partitions.unsigned_abs() as usize];
-            self.catalog.insert(Topic::new(id, &spec.name, spec.retention, bounds));
+            self.catalog.insert(Topic::new(id, &spec.name, retention, bounds));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
-use crate::fixture::{Fixture, kafka_url};
+use crate::fixture::Fixture;
 
 /// A broker that may be stopped.
 pub(crate) struct Broker {
@@ -20,18 +20,15 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// `None` where there need be no servers at all.
-    pub(crate) fn start() -> anyhow::Result<Option<Self>> {
+    /// Starts one.
+    pub(crate) fn start() -> anyhow::Result<Self> {
         Self::start_with(|_| Ok(Vec::new()))
     }
 
     /// The same, with more settings of the script; they are made in the broker's folder.
     pub(crate) fn start_with(
         settings: impl FnOnce(&Path) -> anyhow::Result<Vec<(&'static str, String)>>,
-    ) -> anyhow::Result<Option<Self>> {
-        if kafka_url()?.is_none() {
-            return Ok(None);
-        }
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let settings = settings(folder.path())?;
         let broker = Self { folder, port: two_free_ports()?, settings };
@@ -43,7 +40,7 @@ impl Broker {
             std::os::unix::fs::symlink(fetched.canonicalize()?, own.join("bin"))?;
         }
         broker.script("start")?;
-        Ok(Some(broker))
+        Ok(broker)
     }
 
     /// Changes a setting for the next start.

@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use event_log::{Event, StartAt};
+use event_log::{Event, StartAt, TopicPartition};
 
 use crate::{
     child,
     fixture::Fixture,
     steps::{
-        DEADLINE, assigned, handles, nothing_comes, number, numbered, numbers, publish, record, step, take,
-        topic,
+        Begin, DEADLINE, assigned, handles, nothing_comes, number, numbered, numbers, publish, record, start,
+        step, take, topic,
     },
 };
 
@@ -21,13 +21,13 @@ pub(crate) async fn what_was_not_committed_is_delivered_again(fixture: &Fixture)
     let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
     publish(&*log, &topic, numbered(0..100)).await?;
     let mut first = log.subscribe(&group, &[&topic]).await?;
-    let mut messages = take(&mut *first, StartAt::CommittedOrBeginning, 100).await?;
+    let mut messages = take(&mut *first, StartAt::Beginning, 100).await?;
     // The handles of the first 40 are spent, the commit of the rest is lost.
     messages.truncate(40);
     assert_eq!(first.commit(handles(&mut messages)).await?, 0);
     drop(first);
     let mut second = log.subscribe(&group, &[&topic]).await?;
-    let again = take(&mut *second, StartAt::CommittedOrBeginning, 60).await?;
+    let again = take(&mut *second, Begin::Committed(&*log, &group), 60).await?;
     assert_eq!(again.iter().map(number).collect::<Vec<_>>(), (40..100).collect::<Vec<_>>());
     Ok(())
 }
@@ -38,7 +38,7 @@ pub(crate) async fn two_groups_each_get_everything(fixture: &Fixture) -> anyhow:
     publish(&*log, &topic, numbered(0..500)).await?;
     for group in ["one", "two"] {
         let mut subscription = log.subscribe(&fixture.name(group), &[&topic]).await?;
-        let mut messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 500).await?;
+        let mut messages = take(&mut *subscription, StartAt::Beginning, 500).await?;
         assert_eq!(messages.len(), 500, "something came twice");
         assert_eq!(numbers(&messages), (0..500).collect());
         subscription.commit(handles(&mut messages)).await?;
@@ -58,34 +58,65 @@ pub(crate) async fn reading_begins_where_the_caller_says(fixture: &Fixture) -> a
         (StartAt::Offset(3), 3),
         (StartAt::BeforeEnd(4), 6),
         (StartAt::BeforeEnd(99), 0),
-        (StartAt::CommittedOrBeginning, 0),
     ];
-    for (start, first) in expected {
-        subscription.seek(&partition, start).await?;
-        let messages = take(&mut *subscription, start, 10 - first).await?;
+    for (at, first) in expected {
+        subscription.start(&[(partition.clone(), at)]).await?;
+        let messages = take(&mut *subscription, at, 10 - first).await?;
         assert_eq!(
             messages.iter().map(number).collect::<Vec<_>>(),
             (first..10).collect::<Vec<_>>(),
-            "{start:?}"
+            "{at:?}"
         );
     }
-    for (start, next) in [(StartAt::End, 10), (StartAt::CommittedOrEnd, 11), (StartAt::Offset(12), 12)] {
-        subscription.seek(&partition, start).await?;
+    for (at, next) in [(StartAt::End, 10), (StartAt::Offset(11), 11)] {
+        subscription.start(&[(partition.clone(), at)]).await?;
         nothing_comes(&mut *subscription).await?;
         publish(&*log, &topic, numbered(next..next + 1)).await?;
-        assert_eq!(number(&take(&mut *subscription, start, 1).await?[0]), next, "{start:?}");
+        assert_eq!(number(&take(&mut *subscription, at, 1).await?[0]), next, "{at:?}");
     }
     // Beyond the end: read in another log.
-    subscription.seek(&partition, StartAt::Offset(14)).await?;
-    assert_eq!(number(&take(&mut *subscription, StartAt::End, 13).await?[0]), 0);
-    subscription.seek(&partition, StartAt::Offset(4)).await?;
-    let mut messages = take(&mut *subscription, StartAt::Beginning, 9).await?;
+    subscription.start(&[(partition.clone(), StartAt::Offset(13))]).await?;
+    assert_eq!(number(&take(&mut *subscription, StartAt::End, 12).await?[0]), 0);
+    subscription.start(&[(partition.clone(), StartAt::Offset(4))]).await?;
+    let mut messages = take(&mut *subscription, StartAt::Beginning, 8).await?;
     messages.truncate(2);
     subscription.commit(handles(&mut messages)).await?;
-    for start in [StartAt::CommittedOrBeginning, StartAt::CommittedOrEnd] {
-        subscription.seek(&partition, start).await?;
-        assert_eq!(number(&take(&mut *subscription, start, 7).await?[0]), 6, "{start:?}");
+    start(&mut *subscription, std::slice::from_ref(&partition), Begin::Committed(&*log, &group)).await?;
+    assert_eq!(number(&take(&mut *subscription, StartAt::End, 6).await?[0]), 6);
+    Ok(())
+}
+
+pub(crate) async fn a_position_is_committed_without_a_message(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
+    publish(&*log, &topic, numbered(0..10)).await?;
+    let mut subscription = log.subscribe(&group, &[&topic]).await?;
+    let partition = assigned(&mut *subscription, 1).await?.remove(0);
+    subscription.start(&[(partition.clone(), StartAt::Offset(7))]).await?;
+    assert!(subscription.handle_before(&partition, 0).is_none(), "nothing lies before the first offset");
+    let handle = subscription.handle_before(&partition, 7).unwrap();
+    assert_eq!(subscription.commit(vec![handle]).await?, 0);
+    assert_eq!(log.lag(&group, &[&topic]).await?[0].committed, Some(7));
+    assert_eq!(number(&take(&mut *subscription, StartAt::End, 3).await?[0]), 7);
+    let elsewhere = TopicPartition { partition: 5, ..partition };
+    assert!(subscription.handle_before(&elsewhere, 7).is_none(), "it is not assigned");
+    Ok(())
+}
+
+pub(crate) async fn topics_have_identities_and_bounds(fixture: &Fixture) -> anyhow::Result<()> {
+    let log = fixture.open().await?;
+    let topic = topic(fixture, &*log, 2).await?;
+    let identities = log.identities(&[&topic]).await?;
+    assert!(identities.len() == 1 && !identities[&topic].is_empty(), "{identities:?}");
+    log.ensure_topics(&[crate::steps::spec(&topic, 2)]).await?;
+    assert_eq!(log.identities(&[&topic]).await?, identities, "it is drawn once");
+    let positions = publish(&*log, &topic, numbered(0..50)).await?;
+    let bounds = log.bounds(&[&topic]).await?;
+    for (partition, range) in &bounds {
+        let there = positions.iter().filter(|position| position.topic_partition == *partition).count();
+        assert_eq!(*range, 0..there as u64);
     }
+    assert_eq!(bounds.len(), 2);
     Ok(())
 }
 
@@ -94,9 +125,7 @@ pub(crate) async fn a_paused_partition_is_silent_and_loses_nothing(fixture: &Fix
     let topic = topic(fixture, &*log, 2).await?;
     let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
     let partitions = assigned(&mut *subscription, 2).await?;
-    for partition in &partitions {
-        subscription.seek(partition, StartAt::Beginning).await?;
-    }
+    start(&mut *subscription, &partitions, StartAt::Beginning).await?;
     let positions = publish(&*log, &topic, numbered(0..200)).await?;
     let in_first: BTreeSet<_> =
         (0..200).filter(|number| positions[*number].topic_partition == partitions[0]).collect();
@@ -119,7 +148,7 @@ pub(crate) async fn seeking_back_delivers_again(fixture: &Fixture) -> anyhow::Re
     let mut messages = take(&mut *subscription, StartAt::Beginning, 1000).await?;
     subscription.commit(handles(&mut messages)).await?;
     let partition = messages[0].position.topic_partition.clone();
-    subscription.seek(&partition, StartAt::Offset(100)).await?;
+    subscription.start(&[(partition.clone(), StartAt::Offset(100))]).await?;
     let mut messages = take(&mut *subscription, StartAt::Beginning, 900).await?;
     assert_eq!(messages.iter().map(number).collect::<Vec<_>>(), (100..1000).collect::<Vec<_>>());
     // Whoever went back on purpose may also commit there.
@@ -172,7 +201,7 @@ pub(crate) async fn a_cancelled_call_loses_nothing(fixture: &Fixture) -> anyhow:
     let topic = topic(fixture, &*log, 3).await?;
     let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
     for partition in assigned(&mut *subscription, 3).await? {
-        subscription.seek(&partition, StartAt::Beginning).await?;
+        subscription.start(&[(partition.clone(), StartAt::Beginning)]).await?;
     }
     let (log, name) = (std::sync::Arc::clone(&log), topic.clone());
     let publishing = tokio::spawn(async move {
@@ -217,7 +246,7 @@ pub(crate) async fn read_slowly() -> anyhow::Result<()> {
     let topic = topic(&fixture, &*log, 1).await?;
     let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
     let partition = assigned(&mut *subscription, 1).await?.remove(0);
-    subscription.seek(&partition, StartAt::Beginning).await?;
+    subscription.start(&[(partition.clone(), StartAt::Beginning)]).await?;
     let publisher = log.publisher()?;
     let padding = "x".repeat(PAYLOAD_BYTES);
     let mut taken = 0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::Utc;
 use event_log::{
-    Event, EventLogError, NewRecord, StartAt, TopicPartition, TopicSpec, open, open_for_reading,
+    Event, EventLogError, NewRecord, Retention, StartAt, TopicPartition, TopicSpec, open, open_for_reading,
 };
 
 fn record(text: &str) -> NewRecord {
@@ -18,7 +18,11 @@ async fn a_log_in_use_can_be_looked_into_but_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("log.db").display());
     let owner = open(&url).await.unwrap();
-    let spec = TopicSpec { name: "prices".into(), partitions: 1, retention: Duration::from_hours(1) };
+    let spec = TopicSpec {
+        name: "prices".into(),
+        partitions: 1,
+        retention: Retention::For(Duration::from_hours(1)),
+    };
     owner.ensure_topics(std::slice::from_ref(&spec)).await.unwrap();
     let publisher = owner.publisher().unwrap();
     publisher.send("prices", vec![record("one"), record("two")]).await.unwrap().durable().await.unwrap();
@@ -36,7 +40,9 @@ async fn a_log_in_use_can_be_looked_into_but_not_written() {
     let mut handles = Vec::new();
     while handles.len() < 3 {
         match member.next(10, Duration::from_secs(30)).await.unwrap() {
-            Event::Assigned(partitions) => member.seek(&partitions[0], StartAt::Beginning).await.unwrap(),
+            Event::Assigned(partitions) => {
+                crate::steps::start(&mut *member, &partitions, StartAt::Beginning).await.unwrap();
+            }
             Event::Standby | Event::Revoked(_) => {}
             Event::Messages(messages) => {
                 handles.extend(messages.into_iter().filter_map(|message| message.handle));

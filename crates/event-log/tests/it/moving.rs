@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,27 +11,31 @@ use event_log::{Event, EventLog, Message, StartAt, Subscription, TopicPartition}
 
 use crate::{
     fixture::Fixture,
-    steps::{DEADLINE, assigned, handles, number, numbered, numbers, publish, topic},
+    steps::{Begin, DEADLINE, assigned, handles, number, numbered, numbers, publish, start, topic},
 };
 
 /// A member that commits what it takes, and remembers what it has.
 struct Member {
+    log: Arc<dyn EventLog>,
+    group: String,
     subscription: Box<dyn Subscription>,
     owned: BTreeSet<TopicPartition>,
     committed: Vec<usize>,
 }
 
 impl Member {
-    async fn join(log: &dyn EventLog, group: &str, topic: &str) -> anyhow::Result<Self> {
+    async fn join(log: &Arc<dyn EventLog>, group: &str, topic: &str) -> anyhow::Result<Self> {
         let subscription = log.subscribe(group, &[topic]).await?;
-        Ok(Self { subscription, owned: BTreeSet::new(), committed: Vec::new() })
+        let (log, group) = (Arc::clone(log), group.to_owned());
+        Ok(Self { log, group, subscription, owned: BTreeSet::new(), committed: Vec::new() })
     }
 
     async fn turn(&mut self) -> anyhow::Result<()> {
         match self.subscription.next(50, Duration::from_millis(50)).await? {
             Event::Assigned(partitions) => {
+                let begin = Begin::Committed(&*self.log, &self.group);
+                start(&mut *self.subscription, &partitions, begin).await?;
                 for partition in partitions {
-                    self.subscription.seek(&partition, StartAt::CommittedOrBeginning).await?;
                     assert!(self.owned.insert(partition), "assigned twice");
                 }
             }
@@ -73,10 +78,10 @@ pub(crate) async fn two_members_share_and_the_last_one_takes_over(fixture: &Fixt
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 4).await?, fixture.name("group"));
     publish(&*log, &topic, numbered(0..400)).await?;
-    let mut one = Member::join(&*log, &group, &topic).await?;
+    let mut one = Member::join(&log, &group, &topic).await?;
     until(&mut [&mut one], "the first has all", |members| members[0].owned.len() == 4).await?;
     let before = one.owned.clone();
-    let mut two = Member::join(&*log, &group, &topic).await?;
+    let mut two = Member::join(&log, &group, &topic).await?;
     until(&mut [&mut one, &mut two], "both have two", |members| {
         members.iter().all(|member| member.owned.len() == 2)
     })
@@ -115,7 +120,7 @@ async fn told(fixture: &Fixture, log: &dyn EventLog, group: &str, topic: &str) -
     publish(log, topic, numbered(0..200)).await?;
     let mut first = log.subscribe(group, &[topic]).await?;
     for partition in assigned(&mut *first, 2).await? {
-        first.seek(&partition, StartAt::Beginning).await?;
+        first.start(&[(partition.clone(), StartAt::Beginning)]).await?;
     }
     let mut in_hand: BTreeMap<TopicPartition, Vec<Message>> = BTreeMap::new();
     for message in crate::steps::take(&mut *first, StartAt::Beginning, 200).await? {
@@ -163,8 +168,9 @@ pub(crate) async fn a_handle_of_an_assignment_that_ended_is_left_out(
     let lag = log.lag(&group, &[&topic]).await?;
     let of_gone = lag.iter().find(|lag| lag.topic_partition == gone[0]).unwrap();
     assert_eq!(of_gone.committed, None, "a handle that came too late has moved the group");
-    second.seek(&gone[0], StartAt::CommittedOrBeginning).await?;
-    let again = crate::steps::take(&mut *second, StartAt::CommittedOrBeginning, count).await?;
+    let begin = Begin::Committed(&*log, &group);
+    start(&mut *second, &gone[..1], begin).await?;
+    let again = crate::steps::take(&mut *second, begin, count).await?;
     assert_eq!(numbers(&again).len(), count);
     Ok(())
 }
@@ -186,7 +192,7 @@ pub(crate) async fn revoked_partitions_can_be_committed_until_the_next_call(
             break;
         }
     }
-    second.seek(&gone[0], StartAt::CommittedOrBeginning).await?;
+    start(&mut *second, &gone[..1], Begin::Committed(&*log, &group)).await?;
     crate::steps::nothing_comes(&mut *second).await
 }
 

@@ -8,14 +8,15 @@ use std::{
 use anyhow::ensure;
 use bytes::Bytes;
 use event_log::{
-    Event, EventLogError, MAX_DELIVERY_BYTES, MAX_RECORD_BYTES, NewRecord, StartAt, TopicPartition,
-    TopicSpec, dead_letter,
+    Event, EventLogError, MAX_DELIVERY_BYTES, MAX_RECORD_BYTES, NewRecord, Retention, StartAt,
+    TopicPartition, TopicSpec, dead_letter,
 };
 
 use crate::{
     fixture::Fixture,
     steps::{
-        DEADLINE, handles, now, number, numbered, numbers, publish, record, spec, step, take, text, topic,
+        Begin, DEADLINE, handles, now, number, numbered, numbers, publish, record, spec, step, take, text,
+        topic,
     },
 };
 
@@ -166,7 +167,7 @@ pub(crate) async fn creating_a_topic_again_leaves_it_as_it_is(fixture: &Fixture)
     let topic = topic(fixture, &*log, 2).await?;
     publish(&*log, &topic, numbered(0..50)).await?;
     let other = fixture.name("other");
-    let larger = TopicSpec { retention: Duration::from_secs(1), ..spec(&topic, 5) };
+    let larger = TopicSpec { retention: Retention::For(Duration::from_secs(1)), ..spec(&topic, 5) };
     log.ensure_topics(&[larger, spec(&other, 1)]).await?;
     let topics = log.topics().await?;
     let found = topics.iter().find(|info| info.name == topic).unwrap();
@@ -282,16 +283,17 @@ pub(crate) async fn a_delivery_of_large_records_ends_before_its_number(
     Ok(())
 }
 
-pub(crate) async fn flush_waits_for_all_that_was_accepted(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn a_batch_is_stored_whether_its_receipt_is_kept_or_not(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 3).await?;
     let publisher = log.publisher()?;
-    publisher.flush().await?;
-    for first in (0..2000).step_by(100) {
-        // Without its receipt a batch is stored all the same.
+    for first in (0..1900).step_by(100) {
         drop(publisher.send(&topic, numbered(first..first + 100)).await?);
     }
-    publisher.flush().await?;
+    // Its records are in every partition, behind all others.
+    publisher.send(&topic, numbered(1900..2000)).await?.durable().await?;
     let topics = log.topics().await?;
     let found = topics.iter().find(|info| info.name == topic).unwrap();
     assert_eq!(found.partitions.iter().map(|(_, end)| end).sum::<u64>(), 2000);
@@ -308,14 +310,14 @@ pub(crate) async fn records_and_positions_are_there_after_opening_again(
         publish(&*log, &topic, numbered(0..300)).await?;
         let group = fixture.name("group");
         let mut subscription = log.subscribe(&group, &[&topic]).await?;
-        let mut messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 300).await?;
+        let mut messages = take(&mut *subscription, StartAt::Beginning, 300).await?;
         assert_eq!(subscription.commit(handles(&mut messages)).await?, 0);
         (topic, group)
     };
     let log = fixture.open().await?;
     publish(&*log, &topic, numbered(300..400)).await?;
     let mut subscription = log.subscribe(&group, &[&topic]).await?;
-    let messages = take(&mut *subscription, StartAt::CommittedOrBeginning, 100).await?;
+    let messages = take(&mut *subscription, Begin::Committed(&*log, &group), 100).await?;
     assert_eq!(numbers(&messages), (300..400).collect());
     let mut all = log.subscribe(&fixture.name("all"), &[&topic]).await?;
     assert_eq!(numbers(&take(&mut *all, StartAt::Beginning, 400).await?), (0..400).collect());

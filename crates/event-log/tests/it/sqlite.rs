@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use event_log::{Event, EventLogError, NewRecord, StartAt, TopicPartition, TopicSpec, open};
+use event_log::{Event, EventLogError, NewRecord, Retention, StartAt, TopicPartition, TopicSpec, open};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::{
@@ -157,7 +157,7 @@ async fn a_full_disk_refuses_whole_batches_and_room_ends_that() -> anyhow::Resul
     let fixture = Fixture::at(format!("{}?max_bytes=1500000", url_of(&folder.path().join("log.db"))));
     let log = fixture.open().await?;
     let name = fixture.name("topic");
-    let spec = TopicSpec { retention: Duration::from_secs(2), ..spec(&name, 1) };
+    let spec = TopicSpec { retention: Retention::For(Duration::from_secs(2)), ..spec(&name, 1) };
     log.ensure_topics(&[spec]).await?;
     let publisher = log.publisher()?;
     let (begun, mut stored) = (Instant::now(), BTreeSet::new());
@@ -203,7 +203,7 @@ async fn expired_records_go_but_never_the_newest() -> anyhow::Result<()> {
     let name = fixture.name("topic");
     {
         let log = fixture.open().await?;
-        let spec = TopicSpec { retention: Duration::from_millis(300), ..spec(&name, 1) };
+        let spec = TopicSpec { retention: Retention::For(Duration::from_millis(300)), ..spec(&name, 1) };
         log.ensure_topics(&[spec]).await?;
         for number in 0..100 {
             // Each in a batch of its own.
@@ -231,10 +231,13 @@ async fn a_reader_far_behind_reads_the_file_in_order() -> anyhow::Result<()> {
     let name = topic(&fixture, &*log, 1).await?;
     let publisher = log.publisher()?;
     // Far more than is kept in memory.
+    let mut receipts = Vec::new();
     for first in (0..2000).step_by(20) {
-        let _ = publisher.send(&name, (first..first + 20).map(large).collect()).await?;
+        receipts.push(publisher.send(&name, (first..first + 20).map(large).collect()).await?);
     }
-    publisher.flush().await?;
+    for receipt in receipts {
+        receipt.durable().await?;
+    }
     let mut subscription = log.subscribe("group", &[&name]).await?;
     let messages = take(&mut *subscription, StartAt::Beginning, 2000).await?;
     let partition = &messages[0].position.topic_partition;
@@ -261,7 +264,7 @@ async fn a_waiting_reader_wakes_when_something_is_published() -> anyhow::Result<
     let name = topic(&fixture, &*log, 1).await?;
     let mut subscription = log.subscribe("group", &[&name]).await?;
     let partition = crate::steps::assigned(&mut *subscription, 1).await?.remove(0);
-    subscription.seek(&partition, StartAt::End).await?;
+    subscription.start(&[(partition, StartAt::End)]).await?;
     // It would wait for ten minutes by itself, longer than the deadline.
     let reading = tokio::spawn(async move { subscription.next(10, Duration::from_mins(10)).await });
     publish(&*log, &name, numbered(0..1)).await?;

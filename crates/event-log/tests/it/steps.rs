@@ -9,8 +9,8 @@ use anyhow::ensure;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use event_log::{
-    CommitHandle, Event, EventLog, Message, NewRecord, Position, StartAt, Subscription, TopicPartition,
-    TopicSpec,
+    CommitHandle, Event, EventLog, Message, NewRecord, Position, Retention, StartAt, Subscription,
+    TopicPartition, TopicSpec,
 };
 
 use crate::fixture::Fixture;
@@ -28,7 +28,7 @@ pub(crate) async fn topic(fixture: &Fixture, log: &dyn EventLog, partitions: i32
 }
 
 pub(crate) fn spec(name: &str, partitions: i32) -> TopicSpec {
-    TopicSpec { name: name.to_owned(), partitions, retention: Duration::from_hours(1) }
+    TopicSpec { name: name.to_owned(), partitions, retention: Retention::For(Duration::from_hours(1)) }
 }
 
 pub(crate) fn record(key: &str, payload: &str) -> NewRecord {
@@ -74,16 +74,53 @@ pub(crate) fn handles(messages: &mut [Message]) -> Vec<CommitHandle> {
     messages.iter_mut().filter_map(|message| message.handle.take()).collect()
 }
 
-/// The next event; partitions that come are begun at `start`. Trouble that passes is none: every caller has a deadline.
-pub(crate) async fn step(subscription: &mut dyn Subscription, start: StartAt) -> anyhow::Result<Event> {
+/// Where assigned partitions are started.
+#[derive(Clone, Copy)]
+pub(crate) enum Begin<'a> {
+    At(StartAt),
+    /// Behind the last committed record of the group; the beginning where there is none.
+    Committed(&'a dyn EventLog, &'a str),
+}
+
+impl From<StartAt> for Begin<'_> {
+    fn from(start: StartAt) -> Self {
+        Self::At(start)
+    }
+}
+
+/// Starts partitions.
+pub(crate) async fn start(
+    subscription: &mut dyn Subscription,
+    partitions: &[TopicPartition],
+    begin: impl Into<Begin<'_>>,
+) -> anyhow::Result<()> {
+    let begin = begin.into();
+    let mut starts = Vec::new();
+    for partition in partitions {
+        let start = match begin {
+            Begin::At(start) => start,
+            Begin::Committed(log, group) => {
+                let lags = log.lag(group, &[&partition.topic]).await?;
+                let lag = lags.into_iter().find(|lag| lag.topic_partition == *partition);
+                lag.and_then(|lag| lag.committed).map_or(StartAt::Beginning, StartAt::Offset)
+            }
+        };
+        starts.push((partition.clone(), start));
+    }
+    Ok(subscription.start(&starts).await?)
+}
+
+/// The next event; assigned partitions are started at `begin`. Transient failures are ignored: every caller has a deadline.
+pub(crate) async fn step(
+    subscription: &mut dyn Subscription,
+    begin: impl Into<Begin<'_>>,
+) -> anyhow::Result<Event> {
     let event = match subscription.next(100, WAIT).await {
         Err(error) if error.is_transient() => Event::Messages(Vec::new()),
         event => event?,
     };
     if let Event::Assigned(partitions) = &event {
-        for partition in partitions {
-            subscription.seek(partition, start).await?;
-        }
+        start(subscription, partitions, begin).await?;
     }
     Ok(event)
 }
@@ -91,14 +128,15 @@ pub(crate) async fn step(subscription: &mut dyn Subscription, start: StartAt) ->
 /// Takes messages until there are `count`.
 pub(crate) async fn take(
     subscription: &mut dyn Subscription,
-    start: StartAt,
+    begin: impl Into<Begin<'_>>,
     count: usize,
 ) -> anyhow::Result<Vec<Message>> {
+    let begin = begin.into();
     let begun = Instant::now();
     let mut messages = Vec::new();
     while messages.len() < count {
         ensure!(begun.elapsed() < DEADLINE, "only {} of {count} messages came", messages.len());
-        if let Event::Messages(more) = step(subscription, start).await? {
+        if let Event::Messages(more) = step(subscription, begin).await? {
             messages.extend(more);
         }
     }
@@ -118,7 +156,7 @@ pub(crate) async fn assigned(
             Event::Assigned(more) => partitions.extend(more),
             Event::Standby => {}
             Event::Revoked(gone) => partitions.retain(|partition| !gone.contains(partition)),
-            Event::Messages(messages) => ensure!(messages.is_empty(), "messages before a seek"),
+            Event::Messages(messages) => ensure!(messages.is_empty(), "messages before the start"),
         }
     }
     partitions.sort();

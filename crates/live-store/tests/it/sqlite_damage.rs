@@ -62,7 +62,7 @@ async fn a_nonsensical_symbol_and_a_nonsensical_bar_are_errors() {
     let place = SqlitePlace::new();
     let store = place.open().await;
     store.write_ticks(&[tick_of("AAPL", 1, at(0))]).await.expect("stored");
-    store.write_progress(&[candle(Interval::Minute, at(0), "binance", 101)], &[]).await.expect("stored");
+    store.write_candles(&[candle(Interval::Minute, at(0), "binance", 101)]).await.expect("stored");
     let mut raw = place.raw().await;
     sqlx::raw_sql(
         "UPDATE realtime_prices SET symbol = 'not a symbol'; UPDATE candles SET source = '?', final = 2",

@@ -7,4 +7,5 @@ mod builder;
 mod calendar;
 mod numbers;
 mod symbols;
+mod watchlist;
 mod wide_bars;

@@ -1,29 +1,15 @@
 //! What every service relies on.
 
-// Test helpers are not told from other code by clippy's own allowance for tests.
+// Clippy's allowance for tests does not cover their helper functions.
 #![allow(clippy::unwrap_used)]
 
-mod password;
+mod tasks;
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
-use service_runtime::{Latency, Meter, Status, Tasks, Watchlist, install_metrics};
-use tokio_util::sync::CancellationToken;
+use service_runtime::{Latency, Meter, Status, install_metrics};
 use topics::status::ComponentState;
-
-#[test]
-fn a_watch_list_keeps_its_order_drops_repeats_and_names_what_is_wrong() {
-    let list = Watchlist::from_str("MSFT, btcusdt,,AAPL,MSFT").unwrap();
-    assert_eq!(
-        list.symbols().iter().map(market::Symbol::as_str).collect::<Vec<_>>(),
-        ["MSFT", "BTC/USDT", "AAPL"]
-    );
-    assert!(Watchlist::from_str(" , ").unwrap_err().contains("empty"));
-    assert!(Watchlist::from_str("AAPL,$$$").unwrap_err().contains("$$$"));
-    let many = (0..1_001).map(|n| format!("A{n}")).collect::<Vec<_>>().join(",");
-    assert!(Watchlist::from_str(&many).unwrap_err().contains("1000"));
-}
 
 #[test]
 fn a_process_is_ready_when_all_its_parts_are() {
@@ -65,28 +51,55 @@ fn the_metrics_registry_is_installed_once_whoever_comes_first() {
     assert!(installing.into_iter().all(|thread| thread.join().unwrap()));
 }
 
-#[tokio::test]
-async fn a_task_that_ends_by_itself_takes_the_others_down_and_is_named() {
-    let shutdown = CancellationToken::new();
-    let mut tasks = Tasks::new(shutdown.clone());
-    tasks.spawn("patient", async move {
-        shutdown.cancelled().await;
-        Ok(())
-    });
-    tasks.spawn("hasty", async { Ok(()) });
-    let error = tasks.join().await.unwrap_err();
-    assert!(format!("{error:#}").contains("`hasty` ended by itself"), "{error:#}");
+#[test]
+fn two_services_of_a_process_do_not_replace_the_health_and_figures_of_each_other() {
+    let process = Status::new("tapedeck", "tapedeck-1", Utc::now());
+    process.component("event log").up("answers");
+    let [consumer, alerts] = ["consumer", "alerts"].map(|service| process.for_service(service));
+    assert!(!process.is_ready(), "neither service has a part yet");
+    consumer.component("live store").up("answers");
+    assert!(!process.is_ready(), "alerts has none yet");
+    let store = alerts.component("live store");
+    store.down("no space left");
+    for (status, count) in [(&consumer, 3), (&alerts, 4)] {
+        status.report(Arc::new(Meter::new("tapedeck_scoped_total"))).add(count);
+    }
+
+    let snapshot = process.snapshot(Utc::now());
+    let parts: Vec<_> = snapshot
+        .components
+        .iter()
+        .map(|part| (snapshot.service_of(part), part.name.as_str(), part.state))
+        .collect();
+    assert_eq!(
+        parts,
+        [
+            ("tapedeck", "event log", ComponentState::Up),
+            ("alerts", "live store", ComponentState::Down),
+            ("consumer", "live store", ComponentState::Up),
+        ]
+    );
+    assert!((snapshot.figures["alerts/tapedeck_scoped_total"] - 4.0).abs() < f64::EPSILON);
+    assert!((snapshot.figure("tapedeck_scoped_total").sum::<f64>() - 7.0).abs() < f64::EPSILON);
+    assert_eq!(consumer.snapshot(Utc::now()).components.len(), 3, "each shows the whole process");
+
+    store.up("has room");
+    assert!(process.is_ready() && alerts.is_ready());
 }
 
-#[tokio::test]
-async fn a_failure_and_a_panic_name_their_task() {
-    let mut tasks = Tasks::new(CancellationToken::new());
-    tasks.spawn("store", async { anyhow::bail!("no space left") });
-    let error = tasks.join().await.unwrap_err();
-    assert!(format!("{error:#}").contains("the task `store` failed: no space left"), "{error:#}");
-
-    let mut tasks = Tasks::new(CancellationToken::new());
-    tasks.spawn("parser", async { panic!("index out of range") });
-    let error = tasks.join().await.unwrap_err();
-    assert!(format!("{error:#}").contains("panicked"), "{error:#}");
+#[test]
+fn figures_are_exported_with_their_service() {
+    let registry = install_metrics().unwrap();
+    let process = Status::new("tapedeck", "tapedeck-1", Utc::now());
+    for (service, count) in [("consumer", 3), ("alerts", 4)] {
+        let meter = Arc::new(Meter::labelled("tapedeck_exported_total", "topic", "candles"));
+        process.for_service(service).report(meter).add(count);
+    }
+    let text = registry.render();
+    for line in [
+        r#"tapedeck_exported_total{service="consumer",topic="candles"} 3"#,
+        r#"tapedeck_exported_total{service="alerts",topic="candles"} 4"#,
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
 }

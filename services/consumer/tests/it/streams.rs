@@ -68,9 +68,9 @@ async fn killed_at_any_point_it_ends_with_the_same_ticks_and_bars() {
     let mut pipeline = Pipeline::new().await;
     for part in 0..12 {
         pipeline.start();
+        let seen = pipeline.stored("AAPL").await.len();
         pipeline.publish_ticks(&ticks(part * 20..part * 20 + 20)).await;
         // Some parts are cut at once, some in the middle, some after a while.
-        let seen = pipeline.stored("AAPL").await.len();
         if part % 3 != 0 {
             wait_until("something new is stored", async || pipeline.stored("AAPL").await.len() > seen).await;
         }

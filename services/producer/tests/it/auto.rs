@@ -114,7 +114,7 @@ async fn a_simulated_market_that_was_asked_for_is_not_automatic() {
 #[tokio::test]
 async fn a_replay_needs_a_recording() {
     let refused = choose(&config(&["--provider", "replay"])).await.unwrap_err();
-    assert_eq!(refused.to_string(), "--provider replay needs a recording: --file PATH");
+    assert_eq!(refused.to_string(), "--provider replay needs a recording: --replay-file PATH");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,12 +134,12 @@ async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
     let mut world = World::new().await;
     let empty = silent.clone().kept_apart(&config(&nobody), &*world.log).await.unwrap();
     assert_eq!(empty, silent, "a log without prices takes any");
-    world.start(&["--provider", "simulated", "--watchlist", "AAPL", "--rate", "100"]).await;
+    world.start(&["--provider", "simulated", "--watchlist", "AAPL", "--simulated-rate", "100"]).await;
     world.becomes("feed simulated", topics::status::ComponentState::Up, "SIMULATED").await;
     crate::world::wait_until("simulated ticks are in the log", async || world.tick_count().await > 0).await;
     world.stop().await;
     let kept = live.clone().kept_apart(&config(&venue), &*world.log).await.unwrap();
-    assert!(kept.is_simulated() && kept.notes.last().unwrap().contains("PROVIDERS"), "{kept:?}");
+    assert!(kept.is_simulated() && kept.notes.last().unwrap().contains("PROVIDER"), "{kept:?}");
     assert_eq!(symbols(&kept.feeds[0]), ["BTC/USDT", "AAPL"]);
     let named = choose(&config(&["--provider", "binance", "--watchlist", "BTC/USDT"])).await.unwrap();
     assert_eq!(named.clone().kept_apart(&config(&venue), &*world.log).await.unwrap(), named);

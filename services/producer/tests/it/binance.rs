@@ -87,7 +87,7 @@ async fn start(world: &mut World, rest: &MockServer, venue: &Venue, silence_ms: 
         &rest.uri(),
         "--binance-ws-url",
         &venue.url,
-        "--silence-ms",
+        "--feed-silence-ms",
         silence_ms,
     ];
     world.start(&args).await;

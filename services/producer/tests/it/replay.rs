@@ -141,7 +141,7 @@ async fn a_file_that_is_no_recording_is_refused_with_its_name() {
 async fn a_replay_at_a_pace_ends_with_the_recording_and_says_so() {
     let mut world = World::new().await;
     let file = world.file("ticks.csv", TABLE).display().to_string();
-    world.start(&["--provider", "replay", "--file", &file, "--speed", "10"]).await;
+    world.start(&["--provider", "replay", "--replay-file", &file, "--replay-speed", "10"]).await;
     let detail = world.becomes("feed replay", ComponentState::Up, "played: ").await;
     assert_eq!(detail, "played: 2 ticks and 0 bars from 4 lines of 1 file(s), 1 bad line(s)");
     wait_until("both are durable", async || world.tick_count().await == 2).await;
@@ -153,7 +153,7 @@ async fn a_replay_that_waits_for_a_distant_tick_can_be_stopped() {
     let mut world = World::new().await;
     let distant = TABLE.replace("2026-01-13T15:30:03Z", "2026-02-13T15:30:03Z");
     let file = world.file("ticks.csv", distant).display().to_string();
-    world.start(&["--provider", "replay", "--file", &file]).await;
+    world.start(&["--provider", "replay", "--replay-file", &file]).await;
     wait_until("the first is there", async || world.tick_count().await == 1).await;
     world.stop().await;
     assert_eq!(world.tick_count().await, 1);
@@ -166,7 +166,7 @@ async fn a_replay_that_waits_for_a_distant_tick_can_be_stopped() {
 #[case("0.5", Speed::Times(0.5))]
 fn a_speed_is_a_number_or_max(#[case] text: &str, #[case] speed: Speed) {
     assert_eq!(text.parse(), Ok(speed));
-    assert_eq!(config(&["--speed", text]).speed, speed);
+    assert_eq!(config(&["--replay-speed", text]).speed, speed);
 }
 
 #[rstest]

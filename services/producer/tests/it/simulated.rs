@@ -13,7 +13,16 @@ const BARS_A_DAY: usize = 1_440;
 
 async fn start(world: &mut World) {
     let choice = world
-        .start(&["--provider", "simulated", "--watchlist", WATCHLIST, "--rate", "2000", "--seed", "7"])
+        .start(&[
+            "--provider",
+            "simulated",
+            "--watchlist",
+            WATCHLIST,
+            "--simulated-rate",
+            "2000",
+            "--simulated-seed",
+            "7",
+        ])
         .await;
     assert!(choice.is_simulated());
 }

@@ -30,8 +30,16 @@ async fn answer(server: &MockServer, body: String) {
 }
 
 async fn start(world: &mut World, server: &MockServer, watchlist: &str) {
-    let args =
-        ["--provider", "yahoo", "--watchlist", watchlist, "--yahoo-url", &server.uri(), "--poll-ms", "100"];
+    let args = [
+        "--provider",
+        "yahoo",
+        "--watchlist",
+        watchlist,
+        "--yahoo-url",
+        &server.uri(),
+        "--feed-poll-ms",
+        "100",
+    ];
     world.start(&args).await;
 }
 

@@ -1,6 +1,6 @@
 //! The event log: whether it answers, what topics it has, whose clock is wrong.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, EventLogError, LogDescription, PROBE_TOPIC, TopicInfo, TopicPartition};
@@ -19,31 +19,35 @@ const NOTICED: TimeDelta = TimeDelta::seconds(2);
 const MEND_URL: &str = "look at --log (LOG_URL), LOG_PASSWORD and LOG_PASSWORD_FILE";
 const MEND_CLOCK: &str = "set the clocks of all machines by NTP (`timedatectl set-ntp true`)";
 
-/// Looks at the log, and tells who it is (see [`EventLog::identity`]) where it says so.
-pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path) -> Option<String> {
+/// The identities of topics, see [`EventLog::identities`].
+pub(super) type Identities = BTreeMap<String, String>;
+
+/// Checks the log; the identities of its topics, where it has any.
+pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path) -> Identities {
     let places = &args.run.places;
     let url = match places.log_url() {
         Ok(url) => url.unwrap_or_else(|| SecretString::from(data_dir::log_url(data))),
         Err(error) => {
             report.wrong("event log", format!("{error:#}"), MEND_URL);
-            return None;
+            return Identities::new();
         }
     };
     if let Some(file) = missing_file(url.expose_secret()) {
         report.ok("event log", format!("{file}: none yet, made at the first start"));
-        return None;
+        return Identities::new();
     }
     let opened = event_log::open_for_reading(url.expose_secret()).await;
     let asked = async {
         let log = opened?;
-        let identity = log.identity().await?;
-        Ok::<_, EventLogError>((log.describe().await?, log.topics().await?, identity, log))
+        let names = topics::ALL.map(|topic| topic.name);
+        let identities = log.identities(&names).await?;
+        Ok::<_, EventLogError>((log.describe().await?, log.topics().await?, identities, log))
     };
-    let (description, infos, identity, log) = match asked.await {
+    let (description, infos, identities, log) = match asked.await {
         Ok(asked) => asked,
         Err(error) => {
             report.wrong("event log", error.to_string(), MEND_URL);
-            return None;
+            return Identities::new();
         }
     };
     let cluster = description.cluster_id.as_ref().map_or(String::new(), |id| format!(", cluster {id}"));
@@ -75,21 +79,31 @@ pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path
             }
         }
     }
-    identity
+    identities
 }
 
 /// Whether the log is the one that the store was filled from.
-pub(super) fn same_log(report: &mut Report, here: Option<&str>, checkpoints: &[Checkpoint]) {
-    let read = consumer::logs_read(checkpoints);
-    let Some(here) = here.filter(|_| !read.is_empty()) else { return };
-    let others: Vec<&str> = read.iter().map(String::as_str).filter(|known| *known != here).collect();
+pub(super) fn same_log(report: &mut Report, here: &Identities, checkpoints: &[Checkpoint]) {
+    let begun =
+        checkpoints.iter().filter(|known| known.processor == consumer::PROCESSOR && known.next_offset > 0);
+    let mut compared: BTreeMap<&str, bool> = BTreeMap::new();
+    for checkpoint in begun {
+        if let (Some(identity), Some(known)) = (here.get(&checkpoint.topic), &checkpoint.log_identity) {
+            *compared.entry(&checkpoint.topic).or_insert(true) &= known == identity;
+        }
+    }
+    let others: Vec<&str> =
+        compared.iter().filter(|(_, is_same)| !**is_same).map(|(topic, _)| *topic).collect();
+    if compared.is_empty() {
+        return;
+    }
     if others.is_empty() {
         report.ok("checkpoints", "the live store was filled from this event log");
     } else {
         report.warn(
             "checkpoints",
-            format!("the live store was filled from the event log {}, and this one is {here}", others.join(", ")),
-            "the consumer reads this one from its beginning, and stores nothing twice. If another log is meant, mend --log \
+            format!("the live store was filled from another event log; topics with another identity: {}", others.join(", ")),
+            "the consumer reads them from their beginning, and stores nothing twice. If another log is meant, change --log \
              (LOG_URL); if another store, --store (STORE_URL), before the consumer starts",
         );
     }
@@ -172,7 +186,7 @@ async fn group(report: &mut Report, log: &dyn EventLog, group: &str, topics: &[&
         Err(error) => report.wrong(
             "group",
             format!("{group}: {error}"),
-            "the user needs the right to read this group, or choose another --group (CONSUMER_GROUP)",
+            "the user needs the right to read this group, or choose another --consumer-group (CONSUMER_GROUP)",
         ),
         Ok(lags) => {
             for lag in lags.iter().filter(|lag| lag.committed.is_some_and(|committed| committed > lag.end)) {

@@ -18,6 +18,9 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     for fault in &args.faults {
         report.wrong("settings", fault.reason.clone(), format!("mend {}", fault.setting));
     }
+    for renamed in service_runtime::renamed_variables() {
+        report.wrong("settings", renamed, "see CHANGELOG.md");
+    }
     place::listen(&mut report, run.web.listen).await;
     place::pages(&mut report);
     let path = match producer::choose(&run.producer).await {
@@ -29,7 +32,7 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
             report.wrong(
                 "prices",
                 format!("{error:#}"),
-                "change --provider (PROVIDERS) or --watchlist (WATCHLIST)",
+                "change --provider (PROVIDER) or --watchlist (WATCHLIST)",
             );
             folder(run.places.data.as_deref())
         }
@@ -37,9 +40,9 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     if run.places.log.is_none() || run.places.store.is_none() {
         place::data_folder(&mut report, &path);
     }
-    let identity = log::event_log(&mut report, &args, &path).await;
+    let identities = log::event_log(&mut report, &args, &path).await;
     let checkpoints = place::live_store(&mut report, &run.places, &path).await;
-    log::same_log(&mut report, identity.as_deref(), &checkpoints);
+    log::same_log(&mut report, &identities, &checkpoints);
     report.print(args.json)?;
     Ok(if report.worst() == Verdict::Wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

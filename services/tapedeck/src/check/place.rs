@@ -80,7 +80,7 @@ pub(super) fn prices(report: &mut Report, choice: &Choice) {
         report.warn(
             "prices",
             found,
-            "look at the way to the provider, or choose --provider (PROVIDERS) and --watchlist (WATCHLIST)",
+            "look at the way to the provider, or choose --provider (PROVIDER) and --watchlist (WATCHLIST)",
         );
     }
 }
@@ -107,7 +107,7 @@ fn folder(report: &mut Report, what: &'static str, path: &Path, mend: &str) {
             if free < NO_BYTES {
                 report.wrong(what, found, "make room on the disk, or choose another folder");
             } else if free < LITTLE_BYTES {
-                report.warn(what, found, "make room on the disk, or keep less (RETENTION_DAYS)");
+                report.warn(what, found, "make room on the disk, or keep less (CONSUMER_RETENTION_DAYS)");
             } else {
                 report.ok(what, found);
             }

@@ -1,61 +1,80 @@
-//! Flags and variables that cannot be read are findings, too: whoever checks wants to hear of everything that is wrong,
-//! not of the first of it.
+//! Variables that cannot be read are findings of `config check`, too: it reports everything that is wrong, not only the
+//! first of it.
 
-use std::ffi::OsString;
+use std::{
+    env,
+    error::Error,
+    ffi::{OsStr, OsString},
+};
 
 use clap::{
-    CommandFactory, Parser,
-    error::{ContextKind, ContextValue, ErrorKind},
+    Arg, CommandFactory, Parser,
+    error::{ContextKind, ContextValue},
 };
 
 use crate::cli::{Cli, Command, ConfigCommand, Fault};
 
-/// After so many settings that cannot be read nobody wants to hear of more.
-const MOST_FAULTS: usize = 20;
-
-/// Reads the command line. For `config check`, a variable that cannot be read is left aside for its default, and noted.
+/// Reads the command line. For `config check`, every variable is read by itself first; one that cannot be read is a finding,
+/// and its default applies.
 ///
 /// # Errors
 /// Those of clap, also for help and version.
 pub(crate) fn read(mut line: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let is_check = line.windows(2).any(|pair| pair[0] == "config" && pair[1] == "check");
-    let mut first = None;
-    let mut faults = Vec::new();
-    loop {
-        let error = match Cli::try_parse_from(&line) {
-            Ok(mut cli) => {
-                if let Command::Config { command: ConfigCommand::Check(args) } = &mut cli.command {
-                    args.faults = faults;
-                }
-                return Ok(cli);
-            }
-            Err(error) => error,
-        };
-        let aside = if is_check && faults.len() < MOST_FAULTS { set_aside(&error) } else { None };
-        // What stands on the line itself cannot be given a second time; the first error tells more than that.
-        let Some((fault, default)) = aside else { return Err(first.unwrap_or(error)) };
-        faults.push(fault);
-        line.push(default);
-        first.get_or_insert(error);
+    if !line.windows(2).any(|pair| pair[0] == "config" && pair[1] == "check") {
+        return Cli::try_parse_from(line);
     }
+    let mut command = Cli::command();
+    // Sets the names of flags that are derived.
+    command.build();
+    let check = command.find_subcommand("config").and_then(|config| config.find_subcommand("check"));
+    let mut faults = Vec::new();
+    for arg in check.into_iter().flat_map(clap::Command::get_arguments) {
+        if let Some((fault, default)) = fault_of(arg, &line) {
+            faults.push(fault);
+            line.push(default);
+        }
+    }
+    let mut cli = Cli::try_parse_from(line)?;
+    if let Command::Config { command: ConfigCommand::Check(args) } = &mut cli.command {
+        args.faults = faults;
+    }
+    Ok(cli)
 }
 
-/// The fault, and the flag with its default.
-fn set_aside(error: &clap::Error) -> Option<(Fault, OsString)> {
-    if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
+/// The fault of an argument's variable, and the flag with the default. A flag on the line takes precedence over its variable,
+/// which is then not read.
+fn fault_of(arg: &Arg, line: &[OsString]) -> Option<(Fault, OsString)> {
+    let (flag, variable) = (format!("--{}", arg.get_long()?), arg.get_env()?);
+    let value = env::var_os(variable)?;
+    let default = arg.get_default_values().first()?;
+    if line.iter().any(|word| word.to_str() == Some(&*flag) || starts_with(word, &format!("{flag}="))) {
         return None;
     }
-    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
-    let flag = shown.split_whitespace().next()?;
-    let command = Cli::command();
-    let check = command.find_subcommand("config")?.find_subcommand("check")?;
-    let known = |arg: &&clap::Arg| arg.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long));
-    let arg = check.get_arguments().find(known)?;
-    let variable = arg.get_env()?.to_string_lossy().into_owned();
-    let mut default = OsString::from(format!("{flag}="));
-    default.push(arg.get_default_values().first()?);
-    let text = error.to_string();
-    let reason = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some((Fault { setting: format!("{flag} ({variable})"), reason }, default))
+    // Alone, so that nothing else can be wrong with the line.
+    let alone = clap::Command::new("check").no_binary_name(true).arg(arg.clone());
+    let error = alone.try_get_matches_from([assigned(&flag, &value)]).err()?;
+    let setting = format!("{flag} ({})", variable.to_string_lossy());
+    let reason = format!("`{}`: {}", value.to_string_lossy().escape_debug(), reason(&error));
+    Some((Fault { setting, reason }, assigned(&flag, default)))
+}
+
+fn assigned(flag: &str, value: &OsStr) -> OsString {
+    let mut text = OsString::from(format!("{flag}="));
+    text.push(value);
+    text
+}
+
+fn starts_with(word: &OsStr, text: &str) -> bool {
+    word.as_encoded_bytes().starts_with(text.as_bytes())
+}
+
+/// Why a value is refused: the reason of its parser, or the values that are possible.
+fn reason(error: &clap::Error) -> String {
+    if let Some(source) = error.source() {
+        return source.to_string();
+    }
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) => format!("one of {} is possible", values.join(", ")),
+        _ => error.kind().to_string(),
+    }
 }

@@ -183,7 +183,16 @@ async fn the_consumer_goes_on_in_the_new_store() {
     let folder = tempfile::tempdir().unwrap();
     let old = folder.path().join("old");
     let log = url(folder.path(), "log.db");
-    let market = ["--provider", "simulated", "--rate", "2000", "--seed", "5", "--watchlist", "AAPL,BTC/USDT"];
+    let market = [
+        "--provider",
+        "simulated",
+        "--simulated-rate",
+        "2000",
+        "--simulated-seed",
+        "5",
+        "--watchlist",
+        "AAPL,BTC/USDT",
+    ];
     let running = Running::start(&old, &[&market[..], &["--log", &log]].concat());
     wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 2_000.0);
     // Something is in the log that is not in the store yet.

@@ -26,10 +26,10 @@ fn flags_that_make_no_sense_are_refused_with_the_reason() {
     assert!(said.contains("bloomberg") && said.contains("simulated"), "{said}");
     let said = refused(&run(folder.path(), &["--watchlist", "AAPL,$$$"]));
     assert!(said.contains("$$$") && said.contains("--watchlist"), "{said}");
-    let said = refused(&run(folder.path(), &["--provider", "simulated", "--rate", "2000000"]));
-    assert!(said.contains("--rate"), "{said}");
+    let said = refused(&run(folder.path(), &["--provider", "simulated", "--simulated-rate", "2000000"]));
+    assert!(said.contains("--simulated-rate"), "{said}");
     let said = refused(&run(folder.path(), &["--provider", "replay"]));
-    assert!(said.contains("--file"), "{said}");
+    assert!(said.contains("--replay-file"), "{said}");
     let said = refused(&["tail", "not a symbol"]);
     assert!(said.contains("neither a stock"), "{said}");
     let said = refused(&run(folder.path(), &["--provider", "simulated", "--store", "mysql://nowhere/x"]));
@@ -168,7 +168,7 @@ fn a_full_disk_ends_it_with_a_clear_message_and_with_room_it_goes_on() {
     // The log may not grow past 2 MB, as if the disk ended there.
     let log = format!("sqlite:{}?max_bytes=2000000", folder.path().join("log.db").display());
     let market = ["--provider", "simulated", "--watchlist", "AAPL,MSFT"];
-    let small = ["--rate", "20000", "--log", &log];
+    let small = ["--simulated-rate", "20000", "--log", &log];
     let ended = output_in_time(&run(&data, &[&market[..], &small].concat()));
     let said = stderr(&ended);
     assert!(!ended.status.success());

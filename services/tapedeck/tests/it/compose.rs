@@ -153,6 +153,15 @@ fn every_setting_given_to_a_service_is_one_of_the_binarys_own_and_valid() {
 }
 
 #[test]
+fn a_service_has_ended_before_it_is_killed() {
+    for (name, service) in compose().ours() {
+        let grace = service.stop_grace_period.as_deref().map(seconds);
+        let limit = service_runtime::SHUTDOWN_LIMIT.as_secs();
+        assert!(grace.is_some_and(|grace| u64::from(grace) > limit), "{name}: {grace:?} s, {limit} s");
+    }
+}
+
+#[test]
 fn a_backup_is_made_in_a_service_that_has_the_store_and_the_command_line() {
     let compose = compose();
     let readme = text("README.md");

@@ -178,10 +178,12 @@ fn in_words(variables: &[(&str, &str)], args: &[&str]) -> (String, Option<i32>) 
 fn variables_that_cannot_be_read_are_named_and_the_rest_is_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
-    let variables = [("WATCHLIST", "AAPL,$$$"), ("RETENTION_DAYS", "for ever"), ("DATA", data)];
+    let variables = [("WATCHLIST", "AAPL,$$$"), ("CONSUMER_RETENTION_DAYS", "for ever"), ("DATA", data)];
     let (said, code) = in_words(&variables, &[]);
     assert_eq!(code, Some(1), "{said}");
-    for part in ["$$$", "--watchlist (WATCHLIST)", "for ever", "--retention-days (RETENTION_DAYS)"] {
+    for part in
+        ["$$$", "--watchlist (WATCHLIST)", "for ever", "--consumer-retention-days (CONSUMER_RETENTION_DAYS)"]
+    {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(said.contains("ok     data folder"), "{said}");
@@ -261,8 +263,16 @@ fn a_check_of_a_kafka_server_tries_only_what_it_is_told_to() {
     let Some(url) = crate::server_kafka::kafka() else { return };
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
-    let args =
-        ["--listen", "127.0.0.1:0", "--data", data, "--log", &url, "--group", "nobody-reads-with-this"];
+    let args = [
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        data,
+        "--log",
+        &url,
+        "--consumer-group",
+        "nobody-reads-with-this",
+    ];
     let (found, well) = check(&args);
     assert!(well, "{found}");
     assert!(about(&found, "event log").1.contains("cluster"), "{found}");

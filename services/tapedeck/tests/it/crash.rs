@@ -70,7 +70,8 @@ pub(crate) fn url(data: &Path, file: &str) -> String {
 pub(crate) fn total(running: &Running, figure: &str) -> f64 {
     let system = running.get("/v1/system");
     let processes = system["processes"].as_array().cloned().unwrap_or_default();
-    processes.iter().filter_map(|process| process["figures"][figure].as_f64()).sum()
+    let of_consumer = format!("consumer/{figure}");
+    processes.iter().filter_map(|process| process["figures"][&of_consumer].as_f64()).sum()
 }
 
 #[test]
@@ -79,9 +80,9 @@ fn killed_again_and_again_at_any_moment_it_loses_nothing_and_doubles_nothing() {
     let args = [
         "--provider",
         "simulated",
-        "--rate",
+        "--simulated-rate",
         "5000",
-        "--seed",
+        "--simulated-seed",
         "3",
         "--watchlist",
         "AAPL,MSFT,BTC/USDT,ETH/USDT",

@@ -33,7 +33,16 @@ fn services_never_depend_on_services_but_tapedeck_on_all() {
 #[test]
 fn libraries_point_one_way() {
     // Each may use those before it.
-    let order = ["market", "topics", "live-store", "event-log", "archive", "service-runtime"];
+    let order = [
+        "connection-url",
+        "sqlite-file",
+        "market",
+        "topics",
+        "live-store",
+        "event-log",
+        "archive",
+        "service-runtime",
+    ];
     let all = dependencies();
     for (place, library) in order.iter().enumerate() {
         let ours: Vec<&str> = order.into_iter().filter(|other| all[*library].contains(*other)).collect();
@@ -44,6 +53,32 @@ fn libraries_point_one_way() {
     }
     assert!(!all["event-log"].contains("market"), "the event log knows bytes only");
     assert!(!all["event-log"].contains("topics"), "the event log knows bytes only");
+    assert!(!all["service-runtime"].contains("market"), "the runtime of services knows no symbols");
+}
+
+/// Everything that `package` links through packages of the workspace, their direct dependencies included.
+fn linked(package: &str) -> BTreeSet<String> {
+    let all = dependencies();
+    let (mut linked, mut waiting) = (BTreeSet::new(), vec![package.to_owned()]);
+    while let Some(next) = waiting.pop() {
+        for dependency in all.get(&next).into_iter().flatten() {
+            if linked.insert(dependency.clone()) {
+                waiting.push(dependency.clone());
+            }
+        }
+    }
+    linked
+}
+
+#[test]
+fn a_service_without_a_store_links_no_store() {
+    for package in ["service-runtime", "producer"] {
+        let linked = linked(package);
+        for store in ["live-store", "mongodb"] {
+            assert!(!linked.contains(store), "{package} links {store}");
+        }
+    }
+    assert!(linked("consumer").contains("mongodb"), "what the consumer links is not followed");
 }
 
 #[test]
@@ -52,7 +87,7 @@ fn only_the_adapters_know_their_servers() {
         if !["event-log", "benches"].contains(&package.as_str()) {
             assert!(!needs.contains("rdkafka"), "{package} depends on rdkafka");
         }
-        if !["event-log", "live-store"].contains(&package.as_str()) {
+        if !["event-log", "live-store", "sqlite-file"].contains(&package.as_str()) {
             assert!(!needs.contains("sqlx"), "{package} depends on sqlx");
         }
         if !["live-store", "benches"].contains(&package.as_str()) {

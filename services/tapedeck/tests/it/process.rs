@@ -24,10 +24,10 @@ pub(crate) fn tapedeck() -> Command {
         "STORE_PASSWORD_FILE",
         "LISTEN",
         "WATCHLIST",
-        "PROVIDERS",
+        "PROVIDER",
         "CONSUMER_GROUP",
         "DATA",
-        "RETENTION_DAYS",
+        "CONSUMER_RETENTION_DAYS",
         "RUST_LOG",
         "TAPEDECK_URL",
     ] {

@@ -30,7 +30,7 @@ fn recorded_frames_show_their_real_prices_and_a_second_replay_adds_nothing() {
         "symbol,timestamp,price,volume,open,high,low,change_percent,source,received_at,seq\n",
     )
     .unwrap();
-    let watch = ["--provider", "replay", "--file", empty.to_str().unwrap()];
+    let watch = ["--provider", "replay", "--replay-file", empty.to_str().unwrap()];
 
     let running = Running::start(folder.path(), &watch);
     let ticks = running.get("/v1/ticks?symbol=BAND-GBP&limit=1000")["ticks"].as_array().unwrap().clone();

@@ -171,7 +171,7 @@ fn the_services_of_the_compose_file_bring_prices_onto_the_page() {
     let Some((kafka, mongo)) = servers() else { return };
     let mut variables = filled();
     // No venue is asked by a test.
-    variables.insert("PROVIDERS".to_owned(), "simulated".to_owned());
+    variables.insert("PROVIDER".to_owned(), "simulated".to_owned());
     let compose = Compose::read(&variables);
     let here = Here::new(&compose, &kafka, &mongo);
     let binaries = binaries();

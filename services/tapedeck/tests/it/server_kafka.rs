@@ -20,13 +20,13 @@ fn ticks_travel_through_kafka_onto_the_page_and_survive_a_kill() {
     let args = [
         "--provider",
         "simulated",
-        "--rate",
+        "--simulated-rate",
         "500",
         "--watchlist",
         "NVDA,SOL/USDT",
         "--log",
         &url,
-        "--group",
+        "--consumer-group",
         &group,
     ];
     let price =

@@ -13,7 +13,7 @@ fn prices_move_candles_are_there_at_once_and_ctrl_c_leaves_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(
         folder.path(),
-        &["--provider", "simulated", "--rate", "100", "--watchlist", "AAPL,BTC/USDT"],
+        &["--provider", "simulated", "--simulated-rate", "100", "--watchlist", "AAPL,BTC/USDT"],
     );
     wait_until("AAPL has a price", || price(&running.get("/v1/quotes?symbols=AAPL")).is_some());
     let first = price(&running.get("/v1/quotes?symbols=AAPL"));
@@ -39,8 +39,10 @@ fn prices_move_candles_are_there_at_once_and_ctrl_c_leaves_cleanly() {
 fn tail_follows_a_symbol() {
     use std::io::{BufRead, BufReader};
     let folder = tempfile::tempdir().unwrap();
-    let running =
-        Running::start(folder.path(), &["--provider", "simulated", "--rate", "50", "--watchlist", "AAPL"]);
+    let running = Running::start(
+        folder.path(),
+        &["--provider", "simulated", "--simulated-rate", "50", "--watchlist", "AAPL"],
+    );
     let mut tail =
         tapedeck().args(["tail", "aapl", "--url", &running.url]).stdout(Stdio::piped()).spawn().unwrap();
     let lines: Vec<String> =
@@ -56,8 +58,10 @@ fn tail_follows_a_symbol() {
 fn topics_are_listed_and_peeked_at_while_an_instance_runs() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
-    let running =
-        Running::start(folder.path(), &["--provider", "simulated", "--rate", "100", "--watchlist", "AAPL"]);
+    let running = Running::start(
+        folder.path(),
+        &["--provider", "simulated", "--simulated-rate", "100", "--watchlist", "AAPL"],
+    );
     wait_until("a tick is stored", || price(&running.get("/v1/quotes?symbols=AAPL")).is_some());
     let list = output(&["topics", "--data", data, "list"]);
     let text = String::from_utf8(list.stdout).unwrap();
@@ -87,8 +91,10 @@ fn completions_are_printed_for_the_shells() {
 #[test]
 fn a_reader_that_has_had_enough_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
-    let running =
-        Running::start(folder.path(), &["--provider", "simulated", "--rate", "50", "--watchlist", "AAPL"]);
+    let running = Running::start(
+        folder.path(),
+        &["--provider", "simulated", "--simulated-rate", "50", "--watchlist", "AAPL"],
+    );
     let data = folder.path().to_str().unwrap().to_owned();
     for args in [
         vec!["status", "--url", &running.url],

@@ -1,9 +1,14 @@
 //! How the pipeline is doing, as a page and as JSON.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
-use topics::status::ComponentState;
+use topics::{
+    names::{component, service},
+    status::ComponentState,
+};
 
 use super::{
     App,
@@ -31,7 +36,7 @@ pub(crate) fn read(app: &App, now: DateTime<Utc>) -> System {
 
 /// One box of the pipeline.
 struct Node {
-    title: &'static str,
+    title: String,
     state: &'static str,
     word: &'static str,
     figures: Vec<Figure>,
@@ -73,8 +78,8 @@ fn nodes(system: &System) -> Vec<Node> {
     let feeds = format!("{up} of {}", system.feeds.len());
     let stored = system.feed_stored;
     let screen = system.feed_screen;
-    let node = |title, (state, word), figures| Node { title, state, word, figures };
-    vec![
+    let node = |title: &str, (state, word), figures| Node { title: title.to_owned(), state, word, figures };
+    let mut nodes = vec![
         node(
             "Feeds",
             worst(system.feeds.iter()),
@@ -108,7 +113,7 @@ fn nodes(system: &System) -> Vec<Node> {
         ),
         node(
             "Consumer",
-            worst(system.parts.iter().filter(|part| part.name == "consumer")),
+            worst(system.parts.iter().filter(|part| part.name == component::CONSUMER)),
             vec![
                 figure(
                     "lag",
@@ -126,7 +131,7 @@ fn nodes(system: &System) -> Vec<Node> {
         ),
         node(
             "Live store",
-            worst(system.parts.iter().filter(|part| part.name == "live store")),
+            worst(system.parts.iter().filter(|part| part.name == component::LIVE_STORE)),
             vec![
                 figure(
                     "stored",
@@ -144,7 +149,7 @@ fn nodes(system: &System) -> Vec<Node> {
         ),
         node(
             "Web",
-            worst(system.parts.iter().filter(|part| part.name == "live prices")),
+            worst(system.parts.iter().filter(|part| part.name == component::LIVE_PRICES)),
             vec![
                 figure(
                     "tabs",
@@ -160,7 +165,13 @@ fn nodes(system: &System) -> Vec<Node> {
                 ),
             ],
         ),
-    ]
+    ];
+    // Services that have no figures of their own here.
+    let others: BTreeSet<&str> = system.parts.iter().map(|part| part.service.as_str()).collect();
+    for name in others.into_iter().filter(|name| !service::WITH_NODES.contains(name)) {
+        nodes.push(node(name, worst(system.parts.iter().filter(|part| part.service == name)), Vec::new()));
+    }
+    nodes
 }
 
 fn worst<'a>(parts: impl Iterator<Item = &'a Part>) -> (&'static str, &'static str) {
@@ -189,7 +200,7 @@ impl Part {
 
     /// `binance` of `feed binance`.
     fn short_name(&self) -> &str {
-        self.name.strip_prefix("feed ").unwrap_or(&self.name)
+        self.name.strip_prefix(component::FEED_PREFIX).unwrap_or(&self.name)
     }
 }
 

@@ -113,14 +113,17 @@ impl Suite {
     /// Publishes ticks and waits until the last price of each symbol is shown.
     pub(crate) async fn publish(&self, ticks: &[Tick]) {
         let publisher = self.runtime.log.publisher().expect("a publisher");
+        let mut receipts = Vec::new();
         for tick in ticks {
             let mut payload = Vec::new();
             topics::tick::encode(tick, &mut payload);
             let topic = topics::tick::topic_for(tick.asset_class());
-            let receipt = publisher.send(topic, vec![record(&tick.symbol, payload)]).await.expect("accepted");
-            drop(receipt);
+            receipts
+                .push(publisher.send(topic, vec![record(&tick.symbol, payload)]).await.expect("accepted"));
         }
-        publisher.flush().await.expect("durable");
+        for receipt in receipts {
+            receipt.durable().await.expect("durable");
+        }
         let Some(last) = ticks.last() else { return };
         let path = format!("/v1/quotes?symbols={}", last.symbol);
         let price = market::decimal_to_f64(last.price);

@@ -32,10 +32,10 @@ const REST_SECONDS: u64 = 30;
 /// How long a service may take to get back to work: long enough to say how long it took where the promise is broken.
 const PATIENCE_SECONDS: u64 = 60;
 
-const PUBLISHED: &str = "tapedeck_ticks_published_total";
-const RECEIVED: &str = "tapedeck_ticks_received_total";
-const DROPPED: &str = "tapedeck_ticks_dropped_total";
-const STORED: &str = "tapedeck_ticks_stored_total";
+const PUBLISHED: &str = topics::names::figure::TICKS_PUBLISHED;
+const RECEIVED: &str = topics::names::figure::TICKS_RECEIVED;
+const DROPPED: &str = topics::names::figure::TICKS_DROPPED;
+const STORED: &str = topics::names::figure::TICKS_STORED;
 
 /// How the broker is away.
 #[derive(Clone, Copy, Debug)]
@@ -99,10 +99,10 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
 
 async fn start(scene: &mut Scene<'_>, venue: &Venue) -> anyhow::Result<Services> {
     let simulated =
-        [("PROVIDERS", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
+        [("PROVIDER", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
     let small_buffer = format!("{}&{VENUE_BUFFER}", scene.log_url);
     let binance = [
-        ("PROVIDERS", "binance"),
+        ("PROVIDER", "binance"),
         ("WATCHLIST", Venue::SYMBOL),
         ("BINANCE_REST_URL", &venue.rest_url),
         ("BINANCE_WS_URL", &venue.socket_url),

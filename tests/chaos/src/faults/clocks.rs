@@ -19,9 +19,9 @@ const NEARLY_AN_HOUR: i64 = 3_540;
 const ENOUGH: f64 = 1_000.0;
 const PATIENCE: Duration = Duration::from_mins(1);
 const MARKET: [(&str, &str); 3] =
-    [("PROVIDERS", "simulated"), ("SIMULATED_RATE", "500"), ("WATCHLIST", "AAPL,BTC/USDT")];
-const PUBLISHED: &str = "tapedeck_ticks_published_total";
-const DEAD_LETTERS: &str = "tapedeck_dead_letters_total";
+    [("PROVIDER", "simulated"), ("SIMULATED_RATE", "500"), ("WATCHLIST", "AAPL,BTC/USDT")];
+const PUBLISHED: &str = topics::names::figure::TICKS_PUBLISHED;
+const DEAD_LETTERS: &str = topics::names::figure::DEAD_LETTERS;
 /// What the consumer says, and names.
 const CLOCK_IS_NAMED: &str = "is the clock of this host or of";
 const WAY_BACK: &str = "tapedeck topics redeliver";

@@ -39,8 +39,8 @@ const STORE_UP: &str = r#""component":"live store","state":"Up""#;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// What is traded.
 const WATCHLIST: &str = "AAPL,MSFT,BTC/USDT,ETH/USDT";
-const PUBLISHED: &str = "tapedeck_ticks_published_total";
-const STORED: &str = "tapedeck_ticks_stored_total";
+const PUBLISHED: &str = topics::names::figure::TICKS_PUBLISHED;
+const STORED: &str = topics::names::figure::TICKS_STORED;
 
 /// `tapedeck run`: the simulated market through the embedded log into the embedded store.
 struct Embedded {
@@ -62,8 +62,17 @@ impl Embedded {
         self.starts += 1;
         let address = free_address()?;
         let data = self.data.display().to_string();
-        let args =
-            ["run", "--provider", "simulated", "--watchlist", WATCHLIST, "--rate", rate, "--data", &data];
+        let args = [
+            "run",
+            "--provider",
+            "simulated",
+            "--watchlist",
+            WATCHLIST,
+            "--simulated-rate",
+            rate,
+            "--data",
+            &data,
+        ];
         let mut env = vec![("LISTEN".to_owned(), address.clone())];
         env.extend(self.env.iter().chain(&self.urls).cloned());
         let program = Program::start(&Recipe {
@@ -143,7 +152,8 @@ pub(super) async fn slow(world: &World) -> anyhow::Result<Outcome> {
 async fn median_ms(address: &str) -> Option<f64> {
     let (_, body) = get(address, "/v1/system").await?;
     let system: serde_json::Value = serde_json::from_str(&body).ok()?;
-    let figure = |process: &serde_json::Value| process["figures"]["tapedeck_feed_published_p50_ms"].as_f64();
+    let figure =
+        |process: &serde_json::Value| process["figures"]["producer/tapedeck_feed_published_p50_ms"].as_f64();
     system["processes"].as_array()?.iter().find_map(figure)
 }
 

@@ -29,7 +29,7 @@ const KILLED_SECONDS: u64 = 2;
 const LOST_REPLY_EVERY: u64 = 50;
 /// How long the first ticks may take to be stored.
 const PATIENCE: Duration = Duration::from_mins(1);
-const STORED: &str = "tapedeck_ticks_stored_total";
+const STORED: &str = topics::names::figure::TICKS_STORED;
 
 /// Fault 5.
 pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
@@ -121,7 +121,7 @@ pub(super) async fn replies_are_lost(world: &World) -> anyhow::Result<Outcome> {
     // A reply that was swallowed is given up after three seconds instead of half a minute, and batches are small, so that
     // there are many.
     scene.store_url = format!("{}&socketTimeoutMS=3000", mongo_url(port));
-    let (mut consumer, address) = scene.service("consumer", &[("BATCH_MAX_MESSAGES", "200")])?;
+    let (mut consumer, address) = scene.service("consumer", &[("CONSUMER_BATCH_MAX_MESSAGES", "200")])?;
     ready(&mut consumer, &address).await?;
     let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
     scene.loaded(load).await?;

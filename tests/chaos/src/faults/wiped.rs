@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use event_log::TopicSpec;
+use event_log::{Retention, TopicSpec};
 use tokio::time::Instant;
 
 use crate::{
@@ -24,8 +24,8 @@ const RESUME: Duration = Duration::from_mins(1);
 const MAX_STARTS: u32 = 5;
 const MINUTE_MS: u64 = 60_000;
 
-const PUBLISHED: &str = "tapedeck_ticks_published_total";
-const STORED: &str = "tapedeck_ticks_stored_total";
+const PUBLISHED: &str = topics::names::figure::TICKS_PUBLISHED;
+const STORED: &str = topics::names::figure::TICKS_STORED;
 const ANOTHER_LOG: &str = "this is not the log that was read before";
 const FEWER_PARTITIONS: &str = "partitions and had";
 
@@ -64,7 +64,7 @@ struct Service {
 impl Service {
     async fn start(scene: &mut Scene<'_>, name: &'static str, figure: &'static str) -> anyhow::Result<Self> {
         let market =
-            [("PROVIDERS", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
+            [("PROVIDER", "simulated"), ("SIMULATED_RATE", SIMULATED_RATE), ("WATCHLIST", "AAPL,BTC/USDT")];
         let (mut program, address) = scene.service(name, if name == "producer" { &market } else { &[] })?;
         ready(&mut program, &address).await?;
         Ok(Self { name, program, address, figure })
@@ -198,7 +198,7 @@ async fn more_partitions(scene: &Scene<'_>) -> anyhow::Result<()> {
     let specs = topics::ALL.map(|topic| TopicSpec {
         name: topic.name.to_owned(),
         partitions: topic.partitions * 2,
-        retention: topic.retention,
+        retention: Retention::For(topic.retention),
     });
     scene.log.ensure_topics(&specs).await.context("cannot create the topics")
 }

@@ -92,7 +92,7 @@ impl fmt::Display for Report {
 /// # Errors
 /// A file that cannot be read or is no recording, or a log that fails for good.
 pub async fn replay_files(files: &[PathBuf], speed: Speed, runtime: &Runtime) -> anyhow::Result<Report> {
-    let latency = Arc::new(Latency::new("tapedeck_feed_published_seconds"));
+    let latency = Arc::new(Latency::new(topics::names::figure::FEED_PUBLISHED));
     let metrics = FeedMetrics::new(&runtime.status, "replay", &latency);
     let publisher = runtime.log.publisher().context("cannot publish")?;
     let (outlet, acknowledgements) = outlet(publisher, metrics);

@@ -1,0 +1,82 @@
+//! The identities of topics, written into the log: one compacted topic, whose records have a topic's name as key and its
+//! identity, 32 hexadecimal digits, as value. Whoever creates a topic writes its identity.
+//!
+//! A broker whose disks were wiped may come back with the cluster id that it had, and Kafka's own topic ids are not shown by
+//! librdkafka 2.12.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use chrono::Utc;
+use tokio::time::Instant;
+
+use super::{blocking, broker_queries::BrokerQueries, publisher::KafkaPublisher, reading};
+use crate::{NewRecord, Publisher, Result, Retention, TopicPartition, TopicSpec};
+
+/// The topic of the identities.
+pub(super) const TOPIC: &str = "topic-identities";
+
+/// How long the creator of a topic may take to write its identity.
+const CREATORS_LIMIT: Duration = Duration::from_secs(2);
+/// Between two reads meanwhile.
+const READ_AGAIN: Duration = Duration::from_millis(100);
+/// Records of one page.
+const PAGE_RECORDS: usize = 1_000;
+
+pub(super) fn spec() -> TopicSpec {
+    TopicSpec { name: TOPIC.to_owned(), partitions: 1, retention: Retention::LatestOfKey }
+}
+
+/// Every identity in the log, by topic; none where the topic of the identities does not exist. Blocks.
+pub(super) fn read(queries: &BrokerQueries) -> Result<BTreeMap<String, String>> {
+    let mut identities = BTreeMap::new();
+    let Some(topic) = queries.topics()?.get_key_value(TOPIC).map(|(topic, _)| Arc::clone(topic)) else {
+        return Ok(identities);
+    };
+    let partition = TopicPartition { topic, partition: 0 };
+    let mut next = 0;
+    loop {
+        let page = reading::read(queries, &partition, next, PAGE_RECORDS)?;
+        let Some(last) = page.last() else { return Ok(identities) };
+        next = last.position.offset + 1;
+        for message in page {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            if let Some(key) = &message.key {
+                identities.insert(text(key), text(&message.payload));
+            }
+        }
+    }
+}
+
+/// Draws and writes an identity for each of these topics. Two processes may do so at the same time: the later record counts,
+/// for both.
+pub(super) async fn write(queries: &Arc<BrokerQueries>, topics: &[String]) -> Result<()> {
+    if topics.is_empty() {
+        return Ok(());
+    }
+    let record = |topic: &String| NewRecord {
+        key: Some(Bytes::from(topic.clone())),
+        payload: Bytes::from(format!("{:032x}", rand::random::<u128>())),
+        headers: Vec::new(),
+        timestamp: Utc::now(),
+    };
+    let publisher = KafkaPublisher::new(Arc::clone(queries))?;
+    let receipt = publisher.send(TOPIC, topics.iter().map(record).collect()).await?;
+    let written = tokio::time::timeout(super::broker_queries::ANSWER_LIMIT, receipt.durable()).await;
+    written.map_err(|_| queries.settings.no_answer("writing the identities of topics"))?.map(drop)
+}
+
+/// Those of `topics` that have no identity, also after the time that another process, which has just created them, needs to
+/// write it: they were created by hand, or by a process that was killed.
+pub(super) async fn missing(queries: &Arc<BrokerQueries>, mut topics: Vec<String>) -> Result<Vec<String>> {
+    let deadline = Instant::now() + CREATORS_LIMIT;
+    loop {
+        let queries = Arc::clone(queries);
+        let known = blocking(move || read(&queries)).await?;
+        topics.retain(|topic| !known.contains_key(topic));
+        if topics.is_empty() || Instant::now() >= deadline {
+            return Ok(topics);
+        }
+        tokio::time::sleep(READ_AGAIN).await;
+    }
+}

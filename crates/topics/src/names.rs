@@ -1,0 +1,68 @@
+//! Names in statuses and metrics that one crate reports and another one reads.
+
+/// Services, by the names that their processes report.
+pub mod service {
+    /// Feeds to the event log.
+    pub const PRODUCER: &str = "producer";
+    /// The event log to the live store.
+    pub const CONSUMER: &str = "consumer";
+    /// Pages.
+    pub const WEB: &str = "web";
+    /// All services in one process.
+    pub const ALL_IN_ONE: &str = "tapedeck";
+    /// Those with a place of their own on the system page, or none; every other one is added to it when it reports.
+    pub const WITH_NODES: [&str; 4] = [PRODUCER, CONSUMER, WEB, ALL_IN_ONE];
+}
+
+/// Parts of processes.
+pub mod component {
+    /// The event log, as every process reaches it.
+    pub const EVENT_LOG: &str = "event log";
+    /// The live store, as the consumer reaches it.
+    pub const LIVE_STORE: &str = "live store";
+    /// The processor that stores ticks and builds candles.
+    pub const CONSUMER: &str = "consumer";
+    /// The reader of the live topics that the pages show.
+    pub const LIVE_PRICES: &str = "live prices";
+    /// The name of a feed follows: `feed binance`.
+    pub const FEED_PREFIX: &str = "feed ";
+}
+
+/// Metrics, by their names at `/metrics`. A status has the same under derived names, see [`per_second`](figure::per_second)
+/// and [`quantile_ms`](figure::quantile_ms).
+pub mod figure {
+    /// Ticks that a feed received, by feed.
+    pub const TICKS_RECEIVED: &str = "tapedeck_ticks_received_total";
+    /// Ticks that are durable in the event log, by feed.
+    pub const TICKS_PUBLISHED: &str = "tapedeck_ticks_published_total";
+    /// Ticks that a feed dropped because its buffer was full, by feed.
+    pub const TICKS_DROPPED: &str = "tapedeck_ticks_dropped_total";
+    /// Ticks stored for the first time.
+    pub const TICKS_STORED: &str = "tapedeck_ticks_stored_total";
+    /// Records that could not be decoded.
+    pub const DEAD_LETTERS: &str = "tapedeck_dead_letters_total";
+    /// Candles closed from ticks.
+    pub const CANDLES_CLOSED: &str = "tapedeck_candles_closed_total";
+    /// From `received_at` to the acknowledgement of the event log, in seconds.
+    pub const FEED_PUBLISHED: &str = "tapedeck_feed_published_seconds";
+    /// From `received_at` to the acknowledgement of the live store, in seconds.
+    pub const FEED_STORED: &str = "tapedeck_feed_stored_seconds";
+    /// From `received_at` to the frame of the browser that showed the price, in seconds.
+    pub const FEED_SCREEN: &str = "tapedeck_feed_screen_seconds";
+
+    /// The figure of a status with the rate of a counter: `tapedeck_ticks_stored_per_second`.
+    pub fn per_second(counter: &str) -> String {
+        format!("{}_per_second", counter.trim_end_matches("_total"))
+    }
+
+    /// The figure of a status with a quantile of latencies: `tapedeck_feed_stored_p99_ms`. `quantile` is `p50`, `p99` or
+    /// `max`.
+    pub fn quantile_ms(latency: &str, quantile: &str) -> String {
+        format!("{}_{quantile}_ms", latency.trim_end_matches("_seconds"))
+    }
+
+    /// The figure of a status with the number of latencies: `tapedeck_feed_stored_count`.
+    pub fn count(latency: &str) -> String {
+        format!("{}_count", latency.trim_end_matches("_seconds"))
+    }
+}
