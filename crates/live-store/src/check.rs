@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use connection_url::without_credentials;
 use sqlite_file::FileUrl;
 
-use crate::{Checkpoint, LiveStoreError, Result, mongo, open::without_credentials, sqlite};
+use crate::{Checkpoint, LiveStoreError, Result, mongo, sqlite};
 
 /// What is found at a store.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
+use connection_url::{is_scheme, without_credentials};
 use sqlite_file::FileUrl;
-
-use connection_url::is_scheme;
-pub(crate) use connection_url::without_credentials;
 
 use crate::{LiveStore, LiveStoreError, Migration, Result, mongo, sqlite};
 

@@ -33,8 +33,16 @@ fn services_never_depend_on_services_but_tapedeck_on_all() {
 #[test]
 fn libraries_point_one_way() {
     // Each may use those before it.
-    let order =
-        ["connection-url", "market", "topics", "live-store", "event-log", "archive", "service-runtime"];
+    let order = [
+        "connection-url",
+        "sqlite-file",
+        "market",
+        "topics",
+        "live-store",
+        "event-log",
+        "archive",
+        "service-runtime",
+    ];
     let all = dependencies();
     for (place, library) in order.iter().enumerate() {
         let ours: Vec<&str> = order.into_iter().filter(|other| all[*library].contains(*other)).collect();
@@ -79,7 +87,7 @@ fn only_the_adapters_know_their_servers() {
         if !["event-log", "benches"].contains(&package.as_str()) {
             assert!(!needs.contains("rdkafka"), "{package} depends on rdkafka");
         }
-        if !["event-log", "live-store"].contains(&package.as_str()) {
+        if !["event-log", "live-store", "sqlite-file"].contains(&package.as_str()) {
             assert!(!needs.contains("sqlx"), "{package} depends on sqlx");
         }
         if !["live-store", "benches"].contains(&package.as_str()) {
