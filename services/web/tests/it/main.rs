@@ -1,4 +1,4 @@
-//! The pages over a real log and a real store, asked over real HTTP.
+//! The web service on a real log and a real store, over real HTTP.
 
 mod events;
 mod json;
