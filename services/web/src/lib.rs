@@ -20,18 +20,18 @@ mod pipeline;
 mod problem;
 mod quote;
 mod routes;
+mod serve;
 mod sparkline;
 mod trading_hours;
 mod updates;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use chrono::Utc;
 use live_store::LiveStore;
 use service_runtime::{Runtime, Tasks};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio_util::sync::CancellationToken;
 
 use crate::{live::Live, live_quotes::LiveQuotes, live_reader::LiveReader, metrics::Metrics, routes::App};
 
@@ -41,8 +41,6 @@ pub use config::{WebArgs, WebConfig};
 const BACKLOG: u32 = 1_024;
 /// Bytes that the kernel buffers for one connection: for a client that stops reading they become outdated.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
-/// How long connections may take to end after the shutdown has begun; one to a client that stopped reading never ends.
-const DRAIN_MS: u64 = 3_000;
 
 /// Whether the pages' scripts and styles were built before this program was; without them pages are static.
 pub fn has_assets() -> bool {
@@ -88,23 +86,9 @@ pub async fn run(
     // The live topics first, then the store: records between the two are seen twice rather than never.
     tasks.spawn("web live prices", reader.run(runtime.clone()));
     history::load(&live, &*store, Utc::now()).await.context("the live store cannot be read")?;
-    tasks.spawn("web pages", serve(listener, app, runtime.shutdown.clone()));
+    tasks.spawn("web pages", serve::serve(listener, routes::router(app), runtime.shutdown.clone()));
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
     tasks.spawn("web history", history::reload(Arc::clone(&live), store, runtime.shutdown.clone()));
     tasks.spawn("web pipeline", log_probe::run(live, runtime, config.consumer_group));
     tasks.join().await
-}
-
-async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) -> anyhow::Result<()> {
-    // Not the router itself: it would be copied, every route with all its layers, for every connection (some 40 KiB).
-    let service = routes::router(app).into_make_service();
-    let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let deadline = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(Duration::from_millis(DRAIN_MS)).await;
-    };
-    tokio::select! {
-        ended = server.into_future() => ended.context("the web server failed"),
-        () = deadline => Ok(()),
-    }
 }

@@ -2,6 +2,8 @@
 
 mod events;
 mod json;
+#[cfg(target_os = "linux")]
+mod memory;
 mod pages;
 mod serving;
 mod support;
