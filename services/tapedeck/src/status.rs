@@ -21,7 +21,7 @@ pub(crate) async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
 
 /// Feeds first, then the other parts.
 fn components(system: &Value) -> impl Iterator<Item = &Value> {
-    ["feeds", "parts"].into_iter().flat_map(|kind| list(system, kind))
+    ["feeds", "components"].into_iter().flat_map(|kind| list(system, kind))
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {

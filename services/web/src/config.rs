@@ -1,4 +1,4 @@
-//! The settings of the pages.
+//! The settings of the web service.
 
 use std::net::SocketAddr;
 
@@ -7,6 +7,7 @@ use market::Watchlist;
 use service_runtime::{HELP_END, LogFormat, LogSettings};
 
 const DEFAULT_CONSUMER_GROUP: &str = "stock-consumer-group";
+const DEFAULT_MAX_LIVE_CLIENTS: usize = 512;
 
 /// Shows prices: pages, JSON under /v1, and live events.
 ///
@@ -23,7 +24,7 @@ pub struct WebArgs {
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
     pub log_format: LogFormat,
-    /// Symbols that have a place on the board before their first price: AAPL,BTC/USDT.
+    /// Symbols shown on the board before their first price: AAPL,BTC/USDT.
     #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS", help_heading = "Pages")]
     pub watchlist: Option<Watchlist>,
     /// Consumer group whose lag the system page shows.
@@ -34,15 +35,18 @@ pub struct WebArgs {
     pub web: WebConfig,
 }
 
-/// Where the pages answer, and what they show. What other services of the same process have a flag for is filled in
-/// by the caller.
+/// Where the pages are served, and what they show. The caller fills in what other services of the same process have a
+/// flag for.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Pages")]
 pub struct WebConfig {
-    /// Where the pages answer, and /healthz, /readyz and /metrics; 0.0.0.0:5000 lets other machines look.
+    /// Address of the pages, and of /healthz, /readyz and /metrics; 0.0.0.0:5000 admits other machines.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// Symbols that have a place on the board before their first price.
+    /// Most live clients at once; each open tab is one. Further tabs are served, too: they poll every 5 seconds.
+    #[arg(long, env = "WEB_MAX_LIVE_CLIENTS", default_value_t = DEFAULT_MAX_LIVE_CLIENTS, value_name = "N")]
+    pub web_max_live_clients: usize,
+    /// Symbols shown on the board before their first price.
     #[arg(skip)]
     pub watchlist: Option<Watchlist>,
     /// Consumer group whose lag the system page shows.

@@ -1,9 +1,11 @@
-//! Numbers and times for people, as the server writes them. `ui/src/format.ts` says the same in the browser.
+//! Numbers and times for people, as the server formats them. `ui/src/format.ts` formats the same way in the browser.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-/// A true minus, so that it is as wide as a plus.
+/// A minus sign, not a hyphen: as wide as a plus.
 const MINUS_SIGN: &str = "\u{2212}";
+/// In the place of a number that is not known.
+pub(crate) const UNKNOWN: &str = "\u{2013}";
 
 /// A price with a number of decimals that does not change from tick to tick: stocks 2, crypto by magnitude.
 pub(crate) fn price(value: f64, is_stock: bool) -> String {
@@ -96,6 +98,11 @@ pub(crate) fn compact(value: f64) -> String {
     format!("{}{unit}", grouped(scaled, decimals))
 }
 
+/// The volume in shares or the base currency; [`UNKNOWN`] where it is unknown, which is not zero.
+pub(crate) fn volume(value: Option<f64>) -> String {
+    value.map_or_else(|| UNKNOWN.to_owned(), compact)
+}
+
 /// `1.3×`.
 pub(crate) fn ratio(value: f64) -> String {
     format!("{}\u{d7}", grouped(value.clamp(0.0, 999.0), 1))
@@ -112,7 +119,7 @@ pub(crate) fn age(milliseconds: i64) -> String {
     }
 }
 
-/// `2 d 3 h`, `5 min`: how long something has been so.
+/// `2 d 3 h`, `5 min`: a duration.
 pub(crate) fn span(span: TimeDelta) -> String {
     let minutes = span.num_minutes().max(0);
     match (minutes / 1_440, minutes / 60 % 24, minutes % 60) {
@@ -132,15 +139,15 @@ pub(crate) fn milliseconds(value: f64) -> String {
     }
 }
 
-/// Times in templates.
-pub(crate) trait Moment {
+/// Formats times in templates.
+pub(crate) trait TimeText {
     /// `2026-01-13 15:30 UTC`.
     fn minute(&self) -> String;
     /// For a `datetime` attribute.
     fn machine(&self) -> String;
 }
 
-impl Moment for DateTime<Utc> {
+impl TimeText for DateTime<Utc> {
     fn minute(&self) -> String {
         self.format("%Y-%m-%d %H:%M UTC").to_string()
     }
@@ -155,18 +162,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_as_people_write_them() {
+    fn numbers_are_formatted_for_people() {
         assert_eq!(price(1_234.5, true), "1,234.50");
         assert_eq!(price(67_123.4, false), "67,123.40");
         assert_eq!(price(0.123_456, false), "0.12346");
         assert_eq!(price(0.000_012_34, false), "0.00001234");
         assert_eq!(percent(1.254), "+1.25 %");
         assert_eq!(percent(-0.3), "\u{2212}0.30 %");
-        assert_eq!(percent(-0.001), "0.00 %", "what rounds to nothing has no sign");
+        assert_eq!(percent(-0.001), "0.00 %", "what rounds to zero has no sign");
         assert_eq!(compact(287_051.0), "287 k");
         assert_eq!(compact(1_240_000.0), "1.24 M");
         assert_eq!(compact(9_000.0), "9,000");
         assert_eq!(compact(12.345), "12.3");
+        assert_eq!(volume(Some(0.0)), "0");
+        assert_eq!(volume(None), "\u{2013}", "unknown is not zero");
         assert_eq!(age(59_999), "59 s");
         assert_eq!(age(-5), "0 s");
         assert_eq!(span(TimeDelta::minutes(1_500)), "1 d 1 h");

@@ -1,25 +1,29 @@
-//! Prices to look at: pages, JSON under `/v1`, and live events.
+//! Serves prices: pages, JSON under `/v1`, and live events.
 //!
-//! Pages are rendered here and readable without JavaScript; scripts add what lives. All of them, and the JSON, show
-//! the same numbers: the picture in memory, and the store behind it.
+//! Pages are rendered here and readable without JavaScript; scripts add what moves. Pages, JSON and events show the same
+//! numbers: those of the live view in memory, and of the store behind it.
 
-mod bar;
+mod candle_json;
 mod config;
-mod day;
 mod format;
 mod heartbeats;
+mod history;
 mod live;
+mod live_quotes;
+mod live_reader;
+mod log_probe;
 mod metrics;
+mod middleware;
 mod pace;
 mod params;
-mod picture;
 mod pipeline;
 mod problem;
 mod quote;
 mod routes;
-mod seed;
-mod session;
-mod watch;
+mod serve;
+mod sparkline;
+mod trading_hours;
+mod updates;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -29,30 +33,24 @@ use live_store::LiveStore;
 use service_runtime::Runtime;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::{
-    live::{Live, Reader},
-    metrics::Metrics,
-    picture::Picture,
-    pipeline::Pipeline,
-    routes::App,
-};
+use crate::{live::Live, live_quotes::LiveQuotes, metrics::Metrics, routes::App};
 
 pub use config::{WebArgs, WebConfig};
 
-/// Connections that may wait to be accepted.
+/// Most connections waiting to be accepted.
 const BACKLOG: u32 = 1_024;
-/// Bytes that the system buffers for one connection: what a tab that reads nothing would find there, outdated.
+/// Bytes that the kernel buffers for one connection: for a client that stops reading they become outdated.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 
-/// Whether the pages' scripts and styles were built before this program was; without them pages can be read only.
+/// Whether the pages' scripts and styles were built before this program was; without them pages are static.
 pub fn has_assets() -> bool {
     routes::assets::are_built()
 }
 
-/// Takes the address, before anything else is started.
+/// Binds the address, before anything else is started.
 ///
 /// # Errors
-/// A port in use, named.
+/// The address cannot be bound, such as a port in use.
 #[expect(clippy::unused_async, reason = "the socket registers with the runtime that polls this")]
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     let listening = || {
@@ -66,41 +64,32 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen (LISTEN)"))
 }
 
-/// Serves until the shutdown, then ends what is open. The metrics registry is installed by whoever made the runtime.
+/// Serves until the shutdown, then ends open connections. The caller has installed the metrics registry.
 ///
 /// # Errors
-/// A log or a store that fails for good.
+/// The log or the store fails with an error that does not pass by itself.
 pub async fn run(
     config: WebConfig,
     listener: TcpListener,
     store: Arc<dyn LiveStore>,
     runtime: Runtime,
 ) -> anyhow::Result<()> {
-    let metrics = Metrics::new(&runtime.status);
+    let metrics = Metrics::new(&runtime.status, config.web_max_live_clients);
     let watched = config.watchlist.as_ref().map_or(&[][..], |watchlist| watchlist.symbols());
     let boot = format!("{:x}", Utc::now().timestamp_micros());
-    let live = Arc::new(Live::new(boot, Picture::new(watched), Pipeline::default()));
+    let live = Arc::new(Live::new(boot.clone(), LiveQuotes::new(watched)));
 
-    let reader = Reader::join(Arc::clone(&live), &runtime, Arc::clone(&metrics.unreadable)).await?;
+    let unreadable = Arc::clone(&metrics.unreadable);
+    let follow = live_reader::join(&runtime, &boot).await?;
+    let reader = live_reader::LiveReader::new(Arc::clone(&live), unreadable);
     let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone());
     let mut tasks = runtime.tasks();
-    // The live topics first, then the store: what lies between is seen twice rather than never.
-    tasks.spawn("web live prices", reader.run(runtime.clone()));
-    seed::first(&live, &*store, Utc::now()).await.context("the live store cannot be read")?;
-    tasks.spawn("web pages", serve(listener, app, runtime.clone()));
+    // The live topics first, then the store: records between the two are seen twice rather than never.
+    tasks.spawn("web live prices", follow.run(reader, runtime.shutdown.clone()));
+    history::load(&live, &*store, Utc::now()).await.context("the live store cannot be read")?;
+    tasks.spawn("web pages", serve::serve(listener, routes::router(app), runtime.clone()));
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
-    tasks.spawn("web history", seed::again(Arc::clone(&live), store, runtime.shutdown.clone()));
-    tasks.spawn("web pipeline", watch::watch(live, runtime, config.consumer_group));
+    tasks.spawn("web history", history::reload(Arc::clone(&live), store, runtime.shutdown.clone()));
+    tasks.spawn("web pipeline", log_probe::run(live, runtime, config.consumer_group));
     tasks.join().await
-}
-
-async fn serve(listener: TcpListener, app: App, runtime: Runtime) -> anyhow::Result<()> {
-    // A client that reads nothing never ends its connection.
-    let deadline = runtime.shutdown_budget().connections();
-    let server =
-        axum::serve(listener, routes::router(app)).with_graceful_shutdown(runtime.shutdown.cancelled_owned());
-    tokio::select! {
-        ended = server.into_future() => ended.context("the web server failed"),
-        () = deadline.passed() => Ok(()),
-    }
 }

@@ -1,4 +1,4 @@
-//! The pages as a process of their own.
+//! The web service as a process of its own.
 
 use clap::Parser;
 use live_store::LiveStoreError;

@@ -5,70 +5,58 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use axum::{
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
-    response::Response,
-};
-use metrics::{Gauge, counter, gauge};
+use metrics::{Gauge, gauge};
 use service_runtime::{Latency, Meter, Status};
 
 /// Declared once; shown on `/system` and at `/metrics`.
 pub(crate) struct Metrics {
     /// From `received_at` to the frame that showed the price, as browsers measured it.
     pub(crate) feed_screen: Arc<Latency>,
-    /// Messages of the live topics that could not be read.
+    /// Records of the live topics that could not be read.
     pub(crate) unreadable: Arc<Meter>,
-    connections: AtomicUsize,
-    exported_connections: Gauge,
+    live_clients: AtomicUsize,
+    max_live_clients: usize,
+    exported_live_clients: Gauge,
 }
 
 impl Metrics {
-    pub(crate) fn new(status: &Status) -> Arc<Self> {
+    pub(crate) fn new(status: &Status, max_live_clients: usize) -> Arc<Self> {
         Arc::new(Self {
             feed_screen: status.report(Arc::new(Latency::new(topics::names::figure::FEED_SCREEN))),
             unreadable: status.report(Arc::new(Meter::new("tapedeck_web_unreadable_total"))),
-            connections: AtomicUsize::new(0),
-            exported_connections: gauge!("tapedeck_sse_connections"),
+            live_clients: AtomicUsize::new(0),
+            max_live_clients,
+            exported_live_clients: gauge!("tapedeck_sse_connections"),
         })
     }
 
     /// Open event streams.
-    pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+    pub(crate) fn live_clients(&self) -> usize {
+        self.live_clients.load(Ordering::Relaxed)
     }
 
-    /// One more event stream, unless there are `max`.
-    pub(crate) fn connect(self: &Arc<Self>, max: usize) -> Option<Connection> {
-        let connect = |open: usize| (open < max).then_some(open + 1);
-        self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, connect).ok()?;
-        self.exported_connections.increment(1.0);
-        Some(Connection(Arc::clone(self)))
+    /// Most open event streams.
+    pub(crate) fn max_live_clients(&self) -> usize {
+        self.max_live_clients
+    }
+
+    /// Counts one more event stream; `None` where there are as many as may be.
+    pub(crate) fn connect(self: &Arc<Self>) -> Option<LiveClientGuard> {
+        let connect = |open: usize| (open < self.max_live_clients).then_some(open + 1);
+        self.live_clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, connect).ok()?;
+        self.exported_live_clients.increment(1.0);
+        Some(LiveClientGuard(Arc::clone(self)))
     }
 }
 
-/// An open event stream; dropping it counts it out.
-pub(crate) struct Connection(Arc<Metrics>);
+/// An open event stream; dropping it ends the count.
+pub(crate) struct LiveClientGuard(Arc<Metrics>);
 
-impl Drop for Connection {
+impl Drop for LiveClientGuard {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-        self.0.exported_connections.decrement(1.0);
+        self.0.live_clients.fetch_sub(1, Ordering::Relaxed);
+        self.0.exported_live_clients.decrement(1.0);
     }
-}
-
-/// Counts requests by route, not by path: the number of series stays bounded whatever is asked for.
-pub(crate) async fn count_request(State(()): State<()>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let method = match request.method().as_str() {
-        known @ ("GET" | "POST" | "HEAD") => known.to_owned(),
-        _ => "other".to_owned(),
-    };
-    let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
-    counter!("tapedeck_http_requests_total", "method" => method, "route" => route, "status" => status)
-        .increment(1);
-    response
 }
 
 #[cfg(test)]
@@ -76,14 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn event_streams_are_bounded_and_counted_out_when_they_end() {
-        let metrics = Metrics::new(&Status::new("web", "test", chrono::Utc::now()));
-        let first = metrics.connect(2);
-        let second = metrics.connect(2);
+    fn event_streams_are_bounded_and_no_longer_counted_when_they_end() {
+        let metrics = Metrics::new(&Status::new("web", "test", chrono::Utc::now()), 2);
+        let first = metrics.connect();
+        let second = metrics.connect();
         assert!(first.is_some() && second.is_some());
-        assert!(metrics.connect(2).is_none(), "the third of two");
+        assert!(metrics.connect().is_none(), "the third of two");
         drop(first);
-        assert_eq!(metrics.connections(), 1);
-        assert!(metrics.connect(2).is_some());
+        assert_eq!(metrics.live_clients(), 1);
+        assert!(metrics.connect().is_some());
     }
 }

@@ -1,46 +1,49 @@
-//! How often a tab is told: at every change while it keeps up, at most four times a second once it did not. Pure.
+//! How often a client is sent updates: at every change while it keeps up, at most four times a second once it did not.
+//! Pure.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between two tellings of a slow tab: four a second.
+/// Between two batches for a slow client: four a second.
 const SLOW_INTERVAL_MS: u64 = 250;
-/// A tab that comes back for more so late after it was told something is slow. Changes are put into words every
-/// 40 ms; three of them missed is not a matter of scheduling.
+/// A client whose connection takes longer than this for a batch is slow. Changes are published every 40 ms; three of
+/// them missed are no matter of scheduling.
 const LATE_MS: u64 = 120;
-/// A slow tab is taken for a quick one again after so long without being late.
-const FORGIVEN_MS: u64 = 10_000;
+/// A slow client counts as quick again after so long without being late.
+const RECOVERY_MS: u64 = 10_000;
 
-/// The pace of one tab.
+/// The pace of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    told: Option<Instant>,
+    /// When the last batch was handed to the connection.
+    sent: Option<Instant>,
+    /// When the connection was last late.
     late: Option<Instant>,
 }
 
 impl Pace {
-    /// The tab asks for more: its connection has taken what it was told last.
-    pub(crate) fn asked(&mut self, now: Instant) {
-        if self.told.is_some_and(|told| now - told > Duration::from_millis(LATE_MS)) {
+    /// The connection has taken the last batch and asks for more.
+    pub(crate) fn taken(&mut self, now: Instant) {
+        if self.sent.is_some_and(|sent| now - sent > Duration::from_millis(LATE_MS)) {
             self.late = Some(now);
         }
     }
 
-    /// It is being told something.
-    pub(crate) fn told(&mut self, now: Instant) {
-        self.told = Some(now);
+    /// A batch is handed to the connection.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.sent = Some(now);
     }
 
-    /// It could not keep up lately.
+    /// Whether it was late within the recovery time.
     pub(crate) fn is_slow(&self, now: Instant) -> bool {
-        self.late.is_some_and(|late| now - late < Duration::from_millis(FORGIVEN_MS))
+        self.late.is_some_and(|late| now - late < Duration::from_millis(RECOVERY_MS))
     }
 
-    /// Before this moment it is told nothing more.
-    pub(crate) fn next(&self, now: Instant) -> Instant {
-        match self.told {
-            Some(told) if self.is_slow(now) => told + Duration::from_millis(SLOW_INTERVAL_MS),
+    /// Earliest time of the next batch.
+    pub(crate) fn not_before(&self, now: Instant) -> Instant {
+        match self.sent {
+            Some(sent) if self.is_slow(now) => sent + Duration::from_millis(SLOW_INTERVAL_MS),
             _ => now,
         }
     }
@@ -50,33 +53,33 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn tell_while_keeping_up(pace: &mut Pace, now: Instant) -> bool {
-        let is_due = pace.next(now) <= now;
+    fn send_while_keeping_up(pace: &mut Pace, now: Instant) -> bool {
+        let is_due = pace.not_before(now) <= now;
         if is_due {
-            pace.told(now);
-            pace.asked(now + Duration::from_millis(1));
+            pace.sent(now);
+            pace.taken(now + Duration::from_millis(1));
         }
         is_due
     }
 
     #[test]
-    fn a_tab_that_keeps_up_is_told_every_change() {
+    fn a_client_that_keeps_up_is_sent_every_change() {
         let (mut pace, start) = (Pace::default(), Instant::now());
-        let told =
-            (0..25).filter(|n| tell_while_keeping_up(&mut pace, start + Duration::from_millis(n * 40)));
-        assert_eq!(told.count(), 25);
+        let sent =
+            (0..25).filter(|n| send_while_keeping_up(&mut pace, start + Duration::from_millis(n * 40)));
+        assert_eq!(sent.count(), 25);
     }
 
     #[test]
-    fn a_tab_that_was_late_is_told_at_most_four_times_a_second() {
+    fn a_client_that_was_late_is_sent_at_most_four_batches_a_second() {
         let (mut pace, start) = (Pace::default(), Instant::now());
-        pace.told(start);
+        pace.sent(start);
         let late = start + Duration::from_millis(LATE_MS + 1);
-        pace.asked(late);
+        pace.taken(late);
         let begin = start + Duration::from_secs(1);
-        let told =
-            (0..25).filter(|n| tell_while_keeping_up(&mut pace, begin + Duration::from_millis(n * 40)));
-        assert_eq!(told.count(), 4);
-        assert!(!pace.is_slow(late + Duration::from_millis(FORGIVEN_MS)), "forgiven after a while");
+        let sent =
+            (0..25).filter(|n| send_while_keeping_up(&mut pace, begin + Duration::from_millis(n * 40)));
+        assert_eq!(sent.count(), 4);
+        assert!(!pace.is_slow(late + Duration::from_millis(RECOVERY_MS)), "quick again after a while");
     }
 }

@@ -1,4 +1,4 @@
-//! Reads query parameters; every refusal names the parameter and the reason.
+//! Query parameters; every refusal names the parameter and the reason.
 
 use std::{convert::Infallible, str::FromStr};
 
@@ -28,7 +28,7 @@ impl Params {
         Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
-    /// Refuses what is not in `known`, and what is said twice: a mistyped `from` must not pass for no `from`.
+    /// Refuses what is not in `known`, and what is given twice: a mistyped `from` must not pass for no `from`.
     pub(crate) fn allow(self, known: &[&str]) -> Result<Self, Problem> {
         for (index, (name, _)) in self.0.iter().enumerate() {
             if !known.contains(&name.as_str()) {
@@ -76,7 +76,7 @@ impl Params {
         Ok(symbols)
     }
 
-    /// Something with a reason of its own for refusing.
+    /// A value of a type whose parser has its own reasons to refuse.
     pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
         &self,
         name: &str,
@@ -115,7 +115,7 @@ impl Params {
     }
 }
 
-/// Behind everything that can be stored.
+/// Later than everything that can be stored.
 pub(crate) fn far_future() -> DateTime<Utc> {
     // The last second of the year 9999.
     DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)

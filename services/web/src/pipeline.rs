@@ -1,4 +1,4 @@
-//! How the whole pipeline is doing: heartbeats of every process, topics, lag. Read by `/system` and `/v1/system`.
+//! The state of the whole pipeline: heartbeats of every process, topics, lag. Shown by `/system` and `/v1/system`. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,38 +11,38 @@ use topics::{
     tick,
 };
 
-use crate::heartbeats::{Heard, Heartbeats, Skew};
+use crate::heartbeats::{ClockSkew, Heartbeats, KnownProcess};
 
-/// Rates are taken over about so many looks.
-const RATE_LOOKS: usize = 6;
+/// Rates are means over so many probes of the log.
+const RATE_PROBES: usize = 6;
 
-/// Topics, and how far the consumer is in those of the ticks; or why the log could not be asked.
-pub(crate) type Look = Result<(Vec<TopicInfo>, Vec<PartitionLag>), String>;
+/// All topics, and the consumer's lag in those of the ticks; or why they could not be read.
+pub(crate) type LogState = Result<(Vec<TopicInfo>, Vec<PartitionLag>), String>;
 
-/// The pipeline as last seen.
+/// The last known state.
 #[derive(Default)]
 pub(crate) struct Pipeline {
     heartbeats: Heartbeats,
     topics: Vec<TopicInfo>,
     lags: Vec<PartitionLag>,
-    /// When, and the ends of all topics then; oldest first.
+    /// End offsets of all topics, summed over their partitions, with the time; oldest first.
     ends: VecDeque<(DateTime<Utc>, BTreeMap<String, u64>)>,
-    /// Why the log could not be looked at; none while it can.
-    trouble: Option<String>,
+    /// Why the last probe of the log failed.
+    log_error: Option<String>,
 }
 
-/// The figures of the system page.
+/// The figures of `/system`.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct System {
+pub(crate) struct SystemFigures {
     pub(crate) at: DateTime<Utc>,
-    /// Why the log could not be asked; its figures are then old.
-    pub(crate) trouble: Option<String>,
-    pub(crate) feeds: Vec<Part>,
-    pub(crate) parts: Vec<Part>,
-    pub(crate) processes: Vec<Process>,
-    pub(crate) topics: Vec<Topic>,
-    /// Those of the tick topics.
-    pub(crate) partitions: Vec<Assignment>,
+    /// Why the last probe of the log failed; its figures are then old.
+    pub(crate) log_error: Option<String>,
+    pub(crate) feeds: Vec<ComponentRow>,
+    pub(crate) components: Vec<ComponentRow>,
+    pub(crate) processes: Vec<ProcessRow>,
+    pub(crate) topics: Vec<TopicRow>,
+    /// Of the tick topics.
+    pub(crate) partitions: Vec<PartitionRow>,
     /// Published to the tick topics, per second.
     pub(crate) ticks_per_second: f64,
     /// Stored for the first time, per second.
@@ -59,9 +59,9 @@ pub(crate) struct System {
     pub(crate) symbols: usize,
 }
 
-/// One part of a process.
+/// One component of a process.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Part {
+pub(crate) struct ComponentRow {
     pub(crate) service: String,
     pub(crate) name: String,
     pub(crate) state: ComponentState,
@@ -71,42 +71,42 @@ pub(crate) struct Part {
 
 /// One process.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Process {
+pub(crate) struct ProcessRow {
     pub(crate) service: String,
     pub(crate) instance: String,
     pub(crate) version: String,
     /// By its own clock.
     pub(crate) started_at: DateTime<Utc>,
-    /// How long it had been running when it was last heard of, by one clock.
+    /// From its start until its last heartbeat, by its own clock.
     #[serde(skip)]
-    pub(crate) had_run: TimeDelta,
-    pub(crate) last_heard: DateTime<Utc>,
-    /// It has said nothing for ten seconds.
+    pub(crate) uptime: TimeDelta,
+    pub(crate) last_seen: DateTime<Utc>,
+    /// It has sent no heartbeat for ten seconds.
     pub(crate) silent: bool,
-    /// How far its clock is ahead of this host's, negative where it is behind; none while that is nothing to speak of.
+    /// How far its clock is ahead of this host's, negative where it is behind; null where that is tolerated.
     pub(crate) clock_ahead_seconds: Option<i64>,
     pub(crate) figures: BTreeMap<String, f64>,
 }
 
 /// One topic.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Topic {
+pub(crate) struct TopicRow {
     pub(crate) name: String,
     pub(crate) partitions: usize,
     /// Records kept.
     pub(crate) records: u64,
     /// Records published per second.
     pub(crate) per_second: f64,
-    /// Records that the consumer has not committed; none for topics it does not count.
+    /// Records that the consumer has not committed; null for topics without ticks.
     pub(crate) lag: Option<u64>,
 }
 
-/// One partition, and who reads it for the store.
+/// One partition of ticks, and which consumer reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Assignment {
+pub(crate) struct PartitionRow {
     pub(crate) topic: String,
     pub(crate) partition: i32,
-    /// The instance of the consumer that said last that it reads it; none if nobody does.
+    /// The instance that reads it, by the latest heartbeat that names it; null where there is none.
     pub(crate) owner: Option<String>,
     /// Records that the consumer has not committed.
     pub(crate) lag: u64,
@@ -132,18 +132,22 @@ impl Quantiles {
 }
 
 impl Pipeline {
-    /// What a process said of itself, in the order of the log; the answer is a wrong clock, to be said aloud.
+    /// Takes a heartbeat, in the order of the log. Returns a wrong clock that is due to be reported.
     #[must_use]
-    pub(crate) fn take_heartbeat(&mut self, heartbeat: ServiceStatus, now: DateTime<Utc>) -> Option<Skew> {
+    pub(crate) fn take_heartbeat(
+        &mut self,
+        heartbeat: ServiceStatus,
+        now: DateTime<Utc>,
+    ) -> Option<ClockSkew> {
         self.heartbeats.take(heartbeat, now)
     }
 
-    /// Takes what the log said of its topics and of the consumer's lag, or why it said nothing.
-    pub(crate) fn take_look(&mut self, look: Look, now: DateTime<Utc>) {
-        let (topics, lags) = match look {
-            Ok(seen) => seen,
+    /// Takes the result of a probe of the log.
+    pub(crate) fn take_log_state(&mut self, state: LogState, now: DateTime<Utc>) {
+        let (topics, lags) = match state {
+            Ok(state) => state,
             Err(reason) => {
-                self.trouble = Some(reason);
+                self.log_error = Some(reason);
                 return;
             }
         };
@@ -151,12 +155,13 @@ impl Pipeline {
             .iter()
             .map(|topic| (topic.name.clone(), topic.partitions.iter().map(|(_, end)| end).sum()));
         self.ends.push_back((now, ends.collect()));
-        if self.ends.len() > RATE_LOOKS {
+        if self.ends.len() > RATE_PROBES {
             self.ends.pop_front();
         }
-        (self.topics, self.lags, self.trouble) = (topics, lags, None);
+        (self.topics, self.lags, self.log_error) = (topics, lags, None);
     }
 
+    /// Records per second.
     fn rate(&self, topic: &str) -> f64 {
         let (Some((then, earlier)), Some((now, later))) = (self.ends.front(), self.ends.back()) else {
             return 0.0;
@@ -166,10 +171,10 @@ impl Pipeline {
         if seconds > 0.0 { published as f64 / seconds } else { 0.0 }
     }
 
-    fn topic(&self, topic: &TopicInfo) -> Topic {
+    fn topic(&self, topic: &TopicInfo) -> TopicRow {
         let lags =
             self.lags.iter().filter(|lag| *lag.topic_partition.topic == *topic.name).map(|lag| lag.lag);
-        Topic {
+        TopicRow {
             name: topic.name.clone(),
             partitions: topic.partitions.len(),
             records: topic.partitions.iter().map(|(first, end)| end.saturating_sub(*first)).sum(),
@@ -178,31 +183,32 @@ impl Pipeline {
         }
     }
 
-    /// Everything for the page, as of `now`; `own` are the figures of this very process.
+    /// All figures, as of `now`; `own` is the status of this process.
     pub(crate) fn system(
         &mut self,
         own: &ServiceStatus,
         symbols: usize,
-        sse: usize,
+        live_clients: usize,
         now: DateTime<Utc>,
-    ) -> System {
-        // Nobody need be told of a clock that is ours.
+    ) -> SystemFigures {
+        // Our clock does not differ from itself.
         let _ = self.heartbeats.take(own.clone(), now);
-        self.heartbeats.forget_old(now);
-        let talking = || self.heartbeats.shown(now).filter(|known| !known.is_silent(now));
-        let (feeds, parts): (Vec<Part>, Vec<Part>) = talking()
-            .flat_map(|known| parts_of(&known.said))
-            .partition(|part| part.name.starts_with(component::FEED_PREFIX));
-        let sum = |name: &str| talking().flat_map(|known| known.said.figure(name)).sum::<f64>();
+        self.heartbeats.drop_old(now);
+        let alive = || self.heartbeats.shown(now).filter(|known| !known.is_silent(now));
+        let (feeds, components): (Vec<ComponentRow>, Vec<ComponentRow>) = alive()
+            .flat_map(|known| components_of(&known.status))
+            .partition(|row| row.name.starts_with(component::FEED_PREFIX));
+        let sum = |name: &str| alive().flat_map(|known| known.status.figure(name)).sum::<f64>();
         let slowest = |latency: &str| {
-            let all = talking().filter_map(|known| Quantiles::of(&known.said, latency));
+            let all = alive().filter_map(|known| Quantiles::of(&known.status, latency));
             all.max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms))
         };
-        let topics: Vec<Topic> = self.topics.iter().map(|topic| self.topic(topic)).collect();
-        let ticks = |topic: &&Topic| [tick::STOCK_PRICES, tick::CRYPTO_PRICES].contains(&topic.name.as_str());
-        System {
+        let topics: Vec<TopicRow> = self.topics.iter().map(|topic| self.topic(topic)).collect();
+        let ticks =
+            |topic: &&TopicRow| [tick::STOCK_PRICES, tick::CRYPTO_PRICES].contains(&topic.name.as_str());
+        SystemFigures {
             at: now,
-            trouble: self.trouble.clone(),
+            log_error: self.log_error.clone(),
             ticks_per_second: topics.iter().filter(ticks).map(|topic| topic.per_second).sum(),
             stored_per_second: sum(&figure::per_second(figure::TICKS_STORED)),
             stored_total: sum(figure::TICKS_STORED),
@@ -215,19 +221,19 @@ impl Pipeline {
                 .sum(),
             feed_stored: slowest(figure::FEED_STORED),
             feed_screen: slowest(figure::FEED_SCREEN),
-            processes: self.heartbeats.shown(now).map(|known| process(known, now)).collect(),
+            processes: self.heartbeats.shown(now).map(|known| process_row(known, now)).collect(),
             feeds,
-            parts,
+            components,
             topics,
-            partitions: self.lags.iter().map(|lag| assignment(lag, talking())).collect(),
-            sse_connections: sse,
+            partitions: self.lags.iter().map(|lag| partition_row(lag, alive())).collect(),
+            sse_connections: live_clients,
             symbols,
         }
     }
 }
 
-fn parts_of(status: &ServiceStatus) -> impl Iterator<Item = Part> + '_ {
-    status.components.iter().map(|component| Part {
+fn components_of(status: &ServiceStatus) -> impl Iterator<Item = ComponentRow> + '_ {
+    status.components.iter().map(|component| ComponentRow {
         service: status.service_of(component).to_owned(),
         name: component.name.clone(),
         state: component.state,
@@ -236,33 +242,34 @@ fn parts_of(status: &ServiceStatus) -> impl Iterator<Item = Part> + '_ {
     })
 }
 
-/// For as long as one that was killed counts as talking, two may say that they read a partition.
-fn assignment<'a>(lag: &PartitionLag, talking: impl Iterator<Item = &'a Heard>) -> Assignment {
+/// While a consumer that was killed still counts as alive, two may name a partition: the latest heartbeat decides.
+fn partition_row<'a>(lag: &PartitionLag, alive: impl Iterator<Item = &'a KnownProcess>) -> PartitionRow {
     let TopicPartition { topic, partition } = &lag.topic_partition;
-    let reads = |known: &&Heard| {
-        let mut read = known.said.components.iter().filter_map(|part| part.partitions.get(&**topic));
+    let reads = |known: &&KnownProcess| {
+        let mut read =
+            known.status.components.iter().filter_map(|component| component.partitions.get(&**topic));
         read.any(|numbers| numbers.contains(partition))
     };
-    let owner = talking.filter(reads).max_by_key(|known| known.turn);
-    Assignment {
+    let owner = alive.filter(reads).max_by_key(|known| known.sequence);
+    PartitionRow {
         topic: topic.to_string(),
         partition: *partition,
-        owner: owner.map(|known| known.said.instance.clone()),
+        owner: owner.map(|known| known.status.instance.clone()),
         lag: lag.lag,
     }
 }
 
-fn process(known: &Heard, now: DateTime<Utc>) -> Process {
-    let said = &known.said;
-    Process {
-        service: said.service.clone(),
-        instance: said.instance.clone(),
-        version: said.version.clone(),
-        started_at: said.started_at,
-        had_run: said.at - said.started_at,
-        last_heard: known.at,
+fn process_row(known: &KnownProcess, now: DateTime<Utc>) -> ProcessRow {
+    let status = &known.status;
+    ProcessRow {
+        service: status.service.clone(),
+        instance: status.instance.clone(),
+        version: status.version.clone(),
+        started_at: status.started_at,
+        uptime: status.at - status.started_at,
+        last_seen: known.last_seen,
         silent: known.is_silent(now),
         clock_ahead_seconds: known.skew().map(|ahead| ahead.num_seconds()),
-        figures: said.figures.clone(),
+        figures: status.figures.clone(),
     }
 }

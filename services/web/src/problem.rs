@@ -1,4 +1,4 @@
-//! The one error of the HTTP interface: problem details (RFC 9457). What went wrong inside is logged, not returned.
+//! The one error of the HTTP interface: problem details (RFC 9457). Internal causes are logged, not returned.
 
 use axum::{
     http::{HeaderValue, Method, StatusCode, Uri, header},
@@ -7,7 +7,7 @@ use axum::{
 use live_store::LiveStoreError;
 use serde::Serialize;
 
-/// Why a request was not answered, in words for whoever made it.
+/// Why a request was refused or failed, for whoever made it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
@@ -58,7 +58,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available now", detail.into())
     }
 
-    /// A status of the framework's own in our words.
+    /// A status that the framework chose.
     pub(crate) fn from_status(status: StatusCode, detail: &str) -> Self {
         Self::new(status, status.canonical_reason().unwrap_or("Refused"), detail.to_owned())
     }
@@ -75,7 +75,7 @@ impl From<LiveStoreError> for Problem {
         }
         tracing::warn!(%error, "the live store did not answer a request");
         Self::unavailable(
-            "the live store does not answer; the log of this service says why; try again shortly",
+            "the live store does not answer; the log of this service has the reason; try again shortly",
         )
     }
 }
@@ -83,13 +83,13 @@ impl From<LiveStoreError> for Problem {
 impl From<askama::Error> for Problem {
     fn from(error: askama::Error) -> Self {
         tracing::error!(%error, "a page could not be rendered");
-        Self::unavailable("the page could not be rendered; the log of this service says why")
+        Self::unavailable("the page could not be rendered; the log of this service has the reason")
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // A struct of texts and a number always encodes; the bare status says enough if it ever does not.
+        // A struct of texts and a number always encodes; if it ever does not, the status alone is returned.
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let mut response = (status, body).into_response();
@@ -102,8 +102,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// For methods that a path does not know.
+/// For methods that a path does not support.
 pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not answer to {method}", uri.path());
+    let detail = format!("{} does not support {method}", uri.path());
     Problem::from_status(StatusCode::METHOD_NOT_ALLOWED, &detail)
 }

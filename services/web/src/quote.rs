@@ -1,23 +1,23 @@
-//! The latest price of a symbol as pages, JSON and events say it.
+//! The latest price of a symbol, as pages, JSON and events show it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{AssetClass, Source, Symbol, Tick, decimal_to_f64};
 use serde::Serialize;
 
-use crate::session;
+use crate::trading_hours;
 
-/// While its market is open, a symbol without tick for so long is stale.
+/// While its market is open, a price without a newer tick for so long is stale.
 pub(crate) const STALE_AFTER_SECONDS: i64 = 60;
 
-/// Whether a price can be trusted to be the current one.
+/// Whether a price is current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Freshness {
-    /// A tick came within [`STALE_AFTER_SECONDS`].
+    /// A tick was received within [`STALE_AFTER_SECONDS`].
     Live,
-    /// None came although the market is open.
+    /// None was, although the market is open.
     Stale,
-    /// None is expected: the market is closed.
+    /// None was, and the market is closed.
     Closed,
 }
 
@@ -31,10 +31,11 @@ impl Freshness {
         }
     }
 
+    /// As of `now`.
     pub(crate) fn of(tick: &Tick, now: DateTime<Utc>) -> Self {
         if now - tick.received_at <= TimeDelta::seconds(STALE_AFTER_SECONDS) {
             Self::Live
-        } else if session::is_open(tick.asset_class(), now) {
+        } else if trading_hours::is_open(tick.asset_class(), now) {
             Self::Stale
         } else {
             Self::Closed
@@ -42,7 +43,7 @@ impl Freshness {
     }
 }
 
-/// A quote.
+/// A quote; prices in the quote currency.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Quote {
     pub(crate) symbol: Symbol,
@@ -58,7 +59,7 @@ pub(crate) struct Quote {
     pub(crate) low: f64,
     /// Cumulative volume of the session; crypto: of the last 24 hours, in the base currency.
     pub(crate) volume: f64,
-    /// Volume of the last five full minutes against their mean over the day; none before there is such a mean.
+    /// Volume of the last five minutes over the mean of five minutes of the day; null while either is unknown.
     pub(crate) relative_volume: Option<f64>,
     pub(crate) source: Source,
     pub(crate) simulated: bool,
@@ -71,6 +72,7 @@ pub(crate) struct Quote {
 }
 
 impl Quote {
+    /// As of `now`.
     pub(crate) fn new(tick: &Tick, relative_volume: Option<f64>, now: DateTime<Utc>) -> Self {
         let state = Freshness::of(tick, now);
         Self {

@@ -1,4 +1,4 @@
-// A real browser, and the promises that hold on every page: nothing on the console, no request to anywhere else.
+// A real browser, and what holds on every page: nothing on the console, no request to another host.
 
 import { accessSync, constants, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -60,7 +60,7 @@ export async function watchedPage(browser, tapedeck, options = {}) {
   return { page, complaints, close: () => context.close() };
 }
 
-/** What axe-core finds that is serious or critical, in words. */
+/** The serious and critical findings of axe-core, as text. */
 export async function violations(page) {
   // Through the debugger: the page's policy forbids scripts that are not its own.
   await page.evaluate(AXE);

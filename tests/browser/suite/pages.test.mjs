@@ -18,7 +18,7 @@ after(async () => {
   await tapedeck?.remove();
 });
 
-/** Opens a path, hands the page to `check`, and expects that nothing was complained of. */
+/** Opens a path, hands the page to `check`, and expects no complaints. */
 async function onPage(path, options, check) {
   const { page, complaints, close } = await watchedPage(browser, tapedeck, options);
   try {
@@ -31,7 +31,7 @@ async function onPage(path, options, check) {
 }
 
 const liveWord = (page) => page.locator(".link-state").getAttribute("data-link-state");
-const isLive = (page) => until("the header says Live", async () => (await liveWord(page)) === "live");
+const isLive = (page) => until("the header shows Live", async () => (await liveWord(page)) === "live");
 
 describe("the board", () => {
   test("prices move", async () => {
@@ -44,7 +44,7 @@ describe("the board", () => {
     });
   });
 
-  test("invented prices say so", async () => {
+  test("invented prices are marked", async () => {
     await onPage("/", {}, async (page) => {
       const badges = await page.locator(".tile .badge.simulated:visible").count();
       assert.equal(badges, symbols.length);
@@ -138,11 +138,11 @@ describe("the page of a symbol", () => {
       await until("candles on the canvas", async () => (await painted()) > 500);
       const legend = page.locator(".chart-legend");
       const first = await legend.textContent();
-      await until("the last bar moves", async () => (await legend.textContent()) !== first);
+      await until("the last candle moves", async () => (await legend.textContent()) !== first);
     });
   });
 
-  test("a chart that waits for its candles does not say that there are none", async () => {
+  test("a chart that waits for its candles has no note that there are none", async () => {
     await onPage(`/symbols/${symbols[0]}`, {}, async (page) => {
       let release;
       const held = new Promise((resolve) => (release = resolve));
@@ -158,7 +158,7 @@ describe("the page of a symbol", () => {
     });
   });
 
-  test("every width of a candle has a chart", async () => {
+  test("every interval of a candle has a chart", async () => {
     await onPage(`/symbols/${symbols[0]}`, {}, async (page) => {
       for (const width of ["5m", "1h", "1d", "1m"]) {
         await page.getByRole("link", { name: width, exact: true }).click();
@@ -178,7 +178,7 @@ describe("the page of a symbol", () => {
 });
 
 describe("the system page", () => {
-  test("shows a pipeline at work and measures the way to the screen", async () => {
+  test("shows a running pipeline and measures the latency to the screen", async () => {
     const board = await watchedPage(browser, tapedeck);
     await board.page.goto(tapedeck.url);
     await until("a browser has measured", async () => {
@@ -245,7 +245,7 @@ describe("every page", () => {
       assert.match((await page.locator(".tile [data-f=price]").first().textContent()) ?? "", /\d/);
     });
     await onPage(`/symbols/${symbols[0]}`, { javaScriptEnabled: false }, async (page) => {
-      assert.ok((await page.locator(".bars tbody tr").count()) > 1);
+      assert.ok((await page.locator(".candles tbody tr").count()) > 1);
       assert.ok(await page.locator("noscript .chart-note").isVisible());
     });
     await onPage("/system", { javaScriptEnabled: false }, async (page) => {

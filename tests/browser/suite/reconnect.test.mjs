@@ -16,12 +16,12 @@ after(async () => {
   await tapedeck?.remove();
 });
 
-test("a page says that it lost the server, and goes on when it is back", async () => {
+test("a page shows that it lost the server, and continues when it is back", async () => {
   const { page, complaints, close } = await watchedPage(browser, tapedeck);
   await page.goto(tapedeck.url);
   const state = page.locator(".link-state");
-  const becomes = (word) =>
-    until(`the header says ${word}`, async () => (await state.getAttribute("data-link-state")) === word, 30_000);
+  const becomes = (name) =>
+    until(`the header shows ${name}`, async () => (await state.getAttribute("data-link-state")) === name, 30_000);
   await becomes("live");
 
   page.mayLoseServer = true;

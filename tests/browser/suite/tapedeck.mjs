@@ -15,7 +15,7 @@ const STOP_DEADLINE_MS = 30_000;
 const LOG_LINES = 60;
 const WATCHLIST = ["AAPL", "BRK.B", "MSFT", "NVDA", "BNB/USDT", "BTC/USDT", "ETH/USDT", "SOL/USDT"];
 
-/** Waits until `condition` is truthy and returns it; says `what` was waited for when it never is. */
+/** Waits until `condition` is truthy and returns it; the error names `what` was waited for. */
 export async function until(what, condition, deadlineMs = 20_000) {
   const deadline = Date.now() + deadlineMs;
   let last;
@@ -42,8 +42,10 @@ async function freePort() {
 }
 
 export class Tapedeck {
-  static async start() {
+  /** With further arguments for `tapedeck run`. */
+  static async start(...extra) {
     const tapedeck = new Tapedeck();
+    tapedeck.extra = extra;
     tapedeck.data = await mkdtemp(path.join(tmpdir(), "tapedeck-browser-"));
     tapedeck.port = await freePort();
     await tapedeck.run();
@@ -58,7 +60,7 @@ export class Tapedeck {
   async run() {
     const args = ["run", "--provider", "simulated", "--simulated-rate", "200", "--simulated-seed", "7"];
     args.push("--watchlist", WATCHLIST.join(","));
-    args.push("--data", this.data, "--listen", `127.0.0.1:${this.port}`);
+    args.push("--data", this.data, "--listen", `127.0.0.1:${this.port}`, ...this.extra);
     this.lines = [];
     this.process = spawn(BINARY, args, { stdio: ["ignore", "pipe", "pipe"] });
     const failed = once(this.process, "error").then(([error]) => {

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 const FOREVER: &str = "public, max-age=31536000, immutable";
 const AN_HOUR: &str = "public, max-age=3600";
 
-/// The one font, as the build knows it.
+/// The font, by its name in the manifest of the build.
 const FONT: &str = "inter-latin-wght-normal.woff2";
 
 #[derive(RustEmbed)]
@@ -28,7 +28,7 @@ pub(crate) fn are_built() -> bool {
     Dist::get("manifest.json").is_some()
 }
 
-/// Which built files the pages ask for.
+/// The built files that pages refer to.
 #[derive(Debug, Default)]
 pub(crate) struct Bundle {
     pub(crate) script: Option<String>,
@@ -47,7 +47,7 @@ struct Built {
 }
 
 impl Bundle {
-    /// Reads the manifest of the build; without one, pages do without scripts and styles.
+    /// Reads the manifest of the build; without one, pages have no scripts and styles.
     pub(crate) fn read() -> Self {
         let manifest = Dist::get("manifest.json")
             .and_then(|file| serde_json::from_slice::<BTreeMap<String, Built>>(&file.data).ok());
@@ -107,6 +107,6 @@ fn entity_tag(file: &EmbeddedFile) -> String {
         // Writing to a String cannot fail.
         let _ = write!(hash, "{byte:02x}");
     }
-    // Weak: compression on the way changes the bytes, not what they say.
+    // Weak: compression changes the bytes, not the content.
     format!("W/\"{hash}\"")
 }

@@ -1,4 +1,4 @@
-//! Which path is answered by what.
+//! Which handler serves which path, and what is done for every request.
 
 pub(crate) mod assets;
 mod events;
@@ -12,7 +12,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware,
+    middleware::from_fn,
     routing::{get, post},
 };
 use live_store::LiveStore;
@@ -21,12 +21,13 @@ use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLay
 
 use crate::{
     live::Live,
-    metrics::{Metrics, count_request},
+    metrics::Metrics,
+    middleware::{origin::require_same_origin, request_count::count_request},
     problem::wrong_method,
 };
 
-/// Longest time to the first byte of an answer.
-const ANSWER_TIMEOUT_MS: u64 = 15_000;
+/// Longest time to the first byte of a response.
+const RESPONSE_TIMEOUT_MS: u64 = 15_000;
 /// Largest body of a request, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
@@ -43,7 +44,7 @@ pub(crate) struct App {
     store: Arc<dyn LiveStore>,
     runtime: Runtime,
     bundle: Arc<assets::Bundle>,
-    latency_budget: Arc<v1::LatencyBudget>,
+    latency_limit: Arc<v1::LatencyLimit>,
 }
 
 impl App {
@@ -54,13 +55,13 @@ impl App {
         runtime: Runtime,
     ) -> Self {
         let bundle = Arc::new(assets::Bundle::read());
-        Self { live, metrics, store, runtime, bundle, latency_budget: Arc::default() }
+        Self { live, metrics, store, runtime, bundle, latency_limit: Arc::default() }
     }
 }
 
-/// Everything that the service answers.
+/// Every path of the service.
 pub(crate) fn router(app: App) -> Router {
-    let pages = Router::new()
+    let routes = Router::new()
         .route("/", get(pages::board))
         .route("/symbols/{*symbol}", get(pages::symbol))
         .route("/system", get(system::page))
@@ -79,14 +80,15 @@ pub(crate) fn router(app: App) -> Router {
     let header = |name: HeaderName, value| {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
-    pages
+    routes
         .with_state(app.clone())
         .merge(admin_routes(Arc::clone(&app.runtime.status)))
-        .layer(middleware::from_fn_with_state((), count_request))
+        .layer(from_fn(require_same_origin))
+        .layer(from_fn(count_request))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
-            Duration::from_millis(ANSWER_TIMEOUT_MS),
+            Duration::from_millis(RESPONSE_TIMEOUT_MS),
         ))
         .layer(CompressionLayer::new())
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{
     extract::{Path, State, rejection::PathRejection},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{StatusCode, Uri, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
 use chrono::{DateTime, Utc};
@@ -12,53 +12,45 @@ use market::{AssetClass, Interval, Symbol};
 
 use super::{App, assets::Bundle, v1};
 use crate::{
-    bar::Bar,
-    format::{self, Moment},
+    candle_json::CandleJson,
+    format::{self, TimeText},
+    live_quotes::SymbolView,
+    middleware::cookies::Theme,
     params::{Params, far_future},
-    picture::View,
     problem::Problem,
-    quote::Quote,
-    session,
+    quote::{Quote, class_name},
+    trading_hours,
 };
 
-/// Rows of the table of last bars.
-const TABLE_BARS: usize = 30;
+/// Rows of the table of the latest candles.
+const TABLE_ROWS: usize = 30;
 
 /// What every page has around its own content.
-pub(super) struct Frame<'a> {
+pub(super) struct Layout<'a> {
     pub(super) bundle: &'a Bundle,
-    /// `dark` or `light` when the reader chose one; empty: as the system says.
-    pub(super) theme: &'static str,
+    pub(super) theme: Theme,
+    /// The name of the page, for styles and scripts.
     pub(super) page: &'static str,
+    /// For the search box.
     pub(super) symbols: Vec<Symbol>,
 }
 
-impl<'a> Frame<'a> {
-    pub(super) fn new(app: &'a App, headers: &HeaderMap, page: &'static str) -> Self {
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let chosen = cookies
-            .flat_map(|cookies| cookies.split(';'))
-            .filter_map(|cookie| cookie.trim().split_once('='))
-            .find(|(name, _)| *name == "theme");
-        let theme = match chosen {
-            Some((_, "dark")) => "dark",
-            Some((_, "light")) => "light",
-            _ => "",
-        };
-        Self { bundle: &app.bundle, theme, page, symbols: app.live.picture().symbols() }
+impl<'a> Layout<'a> {
+    pub(super) fn new(app: &'a App, theme: Theme, page: &'static str) -> Self {
+        Self { bundle: &app.bundle, theme, page, symbols: app.live.quotes().symbols() }
     }
 }
 
-/// A quote in words.
+/// A symbol on the board.
 pub(crate) struct Tile {
     name: String,
-    quote: Option<Words>,
+    quote: Option<QuoteText>,
     path: String,
     area: String,
 }
 
-/// The numbers of a quote as people read them.
-pub(crate) struct Words {
+/// A quote, formatted.
+pub(crate) struct QuoteText {
     price: String,
     percent: String,
     direction: &'static str,
@@ -76,7 +68,7 @@ pub(crate) struct Words {
     received_at: DateTime<Utc>,
 }
 
-impl From<&Quote> for Words {
+impl From<&Quote> for QuoteText {
     fn from(quote: &Quote) -> Self {
         let is_stock = quote.symbol.asset_class() == AssetClass::Stock;
         let price = |value| format::price(value, is_stock);
@@ -88,7 +80,7 @@ impl From<&Quote> for Words {
             open: price(quote.open),
             high: price(quote.high),
             low: price(quote.low),
-            volume: format::compact(quote.volume),
+            volume: format::volume(Some(quote.volume)),
             relative_volume: quote.relative_volume.map(format::ratio),
             age: format::age(quote.age_ms),
             state: quote.state.as_str(),
@@ -101,13 +93,13 @@ impl From<&Quote> for Words {
 }
 
 impl Tile {
-    fn new(view: &View) -> Self {
-        let path = view.spark.path();
+    fn new(view: &SymbolView) -> Self {
+        let path = view.sparkline.path();
         let area = if path.is_empty() { String::new() } else { format!("{path}L100 32L0 32Z") };
-        Self { name: view.symbol.to_string(), quote: view.quote.as_ref().map(Words::from), path, area }
+        Self { name: view.symbol.to_string(), quote: view.quote.as_ref().map(QuoteText::from), path, area }
     }
 
-    /// What scripts make tiles of, for symbols that come after the page.
+    /// The template of scripts, for symbols that appear after the page was loaded.
     fn blank() -> Self {
         Self { name: String::new(), quote: None, path: String::new(), area: String::new() }
     }
@@ -126,14 +118,14 @@ fn halves(symbol: &str) -> (&str, &str) {
 pub(crate) struct Market {
     title: &'static str,
     class: &'static str,
-    session: String,
+    hours: String,
     tiles: Vec<Tile>,
 }
 
 #[derive(Template)]
 #[template(path = "board.html")]
 struct BoardPage<'a> {
-    frame: Frame<'a>,
+    layout: Layout<'a>,
     markets: Vec<Market>,
     blank: Tile,
     is_empty: bool,
@@ -141,24 +133,31 @@ struct BoardPage<'a> {
 }
 
 /// GET /
-pub(crate) async fn board(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn board(State(app): State<App>, theme: Theme) -> Result<Response, Problem> {
     let now = Utc::now();
-    let views = app.live.picture().views(now);
-    let market = |class: AssetClass, title, name| Market {
-        title,
-        class: name,
-        session: session::words(class, now),
-        tiles: views.iter().filter(|view| view.symbol.asset_class() == class).map(Tile::new).collect(),
-    };
-    let markets =
-        vec![market(AssetClass::Stock, "Stocks", "stock"), market(AssetClass::Crypto, "Crypto", "crypto")];
-    let simulated = views.iter().filter_map(|view| view.quote.as_ref()).any(|quote| quote.simulated);
-    let frame = Frame::new(&app, &headers, "board");
-    render(&BoardPage { frame, markets, blank: Tile::blank(), is_empty: views.is_empty(), simulated })
+    let views = app.live.quotes().views(now);
+    render(&BoardPage::new(Layout::new(&app, theme, "board"), &views, now))
 }
 
-/// A bar in words.
-pub(crate) struct Row {
+impl<'a> BoardPage<'a> {
+    fn new(layout: Layout<'a>, views: &[SymbolView], now: DateTime<Utc>) -> Self {
+        let market = |class: AssetClass, title, name| Market {
+            title,
+            class: name,
+            hours: trading_hours::description(class, now),
+            tiles: views.iter().filter(|view| view.symbol.asset_class() == class).map(Tile::new).collect(),
+        };
+        let markets = vec![
+            market(AssetClass::Stock, "Stocks", "stock"),
+            market(AssetClass::Crypto, "Crypto", "crypto"),
+        ];
+        let simulated = views.iter().filter_map(|view| view.quote.as_ref()).any(|quote| quote.simulated);
+        Self { layout, markets, blank: Tile::blank(), is_empty: views.is_empty(), simulated }
+    }
+}
+
+/// A candle, formatted.
+pub(crate) struct CandleRow {
     time: DateTime<Utc>,
     open: String,
     high: String,
@@ -173,14 +172,14 @@ pub(crate) struct Row {
 #[derive(Template)]
 #[template(path = "symbol.html")]
 struct SymbolPage<'a> {
-    frame: Frame<'a>,
+    layout: Layout<'a>,
     symbol: Symbol,
     class: &'static str,
-    quote: Option<Words>,
-    session: String,
+    quote: Option<QuoteText>,
+    hours: String,
     zone: &'static str,
     interval: Interval,
-    rows: Vec<Row>,
+    rows: Vec<CandleRow>,
 }
 
 impl SymbolPage<'_> {
@@ -194,20 +193,20 @@ pub(crate) async fn symbol(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
-    headers: HeaderMap,
+    theme: Theme,
     params: Params,
 ) -> Result<Response, Problem> {
     let Ok(Path(text)) = path else {
-        return nothing(
+        return not_found_page(
             &app,
-            &headers,
+            theme,
             "This address is not a symbol",
-            "It holds characters that no symbol has.",
+            "It contains characters that no symbol has.",
         );
     };
     let symbol = match Symbol::parse(&text) {
         Ok(symbol) => symbol,
-        Err(error) => return nothing(&app, &headers, "This is not a symbol", &format!("{error}.")),
+        Err(error) => return not_found_page(&app, theme, "This is not a symbol", &format!("{error}.")),
     };
     if symbol.as_str() != text {
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -215,77 +214,209 @@ pub(crate) async fn symbol(
     }
     let interval = match params.parsed("interval") {
         Ok(interval) => interval.unwrap_or(Interval::Minute),
-        Err(problem) => return nothing(&app, &headers, "This chart does not exist", problem.detail()),
+        Err(problem) => return not_found_page(&app, theme, "This chart does not exist", problem.detail()),
     };
     let now = Utc::now();
-    let view = app.live.picture().view(symbol, now);
+    let view = app.live.quotes().view(symbol, now);
     let query =
-        CandleQuery { symbol, interval, from: DateTime::UNIX_EPOCH, to: far_future(), limit: TABLE_BARS };
-    let bars = v1::bars(&app, &query).await?;
-    if view.is_none() && bars.is_empty() {
+        CandleQuery { symbol, interval, from: DateTime::UNIX_EPOCH, to: far_future(), limit: TABLE_ROWS };
+    let candles = v1::read_candles(&app, &query).await?;
+    if view.is_none() && candles.is_empty() {
         let advice = format!(
-            "Nothing feeds {symbol}. Add it to the watch list (--watchlist or WATCHLIST) and start again."
+            "No feed delivers {symbol}. Add it to the watch list (--watchlist or WATCHLIST) and start again."
         );
-        return nothing(&app, &headers, "No prices of this symbol", &advice);
+        return not_found_page(&app, theme, "There are no prices of this symbol", &advice);
     }
-    let class = symbol.asset_class();
-    render(&SymbolPage {
-        frame: Frame::new(&app, &headers, "symbol"),
-        symbol,
-        class: crate::quote::class_name(class),
-        quote: view.and_then(|view| view.quote).as_ref().map(Words::from),
-        session: session::words(class, now),
-        zone: session::zone_name(class),
-        interval,
-        rows: bars.iter().rev().map(|bar| row(&Bar::from(bar), class == AssetClass::Stock)).collect(),
-    })
+    let quote = view.and_then(|view| view.quote);
+    let candles: Vec<CandleJson> = candles.iter().map(CandleJson::from).collect();
+    let layout = Layout::new(&app, theme, "symbol");
+    render(&SymbolPage::new(layout, symbol, quote.as_ref(), interval, &candles, now))
 }
 
-fn row(bar: &Bar, is_stock: bool) -> Row {
+impl<'a> SymbolPage<'a> {
+    /// `candles` in the order of time.
+    fn new(
+        layout: Layout<'a>,
+        symbol: Symbol,
+        quote: Option<&Quote>,
+        interval: Interval,
+        candles: &[CandleJson],
+        now: DateTime<Utc>,
+    ) -> Self {
+        let class = symbol.asset_class();
+        Self {
+            layout,
+            symbol,
+            class: class_name(class),
+            quote: quote.map(QuoteText::from),
+            hours: trading_hours::description(class, now),
+            zone: trading_hours::zone_name(class),
+            interval,
+            rows: candles.iter().rev().map(|candle| candle_row(candle, class == AssetClass::Stock)).collect(),
+        }
+    }
+}
+
+fn candle_row(candle: &CandleJson, is_stock: bool) -> CandleRow {
     let price = |value| format::price(value, is_stock);
-    Row {
-        time: bar.time,
-        open: price(bar.open),
-        high: price(bar.high),
-        low: price(bar.low),
-        close: price(bar.close),
-        volume: bar.volume.map_or_else(|| "–".to_owned(), format::compact),
-        ticks: bar.ticks,
-        source: bar.source.to_string(),
-        is_final: bar.is_final,
+    CandleRow {
+        time: candle.time,
+        open: price(candle.open),
+        high: price(candle.high),
+        low: price(candle.low),
+        close: price(candle.close),
+        volume: format::volume(candle.volume),
+        ticks: candle.ticks,
+        source: candle.source.to_string(),
+        is_final: candle.is_final,
     }
 }
 
 #[derive(Template)]
-#[template(path = "nothing.html")]
-struct NothingPage<'a> {
-    frame: Frame<'a>,
+#[template(path = "not_found.html")]
+struct NotFoundPage<'a> {
+    layout: Layout<'a>,
     title: &'a str,
     advice: &'a str,
 }
 
-/// For paths that nothing answers.
-pub(crate) async fn not_found(
-    State(app): State<App>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+/// For paths without a route.
+pub(crate) async fn not_found(State(app): State<App>, uri: Uri, theme: Theme) -> Result<Response, Problem> {
     if uri.path() == "/v1" || uri.path().starts_with("/v1/") {
         return Err(Problem::not_found(format!("there is nothing at {}", uri.path())));
     }
-    nothing(
+    not_found_page(
         &app,
-        &headers,
+        theme,
         "There is no such page",
         "The address may be mistyped. The board shows every symbol.",
     )
 }
 
-fn nothing(app: &App, headers: &HeaderMap, title: &str, advice: &str) -> Result<Response, Problem> {
-    let page = render(&NothingPage { frame: Frame::new(app, headers, "nothing"), title, advice })?;
+fn not_found_page(app: &App, theme: Theme, title: &str, advice: &str) -> Result<Response, Problem> {
+    let page = render(&NotFoundPage { layout: Layout::new(app, theme, "not-found"), title, advice })?;
     Ok((StatusCode::NOT_FOUND, page).into_response())
 }
 
 pub(super) fn render(page: &impl Template) -> Result<Response, Problem> {
     Ok(([(header::VARY, "Cookie")], Html(page.render()?)).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sparkline::Sparkline;
+    use market::{Source, Tick, TickFields, parse_decimal};
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-13T15:30:00Z".parse().expect("a time")
+    }
+
+    fn view(name: &str, price: &str, source: &str, age_seconds: i64) -> SymbolView {
+        let decimal = |text| parse_decimal(text).expect("a decimal");
+        let symbol = Symbol::parse(name).expect("a symbol");
+        let received_at = now() - chrono::TimeDelta::seconds(age_seconds);
+        let tick = Tick::new(TickFields {
+            symbol,
+            timestamp: received_at,
+            price: decimal(price),
+            volume: decimal("1234567"),
+            open: decimal("100"),
+            high: decimal("120"),
+            low: decimal("90"),
+            change_percent: -0.3,
+            source: Source::parse(source).expect("a source"),
+            received_at,
+            seq: 1,
+        })
+        .expect("a tick");
+        let sparkline = Sparkline { point_seconds: 60, last_point: 3, closes: vec![100.0, 110.0, 105.0] };
+        SymbolView { symbol, quote: Some(Quote::new(&tick, Some(1.25), now())), sparkline }
+    }
+
+    fn waiting(name: &str) -> SymbolView {
+        let symbol = Symbol::parse(name).expect("a symbol");
+        SymbolView { symbol, quote: None, sparkline: Sparkline::default() }
+    }
+
+    fn candle(minute: u32, volume: Option<f64>, is_final: bool) -> CandleJson {
+        let time = format!("2026-01-13T15:{minute}:00Z").parse().expect("a time");
+        let source = "binance/ticks".parse().expect("a source");
+        CandleJson { time, open: 1.0, high: 1234.5, low: 0.5, close: 2.0, volume, ticks: 3, source, is_final }
+    }
+
+    fn layout<'a>(bundle: &'a Bundle, theme: Theme, page: &'static str) -> Layout<'a> {
+        let symbols = ["AAPL", "BTC/USDT"].map(|name| Symbol::parse(name).expect("a symbol"));
+        Layout { bundle, theme, page, symbols: symbols.to_vec() }
+    }
+
+    /// What is between the note on polling and the footer.
+    fn content(page: &impl Template) -> String {
+        let html = page.render().expect("it renders");
+        let (_, rest) = html.split_once("as soon as a connection is free.</p>").expect("a beginning");
+        rest.split_once("</main>").expect("an end").0.trim().to_owned()
+    }
+
+    #[test]
+    fn the_board() {
+        let bundle = Bundle::default();
+        let views = [
+            view("AAPL", "105.5", "simulated", 3),
+            waiting("MSFT"),
+            view("BTC/USDT", "117.25", "binance", 120),
+        ];
+        let page = BoardPage::new(layout(&bundle, Theme::Dark, "board"), &views, now());
+        insta::assert_snapshot!(page.render().expect("it renders"));
+    }
+
+    #[test]
+    fn the_board_without_symbols() {
+        let bundle = Bundle::default();
+        let page = BoardPage::new(layout(&bundle, Theme::System, "board"), &[], now());
+        let html = content(&page);
+        let (before_template, _) = html.split_once("<template").expect("a template of tiles");
+        insta::assert_snapshot!(before_template.trim());
+    }
+
+    #[test]
+    fn a_symbol_with_a_candle_in_progress_and_one_of_unknown_volume() {
+        let bundle = Bundle::default();
+        let view = view("BTC/USDT", "117.25", "binance", 3);
+        let candles = [
+            candle(27, Some(0.0), true),
+            candle(28, None, true),
+            candle(29, Some(12_345.0), true),
+            candle(30, Some(0.125), false),
+        ];
+        let layout = layout(&bundle, Theme::Light, "symbol");
+        let page =
+            SymbolPage::new(layout, view.symbol, view.quote.as_ref(), Interval::Minute, &candles, now());
+        let html = content(&page);
+        assert!(html.contains("<td>\u{2013}</td><td>3</td>"), "an unknown volume is no number: {html}");
+        assert!(html.contains("<td>0</td><td>3</td>"), "a volume of zero is one: {html}");
+        insta::assert_snapshot!(html);
+    }
+
+    #[test]
+    fn a_symbol_before_its_first_price() {
+        let bundle = Bundle::default();
+        let symbol = Symbol::parse("AAPL").expect("a symbol");
+        let layout = layout(&bundle, Theme::System, "symbol");
+        let page = SymbolPage::new(layout, symbol, None, Interval::Day, &[], now());
+        insta::assert_snapshot!(content(&page));
+    }
+
+    #[test]
+    fn no_such_page() {
+        let bundle = Bundle::default();
+        let layout = layout(&bundle, Theme::System, "not-found");
+        let page = NotFoundPage { layout, title: "There is no such page", advice: "<b>&" };
+        insta::assert_snapshot!(content(&page), @r#"
+        <section class="empty">
+          <h1>There is no such page</h1>
+          <p>&#60;b&#62;&#38;</p>
+          <p><a href="/">To the board</a></p>
+        </section>
+        "#);
+    }
 }

@@ -1,9 +1,9 @@
-//! How the pipeline is doing, as a page and as JSON.
+//! The state of the pipeline, as a page and as JSON.
 
 use std::collections::BTreeSet;
 
 use askama::Template;
-use axum::{Json, extract::State, http::HeaderMap, response::Response};
+use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use topics::{
     names::{component, service},
@@ -12,33 +12,33 @@ use topics::{
 
 use super::{
     App,
-    pages::{Frame, render},
+    pages::{Layout, render},
 };
 use crate::{
-    format::{self, Moment},
+    format::{self, TimeText},
+    middleware::cookies::Theme,
     params::Params,
-    pipeline::{Assignment, Part, Process, Quantiles, System, Topic},
+    pipeline::{ComponentRow, PartitionRow, ProcessRow, Quantiles, SystemFigures, TopicRow},
     problem::Problem,
 };
 
 /// GET /v1/system
-pub(crate) async fn figures(State(app): State<App>, params: Params) -> Result<Json<System>, Problem> {
+pub(crate) async fn figures(State(app): State<App>, params: Params) -> Result<Json<SystemFigures>, Problem> {
     params.allow(&[])?;
-    Ok(Json(read(&app, Utc::now())))
+    Ok(Json(read_figures(&app, Utc::now())))
 }
 
-/// The figures as of `now`.
-pub(crate) fn read(app: &App, now: DateTime<Utc>) -> System {
+fn read_figures(app: &App, now: DateTime<Utc>) -> SystemFigures {
     let own = app.runtime.status.snapshot(now);
-    let symbols = app.live.picture().symbols().len();
-    app.live.pipeline().system(&own, symbols, app.metrics.connections(), now)
+    let symbols = app.live.quotes().len();
+    app.live.pipeline().system(&own, symbols, app.metrics.live_clients(), now)
 }
 
 /// One box of the pipeline.
 struct Node {
     title: String,
     state: &'static str,
-    word: &'static str,
+    state_text: &'static str,
     figures: Vec<Figure>,
 }
 
@@ -53,32 +53,37 @@ struct Figure {
 #[derive(Template)]
 #[template(path = "system.html")]
 struct SystemPage<'a> {
-    frame: Frame<'a>,
-    system: System,
+    layout: Layout<'a>,
+    system: SystemFigures,
     nodes: Vec<Node>,
     now: DateTime<Utc>,
 }
 
 /// GET /system
-pub(crate) async fn page(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn page(State(app): State<App>, theme: Theme) -> Result<Response, Problem> {
     let now = Utc::now();
-    let system = read(&app, now);
-    let nodes = nodes(&system);
-    render(&SystemPage { frame: Frame::new(&app, &headers, "system"), nodes, system, now })
+    let system = read_figures(&app, now);
+    let nodes = nodes(&system, app.metrics.max_live_clients());
+    render(&SystemPage { layout: Layout::new(&app, theme, "system"), nodes, system, now })
 }
 
-fn nodes(system: &System) -> Vec<Node> {
+fn nodes(system: &SystemFigures, max_live_clients: usize) -> Vec<Node> {
     let figure = |id, name, value, definition| Figure { id, name, value, definition };
     let count = |value: f64| format::compact(value.round());
     let latency =
-        |quantiles: Option<f64>| quantiles.map_or_else(|| "\u{2013}".to_owned(), format::milliseconds);
+        |quantiles: Option<f64>| quantiles.map_or_else(|| format::UNKNOWN.to_owned(), format::milliseconds);
     let records = system.topics.iter().map(|topic| topic.records).sum::<u64>();
-    let log_state = if system.trouble.is_some() { ("down", "no answer") } else { ("up", "answers") };
+    let log_state = if system.log_error.is_some() { ("down", "no response") } else { ("up", "up") };
     let up = system.feeds.iter().filter(|feed| feed.state == ComponentState::Up).count();
     let feeds = format!("{up} of {}", system.feeds.len());
     let stored = system.feed_stored;
     let screen = system.feed_screen;
-    let node = |title: &str, (state, word), figures| Node { title: title.to_owned(), state, word, figures };
+    let node = |title: &str, (state, state_text), figures| Node {
+        title: title.to_owned(),
+        state,
+        state_text,
+        figures,
+    };
     let mut nodes = vec![
         node(
             "Feeds",
@@ -88,7 +93,7 @@ fn nodes(system: &System) -> Vec<Node> {
                     "feeds",
                     "Healthy",
                     feeds,
-                    "Feeds that deliver, of all feeds. A feed that says nothing past its deadline counts as down.",
+                    "Feeds that deliver, of all feeds. A feed that delivers nothing until its deadline counts as down.",
                 ),
                 figure(
                     "published",
@@ -107,13 +112,13 @@ fn nodes(system: &System) -> Vec<Node> {
                     "dead",
                     "Dead letters",
                     count(system.dead_letters as f64),
-                    "Records that could not be understood. They are kept, with the reason, in the topics ending in .dlq.",
+                    "Records that could not be read. They are kept, with the reason, in the topics ending in .dlq.",
                 ),
             ],
         ),
         node(
             "Consumer",
-            worst(system.parts.iter().filter(|part| part.name == component::CONSUMER)),
+            worst(system.components.iter().filter(|row| row.name == component::CONSUMER)),
             vec![
                 figure(
                     "lag",
@@ -123,15 +128,15 @@ fn nodes(system: &System) -> Vec<Node> {
                 ),
                 figure(
                     "closed",
-                    "Bars closed",
+                    "Candles closed",
                     count(system.candles_closed_total),
-                    "Candles closed from ticks since the consumer started, of all widths.",
+                    "Candles closed from ticks since the consumer started, of all intervals.",
                 ),
             ],
         ),
         node(
             "Live store",
-            worst(system.parts.iter().filter(|part| part.name == component::LIVE_STORE)),
+            worst(system.components.iter().filter(|row| row.name == component::LIVE_STORE)),
             vec![
                 figure(
                     "stored",
@@ -143,54 +148,55 @@ fn nodes(system: &System) -> Vec<Node> {
                     "stored99",
                     "Feed to stored, p99",
                     latency(stored.map(|q| q.p99_ms)),
-                    "From receiving a tick to the store's acknowledgement; 99 of 100 ticks of the last minute were at least this fast.",
+                    "From the receipt of a tick to the store's acknowledgement; 99 of 100 ticks of the last minute were at least this fast.",
                 ),
             ],
         ),
         node(
             "Web",
-            worst(system.parts.iter().filter(|part| part.name == component::LIVE_PRICES)),
+            worst(system.components.iter().filter(|row| row.name == component::LIVE_PRICES)),
             vec![
                 figure(
                     "tabs",
                     "Tabs",
-                    system.sse_connections.to_string(),
-                    "Open event streams; one per browser tab.",
+                    format!("{} of {max_live_clients}", system.sse_connections),
+                    "Open event streams, one for each browser tab, of the limit (--web-max-live-clients). Tabs past the limit poll.",
                 ),
                 figure(
                     "screen99",
                     "Feed to screen, p99",
                     latency(screen.map(|q| q.p99_ms)),
-                    "From receiving a tick to the frame that showed it, as browsers measured it; 99 of 100 of the last minute were at least this fast.",
+                    "From the receipt of a tick to the frame that showed it, as browsers measured it; 99 of 100 of the last minute were at least this fast.",
                 ),
             ],
         ),
     ];
     // Services that have no figures of their own here.
-    let others: BTreeSet<&str> = system.parts.iter().map(|part| part.service.as_str()).collect();
+    let others: BTreeSet<&str> = system.components.iter().map(|row| row.service.as_str()).collect();
     for name in others.into_iter().filter(|name| !service::WITH_NODES.contains(name)) {
-        nodes.push(node(name, worst(system.parts.iter().filter(|part| part.service == name)), Vec::new()));
+        nodes.push(node(name, worst(system.components.iter().filter(|row| row.service == name)), Vec::new()));
     }
     nodes
 }
 
-fn worst<'a>(parts: impl Iterator<Item = &'a Part>) -> (&'static str, &'static str) {
+/// The state that a box shows, and its text.
+fn worst<'a>(components: impl Iterator<Item = &'a ComponentRow>) -> (&'static str, &'static str) {
     let (mut any, mut down, mut starting) = (false, false, false);
-    for part in parts {
+    for component in components {
         any = true;
-        down |= part.state == ComponentState::Down;
-        starting |= part.state == ComponentState::Starting;
+        down |= component.state == ComponentState::Down;
+        starting |= component.state == ComponentState::Starting;
     }
     match (any, down, starting) {
-        (false, ..) => ("unknown", "not heard of"),
-        (_, true, _) => ("down", "in trouble"),
+        (false, ..) => ("unknown", "no heartbeat"),
+        (_, true, _) => ("down", "down"),
         (.., true) => ("starting", "starting"),
-        _ => ("up", "works"),
+        _ => ("up", "up"),
     }
 }
 
-impl Part {
-    fn word(&self) -> &'static str {
+impl ComponentRow {
+    fn state_text(&self) -> &'static str {
         match self.state {
             ComponentState::Starting => "starting",
             ComponentState::Up => "up",
@@ -218,7 +224,7 @@ impl Quantiles {
     }
 }
 
-impl Topic {
+impl TopicRow {
     fn kept(&self) -> String {
         format::compact(self.records as f64)
     }
@@ -227,23 +233,23 @@ impl Topic {
         per_second(self.per_second)
     }
 
-    fn behind(&self) -> String {
-        self.lag.map_or_else(|| "\u{2013}".to_owned(), |lag| format::compact(lag as f64))
+    fn lag_text(&self) -> String {
+        self.lag.map_or_else(|| format::UNKNOWN.to_owned(), |lag| format::compact(lag as f64))
     }
 }
 
-impl Assignment {
-    fn behind(&self) -> String {
+impl PartitionRow {
+    fn lag_text(&self) -> String {
         format::compact(self.lag as f64)
     }
 }
 
-impl Process {
+impl ProcessRow {
     fn running(&self, now: &DateTime<Utc>) -> String {
-        format::span(self.had_run + (*now - self.last_heard))
+        format::span(self.uptime + (*now - self.last_seen))
     }
 
-    /// `clock 1 h 1 min behind`, where it is worth a word.
+    /// `clock 1 h 1 min behind`; `None` where the difference is tolerated.
     fn clock(&self) -> Option<String> {
         let ahead = self.clock_ahead_seconds?;
         let direction = if ahead > 0 { "ahead" } else { "behind" };
@@ -251,11 +257,11 @@ impl Process {
     }
 
     fn silent_for(&self, now: &DateTime<Utc>) -> String {
-        format::span(*now - self.last_heard)
+        format::span(*now - self.last_seen)
     }
 }
 
-/// `12.4 /s`; from a hundred on without decimals.
+/// `12.4 /s`; without decimals from 100 on.
 fn per_second(rate: f64) -> String {
     format!("{} /s", format::compact(if rate >= 100.0 { rate.round() } else { rate }))
 }

@@ -1,16 +1,11 @@
-//! JSON: symbols, quotes, ticks, candles; and what browsers measured.
+//! JSON: symbols, quotes, ticks, candles; and latencies that browsers measured.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode, Uri, header},
-};
+use axum::{Json, body::Bytes, extract::State, http::StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{CandleQuery, StoredTick, TickQuery, best_candles};
 use market::{Candle, Interval, Source, Symbol, decimal_to_f64, rollup};
@@ -18,34 +13,34 @@ use serde::Serialize;
 
 use super::App;
 use crate::{
-    bar::Bar,
+    candle_json::CandleJson,
+    live_quotes::SymbolView,
     params::Params,
-    picture::View,
     problem::Problem,
     quote::{Quote, class_name},
-    session,
+    trading_hours,
 };
 
-/// Rows unless asked otherwise, and at most.
+/// Rows where no limit is given, and at most.
 const DEFAULT_LIMIT: usize = 500;
 const MAX_LIMIT: usize = 5_000;
-/// The widest bar holds so many minutes; a day on which clocks go back has an hour more.
+/// Minutes of the widest candle, a day; one on which clocks are set back has an hour more.
 const MINUTES_OF_A_DAY: usize = 1_500;
-/// Measurements that one message of a browser may carry.
+/// Most measurements in one request.
 const MAX_MEASUREMENTS: usize = 500;
-/// Largest latency that is believed; above it a clock or a sleeping tab was measured.
+/// Largest latency that is accepted; above it a clock or a suspended tab was measured.
 const MAX_LATENCY_MS: f64 = 60_000.0;
-/// Messages with measurements that are taken per second, from all browsers.
-const MAX_MESSAGES_PER_SECOND: u32 = 100;
+/// Most requests with measurements per second, from all browsers.
+const MAX_REQUESTS_PER_SECOND: u32 = 100;
 
 #[derive(Serialize)]
 pub(crate) struct Symbols {
-    symbols: Vec<Known>,
+    symbols: Vec<SymbolJson>,
 }
 
-/// A symbol; without source before its first price.
+/// A symbol; its source is null before its first price.
 #[derive(Serialize)]
-struct Known {
+struct SymbolJson {
     symbol: Symbol,
     asset_class: &'static str,
     source: Option<Source>,
@@ -59,37 +54,37 @@ struct Known {
 pub(crate) async fn symbols(State(app): State<App>, params: Params) -> Result<Json<Symbols>, Problem> {
     params.allow(&[])?;
     let now = Utc::now();
-    let known = |view: View| Known {
+    let symbol = |view: SymbolView| SymbolJson {
         symbol: view.symbol,
         asset_class: class_name(view.symbol.asset_class()),
         source: view.quote.as_ref().map(|quote| quote.source),
         simulated: view.quote.as_ref().is_some_and(|quote| quote.simulated),
-        market_open: session::is_open(view.symbol.asset_class(), now),
+        market_open: trading_hours::is_open(view.symbol.asset_class(), now),
         last_tick_at: view.quote.as_ref().map(|quote| quote.timestamp),
     };
-    let views = app.live.picture().views(now);
-    Ok(Json(Symbols { symbols: views.into_iter().map(known).collect() }))
+    let views = app.live.quotes().views(now);
+    Ok(Json(Symbols { symbols: views.into_iter().map(symbol).collect() }))
 }
 
 #[derive(Serialize)]
 pub(crate) struct Quotes {
     quotes: Vec<Quote>,
-    /// Asked for, but no price of it is known.
+    /// Requested, but without a price.
     unknown: Vec<Symbol>,
 }
 
 /// GET /v1/quotes?symbols=
 pub(crate) async fn quotes(State(app): State<App>, params: Params) -> Result<Json<Quotes>, Problem> {
-    let asked = params.allow(&["symbols"])?.symbols()?;
+    let requested = params.allow(&["symbols"])?.symbols()?;
     let now = Utc::now();
-    let picture = app.live.picture();
-    if asked.is_empty() {
-        let quotes = picture.views(now).into_iter().filter_map(|view| view.quote).collect();
+    let live = app.live.quotes();
+    if requested.is_empty() {
+        let quotes = live.views(now).into_iter().filter_map(|view| view.quote).collect();
         return Ok(Json(Quotes { quotes, unknown: Vec::new() }));
     }
     let mut answer = Quotes { quotes: Vec::new(), unknown: Vec::new() };
-    for symbol in asked {
-        match picture.view(symbol, now).and_then(|view| view.quote) {
+    for symbol in requested {
+        match live.view(symbol, now).and_then(|view| view.quote) {
             Some(quote) => answer.quotes.push(quote),
             None => answer.unknown.push(symbol),
         }
@@ -99,13 +94,13 @@ pub(crate) async fn quotes(State(app): State<App>, params: Params) -> Result<Jso
 
 #[derive(Serialize)]
 pub(crate) struct Ticks {
-    ticks: Vec<TickRow>,
+    ticks: Vec<TickJson>,
     next_cursor: Option<String>,
 }
 
-/// The wire fields, and what the consumer added.
+/// The fields of the topic, and what the consumer added.
 #[derive(Serialize)]
-struct TickRow {
+struct TickJson {
     symbol: Symbol,
     timestamp: DateTime<Utc>,
     price: f64,
@@ -123,7 +118,7 @@ struct TickRow {
     offset: u64,
 }
 
-impl From<&StoredTick> for TickRow {
+impl From<&StoredTick> for TickJson {
     fn from(stored: &StoredTick) -> Self {
         let tick = &stored.tick;
         Self {
@@ -154,48 +149,49 @@ pub(crate) async fn ticks(State(app): State<App>, params: Params) -> Result<Json
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let cursor = params.get("cursor").map(str::to_owned);
     let page = app.store.ticks(&TickQuery { symbol, from, to, limit, cursor }).await?;
-    Ok(Json(Ticks { ticks: page.ticks.iter().map(TickRow::from).collect(), next_cursor: page.next_cursor }))
+    Ok(Json(Ticks { ticks: page.ticks.iter().map(TickJson::from).collect(), next_cursor: page.next_cursor }))
 }
 
 #[derive(Serialize)]
-pub(crate) struct Chart {
+#[expect(clippy::struct_field_names, reason = "the field is the name in the JSON")]
+pub(crate) struct Candles {
     symbol: Symbol,
     interval: Interval,
-    candles: Vec<Bar>,
+    candles: Vec<CandleJson>,
 }
 
 /// GET /v1/candles?symbol=&interval=&from=&to=&limit=
-pub(crate) async fn candles(State(app): State<App>, params: Params) -> Result<Json<Chart>, Problem> {
+pub(crate) async fn candles(State(app): State<App>, params: Params) -> Result<Json<Candles>, Problem> {
     let params = params.allow(&["symbol", "interval", "from", "to", "limit"])?;
     let symbol = params.symbol()?;
     let interval = params.parsed("interval")?.unwrap_or(Interval::Minute);
     let (from, to) = params.range()?;
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
-    let bars = bars(&app, &CandleQuery { symbol, interval, from, to, limit }).await?;
-    Ok(Json(Chart { symbol, interval, candles: bars.iter().map(Bar::from).collect() }))
+    let candles = read_candles(&app, &CandleQuery { symbol, interval, from, to, limit }).await?;
+    Ok(Json(Candles { symbol, interval, candles: candles.iter().map(CandleJson::from).collect() }))
 }
 
-/// The bars of the store, and behind them the bar in progress; the newest `limit` of the range.
-pub(super) async fn bars(app: &App, query: &CandleQuery) -> Result<Vec<Candle>, Problem> {
-    let mut bars = best_candles(&*app.store, query, Utc::now()).await?;
-    if let Some(open) = bar_in_progress(app, query.symbol, query.interval).await?
+/// The candles of the store, then the candle in progress; the newest `limit` of the range.
+pub(super) async fn read_candles(app: &App, query: &CandleQuery) -> Result<Vec<Candle>, Problem> {
+    let mut candles = best_candles(&*app.store, query, Utc::now()).await?;
+    if let Some(open) = open_candle(app, query.symbol, query.interval).await?
         && (query.from..query.to).contains(&open.time)
     {
-        let is_closed = bars.iter().any(|bar| bar.time == open.time && bar.is_final);
-        let is_behind = bars.last().is_some_and(|last| last.time > open.time);
+        let is_closed = candles.iter().any(|candle| candle.time == open.time && candle.is_final);
+        let is_behind = candles.last().is_some_and(|last| last.time > open.time);
         if !is_closed && !is_behind {
-            bars.retain(|bar| bar.time != open.time);
-            bars.push(open);
+            candles.retain(|candle| candle.time != open.time);
+            candles.push(open);
         }
     }
-    let too_many = bars.len().saturating_sub(query.limit);
-    bars.drain(..too_many);
-    Ok(bars)
+    let too_many = candles.len().saturating_sub(query.limit);
+    candles.drain(..too_many);
+    Ok(candles)
 }
 
-/// The minute in progress; for wider bars, merged with the minutes already closed.
-async fn bar_in_progress(app: &App, symbol: Symbol, interval: Interval) -> Result<Option<Candle>, Problem> {
-    let Some(minute) = app.live.picture().bar_in_progress(symbol) else {
+/// The minute in progress; for wider intervals, merged with the minutes already closed.
+async fn open_candle(app: &App, symbol: Symbol, interval: Interval) -> Result<Option<Candle>, Problem> {
+    let Some(minute) = app.live.quotes().open_candle(symbol) else {
         return Ok(None);
     };
     if interval == Interval::Minute {
@@ -204,7 +200,7 @@ async fn bar_in_progress(app: &App, symbol: Symbol, interval: Interval) -> Resul
     let query = CandleQuery {
         symbol,
         interval: Interval::Minute,
-        from: session::bar_start(symbol.asset_class(), interval, minute.time),
+        from: trading_hours::candle_start(symbol.asset_class(), interval, minute.time),
         to: minute.time,
         limit: MINUTES_OF_A_DAY,
     };
@@ -218,17 +214,18 @@ pub(crate) struct Time {
     time: DateTime<Utc>,
 }
 
-/// GET /v1/time: for browsers that measure how far their clock is off.
+/// GET /v1/time: for browsers that measure how far their clock differs.
 pub(crate) async fn time() -> Json<Time> {
     Json(Time { time: Utc::now() })
 }
 
-/// How many messages with measurements came in the current second.
+/// Limits the requests with measurements: their number in the current second.
 #[derive(Debug, Default)]
-pub(crate) struct LatencyBudget(Mutex<Option<(Instant, u32)>>);
+pub(crate) struct LatencyLimit(Mutex<Option<(Instant, u32)>>);
 
-impl LatencyBudget {
-    fn take(&self, now: Instant) -> bool {
+impl LatencyLimit {
+    /// Counts one more; `false` where it is past the limit.
+    fn admits(&self, now: Instant) -> bool {
         let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let used = match *second {
             Some((begun, used)) if now - begun < Duration::from_secs(1) => {
@@ -240,22 +237,14 @@ impl LatencyBudget {
                 0
             }
         };
-        used < MAX_MESSAGES_PER_SECOND
+        used < MAX_REQUESTS_PER_SECOND
     }
 }
 
 /// POST /v1/screen-latency: milliseconds from `received_at` to the frame that showed the price.
-pub(crate) async fn screen_latency(
-    State(app): State<App>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, Problem> {
-    if !is_same_origin(&uri, &headers) {
-        return Err(Problem::forbidden("only the pages of this host send measurements (Origin)"));
-    }
-    if !app.latency_budget.take(Instant::now()) {
-        return Err(Problem::too_many("more measurements per second than are taken"));
+pub(crate) async fn screen_latency(State(app): State<App>, body: Bytes) -> Result<StatusCode, Problem> {
+    if !app.latency_limit.admits(Instant::now()) {
+        return Err(Problem::too_many("more requests with measurements per second than are accepted"));
     }
     let measured: Vec<f64> = serde_json::from_slice(&body)
         .map_err(|error| Problem::body(format!("must be a JSON list of milliseconds ({error})")))?;
@@ -268,12 +257,4 @@ pub(crate) async fn screen_latency(
     let latencies = measured.iter().map(|ms| TimeDelta::microseconds((ms * 1_000.0) as i64));
     app.metrics.feed_screen.record_live(latencies);
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The `Origin` names the host that was asked.
-fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST).or_else(|| uri.host());
-    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    matches!((origin, host), (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host))
 }

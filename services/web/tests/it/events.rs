@@ -9,10 +9,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{DEADLINE, Events, Suite, bar, tick};
+use crate::support::{DEADLINE, Events, Suite, minute_candle, tick};
 
 #[tokio::test]
-async fn a_tab_is_told_prices_and_bars_of_its_symbols_only() {
+async fn a_client_receives_prices_and_candles_of_its_symbols_only() {
     let suite = Suite::start().await;
     let mut events = Events::open(&suite, "/events?symbols=AAPL", None).await;
     let hello = events.next().await.expect("a greeting");
@@ -28,23 +28,23 @@ async fn a_tab_is_told_prices_and_bars_of_its_symbols_only() {
         (&json!("AAPL"), &json!("1m"), &json!(false))
     );
 
-    let closed = bar("AAPL", 1, "99");
+    let closed = minute_candle("AAPL", 1, "99");
     suite.publish_candle(&closed).await;
     let candle = events.next_of("candle").await;
     assert_eq!((&candle.data["close"], &candle.data["final"]), (&json!(99.0), &json!(true)));
 }
 
 #[tokio::test]
-async fn a_tab_that_lost_its_connection_is_told_only_what_it_missed() {
+async fn a_client_that_lost_its_connection_receives_only_what_it_missed() {
     let suite = Suite::start().await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1), tick("BTC/USDT", "60000", Utc::now(), 1)]).await;
     suite.publish(&[tick("AAPL", "102", Utc::now(), 2)]).await;
     let mut events = Events::open(&suite, "/events?kinds=quote", None).await;
     let mut last_id = None;
     let mut seen = BTreeSet::new();
-    while seen.len() < 2 {
+    while !["102.0", "60000.0"].iter().all(|price| seen.contains(*price)) {
         let quote = events.next_of("quote").await;
-        seen.insert(quote.data["symbol"].to_string());
+        seen.insert(quote.data["price"].to_string());
         last_id = quote.id;
     }
     drop(events);
@@ -60,7 +60,7 @@ async fn a_tab_that_lost_its_connection_is_told_only_what_it_missed() {
 }
 
 #[tokio::test]
-async fn ids_of_another_life_and_nonsense_bring_everything() {
+async fn ids_of_another_process_and_nonsense_bring_everything() {
     let suite = Suite::start().await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1)]).await;
     let boot = Events::open(&suite, "/events", None).await.next_of("hello").await.data["boot"].clone();
@@ -73,11 +73,11 @@ async fn ids_of_another_life_and_nonsense_bring_everything() {
 }
 
 #[tokio::test]
-async fn a_tab_that_reads_late_is_told_the_latest_and_not_everything() {
+async fn a_client_that_reads_late_receives_the_latest_and_not_everything() {
     let suite = Suite::start().await;
-    let mut tab = TcpStream::connect(&suite.address).await.expect("a connection");
+    let mut client = TcpStream::connect(&suite.address).await.expect("a connection");
     let request = "GET /events?symbols=AAPL&kinds=quote HTTP/1.1\r\nhost: x\r\n\r\n";
-    tab.write_all(request.as_bytes()).await.expect("sent");
+    client.write_all(request.as_bytes()).await.expect("sent");
 
     let (start, count) = (Utc::now() - TimeDelta::seconds(1), 3_000);
     let ticks: Vec<_> = (1..=count)
@@ -89,35 +89,37 @@ async fn a_tab_that_reads_late_is_told_the_latest_and_not_everything() {
     let last = format!("\"price\":{}.0", 100 + count);
     let caught_up = async {
         while !String::from_utf8_lossy(&read).contains(&last) {
-            assert_ne!(tab.read_buf(&mut read).await.expect("bytes"), 0, "the stream goes on");
+            assert_ne!(client.read_buf(&mut read).await.expect("bytes"), 0, "the stream goes on");
         }
     };
     timeout(DEADLINE, caught_up).await.expect("the latest price arrives before the deadline");
-    let told = String::from_utf8_lossy(&read).matches("event: quote").count();
-    assert!(told < ticks.len() / 4, "{told} events of {} ticks", ticks.len());
+    let received = String::from_utf8_lossy(&read).matches("event: quote").count();
+    assert!(received < ticks.len() / 4, "{received} events of {} ticks", ticks.len());
 }
 
 #[tokio::test]
-async fn the_figures_of_the_pipeline_can_be_streamed() {
+async fn clients_learn_that_the_figures_of_the_pipeline_changed() {
     let suite = Suite::start().await;
     let mut events = Events::open(&suite, "/events?kinds=status", None).await;
-    let status = events.next_of("status").await;
-    assert_eq!(status.data["sse_connections"], 1);
+    for _ in 0..2 {
+        assert_eq!(events.next_of("status").await.data, json!({}), "the figures are read at /system");
+    }
+    assert_eq!(suite.json("/v1/system").await["sse_connections"], 1);
     drop(events);
     suite.until(async || suite.json("/v1/system").await["sse_connections"] == 0).await;
 }
 
 #[tokio::test]
-async fn sparklines_come_from_the_bars_of_the_day() {
+async fn sparklines_come_from_the_candles_of_the_day() {
     let suite = Suite::start().await;
     let mut events = Events::open(&suite, "/events?kinds=spark", None).await;
-    suite.publish_candle(&bar("BTC/USDT", 2, "100")).await;
-    suite.publish_candle(&bar("BTC/USDT", 1, "110")).await;
+    suite.publish_candle(&minute_candle("BTC/USDT", 2, "100")).await;
+    suite.publish_candle(&minute_candle("BTC/USDT", 1, "110")).await;
     let mut spark = events.next_of("spark").await;
     while spark.data["closes"].as_array().is_some_and(|closes| closes.len() < 2) {
         spark = events.next_of("spark").await;
     }
-    assert_eq!((&spark.data["closes"], &spark.data["bucket_seconds"]), (&json!([100.0, 110.0]), &json!(60)));
+    assert_eq!((&spark.data["closes"], &spark.data["point_seconds"]), (&json!([100.0, 110.0]), &json!(60)));
 }
 
 #[tokio::test]
@@ -127,4 +129,37 @@ async fn event_streams_are_not_compressed() {
     let response = request.send().await.expect("an answer");
     assert_eq!(response.status(), StatusCode::OK);
     assert!(!response.headers().contains_key("content-encoding"));
+}
+
+#[tokio::test]
+async fn a_client_past_the_limit_polls_until_a_stream_is_free() {
+    let suite = Suite::with_live_clients(1).await;
+    suite.publish(&[tick("AAPL", "101", Utc::now(), 1), tick("MSFT", "400", Utc::now(), 1)]).await;
+    let mut live = Events::open(&suite, "/events?kinds=quote", None).await;
+    assert_eq!(live.next_of("hello").await.data["live"], true);
+    // Published to all clients by then.
+    (live.next_of("quote").await, live.next_of("quote").await);
+
+    let mut poll = Events::open(&suite, "/events?kinds=quote", None).await;
+    let hello = poll.next_of("hello").await;
+    assert_eq!((&hello.data["live"], &hello.data["resumed"]), (&json!(false), &json!(false)));
+    let mut last_id = None;
+    let mut prices = BTreeSet::new();
+    while let Some(quote) = poll.next().await {
+        prices.insert(quote.data["price"].to_string());
+        last_id = quote.id;
+    }
+    assert_eq!(prices, BTreeSet::from(["101.0".to_owned(), "400.0".to_owned()]), "then the response ends");
+
+    suite.publish(&[tick("AAPL", "102", Utc::now(), 2)]).await;
+    live.next_of("quote").await;
+    let mut poll = Events::open(&suite, "/events?kinds=quote", last_id.as_deref()).await;
+    assert_eq!(poll.next_of("hello").await.data["resumed"], true);
+    assert_eq!(poll.next_of("quote").await.data["price"], 102.0);
+    assert_eq!(poll.next().await, None, "only what changed since");
+
+    drop(live);
+    suite.until(async || suite.json("/v1/system").await["sse_connections"] == 0).await;
+    let mut live = Events::open(&suite, "/events?kinds=quote", last_id.as_deref()).await;
+    assert_eq!(live.next_of("hello").await.data["live"], true);
 }

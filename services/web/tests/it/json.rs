@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use service_runtime::Status;
 use tempfile::TempDir;
 
-use crate::support::{Suite, bar, empty_runtime, tick};
+use crate::support::{Suite, empty_runtime, minute_candle, tick};
 
 fn noon() -> DateTime<Utc> {
     "2026-01-13T12:00:00Z".parse().expect("a time")
 }
 
 #[tokio::test]
-async fn a_quote_says_all_that_is_known_of_a_price() {
+async fn a_quote_has_all_that_is_known_of_a_price() {
     let suite = Suite::start().await;
     let now = Utc::now().trunc_subsecs(3);
     suite.publish(&[tick("BTC/USDT", "101.5", now, 7)]).await;
@@ -123,11 +123,11 @@ async fn walking_the_pages_of_ticks_meets_every_tick_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn candles_end_with_the_bar_in_progress() {
+async fn candles_end_with_the_one_in_progress() {
     let dir = TempDir::new().expect("a folder");
     let (runtime, store) = empty_runtime(&dir).await;
-    let bars: Vec<_> = (1..=10).rev().map(|ago| bar("BTC/USDT", ago, "100")).collect();
-    store.write_candles(&bars).await.expect("stored");
+    let candles: Vec<_> = (1..=10).rev().map(|ago| minute_candle("BTC/USDT", ago, "100")).collect();
+    store.write_candles(&candles).await.expect("stored");
     let suite = Suite::over((runtime, store), dir, None).await;
     let now = Utc::now();
     suite
@@ -141,7 +141,7 @@ async fn candles_end_with_the_bar_in_progress() {
     let minutes = suite.json("/v1/candles?symbol=BTC-USDT").await;
     assert_eq!((&minutes["symbol"], &minutes["interval"]), (&json!("BTC/USDT"), &json!("1m")));
     let candles = minutes["candles"].as_array().expect("a list");
-    let (open, closed) = candles.split_last().expect("bars");
+    let (open, closed) = candles.split_last().expect("candles");
     assert!(closed.iter().all(|candle| candle["final"] == true), "{closed:?}");
     let figures = ["open", "high", "low", "close", "ticks", "source", "final"].map(|name| open[name].clone());
     assert_eq!(
@@ -222,7 +222,8 @@ async fn unknown_paths_and_methods_are_problems() {
         let problem: Value = response.json().await.expect("JSON");
         assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(path)), "{problem}");
     }
-    let response = suite.http.delete(suite.url("/v1/quotes")).send().await.expect("an answer");
+    let request = suite.http.delete(suite.url("/v1/quotes")).header("origin", suite.url(""));
+    let response = request.send().await.expect("an answer");
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(response.headers()["content-type"], "application/problem+json");
 }
@@ -237,13 +238,13 @@ async fn the_system_figures_show_topics_lag_and_dead_letters() {
         system["topics"].as_array().expect("a list").iter().find(|topic| topic["name"] == "stock-prices");
     assert_eq!(stocks.map(|topic| topic["records"].clone()), Some(json!(2)));
     assert_eq!(system["dead_letters"], 0);
-    assert_eq!(system["feed_stored"], Value::Null, "no consumer has said anything");
+    assert_eq!(system["feed_stored"], Value::Null, "no consumer has sent a heartbeat");
     assert_eq!(system["processes"][0]["service"], "web");
     assert_eq!(system["symbols"], 1);
 }
 
 #[tokio::test]
-async fn the_system_figures_show_who_reads_which_partition() {
+async fn the_system_figures_show_which_consumer_reads_a_partition() {
     let suite = Suite::start().await;
     let owners = async || {
         let system = suite.json("/v1/system").await;
@@ -251,10 +252,10 @@ async fn the_system_figures_show_who_reads_which_partition() {
         partitions
             .iter()
             .filter(|known| known["topic"] == "stock-prices")
-            .map(|known| known["owner"].as_str().unwrap_or("nobody").to_owned())
+            .map(|known| known["owner"].as_str().unwrap_or("none").to_owned())
             .collect::<Vec<_>>()
     };
-    suite.until(async || owners().await == ["nobody"; 3]).await;
+    suite.until(async || owners().await == ["none"; 3]).await;
 
     let now = Utc::now();
     let consumer = |instance| {
@@ -268,9 +269,9 @@ async fn the_system_figures_show_who_reads_which_partition() {
     let ((one, first), (two, second)) = (consumer("consumer-1"), consumer("consumer-2"));
     first.reads(reads(&[0, 1]));
     suite.publish_status(&one.snapshot(now)).await;
-    suite.until(async || owners().await == ["consumer-1", "consumer-1", "nobody"]).await;
+    suite.until(async || owners().await == ["consumer-1", "consumer-1", "none"]).await;
 
-    // The newest word counts, whoever says it.
+    // The latest heartbeat counts, whichever consumer sent it.
     second.reads(reads(&[1, 2]));
     suite.publish_status(&two.snapshot(now + TimeDelta::milliseconds(1))).await;
     suite.until(async || owners().await == ["consumer-1", "consumer-2", "consumer-2"]).await;
@@ -279,7 +280,7 @@ async fn the_system_figures_show_who_reads_which_partition() {
 }
 
 #[tokio::test]
-async fn a_process_whose_clock_is_wrong_is_shown_with_what_it_reads_and_its_clock_is_named() {
+async fn a_process_whose_clock_is_wrong_is_shown_with_what_it_reads_and_its_clock_is_reported() {
     let suite = Suite::start().await;
     let an_hour = TimeDelta::minutes(61);
     let reads = BTreeMap::from([("stock-prices".to_owned(), BTreeSet::from([0]))]);
@@ -321,23 +322,84 @@ fn process(system: &Value, instance: &str) -> Value {
 }
 
 #[tokio::test]
-async fn browsers_tell_how_long_prices_take_to_the_screen() {
+async fn browsers_report_how_long_prices_take_to_the_screen() {
     let suite = Suite::start().await;
     let origin = suite.url("");
-    let tell = async |origin: &str, body: String| {
+    let report = async |origin: &str, body: String| {
         let request = suite.http.post(suite.url("/v1/screen-latency")).header("origin", origin).body(body);
         request.send().await.expect("an answer").status()
     };
-    assert_eq!(tell(&origin, "[12.5, 14, -0.2]".to_owned()).await, StatusCode::NO_CONTENT);
+    assert_eq!(report(&origin, "[12.5, 14, -0.2]".to_owned()).await, StatusCode::NO_CONTENT);
     let system = suite.json("/v1/system").await;
     assert_eq!(system["feed_screen"]["count"], 3.0);
     assert!(suite.text("/metrics").await.contains("tapedeck_feed_screen_seconds"));
 
-    assert_eq!(tell("http://elsewhere.example", "[1]".to_owned()).await, StatusCode::FORBIDDEN);
+    assert_eq!(report("http://elsewhere.example", "[1]".to_owned()).await, StatusCode::FORBIDDEN);
     for wrong in ["", "{}", "[\"a\"]", "[1e99]", "[null]"] {
-        assert_eq!(tell(&origin, wrong.to_owned()).await, StatusCode::BAD_REQUEST, "{wrong}");
+        assert_eq!(report(&origin, wrong.to_owned()).await, StatusCode::BAD_REQUEST, "{wrong}");
     }
     let many = format!("[{}1]", "1,".repeat(500));
-    assert_eq!(tell(&origin, many).await, StatusCode::BAD_REQUEST);
-    assert_eq!(tell(&origin, " ".repeat(20_000)).await, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(report(&origin, many).await, StatusCode::BAD_REQUEST);
+    assert_eq!(report(&origin, " ".repeat(20_000)).await, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn every_write_needs_the_origin_of_this_host() {
+    let suite = Suite::start().await;
+    for path in ["/v1/screen-latency", "/v1/quotes", "/", "/healthz", "/nothing"] {
+        for method in [reqwest::Method::POST, reqwest::Method::PUT, reqwest::Method::DELETE] {
+            for origin in [None, Some("http://elsewhere.example"), Some("null")] {
+                let mut request = suite.http.request(method.clone(), suite.url(path)).body("[1]");
+                if let Some(origin) = origin {
+                    request = request.header("origin", origin);
+                }
+                let response = request.send().await.expect("a response");
+                assert_eq!(response.status(), StatusCode::FORBIDDEN, "{method} {path} from {origin:?}");
+            }
+        }
+        let read = suite.http.get(suite.url(path)).header("origin", "http://elsewhere.example");
+        let status = read.send().await.expect("a response").status();
+        assert_ne!(status, StatusCode::FORBIDDEN, "GET {path}");
+    }
+}
+
+#[tokio::test]
+async fn problems_name_the_reason_and_what_to_change() {
+    let suite = Suite::start().await;
+    let mut problems = String::new();
+    for path in
+        ["/v1/nothing", "/v1/ticks?limit=0&symbol=AAPL", "/v1/candles?symbol=%3C", "/events?kinds=gossip"]
+    {
+        problems.push_str(&format!("GET {path}\n{}\n", suite.text(path).await));
+    }
+    let posts = [("/v1/quotes", suite.url("")), ("/v1/screen-latency", "http://elsewhere".to_owned())];
+    for (path, origin) in posts {
+        let request = suite.http.post(suite.url(path)).header("origin", origin);
+        let text = request.send().await.expect("a response").text().await.expect("a text");
+        problems.push_str(&format!("POST {path}\n{text}\n"));
+    }
+    insta::assert_snapshot!(problems);
+}
+
+#[tokio::test]
+async fn the_shape_of_the_json_interface() {
+    let dir = TempDir::new().expect("a folder");
+    let (runtime, store) = empty_runtime(&dir).await;
+    let tick = tick("ETH/USDT", "3000.5", noon(), 1);
+    let stored = StoredTick { tick, processed_at: noon(), partition: 0, offset: 7 };
+    store.write_ticks(&[stored]).await.expect("stored");
+    let mut closed = minute_candle("ETH/USDT", 1, "2999").into_fields();
+    closed.time = noon() - TimeDelta::minutes(1);
+    let closed = market::Candle::new(closed).expect("a candle");
+    store.write_candles(&[closed]).await.expect("stored");
+    let suite = Suite::over((runtime, store), dir, None).await;
+
+    let mut quotes = suite.json("/v1/quotes").await;
+    // The one figure that depends on the time of the test.
+    quotes["quotes"][0]["age_ms"] = json!(0);
+    let mut answers = format!("/v1/quotes\n{quotes:#}\n");
+    for path in ["/v1/symbols", "/v1/ticks?symbol=ETH/USDT", "/v1/candles?symbol=ETH/USDT"] {
+        answers.push_str(&format!("{path}\n{:#}\n", suite.json(path).await));
+    }
+    insta::assert_snapshot!(answers);
 }

@@ -1,7 +1,9 @@
-//! The pages over a real log and a real store, asked over real HTTP.
+//! The web service on a real log and a real store, over real HTTP.
 
 mod events;
 mod json;
+#[cfg(target_os = "linux")]
+mod memory;
 mod pages;
 mod serving;
 mod support;

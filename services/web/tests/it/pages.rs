@@ -2,7 +2,7 @@ use chrono::Utc;
 use reqwest::StatusCode;
 use tempfile::TempDir;
 
-use crate::support::{Suite, bar, empty_runtime, tick};
+use crate::support::{Suite, empty_runtime, minute_candle, tick};
 
 #[tokio::test]
 async fn the_board_can_be_read_without_javascript() {
@@ -13,8 +13,8 @@ async fn the_board_can_be_read_without_javascript() {
     let mut simulated = tick("AAPL", "1261.05", Utc::now(), 1).into_fields();
     simulated.source = "simulated".parse().expect("a source");
     suite.publish(&[market::Tick::new(simulated).expect("a tick")]).await;
-    suite.publish_candle(&bar("AAPL", 2, "1260")).await;
-    suite.publish_candle(&bar("AAPL", 1, "1261")).await;
+    suite.publish_candle(&minute_candle("AAPL", 2, "1260")).await;
+    suite.publish_candle(&minute_candle("AAPL", 1, "1261")).await;
     suite.until(async || suite.text("/").await.contains("d=\"M0.0 ")).await;
     let page = suite.text("/").await;
     for part in ["AAPL", "1,261.05", "+1.50 %", "\u{25b2}", "SIMULATED", "Vol ", "href=\"/symbols/AAPL\""] {
@@ -23,10 +23,10 @@ async fn the_board_can_be_read_without_javascript() {
 }
 
 #[tokio::test]
-async fn the_page_of_a_symbol_has_its_figures_and_a_table_of_bars() {
+async fn the_page_of_a_symbol_has_its_figures_and_a_table_of_candles() {
     let dir = TempDir::new().expect("a folder");
     let (runtime, store) = empty_runtime(&dir).await;
-    store.write_candles(&[bar("BTC/USDT", 1, "59999.5")]).await.expect("stored");
+    store.write_candles(&[minute_candle("BTC/USDT", 1, "59999.5")]).await.expect("stored");
     let suite = Suite::over((runtime, store), dir, None).await;
     suite.publish(&[tick("BTC/USDT", "60000.25", Utc::now(), 1)]).await;
     let page = suite.text("/symbols/BTC/USDT?interval=1m").await;
@@ -56,7 +56,7 @@ async fn other_spellings_of_a_symbol_lead_to_its_page() {
 }
 
 #[tokio::test]
-async fn odd_addresses_are_pages_that_say_so_and_nothing_of_them_is_run() {
+async fn odd_addresses_are_not_found_and_nothing_of_them_is_executed() {
     let suite = Suite::start().await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1)]).await;
     let odd = [

@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::support::{Events, Suite, tick};
 
 #[tokio::test]
-async fn a_port_in_use_is_named_together_with_the_flag() {
+async fn a_port_in_use_is_reported_together_with_the_flag() {
     let first = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
     let taken = first.local_addr().expect("an address");
     let error = web::bind(taken).await.expect_err("the port is taken");
@@ -25,10 +25,10 @@ async fn a_shutdown_ends_open_event_streams() {
 }
 
 #[tokio::test]
-async fn a_shutdown_does_not_wait_for_a_tab_that_reads_nothing() {
+async fn a_shutdown_does_not_wait_for_a_client_that_reads_nothing() {
     let suite = Suite::start().await;
-    let mut tab = TcpStream::connect(&suite.address).await.expect("a connection");
-    tab.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    let mut client = TcpStream::connect(&suite.address).await.expect("a connection");
+    client.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
     let ticks: Vec<_> = (1..500).map(|n| tick("AAPL", &format!("{}", 100 + n), Utc::now(), n)).collect();
     suite.publish(&ticks).await;
     suite.stop().await.expect("a clean end");

@@ -57,7 +57,23 @@ impl Suite {
         Self::over(parts, dir, None).await
     }
 
-    pub(crate) async fn over((runtime, store): Parts, dir: TempDir, watchlist: Option<&str>) -> Self {
+    /// With room for so many live clients.
+    pub(crate) async fn with_live_clients(max: usize) -> Self {
+        let dir = TempDir::new().expect("a folder");
+        let parts = empty_runtime(&dir).await;
+        Self::configured(parts, dir, None, max).await
+    }
+
+    pub(crate) async fn over(parts: Parts, dir: TempDir, watchlist: Option<&str>) -> Self {
+        Self::configured(parts, dir, watchlist, 512).await
+    }
+
+    async fn configured(
+        (runtime, store): Parts,
+        dir: TempDir,
+        watchlist: Option<&str>,
+        web_max_live_clients: usize,
+    ) -> Self {
         // The client is built for TLS although nothing here uses it; a second call finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
@@ -66,6 +82,7 @@ impl Suite {
             listen,
             watchlist: watchlist.map(|list| list.parse().expect("a watch list")),
             consumer_group: "stock-consumer-group".to_owned(),
+            web_max_live_clients,
         };
         let service = tokio::spawn(web::run(config, listener, store, runtime.clone()));
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
@@ -195,8 +212,8 @@ pub(crate) fn tick(name: &str, price: &str, at: DateTime<Utc>, seq: u64) -> Tick
     .expect("a tick")
 }
 
-/// A closed one-minute bar of the provider, so many minutes ago.
-pub(crate) fn bar(name: &str, minutes_ago: i64, close: &str) -> Candle {
+/// A closed one-minute candle of the provider, so many minutes ago.
+pub(crate) fn minute_candle(name: &str, minutes_ago: i64, close: &str) -> Candle {
     let close = parse_decimal(close).expect("a decimal");
     Candle::new(CandleFields {
         symbol: symbol(name),

@@ -11,7 +11,7 @@ interface Tile {
 
 const tiles = new Map<string, Tile>();
 
-function adopt(root: HTMLElement): Tile {
+function register(root: HTMLElement): Tile {
   const places = new Places(root);
   const line = places.field("spark");
   const tile = { places, spark: line && new Sparkline(line, places.field("area")) };
@@ -19,8 +19,8 @@ function adopt(root: HTMLElement): Tile {
   return tile;
 }
 
-/** A tile for a symbol that came after the page: in alphabetical order within its market. */
-function grow(quote: Quote): Tile | undefined {
+/** Adds a tile for a symbol that appeared after the page was loaded: in alphabetical order within its market. */
+function addTile(quote: Quote): Tile | undefined {
   const template = document.querySelector<HTMLTemplateElement>("#tile");
   const market = document.querySelector<HTMLElement>(`.market[data-class="${quote.asset_class}"]`);
   const list = market?.querySelector(".tiles");
@@ -38,11 +38,11 @@ function grow(quote: Quote): Tile | undefined {
   list.insertBefore(root, next ?? null);
   market.hidden = false;
   document.getElementById("empty")?.setAttribute("hidden", "");
-  return adopt(root);
+  return register(root);
 }
 
 function draw(quote: Quote): void {
-  const tile = tiles.get(quote.symbol) ?? grow(quote);
+  const tile = tiles.get(quote.symbol) ?? addTile(quote);
   tile?.places.draw(quote);
   tile?.spark?.move(quote);
   if (tile?.places.root.contains(document.activeElement)) announce(spoken(quote));
@@ -53,7 +53,7 @@ function drawSpark(spark: Spark): void {
 }
 
 export function start(): void {
-  for (const root of document.querySelectorAll<HTMLElement>(".tile")) adopt(root);
+  for (const root of document.querySelectorAll<HTMLElement>(".tile")) register(root);
   connect("kinds=quote,spark", { quote: framed(draw), spark: drawSpark });
   setInterval(() => {
     if (document.visibilityState !== "visible") return;

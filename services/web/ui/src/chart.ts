@@ -1,5 +1,5 @@
-// Candles and volume. The server's bars are the truth: they are read again at every new connection, and the last two
-// every few seconds for widths that are not streamed; between, the price moves the last bar.
+// Candles and volume. The candles of the server decide: they are read again at every new connection, and the last two
+// every few seconds for intervals that are not streamed; in between, the price moves the last candle.
 
 import {
   CandlestickSeries,
@@ -16,33 +16,33 @@ import {
   type UTCTimestamp,
 } from "lightweight-charts";
 import * as format from "./format";
-import type { Bar, Quote, SymbolBar } from "./live";
+import type { Candle, Quote, SymbolCandle } from "./live";
 import { onThemeChange } from "./theme";
 
-const BARS = 1_000;
+const HISTORY = 1_000;
 const REFRESH_MS = 4_000;
-/** At first a bar has so many pixels; a short history fills at most what is right of this part of the chart. */
-const BAR_PIXELS = 8;
+/** At first a candle has so many pixels; a short history fills at most what is right of this part of the chart. */
+const CANDLE_PIXELS = 8;
 const FREE_PART = 0.4;
 
 function token(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-/** The same colour, thinner; lightweight-charts understands hex with alpha. */
-function thin(hex: string): string {
+/** The same colour, translucent; lightweight-charts understands hex with alpha. */
+function translucent(hex: string): string {
   return `${hex}66`;
 }
 
-function seconds(bar: Bar): UTCTimestamp {
-  return (Date.parse(bar.time) / 1000) as UTCTimestamp;
+function seconds(candle: Candle): UTCTimestamp {
+  return (Date.parse(candle.time) / 1000) as UTCTimestamp;
 }
 
 export class Chart {
   private readonly chart: IChartApi;
-  private readonly candles: ISeriesApi<"Candlestick">;
+  private readonly series: ISeriesApi<"Candlestick">;
   private readonly volumes: ISeriesApi<"Histogram">;
-  private readonly bars = new Map<number, Bar>();
+  private readonly candles = new Map<number, Candle>();
   private readonly symbol: string;
   private readonly interval: string;
   private readonly zone: string;
@@ -73,7 +73,7 @@ export class Chart {
       rightPriceScale: { scaleMargins: { top: 0.08, bottom: 0.24 } },
       crosshair: { mode: CrosshairMode.Normal },
     });
-    this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
+    this.series = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
     this.volumes = this.chart.addSeries(HistogramSeries, {
       priceFormat: { type: "volume" },
       priceScaleId: "volume",
@@ -82,13 +82,13 @@ export class Chart {
     });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.chart.subscribeCrosshairMove((event) => this.hover(event));
-    this.dress();
-    onThemeChange(() => this.dress());
+    this.applyColours();
+    onThemeChange(() => this.applyColours());
     if (this.interval !== "1m") setInterval(() => void this.refresh(), REFRESH_MS);
   }
 
   /** Colours from the design tokens, now and when the scheme changes. */
-  private dress(): void {
+  private applyColours(): void {
     const [up, down, grid] = [token("--up"), token("--down"), token("--grid")];
     this.chart.applyOptions({
       layout: { background: { type: ColorType.Solid, color: token("--surface") }, textColor: token("--text-soft") },
@@ -100,21 +100,21 @@ export class Chart {
         horzLine: { color: token("--text-faint"), style: LineStyle.Dotted, labelBackgroundColor: "#4a5266" },
       },
     });
-    this.candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
+    this.series.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
     this.draw();
   }
 
   /** Everything from the server. */
   async load(): Promise<void> {
-    const bars = await this.fetch(BARS);
-    if (!bars) return;
-    const isFirst = this.bars.size === 0;
-    this.bars.clear();
-    for (const bar of bars) this.bars.set(seconds(bar), bar);
+    const candles = await this.fetch(HISTORY);
+    if (!candles) return;
+    const isFirst = this.candles.size === 0;
+    this.candles.clear();
+    for (const candle of candles) this.candles.set(seconds(candle), candle);
     this.draw();
-    if (isFirst && bars.length > 0) {
-      const to = bars.length + 5;
-      const fitting = this.chart.timeScale().width() / BAR_PIXELS;
+    if (isFirst && candles.length > 0) {
+      const to = candles.length + 5;
+      const fitting = this.chart.timeScale().width() / CANDLE_PIXELS;
       const shown = Math.max(Math.min(to + 4, fitting), fitting * FREE_PART);
       this.chart.timeScale().setVisibleLogicalRange({ from: to - shown, to });
     }
@@ -122,101 +122,101 @@ export class Chart {
 
   private async refresh(): Promise<void> {
     if (document.visibilityState !== "visible") return;
-    for (const bar of (await this.fetch(2)) ?? []) this.put(bar);
+    for (const candle of (await this.fetch(2)) ?? []) this.put(candle);
   }
 
-  private async fetch(limit: number): Promise<Bar[] | undefined> {
+  private async fetch(limit: number): Promise<Candle[] | undefined> {
     const query = new URLSearchParams({ symbol: this.symbol, interval: this.interval, limit: String(limit) });
     try {
       const response = await fetch(`/v1/candles?${query}`);
       if (!response.ok) return undefined;
-      return ((await response.json()) as { candles: Bar[] }).candles;
+      return ((await response.json()) as { candles: Candle[] }).candles;
     } catch {
-      // The header says that the server is away; the next connection loads again.
+      // The header shows that the server does not respond; the next connection loads again.
       return undefined;
     }
   }
 
-  /** A one-minute bar from the stream. */
-  takeBar(bar: SymbolBar): void {
-    if (bar.interval === this.interval) this.put(bar);
+  /** A one-minute candle from the stream. */
+  takeCandle(candle: SymbolCandle): void {
+    if (candle.interval === this.interval) this.put(candle);
   }
 
-  /** A price moves the last bar of a width that is not streamed. */
+  /** A price moves the last candle of an interval that is not streamed. */
   takePrice(quote: Quote): void {
-    const bar = this.bars.get(this.last);
-    if (this.interval === "1m" || !bar || bar.final) return;
+    const candle = this.candles.get(this.last);
+    if (this.interval === "1m" || !candle || candle.final) return;
     this.put({
-      ...bar,
+      ...candle,
       close: quote.price,
-      high: Math.max(bar.high, quote.price),
-      low: Math.min(bar.low, quote.price),
+      high: Math.max(candle.high, quote.price),
+      low: Math.min(candle.low, quote.price),
     });
   }
 
-  private put(bar: Bar): void {
-    const time = seconds(bar);
-    if (this.bars.get(time)?.final && !bar.final) return;
+  private put(candle: Candle): void {
+    const time = seconds(candle);
+    if (this.candles.get(time)?.final && !candle.final) return;
     const isHistory = time < this.last;
-    const isBetween = isHistory && !this.bars.has(time);
-    this.bars.set(time, bar);
-    // The chart takes no new bar between old ones, and a first one sets the scale: both are drawn anew.
-    if (this.bars.size === 1 || isBetween) {
+    const isBetween = isHistory && !this.candles.has(time);
+    this.candles.set(time, candle);
+    // The chart accepts no new candle between old ones, and the first one sets the scale: both need all data again.
+    if (this.candles.size === 1 || isBetween) {
       this.draw();
       return;
     }
-    this.candles.update(this.candle(time, bar), isHistory);
-    this.volumes.update(this.volume(time, bar), isHistory);
+    this.series.update(this.pricePoint(time, candle), isHistory);
+    this.volumes.update(this.volumePoint(time, candle), isHistory);
     this.last = Math.max(this.last, time);
-    if (this.hovered === undefined || this.hovered === time) this.tell(this.hovered ?? this.last);
+    if (this.hovered === undefined || this.hovered === time) this.drawLegend(this.hovered ?? this.last);
   }
 
   private draw(): void {
-    const bars = [...this.bars].sort(([a], [b]) => a - b) as [UTCTimestamp, Bar][];
-    const newest = bars.at(-1);
+    const candles = [...this.candles].sort(([a], [b]) => a - b) as [UTCTimestamp, Candle][];
+    const newest = candles.at(-1);
     this.last = newest?.[0] ?? 0;
     if (newest) {
       const precision = format.priceDecimals(newest[1].close, this.isStock);
       const formatter = (value: number): string => format.fixed(value, precision);
-      this.candles.applyOptions({ priceFormat: { type: "custom", formatter, minMove: 10 ** -precision } });
+      this.series.applyOptions({ priceFormat: { type: "custom", formatter, minMove: 10 ** -precision } });
     }
-    this.candles.setData(bars.map(([time, bar]) => this.candle(time, bar)));
-    this.volumes.setData(bars.map(([time, bar]) => this.volume(time, bar)));
-    // Whether there were none is the server's to say: before the first answer nobody here knows.
+    this.series.setData(candles.map(([time, candle]) => this.pricePoint(time, candle)));
+    this.volumes.setData(candles.map(([time, candle]) => this.volumePoint(time, candle)));
+    // Whether there are none is known only after the first response of the server.
     if (newest) this.root.querySelector(".chart-note")?.toggleAttribute("hidden", true);
-    this.tell(this.last);
+    this.drawLegend(this.last);
   }
 
-  private candle(time: UTCTimestamp, { open, high, low, close }: Bar) {
+  private pricePoint(time: UTCTimestamp, { open, high, low, close }: Candle) {
     return { time, open, high, low, close };
   }
 
-  private volume(time: UTCTimestamp, bar: Bar) {
-    // A point without a value is a gap in the histogram.
-    if (bar.volume === null) return { time };
-    return { time, value: bar.volume, color: thin(token(bar.close >= bar.open ? "--up" : "--down")) };
+  /** An unknown volume has no column; a volume of zero has one without height. */
+  private volumePoint(time: UTCTimestamp, candle: Candle) {
+    const color = translucent(token(candle.close >= candle.open ? "--up" : "--down"));
+    return candle.volume === null ? { time } : { time, value: candle.volume, color };
   }
 
   private hover(event: MouseEventParams): void {
     this.hovered = typeof event.time === "number" ? event.time : undefined;
-    this.tell(this.hovered ?? this.last);
+    this.drawLegend(this.hovered ?? this.last);
   }
 
-  /** The legend: the bar under the crosshair, otherwise the last. */
-  private tell(time: number): void {
-    const bar = this.bars.get(time);
-    if (!this.legend || !bar) return;
+  /** The legend: the candle under the crosshair, otherwise the last. */
+  private drawLegend(time: number): void {
+    const candle = this.candles.get(time);
+    if (!this.legend || !candle) return;
     const price = (value: number): string => format.price(value, this.isStock);
-    const change = bar.open === 0 ? 0 : ((bar.close - bar.open) / bar.open) * 100;
+    const change = candle.open === 0 ? 0 : ((candle.close - candle.open) / candle.open) * 100;
     this.legend.dataset["direction"] = format.direction(change);
     const parts: [string, string][] = [
       ["", this.label(time as UTCTimestamp, false)],
-      ["O ", price(bar.open)],
-      ["H ", price(bar.high)],
-      ["L ", price(bar.low)],
-      ["C ", price(bar.close)],
+      ["O ", price(candle.open)],
+      ["H ", price(candle.high)],
+      ["L ", price(candle.low)],
+      ["C ", price(candle.close)],
       ["", `${format.arrow(change)} ${format.percent(change)}`],
-      ["Vol ", bar.volume === null ? "–" : format.compact(bar.volume)],
+      ["Vol ", format.volume(candle.volume)],
     ];
     while (this.legend.children.length < parts.length) {
       const part = document.createElement("span");
@@ -232,7 +232,7 @@ export class Chart {
     });
   }
 
-  /** In the reader's zone; with the exchange's behind it where asked for. A day is a date, in no zone. */
+  /** In the reader's zone, followed by the exchange's where `withZone`. A day is a date, in no zone. */
   private label(time: Time, withZone: boolean): string {
     const date = new Date((time as number) * 1000);
     if (this.interval === "1d") {

@@ -1,5 +1,5 @@
-// The server's time, as well as a browser can know it: of several short requests the quickest tells how far the two
-// clocks are apart, to within half its round trip.
+// The server's time: of several short requests the quickest determines the difference between the two clocks, to within
+// half its round trip.
 
 const KEPT_SAMPLES = 8;
 const FIRST_SAMPLES = 4;
@@ -42,7 +42,7 @@ export function isSet(): boolean {
 export async function keep(): Promise<void> {
   for (let taken = 0; ; taken += 1) {
     if (document.visibilityState === "visible") {
-      // A server that is away is shown by the event stream; the next sample comes anyway.
+      // The event stream shows a server that does not respond; the next sample is taken anyway.
       await sample().catch(() => undefined);
     }
     const wait = taken < FIRST_SAMPLES ? 200 : REPEAT_MS;

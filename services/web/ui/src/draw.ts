@@ -1,4 +1,4 @@
-// Puts quotes into the page: text only where it changed, all of a frame's changes at once, a soft flash.
+// Draws quotes: text only where it changed, all changes of a frame at once, a soft flash.
 
 import * as clock from "./clock";
 import * as format from "./format";
@@ -76,7 +76,7 @@ export class Places {
   }
 }
 
-/** Gathers quotes and draws the latest of each symbol in the next frame. */
+/** Collects quotes and draws the latest of each symbol in the next frame. */
 export function framed(draw: (quote: Quote) => void): (quote: Quote) => void {
   const waiting = new Map<string, Quote>();
   /** Per symbol, the newest tick drawn: what a snapshot repeats was drawn long ago and is not measured. */
@@ -101,16 +101,16 @@ export function framed(draw: (quote: Quote) => void): (quote: Quote) => void {
 
 const ANNOUNCE_MS = 8_000;
 let announced = 0;
-let lastWords = "";
+let lastText = "";
 
-/** Tells a screen reader, politely, at most every eight seconds. */
-export function announce(words: string): void {
+/** Announces to a screen reader, politely, at most every eight seconds. */
+export function announce(text: string): void {
   const now = performance.now();
   const place = document.getElementById("announcements");
-  if (!place || words === lastWords || now - announced < ANNOUNCE_MS) return;
+  if (!place || text === lastText || now - announced < ANNOUNCE_MS) return;
   announced = now;
-  lastWords = words;
-  place.textContent = words;
+  lastText = text;
+  place.textContent = text;
 }
 
 export function spoken(quote: Quote): string {

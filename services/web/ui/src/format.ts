@@ -1,4 +1,4 @@
-// Numbers and times for people. `services/web/src/format.rs` writes the same on the server: keep them alike.
+// Numbers and times for people. `services/web/src/format.rs` formats the same way on the server: keep them equal.
 
 const MINUS = "\u2212";
 
@@ -58,6 +58,11 @@ export function compact(value: number): string {
   else if (Math.abs(scaled) >= 100) decimals = 0;
   else if (Math.abs(scaled) >= 10) decimals = 1;
   return fixed(scaled, decimals) + unit;
+}
+
+/** A dash where it is unknown, which is not zero. */
+export function volume(value: number | null): string {
+  return value === null ? "\u2013" : compact(value);
 }
 
 export function ratio(value: number): string {

@@ -1,4 +1,4 @@
-// The one event stream of this tab, and what the header says about it.
+// The event stream of this tab, and its state in the header.
 
 export interface Quote {
   symbol: string;
@@ -17,60 +17,72 @@ export interface Quote {
   state: "live" | "stale" | "closed";
 }
 
-export interface Bar {
+export interface Candle {
   time: string;
   open: number;
   high: number;
   low: number;
   close: number;
-  /** Of the interval; null where it is unknown. */
+  /** Null where it is unknown, which is not zero. */
   volume: number | null;
   ticks: number;
   source: string;
   final: boolean;
 }
 
-export interface SymbolBar extends Bar {
+export interface SymbolCandle extends Candle {
   symbol: string;
   interval: string;
 }
 
 export interface Spark {
   symbol: string;
-  bucket_seconds: number;
-  last_bucket: number;
+  point_seconds: number;
+  last_point: number;
   closes: number[];
 }
 
 export interface Handlers {
   quote?: (quote: Quote) => void;
-  candle?: (bar: SymbolBar) => void;
+  candle?: (candle: SymbolCandle) => void;
   spark?: (spark: Spark) => void;
+  /** The figures of the system page changed. */
   status?: () => void;
-  /** Connected; `resumed`: nothing was missed since the last time. */
+  /** Connected; `resumed`: no event since the last one is missing. */
   hello?: (resumed: boolean) => void;
 }
 
-type LinkState = "connecting" | "live" | "reconnecting";
+type LinkState = "connecting" | "live" | "polling" | "reconnecting";
 
-const WORDS: Record<LinkState, string> = {
+/** What the header shows. */
+const TEXTS: Record<LinkState, string> = {
   connecting: "Connecting",
   live: "Live",
+  polling: "Every 5 s",
   reconnecting: "Reconnecting\u2026",
 };
 
-/** A stream that ended for good (an error instead of events) is opened anew after so long. */
+/** A stream that the browser gave up (an error instead of events) is opened again after so long. */
 const REOPEN_MS = 2_000;
-/** A beat arrives every 15 s: a stream that is silent longer is opened anew; no error tells of a sleeping laptop. */
+/** A beat arrives every 15 s: a stream that is silent for longer is opened again; a suspended laptop gets no error. */
 const MAX_SILENCE_MS = 40_000;
 
+let shown: LinkState = "connecting";
+
+/** Whether events arrive as prices change. */
+export function isLive(): boolean {
+  return shown === "live";
+}
+
 function show(state: LinkState): void {
+  shown = state;
   const place = document.querySelector<HTMLElement>(".link-state");
   if (!place || place.dataset["linkState"] === state) return;
   place.hidden = false;
   place.dataset["linkState"] = state;
-  const word = place.querySelector(".link-word");
-  if (word) word.textContent = WORDS[state];
+  const text = place.querySelector(".link-text");
+  if (text) text.textContent = TEXTS[state];
+  document.querySelector(".polling-note")?.toggleAttribute("hidden", state !== "polling");
 }
 
 /** Opens the stream and keeps it open. */
@@ -81,6 +93,8 @@ export function connect(query: string, handlers: Handlers): void {
   function open(): void {
     const stream = new EventSource(`/events?${query}`);
     let lastSign = performance.now();
+    // The response of a poll ends at once. The browser reports that as an error, and asks again by itself.
+    let isPolling = false;
     const on = <T>(name: string, handle: (data: T) => void): void => {
       stream.addEventListener(name, (event) => {
         lastSign = performance.now();
@@ -98,14 +112,18 @@ export function connect(query: string, handlers: Handlers): void {
     }, 5_000);
     stream.addEventListener("open", () => {
       lastSign = performance.now();
-      show("live");
     });
     stream.addEventListener("error", () => {
-      show("reconnecting");
+      if (!isPolling) show("reconnecting");
+      isPolling = false;
       if (stream.readyState === EventSource.CLOSED) reopen();
     });
     on("beat", () => undefined);
-    on<{ resumed: boolean }>("hello", ({ resumed }) => handlers.hello?.(resumed));
+    on<{ resumed: boolean; live: boolean }>("hello", ({ resumed, live }) => {
+      isPolling = !live;
+      show(live ? "live" : "polling");
+      handlers.hello?.(resumed);
+    });
     if (handlers.quote) on("quote", handlers.quote);
     if (handlers.candle) on("candle", handlers.candle);
     if (handlers.spark) on("spark", handlers.spark);

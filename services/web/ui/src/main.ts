@@ -1,4 +1,4 @@
-// Every page starts here; the server says which one it is. Of the styles, those for narrow and wide screens come last.
+// Every page starts here; the body names it. Of the styles, those for narrow and wide screens come last.
 
 import "./tokens.css";
 import "./frame.css";

@@ -1,4 +1,4 @@
-// The line of the day on a tile. The server draws the first one; this one moves with the price.
+// The sparkline of a tile. The server draws the first one; here it is moved with the price.
 
 import type { Quote, Spark } from "./live";
 
@@ -8,8 +8,8 @@ const MAX_POINTS = 90;
 
 export class Sparkline {
   private closes: number[] = [];
-  private bucketMs = 60_000;
-  private lastBucket = 0;
+  private pointMs = 60_000;
+  private lastPoint = 0;
 
   constructor(
     private readonly line: Element,
@@ -18,19 +18,19 @@ export class Sparkline {
 
   set(spark: Spark): void {
     this.closes = spark.closes.slice();
-    this.bucketMs = spark.bucket_seconds * 1000;
-    this.lastBucket = spark.last_bucket;
+    this.pointMs = spark.point_seconds * 1000;
+    this.lastPoint = spark.last_point;
     this.draw();
   }
 
   move(quote: Quote): void {
     if (this.closes.length === 0) return;
-    const bucket = Math.floor(Date.parse(quote.timestamp) / this.bucketMs);
-    if (bucket > this.lastBucket) {
+    const point = Math.floor(Date.parse(quote.timestamp) / this.pointMs);
+    if (point > this.lastPoint) {
       this.closes.push(quote.price);
-      this.lastBucket = bucket;
+      this.lastPoint = point;
       if (this.closes.length > MAX_POINTS) this.closes.shift();
-    } else if (bucket === this.lastBucket) {
+    } else if (point === this.lastPoint) {
       this.closes[this.closes.length - 1] = quote.price;
     }
     this.draw();

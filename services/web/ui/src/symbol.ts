@@ -26,7 +26,7 @@ export async function start(): Promise<void> {
 
   connect(`symbols=${encodeURIComponent(symbol)}`, {
     quote: framed(draw),
-    candle: (bar) => chart.takeBar(bar),
+    candle: (candle) => chart.takeCandle(candle),
     hello: (resumed) => {
       if (!resumed) void chart.load();
     },

@@ -1,5 +1,5 @@
-// The system page: the server renders its figures anew, and what differs is put in place. Whoever reads a definition
-// keeps the focus where it is.
+// The system page: the server renders its figures again, and only what differs is replaced, so that a definition that is
+// being read keeps the focus.
 
 import { connect } from "./live";
 import { localise } from "./times";
@@ -34,6 +34,7 @@ async function refresh(): Promise<void> {
 }
 
 export function start(): void {
-  // A server that is away is shown in the header; the next status refreshes.
+  // The event carries no figures: the page is rendered in one place, on the server. A server that does not respond is shown
+  // in the header; the next event refreshes.
   connect("kinds=status", { status: () => void refresh().catch(() => undefined) });
 }

@@ -1,5 +1,5 @@
-// Dark or light: as the system says until the reader switches. The choice is a cookie, so that the server renders the
-// page in it and nothing flashes.
+// Dark or light: the scheme of the reader's system until the reader switches. The choice is a cookie, so that the server
+// renders the page in it and nothing flashes.
 
 const A_YEAR_SECONDS = 31_536_000;
 const prefersLight = matchMedia("(prefers-color-scheme: light)");

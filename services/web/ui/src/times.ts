@@ -1,4 +1,4 @@
-// Times as the server wrote them (UTC) become the reader's; the exchange's zone stands on hover.
+// Times of the server (UTC) are shown in the reader's zone; in the exchange's on hover.
 
 import * as format from "./format";
 
@@ -7,7 +7,7 @@ export function localise(root: ParentNode): void {
     const time = new Date(place.dateTime);
     if (Number.isNaN(time.getTime())) continue;
     const holder = place.closest<HTMLElement>("[data-zone]");
-    // A daily bar is a date of its exchange, not a moment.
+    // A daily candle is a date of its exchange, not a moment.
     if (holder?.dataset["interval"] === "1d" && place.closest("tbody")) {
       place.textContent = time.toLocaleDateString(undefined, { dateStyle: "medium", timeZone: "UTC" });
       continue;

@@ -1,0 +1,5 @@
+//! What is done for every request, whatever its route: one file for each.
+
+pub(crate) mod cookies;
+pub(crate) mod origin;
+pub(crate) mod request_count;
