@@ -245,6 +245,7 @@ mod tests {
             open: price,
             high: price,
             low: price,
+            size: None,
             change_percent: 0.0,
             source: Source::parse("binance").expect("a source"),
             received_at,

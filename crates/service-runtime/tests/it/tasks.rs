@@ -68,10 +68,10 @@ async fn the_deadlines_of_a_shutdown_follow_one_another_below_its_limit() {
     let budget = ShutdownBudget::new(shutdown.clone());
     let deadlines =
         [budget.connections(), budget.feeds(), budget.catch_up(), budget.store_drain(), budget.tasks()];
-    assert!(deadlines.is_sorted_by_key(|deadline| deadline.seconds()));
+    assert!(deadlines.is_sorted_by_key(service_runtime::ShutdownDeadline::seconds));
     assert!(deadlines.iter().all(|deadline| deadline.seconds() < SHUTDOWN_LIMIT.as_secs()));
 
-    tokio::time::timeout(Duration::from_secs(60), budget.connections().passed())
+    tokio::time::timeout(Duration::from_mins(1), budget.connections().passed())
         .await
         .expect_err("there is no deadline before the shutdown");
     shutdown.cancel();

@@ -324,6 +324,7 @@ mod tests {
             open: decimal("100"),
             high: decimal("120"),
             low: decimal("90"),
+            size: None,
             change_percent: -0.3,
             source: Source::parse(source).expect("a source"),
             received_at,

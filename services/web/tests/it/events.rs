@@ -138,7 +138,8 @@ async fn a_client_past_the_limit_polls_until_a_stream_is_free() {
     let mut live = Events::open(&suite, "/events?kinds=quote", None).await;
     assert_eq!(live.next_of("hello").await.data["live"], true);
     // Published to all clients by then.
-    (live.next_of("quote").await, live.next_of("quote").await);
+    live.next_of("quote").await;
+    live.next_of("quote").await;
 
     let mut poll = Events::open(&suite, "/events?kinds=quote", None).await;
     let hello = poll.next_of("hello").await;

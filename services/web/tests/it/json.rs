@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use live_store::StoredTick;
@@ -370,13 +373,13 @@ async fn problems_name_the_reason_and_what_to_change() {
     for path in
         ["/v1/nothing", "/v1/ticks?limit=0&symbol=AAPL", "/v1/candles?symbol=%3C", "/events?kinds=gossip"]
     {
-        problems.push_str(&format!("GET {path}\n{}\n", suite.text(path).await));
+        writeln!(problems, "GET {path}\n{}", suite.text(path).await).expect("a string takes everything");
     }
     let posts = [("/v1/quotes", suite.url("")), ("/v1/screen-latency", "http://elsewhere".to_owned())];
     for (path, origin) in posts {
         let request = suite.http.post(suite.url(path)).header("origin", origin);
         let text = request.send().await.expect("a response").text().await.expect("a text");
-        problems.push_str(&format!("POST {path}\n{text}\n"));
+        writeln!(problems, "POST {path}\n{text}").expect("a string takes everything");
     }
     insta::assert_snapshot!(problems);
 }
@@ -399,7 +402,7 @@ async fn the_shape_of_the_json_interface() {
     quotes["quotes"][0]["age_ms"] = json!(0);
     let mut answers = format!("/v1/quotes\n{quotes:#}\n");
     for path in ["/v1/symbols", "/v1/ticks?symbol=ETH/USDT", "/v1/candles?symbol=ETH/USDT"] {
-        answers.push_str(&format!("{path}\n{:#}\n", suite.json(path).await));
+        writeln!(answers, "{path}\n{:#}", suite.json(path).await).expect("a string takes everything");
     }
     insta::assert_snapshot!(answers);
 }
