@@ -11,9 +11,10 @@ use crate::{LiveStoreError, Migration, Result};
 const APPLICATION_ID: i64 = 0x5444_4c53;
 
 /// Step `n` (from 0) makes format `n + 1`. Steps are only ever appended.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     include_str!("../../../../schema/sqlite/live-store/0001_ticks_candles_checkpoints.sql"),
     include_str!("../../../../schema/sqlite/live-store/0002_checkpoint_owners.sql"),
+    include_str!("../../../../schema/sqlite/live-store/0003_job_runs.sql"),
 ];
 
 /// Brings the file to the newest format, or refuses it.

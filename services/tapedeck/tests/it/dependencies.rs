@@ -33,8 +33,16 @@ fn services_never_depend_on_services_but_tapedeck_on_all() {
 #[test]
 fn libraries_point_one_way() {
     // Each may use those before it.
-    let order =
-        ["connection-url", "market", "topics", "live-store", "event-log", "archive", "service-runtime"];
+    let order = [
+        "connection-url",
+        "job-runner",
+        "market",
+        "topics",
+        "live-store",
+        "event-log",
+        "archive",
+        "service-runtime",
+    ];
     let all = dependencies();
     for (place, library) in order.iter().enumerate() {
         let ours: Vec<&str> = order.into_iter().filter(|other| all[*library].contains(*other)).collect();
