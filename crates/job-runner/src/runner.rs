@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
@@ -18,9 +18,9 @@ const LEASE_SECONDS: u64 = 60;
 const RENEW_SECONDS: u64 = 15;
 /// Longest wait before the clock is read again: it may have been set.
 const MAX_WAIT_SECONDS: u64 = 30;
-/// Between two tries to get the lease from another process.
+/// Between two tries to get the lease from another process, or to reach the store.
 const BUSY_SECONDS: u64 = 5;
-/// First wait after a failure; doubled, with jitter, up to the longest.
+/// First wait after a run that failed; doubled, with jitter, up to the longest.
 const RETRY_MIN_MS: u64 = 5_000;
 /// See [`RETRY_MIN_MS`].
 const RETRY_MAX_MS: u64 = 15 * 60_000;
@@ -77,10 +77,24 @@ pub struct JobRunner {
 struct Progress {
     /// When this process began to run the job.
     started: DateTime<Utc>,
+    /// The newest finished run, as the store had it last; another process may have finished a newer one.
+    finished: Option<DateTime<Utc>>,
     /// The newest run that was skipped.
     skipped_until: Option<DateTime<Utc>>,
     /// The newest run that was counted as missed.
     counted: Option<DateTime<Utc>>,
+}
+
+/// Why a step failed.
+enum Failure {
+    Store(StoreError),
+    Run(anyhow::Error),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 impl JobRunner {
@@ -143,7 +157,8 @@ impl JobRunner {
 
     async fn run_by_schedule(&self) -> ! {
         let schedule = self.job.schedule();
-        let mut progress = Progress { started: (self.clock)(), skipped_until: None, counted: None };
+        let mut progress =
+            Progress { started: (self.clock)(), finished: None, skipped_until: None, counted: None };
         let waits = ExponentialBuilder::default()
             .with_jitter()
             .with_min_delay(Duration::from_millis(RETRY_MIN_MS))
@@ -151,78 +166,97 @@ impl JobRunner {
             .without_max_times();
         let mut retries = waits.build();
         loop {
-            let wait = match self.step(&schedule, &mut progress).await {
+            let (reason, wait) = match self.step(&schedule, &mut progress).await {
                 Ok(wait) => {
                     retries = waits.build();
-                    wait
+                    tokio::time::sleep(wait).await;
+                    continue;
                 }
-                Err(error) => {
-                    let wait = retries.next().unwrap_or(Duration::from_millis(RETRY_MAX_MS));
-                    let reason = format!("{error:#}; trying again in {:.0} s", wait.as_secs_f64());
-                    tracing::warn!(reason, "a job failed");
-                    (self.health)(Err(&reason));
-                    wait
+                Err(Failure::Store(error)) => (
+                    format!("its lease and runs are unavailable: {error}"),
+                    Duration::from_secs(BUSY_SECONDS),
+                ),
+                Err(Failure::Run(error)) => {
+                    (format!("{error:#}"), retries.next().unwrap_or(Duration::from_millis(RETRY_MAX_MS)))
                 }
             };
+            let reason = format!("{reason}; trying again in {:.0} s", wait.as_secs_f64());
+            tracing::warn!(reason, "a job failed");
+            (self.health)(Err(&reason));
             tokio::time::sleep(wait).await;
         }
     }
 
     /// Does the oldest run that is due, if there is one. Returns how long to wait for the next step.
-    async fn step(&self, schedule: &Schedule, progress: &mut Progress) -> anyhow::Result<Duration> {
-        let due = self.due(schedule, progress).await?;
-        if due.runs.is_empty() {
+    async fn step(&self, schedule: &Schedule, progress: &mut Progress) -> Result<Duration, Failure> {
+        // The store is read only where something may be due.
+        if progress.finished.is_some() && self.due(schedule, progress).runs.is_empty() {
             return Ok(self.wait_for_next(schedule));
         }
-        if !self.acquire().await.map_err(anyhow::Error::from_boxed)? {
+        self.read_finished(progress).await?;
+        if self.due(schedule, progress).runs.is_empty() {
+            return Ok(self.wait_for_next(schedule));
+        }
+        if !self.acquire().await? {
             (self.health)(Ok("another process runs it"));
             return Ok(Duration::from_secs(BUSY_SECONDS));
         }
-        // Another process may have done it between the look and the lease.
-        let due = self.due(schedule, progress).await;
-        let Some((run, is_last)) =
-            due.as_ref().ok().and_then(|due| Some((*due.runs.first()?, due.runs.len() == 1)))
-        else {
+        let done = self.run_oldest(schedule, progress).await;
+        if done.is_err() {
             self.give_back().await;
-            return due.map(|_| Duration::ZERO);
+        }
+        done
+    }
+
+    /// With the lease.
+    async fn run_oldest(&self, schedule: &Schedule, progress: &mut Progress) -> Result<Duration, Failure> {
+        // Another process may have done it before the lease was free.
+        self.read_finished(progress).await?;
+        let due = self.due(schedule, progress).runs;
+        let Some(run) = due.first().copied() else {
+            self.give_back().await;
+            return Ok(Duration::ZERO);
         };
-        if (run < progress.started || !is_last) && progress.counted.is_none_or(|counted| counted < run) {
+        let is_missed = run < progress.started || due.len() > 1;
+        if is_missed && progress.counted.is_none_or(|counted| counted < run) {
             progress.counted = Some(run);
             self.missed.increment(1);
         }
         if let Err(error) = self.run_leased(run).await {
             self.failed.increment(1);
-            self.give_back().await;
-            return Err(error);
+            return Err(Failure::Run(error));
         }
-        let recorded = self.store.release(self.job.name(), &self.owner, Some(run)).await;
-        if !recorded.map_err(anyhow::Error::from_boxed)? {
-            bail!("the lease of the job expired before its run was recorded");
+        if !self.store.release(self.job.name(), &self.owner, Some(run)).await? {
+            return Err(Failure::Run(anyhow!("its lease expired before the run was recorded")));
         }
+        progress.finished = Some(run);
         self.finished.increment(1);
         tracing::info!(due = %run, "a job has run");
-        Ok(if is_last { self.wait_for_next(schedule) } else { Duration::ZERO })
+        Ok(Duration::ZERO)
     }
 
-    /// What is due by the store and the clock. Skipped runs are counted, once.
-    async fn due(&self, schedule: &Schedule, progress: &mut Progress) -> anyhow::Result<Due> {
-        let now = (self.clock)();
-        let Some(finished) = self.store.finished(self.job.name()).await.map_err(anyhow::Error::from_boxed)?
-        else {
+    async fn read_finished(&self, progress: &mut Progress) -> Result<(), StoreError> {
+        let name = self.job.name();
+        progress.finished = self.store.finished(name).await?;
+        if progress.finished.is_none() && self.acquire().await? {
             // A new job has missed nothing. What it misses from now on is counted from here.
-            self.acquire().await.map_err(anyhow::Error::from_boxed)?;
-            let known = self.store.release(self.job.name(), &self.owner, Some(now)).await;
-            known.map_err(anyhow::Error::from_boxed)?;
-            return Ok(Due::default());
-        };
-        let settled = progress.skipped_until.map_or(finished, |skipped| skipped.max(finished));
-        let due = schedule.due(self.job.missed_runs(), settled, progress.started, now);
+            let now = (self.clock)();
+            self.store.release(name, &self.owner, Some(now)).await?;
+            progress.finished = Some(now);
+        }
+        Ok(())
+    }
+
+    /// What is due by the clock and what is known of the store. Skipped runs are counted, once.
+    fn due(&self, schedule: &Schedule, progress: &mut Progress) -> Due {
+        let Some(finished) = progress.finished.max(progress.skipped_until) else { return Due::default() };
+        let due = schedule.due(self.job.missed_runs(), finished, progress.started, (self.clock)());
         if let Some(until) = due.skipped_until {
             tracing::warn!(skipped = due.skipped, %until, "runs of a job were missed and are not made up");
             self.missed.increment(due.skipped);
             progress.skipped_until = Some(until);
         }
-        Ok(due)
+        due
     }
 
     fn wait_for_next(&self, schedule: &Schedule) -> Duration {

@@ -7,6 +7,7 @@ mod candles;
 mod check;
 mod checkpoints;
 mod error;
+mod jobs;
 mod migration;
 mod mongo;
 mod open;

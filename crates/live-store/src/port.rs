@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use job_runner::JobStore;
 use market::Symbol;
 
 use crate::{CandleStore, CheckpointStore, Result, TickStore};
@@ -10,7 +11,7 @@ use crate::{CandleStore, CheckpointStore, Result, TickStore};
 /// derived from its content, and there is no transaction across calls: an effect is written first, then the checkpoint
 /// that stands for it.
 #[async_trait]
-pub trait LiveStore: TickStore + CandleStore + CheckpointStore {
+pub trait LiveStore: TickStore + CandleStore + CheckpointStore + JobStore {
     /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
     /// were pruned and whose candles are kept.
     async fn symbols(&self) -> Result<Vec<Symbol>> {
@@ -27,7 +28,7 @@ pub trait LiveStore: TickStore + CandleStore + CheckpointStore {
     }
 }
 
-impl<Store: TickStore + CandleStore + CheckpointStore> LiveStore for Store {}
+impl<Store: TickStore + CandleStore + CheckpointStore + JobStore> LiveStore for Store {}
 
 /// What a pruning removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

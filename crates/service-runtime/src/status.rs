@@ -40,6 +40,8 @@ struct Process {
 
 /// The health of one component. Each has a lock of its own, because some report with every tick.
 struct Cell {
+    /// Without it the service is not ready.
+    is_essential: bool,
     status: Mutex<ComponentStatus>,
     exported: Gauge,
 }
@@ -92,12 +94,22 @@ impl Status {
         Arc::clone(&self.process.shutdown_began)
     }
 
-    /// Adds a part, which is starting.
+    /// Adds a part, which is starting. Without it the service is not ready.
     pub fn component(&self, name: &str) -> Component {
+        self.add_component(name, true)
+    }
+
+    /// Adds a part that the service works without: it is reported, and the service is ready while it is down.
+    pub fn secondary_component(&self, name: &str) -> Component {
+        self.add_component(name, false)
+    }
+
+    fn add_component(&self, name: &str, is_essential: bool) -> Component {
         let key = (self.service.clone(), name.to_owned());
         let cell = || {
             let (service, component) = (self.service().to_owned(), name.to_owned());
             Arc::new(Cell {
+                is_essential,
                 exported: gauge!(COMPONENT_UP, "service" => service, "component" => component),
                 status: Mutex::new(ComponentStatus {
                     service: self.service.clone(),
@@ -144,11 +156,11 @@ impl Status {
         }
     }
 
-    /// Whether every part of every service works. A service whose parts are yet to be added does not.
+    /// Whether every essential part of every service works. A service whose parts are yet to be added does not.
     pub fn is_ready(&self) -> bool {
         let components = locked(&self.process.components);
         let has_parts = |service: &String| components.keys().any(|(of, _)| of.as_ref() == Some(service));
-        let works = |cell: &Arc<Cell>| locked(&cell.status).state == ComponentState::Up;
+        let works = |cell: &Arc<Cell>| !cell.is_essential || locked(&cell.status).state == ComponentState::Up;
         !components.is_empty()
             && components.values().all(works)
             && locked(&self.process.services).iter().all(has_parts)

@@ -6,24 +6,21 @@
 mod candle_state;
 mod config;
 mod metrics;
+mod prune;
 mod quoted_candles;
 mod ticks;
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{TimeDelta, Utc};
 use event_log::EventLog;
+use job_runner::JobRunner;
 use live_store::LiveStore;
 use service_runtime::Runtime;
 use stream_processor::{DeadLetterPolicy, Processor, ProcessorConfig, StoreCalls};
-use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::Metrics, quoted_candles::QuotedCandles, ticks::Ticks};
+use crate::{metrics::Metrics, prune::Prune, quoted_candles::QuotedCandles, ticks::Ticks};
 
 pub use config::{ConsumerArgs, ConsumerConfig};
-
-/// Between two removals of what is older than the retention.
-const PRUNE_INTERVAL_SECONDS: u64 = 3_600;
 
 /// The name of the processor of ticks, in checkpoints.
 pub const PROCESSOR: &str = Ticks::NAME;
@@ -78,29 +75,19 @@ pub async fn run(config: ConsumerConfig, store: Arc<dyn LiveStore>, runtime: Run
         stream_processor::run(quoted, of_candles, store_calls, its_runtime),
     );
     tasks.spawn("consumer store", calls.watch(PROCESSOR));
-    tasks.spawn("consumer pruning", prune(store, runtime.shutdown, config.retention_days));
+    let health = runtime.status.secondary_component("prune");
+    let pruning = JobRunner::new(
+        Prune::new(Arc::clone(&store), config.retention_days)?,
+        store,
+        runtime.status.instance(),
+    )
+    .reporting(move |state| match state {
+        Ok(detail) => health.up(detail),
+        Err(reason) => health.down(reason),
+    });
+    tasks.spawn("consumer pruning", async move {
+        pruning.run(runtime.shutdown).await;
+        Ok(())
+    });
     tasks.join().await
-}
-
-/// Removes what is older than the retention, now and every hour. A failure is logged and tried again an hour later.
-async fn prune(
-    store: Arc<dyn LiveStore>,
-    shutdown: CancellationToken,
-    retention_days: u32,
-) -> anyhow::Result<()> {
-    let mut due = tokio::time::interval(Duration::from_secs(PRUNE_INTERVAL_SECONDS));
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = due.tick() => {}
-        }
-        let before = Utc::now() - TimeDelta::days(i64::from(retention_days));
-        match store.prune(before).await {
-            Ok(pruned) if pruned.ticks + pruned.candles > 0 => {
-                tracing::info!(ticks = pruned.ticks, candles = pruned.candles, retention_days, "pruned");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "pruning failed; tried again in an hour"),
-        }
-    }
 }

@@ -52,7 +52,7 @@ pub(crate) fn upserted(statements: &[RawDocumentBuf]) -> mongodb::bson::Document
         let update =
             statement.get_document("u").or_else(|_| statement.get_document("update")).expect("an update");
         made.extend(query.get("_id").map(|id| ("_id".to_owned(), id.clone())));
-        for operator in ["$inc", "$setOnInsert", "$set"] {
+        for operator in ["$inc", "$setOnInsert", "$set", "$max"] {
             if let Ok(fields) = update.get_document(operator) {
                 made.extend(fields.clone());
             }

@@ -9,7 +9,7 @@ use super::{
     failure::code,
     fields::{self, RowError},
 };
-use crate::{LiveStoreError, Migration, Result, candles, checkpoints, ticks};
+use crate::{LiveStoreError, Migration, Result, candles, checkpoints, jobs, ticks};
 
 /// Which format the documents have, as a document of its own.
 const FORMATS: &str = "schema_format";
@@ -30,8 +30,8 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 3] =
-    [ticks::mongo::SCHEMA, candles::mongo::SCHEMA, checkpoints::mongo::SCHEMA];
+const COLLECTIONS: [Collection; 4] =
+    [ticks::mongo::SCHEMA, candles::mongo::SCHEMA, checkpoints::mongo::SCHEMA, jobs::mongo::SCHEMA];
 
 /// Documents read to see whether a collection is ours.
 const SAMPLE_DOCUMENTS: u32 = 5;
@@ -301,7 +301,7 @@ mod tests {
     fn the_files_are_read_with_their_fields_in_order() {
         let schemas = schemas().expect("readable");
         let names: Vec<&str> = schemas.iter().map(|(schema, _)| schema.collection.as_str()).collect();
-        assert_eq!(names, ["realtime_prices", "candles", "checkpoints"]);
+        assert_eq!(names, ["realtime_prices", "candles", "checkpoints", "job_runs"]);
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
     }
@@ -310,6 +310,7 @@ mod tests {
     fn optional_fields(collection: &str) -> &'static [&'static str] {
         match collection {
             "checkpoints" => &["saved_generation", "log_identity", "caught_up_at", "caught_up_at_us"],
+            "job_runs" => &["finished"],
             _ => &[],
         }
     }

@@ -67,6 +67,9 @@ macro_rules! adapters {
             ticks_reading::pruning_removes_old_ticks_and_nothing_else,
             candles::pruning_removes_old_minutes_and_nothing_else,
             checkpoints::a_day_is_complete_when_every_partition_was_read_past_its_end,
+            jobs::one_owner_at_a_time_has_a_job,
+            jobs::the_lease_of_an_owner_that_died_expires,
+            jobs::the_newest_finished_run_is_kept,
         ]);)*
     };
 }
@@ -103,5 +106,8 @@ contract!(
         checkpoints::an_owner_that_was_replaced_changes_nothing,
         checkpoints::the_first_save_after_a_claim_may_go_back,
         checkpoints::a_partition_that_was_never_claimed_is_refused,
+        jobs::one_owner_at_a_time_has_a_job,
+        jobs::the_lease_of_an_owner_that_died_expires,
+        jobs::the_newest_finished_run_is_kept,
     ]
 );

@@ -36,12 +36,14 @@ fn libraries_point_one_way() {
     let order = [
         "connection-url",
         "sqlite-file",
+        "job-runner",
         "market",
         "topics",
         "live-store",
         "event-log",
         "archive",
         "service-runtime",
+        "stream-processor",
     ];
     let all = dependencies();
     for (place, library) in order.iter().enumerate() {
