@@ -265,3 +265,91 @@ impl ProcessRow {
 fn per_second(rate: f64) -> String {
     format!("{} /s", format::compact(if rate >= 100.0 { rate.round() } else { rate }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use event_log::{PartitionLag, TopicInfo, TopicPartition};
+    use topics::status::{ComponentStatus, ServiceStatus};
+
+    use super::*;
+    use crate::{pipeline::Pipeline, routes::assets::Bundle};
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-13T15:30:00Z".parse().expect("a time")
+    }
+
+    fn status(
+        service: &str,
+        components: &[(&str, ComponentState)],
+        figures: &[(&str, f64)],
+    ) -> ServiceStatus {
+        let component = |(name, state): &(&str, ComponentState)| ComponentStatus {
+            name: (*name).to_owned(),
+            state: *state,
+            detail: "a detail".to_owned(),
+            since: now() - TimeDelta::minutes(10),
+            partitions: match *name {
+                "consumer" => BTreeMap::from([("stock-prices".to_owned(), BTreeSet::from([0]))]),
+                _ => BTreeMap::new(),
+            },
+        };
+        ServiceStatus {
+            service: service.to_owned(),
+            instance: format!("{service}-1"),
+            version: "1.2.3".to_owned(),
+            started_at: now() - TimeDelta::hours(26),
+            at: now(),
+            components: components.iter().map(component).collect(),
+            figures: figures.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        }
+    }
+
+    fn figures() -> SystemFigures {
+        let mut pipeline = Pipeline::default();
+        let feeds = [("feed binance", ComponentState::Up), ("feed yahoo", ComponentState::Down)];
+        let _ = pipeline.take_heartbeat(status("producer", &feeds, &[]), now());
+        let consumer = [("consumer", ComponentState::Up), ("live store", ComponentState::Up)];
+        let stored = [
+            ("tapedeck_ticks_stored_total", 120_000.0),
+            ("tapedeck_ticks_stored_per_second", 1_234.5),
+            ("tapedeck_feed_stored_p50_ms", 12.3),
+            ("tapedeck_feed_stored_p99_ms", 1_250.0),
+            ("tapedeck_feed_stored_count", 70_000.0),
+        ];
+        let _ = pipeline.take_heartbeat(status("consumer", &consumer, &stored), now());
+        let topic =
+            |name: &str, ends: &[(u64, u64)]| TopicInfo { name: name.to_owned(), partitions: ends.to_vec() };
+        let topics =
+            vec![topic("stock-prices", &[(0, 1_000), (500, 2_000)]), topic("stock-prices.dlq", &[(0, 3)])];
+        let lag = |partition, lag| PartitionLag {
+            topic_partition: TopicPartition { topic: "stock-prices".into(), partition },
+            committed: None,
+            first: 0,
+            end: lag,
+            lag,
+        };
+        pipeline.take_log_state(Ok((topics, vec![lag(0, 12), lag(1, 0)])), now());
+        pipeline.take_log_state(Err("the broker is away".to_owned()), now());
+        pipeline.system(&status("web", &[("live prices", ComponentState::Starting)], &[]), 8, 3, now())
+    }
+
+    #[test]
+    fn the_figures_as_json() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&figures()).expect("JSON"));
+    }
+
+    #[test]
+    fn the_page() {
+        let bundle = Bundle::default();
+        let layout = Layout { bundle: &bundle, theme: Theme::System, page: "system", symbols: Vec::new() };
+        let system = figures();
+        let nodes = nodes(&system, 512);
+        let page = SystemPage { layout, nodes, system, now: now() };
+        let html = page.render().expect("it renders");
+        let (_, content) = html.split_once("as soon as a connection is free.</p>").expect("a beginning");
+        let (content, _) = content.split_once("</main>").expect("an end");
+        insta::assert_snapshot!(content.trim());
+    }
+}
