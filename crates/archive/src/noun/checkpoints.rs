@@ -117,7 +117,8 @@ impl Noun for Checkpoints {
 async fn missing(coming: &[Checkpoint], target: &Target<'_>) -> Result<Vec<Checkpoint>> {
     let there = patiently(|| target.store.all_checkpoints()).await?;
     let mut missing = Vec::new();
-    for checkpoint in coming {
+    // One that was claimed and never saved stands for nothing.
+    for checkpoint in coming.iter().filter(|checkpoint| !is_new(checkpoint)) {
         let Checkpoint { processor, topic, partition, next_offset, .. } = checkpoint;
         let known = there.iter().find(|known| {
             (&known.processor, &known.topic, known.partition) == (processor, topic, *partition)

@@ -311,6 +311,7 @@ mod tests {
         match collection {
             "checkpoints" => &["saved_generation", "log_identity", "caught_up_at", "caught_up_at_us"],
             "job_runs" => &["finished"],
+            "realtime_prices" => &["size"],
             _ => &[],
         }
     }

@@ -76,7 +76,7 @@ async fn minutes_are_shown_once_each() {
     assert_eq!(found.len(), 100);
     for (n, bar) in (0..).zip(&found) {
         let close = if (50..90).contains(&n) { 200 + n } else { 100 + n };
-        assert_eq!((bar.time, bar.close), (minute(n, "binance", 0).time, Decimal::from(close)));
+        assert_eq!((bar.time, bar.close), (minute(n, "binance", 100).time, Decimal::from(close)));
     }
     assert_eq!(best(&*store, &query(Interval::Minute, 30)).await, found[70..]);
 }

@@ -286,6 +286,7 @@ mod tests {
         figures: &[(&str, f64)],
     ) -> ServiceStatus {
         let component = |(name, state): &(&str, ComponentState)| ComponentStatus {
+            service: None,
             name: (*name).to_owned(),
             state: *state,
             detail: "a detail".to_owned(),
