@@ -24,7 +24,7 @@ pub use figures::{Figures, Latency, Meter};
 pub use heartbeat::heartbeat;
 pub use http_client::{http_client, install_tls};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use settings::{HELP_END, LogPassword, LogSettings, renamed_variables};
+pub use settings::{HELP_END, LogPassword, LogSettings, RENAMED_VARIABLES, renamed_variables};
 pub use shutdown::{SHUTDOWN_LIMIT, ShutdownBudget, ShutdownDeadline, cancel_on_signals};
 pub use start::{create_topics, main, open_log, open_patiently};
 pub use status::{Component, Status};

@@ -51,7 +51,7 @@ impl LogPassword {
 }
 
 /// Variables of earlier versions, and their names since then.
-const RENAMED: [(&str, &str); 4] = [
+pub const RENAMED_VARIABLES: [(&str, &str); 4] = [
     ("PROVIDERS", "PROVIDER"),
     ("RETENTION_DAYS", "CONSUMER_RETENTION_DAYS"),
     ("BATCH_MAX_MESSAGES", "CONSUMER_BATCH_MAX_MESSAGES"),
@@ -62,7 +62,7 @@ const RENAMED: [(&str, &str); 4] = [
 /// apply: a shorter retention removes data.
 pub fn renamed_variables() -> Vec<String> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let renamed = RENAMED.iter().filter(|(before, now)| is_set(before) && !is_set(now));
+    let renamed = RENAMED_VARIABLES.iter().filter(|(before, _)| is_set(before));
     renamed.map(|(before, now)| format!("the variable {before} is now {now}; rename it")).collect()
 }
 

@@ -46,9 +46,6 @@ pub struct ProducerConfig {
     /// Where prices come from. auto: Binance and Yahoo where they answer within 3 s, otherwise simulated.
     #[arg(long, env = "PROVIDER", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
-    /// The former name of the variable: refused with the new one, so that it is not ignored.
-    #[arg(long = "providers", env = "PROVIDERS", hide = true, value_parser = renamed_provider)]
-    pub renamed_provider: Option<String>,
     /// Symbols to watch, with commas between: stocks (AAPL, BRK.B) and crypto pairs (BTC/USDT); at most 1000.
     #[arg(long, env = "WATCHLIST", default_value = DEFAULT_WATCHLIST, value_name = "SYMBOLS")]
     pub watchlist: Watchlist,
@@ -72,8 +69,4 @@ pub struct ProducerConfig {
     #[arg(id = "feed-poll-ms", long, env = "FEED_POLL_MS", default_value_t = 15_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     pub poll_ms: u64,
-}
-
-fn renamed_provider(_: &str) -> Result<String, String> {
-    Err("the variable PROVIDERS is now PROVIDER; rename it".to_owned())
 }

@@ -111,12 +111,6 @@ async fn a_simulated_market_that_was_asked_for_is_not_automatic() {
     assert!(choice.is_simulated() && !choice.was_automatic() && choice.notes.is_empty());
 }
 
-#[test]
-fn the_former_name_of_the_variable_is_refused_with_the_new_one() {
-    let parsed = crate::world::parse(&["--providers", "simulated"]).unwrap_err().to_string();
-    assert!(parsed.contains("the variable PROVIDERS is now PROVIDER"), "{parsed}");
-}
-
 #[tokio::test]
 async fn a_replay_needs_a_recording() {
     let refused = choose(&config(&["--provider", "replay"])).await.unwrap_err();

@@ -19,6 +19,22 @@ fn run<'a>(data: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     args
 }
 
+/// A variable that no longer counts would leave a default in its place: a shorter retention removes data.
+#[test]
+fn a_variable_of_an_earlier_version_is_refused_with_its_present_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for (before, now) in service_runtime::RENAMED_VARIABLES {
+        let mut command = tapedeck();
+        let ended = command
+            .args(run(folder.path(), &["--provider", "simulated"]))
+            .env(before, "365")
+            .output()
+            .unwrap();
+        let error = stderr(&ended);
+        assert!(!ended.status.success() && error.contains(before) && error.contains(now), "{error}");
+    }
+}
+
 #[test]
 fn flags_that_make_no_sense_are_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
