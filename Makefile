@@ -76,7 +76,8 @@ test-servers-strict: ui ## The same with FerretDB (minutes to build) as a second
 	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server --include-ignored
 
 test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## The pages in a real Chromium.
-	cargo build --locked $(WITH_FEATURES) --bin tapedeck
+	@# The same build as that of the fault tests.
+	cargo build --locked $(WITH_FEATURES) --bins
 	npm --prefix $(BROWSER) test
 
 $(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package.json $(BROWSER)/package-lock.json
