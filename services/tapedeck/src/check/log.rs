@@ -51,7 +51,7 @@ pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path
         }
     };
     let cluster = description.cluster_id.as_ref().map_or(String::new(), |id| format!(", cluster {id}"));
-    report.ok("event log", format!("{}{cluster}", description.place));
+    report.ok("event log", format!("{}{cluster}", description.location));
     if url.expose_secret().starts_with("kafka:") && url.expose_secret().contains('@') {
         report.warn(
             "encryption",
