@@ -8,11 +8,11 @@ UI := services/web/ui
 BROWSER := tests/browser
 # Arguments for `make run`, such as ARGS="--provider simulated --watchlist AAPL,BTC/USDT".
 ARGS ?=
-# Features of what the tests are built of. TLS and SCRAM of Kafka are behind one, as they need OpenSSL's headers (libssl-dev,
-# pkg-config); FEATURES=kafka-tls for every target saves `make test-servers` a second build.
+# Cargo features of the test builds. kafka-tls has TLS and SCRAM of Kafka, and needs OpenSSL's headers (libssl-dev, pkg-config);
+# with FEATURES=kafka-tls for every target `make test-servers` needs no second build.
 FEATURES ?=
 WITH_FEATURES = $(if $(FEATURES),--features $(FEATURES))
-# Of the fault tests: all, or the numbers of some, such as FAULTS=1,4.
+# Numbers of the fault tests to run, such as FAULTS=1,4; all without it.
 FAULTS ?=
 KAFKA_PORT ?= 9092
 MONGO_PORT ?= 27017
@@ -26,10 +26,10 @@ help: ## Print this list.
 
 run: ui ## Build and start everything in one process: http://localhost:5000
 	cargo build --release --locked --bin tapedeck
-	@# exec, so that Ctrl-C reaches tapedeck and nobody else
+	@# exec, so that Ctrl-C reaches only tapedeck
 	exec target/release/tapedeck run $(ARGS)
 
-build: ui ## Build all binaries, optimised.
+build: ui ## Build all binaries in release mode.
 	cargo build --release --locked --bins
 
 ui: $(UI)/dist/manifest.json ## Build the pages' scripts and styles.
@@ -42,18 +42,18 @@ $(UI)/dist/manifest.json: $(UI)/node_modules/.package-lock.json $(shell find $(U
 	npm --prefix $(UI) run build
 	@touch $@
 
-test: ui ## Everything that needs no server.
+test: ui ## Run all tests that need no server.
 	cargo test --workspace --locked $(WITH_FEATURES)
 
-lint: ui ## Formatting, clippy, TypeScript, licences.
+lint: ui ## Check formatting, clippy, TypeScript and licences.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked $(WITH_FEATURES) -- -D warnings
 	npm --prefix $(UI) run check
 	$(MAKE) --no-print-directory licences
 
-licences: ## Licences and sources of all dependencies.
+licences: ## Check licences and sources of all dependencies.
 	command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
-	@# The lock file has crates for other systems, too, which no build has downloaded.
+	@# The lock file also has crates for other systems, which no build has downloaded.
 	cargo fetch --locked --quiet
 	cargo deny --offline --log-level error check licenses bans sources
 
@@ -61,21 +61,21 @@ fmt: ## Format the Rust code.
 	cargo fmt --all
 
 test-servers test-servers-strict: FEATURES = kafka-tls
-test-servers: ui ## Contract and end-to-end suites against real servers, which it starts and stops. Needs OpenSSL's headers.
+test-servers: ui ## Run contract and end-to-end tests with real servers, which it starts and stops. Needs OpenSSL's headers.
 	tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server --include-ignored
 
-chaos: ui ## Faults against the real processes, broker and store; the short form, minutes. FAULTS=1,4 for some.
+chaos: ui ## Run the fault tests with real processes, broker and store, in minutes. FAULTS=1,4 selects some.
 	cargo build --locked $(WITH_FEATURES) --bins
 	tests/servers/with-servers.sh target/debug/chaos $(if $(FAULTS),--faults $(FAULTS))
 
-chaos-long: ui ## The same with the full numbers, more than an hour; notes the results in tests/chaos/RESULTS.md.
+chaos-long: ui ## Run the fault tests with the full numbers, over an hour; appends to tests/chaos/RESULTS.md.
 	cargo build --release --locked --bins
 	tests/servers/with-servers.sh target/release/chaos --long $(if $(FAULTS),--faults $(FAULTS))
 
-test-servers-strict: ui ## The same with FerretDB (minutes to build) as a second opinion on the MongoDB adapter.
+test-servers-strict: ui ## Run test-servers with FerretDB as well (minutes to build), for the MongoDB adapter.
 	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server --include-ignored
 
-test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## The pages in a real Chromium.
+test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## Test the pages in Chromium.
 	@# The same build as that of the fault tests.
 	cargo build --locked $(WITH_FEATURES) --bins
 	npm --prefix $(BROWSER) test
@@ -87,12 +87,12 @@ $(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package.json $(BROWSER)/p
 env: ## Write .env with generated passwords, for docker compose.
 	deploy/make-env.sh
 
-test-containers: ## The Dockerfile and docker-compose.yml on a Docker engine; see tests/containers/README.md.
+test-containers: ## Test Dockerfile and docker-compose.yml on a Docker engine; see tests/containers/README.md.
 	tests/containers/run.sh
 
-bench: ui ## The benchmarks; see benches/README.md for single ones.
+bench: ui ## Run the benchmarks; see benches/README.md for single ones.
 	benches/run.sh
 
-clean: ## Remove what was built.
+clean: ## Remove all build output.
 	cargo clean
 	rm -rf $(UI)/dist $(UI)/node_modules $(BROWSER)/node_modules

@@ -243,9 +243,9 @@ empty_the_store() {
 backup() {
   local before first rows password said in_folder_options=()
   ticks_are() { [ "$(ticks)" = "$1" ]; }
-  # ROWS: ticks and bars, all of them new, or all there already.
-  all_new() { grep -q "^ *ticks *$1: $1 new 0 there" <<<"$said" && grep -q "^ *bars *$2: $2 new 0 there" <<<"$said"; }
-  all_there() { grep -q "^ *ticks *$1: 0 new $1 there" <<<"$said" && grep -q "^ *bars *$2: 0 new $2 there" <<<"$said"; }
+  # ROWS: ticks and candles, all of them new, or all stored already.
+  all_new() { grep -q "^ *ticks *$1: $1 new 0 already" <<<"$said" && grep -q "^ *candles *$2: $2 new 0 already" <<<"$said"; }
+  all_there() { grep -q "^ *ticks *$1: 0 new $1 already" <<<"$said" && grep -q "^ *candles *$2: 0 new $2 already" <<<"$said"; }
   compose stop producer >/dev/null 2>&1
   compose stop consumer >/dev/null 2>&1
   before=$(ticks)
@@ -255,7 +255,7 @@ backup() {
   in_folder "$work/backups" export /folder/one
   read -ra rows <<<"$(json 'it.totals.ticks + " " + it.totals.candles' <"$work/backups/one/manifest.json")"
   if [ "${rows[0]}" -lt "$before" ] || [ "${rows[1]}" = 0 ]; then
-    fail "exported ${rows[*]} ticks and bars, and of NVDA alone there are $before ticks"
+    fail "exported ${rows[*]} ticks and candles, and of NVDA alone there are $before ticks"
   fi
   [ -O "$work/backups/one/manifest.json" ] || fail "the backup is somebody else's"
   in_folder "$work/backups" import /folder/one
@@ -282,7 +282,7 @@ backup() {
 
   start
   until_true 60 "ticks go on" more_ticks_than "$before"
-  say "export, import and copy bring ${rows[0]} ticks and ${rows[1]} bars out of the store and back into an empty one"
+  say "export, import and copy bring ${rows[0]} ticks and ${rows[1]} candles out of the store and back into an empty one"
 }
 
 data_survives() {

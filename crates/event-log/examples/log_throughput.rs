@@ -1,4 +1,4 @@
-//! Publishes records and drains them: `log_throughput URL [RECORDS] [BATCH]`. Prints messages per second in and out.
+//! Publishes records and consumes them: `log_throughput URL [RECORDS] [BATCH]`. Prints both rates in messages per second.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use bytes::Bytes;
 use chrono::Utc;
 use event_log::{Event, NewRecord, Retention, StartAt, TopicSpec, open};
 
-/// Bytes of a payload, about those of a tick.
+/// Size of a payload in bytes, about that of a tick.
 const PAYLOAD_BYTES: usize = 150;
 const PARTITIONS: i32 = 3;
-/// Receipts that may be open at the same time.
-const OPEN_RECEIPTS: usize = 64;
+/// Limit of unresolved receipts.
+const MAX_PENDING_RECEIPTS: usize = 64;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -29,12 +29,12 @@ async fn main() -> anyhow::Result<()> {
     log.ensure_topics(&[spec]).await?;
 
     let publisher = log.publisher()?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut receipts = std::collections::VecDeque::new();
     for first in (0..records).step_by(batch) {
         let numbers = first..records.min(first + batch);
         receipts.push_back(publisher.send(&topic, numbers.map(record).collect()).await?);
-        if receipts.len() >= OPEN_RECEIPTS
+        if receipts.len() >= MAX_PENDING_RECEIPTS
             && let Some(oldest) = receipts.pop_front()
         {
             oldest.durable().await?;
@@ -43,12 +43,12 @@ async fn main() -> anyhow::Result<()> {
     for receipt in receipts {
         receipt.durable().await?;
     }
-    report("in ", records, begun);
+    report("in ", records, started);
 
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut subscription = log.subscribe(&format!("{topic}-group"), &[&topic]).await?;
-    let (mut drained, mut bytes, mut first) = (0, 0, None);
-    while drained < records {
+    let (mut consumed, mut bytes, mut first) = (0, 0, None);
+    while consumed < records {
         match subscription.next(batch, Duration::from_secs(30)).await? {
             Event::Assigned(partitions) => {
                 let start = |partition| (partition, StartAt::Beginning);
@@ -56,18 +56,18 @@ async fn main() -> anyhow::Result<()> {
             }
             Event::Standby | Event::Revoked(_) => {}
             Event::Messages(messages) => {
-                ensure!(!messages.is_empty(), "nothing came for 30 s, {drained} of {records} drained");
+                ensure!(!messages.is_empty(), "no message for 30 s, {consumed} of {records} consumed");
                 first.get_or_insert_with(Instant::now);
-                drained += messages.len();
+                consumed += messages.len();
                 bytes += messages.iter().map(|message| message.payload.len()).sum::<usize>();
             }
         }
     }
-    report("out", records, begun);
+    report("out", records, started);
     if let Some(first) = first {
-        report("out, from the first message on", records, first);
+        report("out, from the first message", records, first);
     }
-    ensure!(bytes == records * PAYLOAD_BYTES, "{bytes} bytes came back");
+    ensure!(bytes == records * PAYLOAD_BYTES, "{bytes} bytes were consumed");
     Ok(())
 }
 
@@ -82,6 +82,6 @@ fn record(number: usize) -> NewRecord {
     }
 }
 
-fn report(what: &str, records: usize, begun: Instant) {
-    println!("{what}: {:.0} messages/s", records as f64 / begun.elapsed().as_secs_f64());
+fn report(what: &str, records: usize, started: Instant) {
+    println!("{what}: {:.0} messages/s", records as f64 / started.elapsed().as_secs_f64());
 }

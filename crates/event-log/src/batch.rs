@@ -1,6 +1,6 @@
-//! How the embedded log keeps records: many of one partition in one blob.
+//! Storage format of the embedded log: many records of one partition in one blob.
 //!
-//! Version 1: one byte 1, then per record, integers little-endian: `u32` key length ([`NO_KEY`] where there is no key),
+//! Version 1: one byte 1, then per record, integers little-endian: `u32` key length ([`NO_KEY`] without a key),
 //! `u32` payload length, `u32` number of headers, `i64` timestamp in milliseconds, key, payload, then per header `u32`
 //! name length, `u32` value length, name (UTF-8), value.
 
@@ -9,22 +9,22 @@ use chrono::{DateTime, Utc};
 
 use crate::NewRecord;
 
-/// The version written in front of a blob.
+/// Version byte at the start of a blob.
 const VERSION: u8 = 1;
-/// A key length that says: no key.
+/// Key length of a record without a key.
 const NO_KEY: u32 = u32::MAX;
-/// Bytes in front of each record's key.
+/// Bytes before the key of each record.
 const RECORD_HEAD_BYTES: usize = 20;
-/// Bytes in front of each header's name.
+/// Bytes before the name of each header.
 const HEADER_HEAD_BYTES: usize = 8;
 
 /// Why a blob cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
-    /// It has no bytes, or its version is not known here.
+    /// The blob is empty, or its version is not supported.
     #[error("record batch of an unknown version")]
     Version,
-    /// It ends within a record, or a length in it points behind its end.
+    /// It ends within a record, or a length exceeds its end.
     #[error("record batch is cut short at byte {0}")]
     Short(usize),
     /// A header's name is not UTF-8, or a time is out of range.
@@ -32,39 +32,39 @@ pub(crate) enum DecodeError {
     Damaged(usize),
 }
 
-/// A record read back; its bytes are slices of the blob.
+/// A decoded record; its bytes are slices of the blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// Chooses the partition.
+    /// Its key.
     pub(crate) key: Option<Bytes>,
-    /// The value.
+    /// Its value.
     pub(crate) payload: Bytes,
     /// Names and values.
     pub(crate) headers: Vec<(String, Bytes)>,
-    /// When it was made, to the millisecond.
+    /// When it was created, in milliseconds.
     pub(crate) timestamp: DateTime<Utc>,
 }
 
-/// An empty batch, to be filled with [`append`].
+/// An empty batch, for [`append`].
 pub(crate) fn begin(capacity_bytes: usize) -> BytesMut {
     let mut blob = BytesMut::with_capacity(capacity_bytes + 1);
     blob.put_u8(VERSION);
     blob
 }
 
-/// The records of a blob without the version in front of them, to be put behind another batch.
+/// The records of a blob without its version byte, to append them to another batch.
 pub(crate) fn records_of(blob: &[u8]) -> &[u8] {
     blob.get(1..).unwrap_or_default()
 }
 
-/// Bytes that a record takes in a blob.
+/// Size of a record in a blob, in bytes.
 pub(crate) fn encoded_bytes(record: &NewRecord) -> usize {
     let headers: usize =
         record.headers.iter().map(|(name, value)| HEADER_HEAD_BYTES + name.len() + value.len()).sum();
     RECORD_HEAD_BYTES + record.key.as_ref().map_or(0, Bytes::len) + record.payload.len() + headers
 }
 
-/// Adds a record. The caller has made sure that it is within [`crate::MAX_RECORD_BYTES`], so lengths fit 32 bits.
+/// Appends a record. The caller has checked that it is within [`crate::MAX_RECORD_BYTES`], so lengths fit 32 bits.
 pub(crate) fn append(blob: &mut BytesMut, record: &NewRecord) {
     blob.reserve(encoded_bytes(record));
     blob.put_u32_le(record.key.as_ref().map_or(NO_KEY, |key| key.len() as u32));
@@ -83,7 +83,7 @@ pub(crate) fn append(blob: &mut BytesMut, record: &NewRecord) {
     }
 }
 
-/// Reads the records of a blob one after another.
+/// Decodes the records of a blob one by one.
 #[derive(Clone, Debug)]
 pub(crate) struct BatchReader {
     blob: Bytes,
@@ -91,7 +91,7 @@ pub(crate) struct BatchReader {
 }
 
 impl BatchReader {
-    /// Begins in front of the first record.
+    /// Starts at the first record.
     pub(crate) fn new(blob: Bytes) -> Result<Self, DecodeError> {
         if blob.first() == Some(&VERSION) { Ok(Self { blob, at: 1 }) } else { Err(DecodeError::Version) }
     }
@@ -109,7 +109,7 @@ impl BatchReader {
         let timestamp = DateTime::from_timestamp_millis(millis).ok_or(DecodeError::Damaged(start))?;
         let key = if key_length == NO_KEY { None } else { Some(self.slice(key_length as usize)?) };
         let payload = self.slice(payload_length)?;
-        // Not reserved by the count: a damaged one must not allocate gigabytes.
+        // No capacity from the count: a damaged count must not allocate gigabytes.
         let mut headers = Vec::new();
         for _ in 0..header_count {
             let name_length = self.u32()? as usize;
@@ -122,7 +122,7 @@ impl BatchReader {
         Ok(Some(Record { key, payload, headers, timestamp }))
     }
 
-    /// Passes over up to `count` records.
+    /// Skips up to `count` records.
     pub(crate) fn skip(&mut self, count: u64) -> Result<(), DecodeError> {
         for _ in 0..count {
             if self.next_record()?.is_none() {
@@ -209,7 +209,7 @@ mod tests {
         fn a_cut_batch_is_refused(records in prop::collection::vec(any_record(), 1..4), part in 0.0..1.0_f64) {
             let blob = encode(&records);
             let last = encoded_bytes(records.last().unwrap());
-            // Somewhere within the last record, never on its border.
+            // Within the last record, never at its boundary.
             let cut = blob.len() - last + 1 + (part * (last - 1) as f64) as usize;
             prop_assume!(cut < blob.len());
             prop_assert!(matches!(read_all(blob.slice(..cut)), Err(DecodeError::Short(_))));

@@ -1,11 +1,11 @@
-//! What can go wrong with the log, in words that say what to do next. No error shows a password.
+//! Errors of the log. Each message names the next step; none contains a password.
 
 pub(crate) use connection_url::without_credentials;
 
 /// A failure of the event log.
 #[derive(Debug, thiserror::Error)]
 pub enum EventLogError {
-    /// The URL names no adapter or lacks a part.
+    /// The URL names no adapter, or is incomplete.
     #[error("event log URL `{url}`: {reason}; use kafka://host:9092, kafka+tls://host:9093 or sqlite:path")]
     BadUrl {
         /// The URL without credentials.
@@ -13,30 +13,30 @@ pub enum EventLogError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A record over [`crate::MAX_RECORD_BYTES`]; nothing of its batch was accepted.
+    /// A record over [`crate::MAX_RECORD_BYTES`]; no record of its batch was accepted.
     #[error("record {index} of the batch for topic `{topic}` has {size} bytes, the limit is {limit}")]
     RecordTooLarge {
-        /// Where it was going.
+        /// The topic that it was sent to.
         topic: String,
-        /// Its place in the batch, from 0.
+        /// Its index in the batch, from 0.
         index: usize,
         /// Key plus payload plus headers, in bytes.
         size: usize,
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The topic is not there; `ensure_topics` creates it.
+    /// The topic does not exist; `ensure_topics` creates it.
     #[error("topic `{0}` does not exist")]
     UnknownTopic(String),
-    /// A topic cannot be created as asked.
+    /// The topic cannot be created with these settings.
     #[error("topic `{topic}` cannot be created: {reason}")]
     BadTopic {
-        /// The name asked for.
+        /// The requested name.
         topic: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// The partition is not there.
+    /// The partition does not exist.
     #[error("partition {partition} of topic `{topic}` does not exist")]
     UnknownPartition {
         /// The topic.
@@ -52,14 +52,14 @@ pub enum EventLogError {
     },
     /// The database was written by a newer version.
     #[error(
-        "{path} was written by a newer version (format {found}, this one knows {known}); upgrade, or use another --data folder"
+        "{path} was written by a newer version (format {found}, this version supports up to {known}); upgrade, or use another --data folder"
     )]
     NewerFormat {
         /// The database file.
         path: String,
         /// Its format.
         found: i64,
-        /// The newest format known here.
+        /// The newest supported format.
         known: i64,
     },
     /// The disk is full; nothing of the batch was stored.
@@ -73,52 +73,53 @@ pub enum EventLogError {
     Storage {
         /// The database file.
         path: String,
-        /// The reason, as the storage engine gives it.
+        /// The reason, as reported by the storage engine.
         reason: String,
     },
-    /// The broker cannot be reached or did not answer in time; worth another try.
+    /// The broker cannot be reached or did not respond in time. Transient.
     #[error("kafka at {brokers}: {reason}")]
     Unavailable {
-        /// The addresses asked, without credentials.
+        /// The addresses of the brokers, without credentials.
         brokers: String,
-        /// The reason, as the client gives it.
+        /// The reason, as reported by the client.
         reason: String,
     },
-    /// The broker can be reached and does not let us in: wrong user or password, or TLS that cannot be agreed upon.
-    #[error("kafka at {brokers} does not let us in: {reason}")]
-    NotAdmitted {
-        /// The addresses asked, without credentials.
+    /// The broker can be reached and denies access: wrong user or password, or incompatible TLS settings.
+    #[error("kafka at {brokers} denies access: {reason}")]
+    AccessDenied {
+        /// The addresses of the brokers, without credentials.
         brokers: String,
-        /// Which part of the URL to look at, and the reason as the client gives it.
+        /// The part of the URL to check, and the reason as reported by the client.
         reason: String,
     },
-    /// The broker has lost what it had, under a publisher: what it acknowledges may be taken for somebody else's.
+    /// The broker has lost its records while a publisher was connected. It may acknowledge further records of this publisher
+    /// without storing them, taking them for duplicates of another producer's records.
     #[error(
-        "kafka at {brokers}: {partition} stores at offset {offset} what comes after {before}, so it is another log than \
-         before: wiped, or of another cluster; start again, and mend --log (LOG_URL) if another one is meant"
+        "kafka at {brokers}: {partition} stored a record at offset {offset} after one at {before}, so this is not the log that \
+         it was before: wiped, or of another cluster; restart the service, and change --log (LOG_URL) if another log is meant"
     )]
-    BeganAnew {
-        /// The addresses, without credentials.
+    LogReplaced {
+        /// The addresses of the brokers, without credentials.
         brokers: String,
         /// The topic and partition.
         partition: String,
-        /// Where a record was stored.
+        /// Offset of the record.
         offset: i64,
-        /// Where an earlier one had been.
+        /// Offset of an earlier record of this publisher.
         before: i64,
     },
-    /// The broker refused for good.
+    /// The broker refused the request. Not transient.
     #[error("kafka refused: {0}")]
     Refused(String),
-    /// The log was closed while the call was under way.
+    /// The log was closed during the call.
     #[error("the event log is closed")]
     Closed,
 }
 
 impl EventLogError {
-    /// Whether the same call may succeed later although nobody does anything about it here: the broker is away and will
-    /// be back, or its users and certificates are being changed.
+    /// Whether the same call may succeed later without a change on this side: the broker is unavailable, or its users and
+    /// certificates are being changed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::NotAdmitted { .. })
+        matches!(self, Self::Unavailable { .. } | Self::AccessDenied { .. })
     }
 }

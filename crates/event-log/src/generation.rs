@@ -1,8 +1,8 @@
-//! Assignments are told apart by a number.
+//! Numbers of assignments.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that no other assignment of this process has, in any group of any log.
+/// A number that is unique among the assignments of this process, across all groups and logs.
 pub(crate) fn next_generation() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)

@@ -1,15 +1,15 @@
-//! The event log: durable, partitioned, ordered by key. Bytes only; what they mean is the business of `topics`.
+//! The event log: durable, partitioned, ordered by key. It stores bytes; the crate `topics` encodes and decodes them.
 //!
 //! One port, two adapters behind [`open`]: `kafka://host:9092` (librdkafka) and `sqlite:path` (embedded, one process).
 //! Both pass the same contract suite, `tests/it`.
 //!
 //! # Contract
 //! - Records of one key keep their order; a key always maps to the same partition
-//!   (`murmur2(key) & 0x7fffffff % partitions`, as Kafka's Java client does it).
-//! - What a [`Receipt`] acknowledged is there after `kill -9`.
-//! - A group's position moves only by spending the handles of consumed messages; what was not committed is delivered
-//!   again.
-//! - Nothing is dropped in silence: what is refused or lost is an [`EventLogError`].
+//!   (`murmur2(key) & 0x7fffffff % partitions`, as in Kafka's Java client).
+//! - Records whose [`Receipt`] was acknowledged survive `kill -9`.
+//! - A group's committed offset moves only when handles of consumed messages are committed; uncommitted messages are
+//!   delivered again.
+//! - Nothing is dropped without an error: a refused or lost record is an [`EventLogError`].
 
 mod batch;
 mod check;

@@ -1,8 +1,8 @@
-//! Locks within the adapters.
+//! Mutexes of the adapters.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A poisoned lock is used on: what lies behind these locks is whole after each step.
+/// Locks a mutex and ignores poisoning: the data of these mutexes is consistent after each statement.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

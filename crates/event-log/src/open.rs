@@ -1,24 +1,24 @@
-//! The one place that knows which URL means which adapter.
+//! Selects the adapter by the scheme of the URL.
 
 use std::sync::Arc;
 
 use crate::{EventLog, EventLogError, Result, error::without_credentials, kafka, sqlite};
 
-/// Opens the log behind a URL.
+/// Opens the log of a URL.
 ///
-/// - `sqlite:path/to/log.db`: embedded, durable, for one process; made where it is missing. `?max_bytes=N` bounds the
-///   file.
+/// - `sqlite:path/to/log.db`: embedded, durable, for one process; the file is created if it is missing. `?max_bytes=N`
+///   limits its size.
 /// - `kafka://[user:password@]host:9092[,host2:9092][?setting=value&...]`: Kafka; the settings are librdkafka's, and
-///   `sasl=plain|scram-sha-256|scram-sha-512`. Nothing is connected yet: a broker that is away, or lets nobody in, shows
-///   at the first call.
-/// - `kafka+tls://...`: the same over TLS, with `ca=PATH` where the system does not know the broker's authority, and
-///   `cert=PATH&key=PATH` where the broker asks for a certificate of ours. User and password are percent-encoded.
+///   `sasl=plain|scram-sha-256|scram-sha-512`. Does not connect: an unavailable broker or a refused user is reported
+///   by the first call.
+/// - `kafka+tls://...`: the same over TLS, with `ca=PATH` if the broker's certificate authority is not one of the system's,
+///   and `cert=PATH&key=PATH` if the broker requires a client certificate. User and password are percent-encoded.
 ///
 /// Must be called within a Tokio runtime.
 ///
 /// # Errors
-/// [`EventLogError::BadUrl`], and what opening the file can meet: [`EventLogError::Locked`],
-/// [`EventLogError::NewerFormat`], [`EventLogError::DiskFull`], [`EventLogError::Storage`].
+/// [`EventLogError::BadUrl`], and for a file [`EventLogError::Locked`], [`EventLogError::NewerFormat`],
+/// [`EventLogError::DiskFull`] and [`EventLogError::Storage`].
 pub async fn open(url: &str) -> Result<Arc<dyn EventLog>> {
     match url.split_once(':') {
         Some(("sqlite", rest)) => sqlite::open(rest).await,
@@ -31,11 +31,11 @@ pub async fn open(url: &str) -> Result<Arc<dyn EventLog>> {
     }
 }
 
-/// Opens the log behind a URL for [`EventLog::topics`], [`EventLog::read`] and [`EventLog::lag`] only. An embedded log may
-/// be in use by another process meanwhile.
+/// Opens the log of a URL read-only: for [`LogAdmin::topics`](crate::LogAdmin::topics), [`EventLog::read`],
+/// [`EventLog::lag`] and the like. An embedded log may be in use by another process at the same time.
 ///
 /// # Errors
-/// As [`open`], and a file that is not there.
+/// As [`open`]; a missing file is [`EventLogError::Storage`].
 pub async fn open_for_reading(url: &str) -> Result<Arc<dyn EventLog>> {
     match url.split_once(':') {
         Some(("sqlite", rest)) => sqlite::read_only::open(rest).await,

@@ -1,10 +1,10 @@
-//! One partition, page by page.
+//! Reads one partition page by page.
 
 use std::ops::Range;
 
 use crate::{EventLog, Message, Result, TopicPartition};
 
-/// The records of one partition between two offsets, without a group, a page at a time.
+/// Reads an offset range of one partition without a group, one page at a time.
 pub struct Pages<'a> {
     log: &'a dyn EventLog,
     partition: TopicPartition,
@@ -13,7 +13,7 @@ pub struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// Pages of up to `size` records, and no larger than [`crate::MAX_DELIVERY_BYTES`]. The last page may go on behind the
+    /// Pages of up to `size` records, and of at most about [`crate::MAX_DELIVERY_BYTES`]. The last page may extend beyond the
     /// range.
     pub const fn new(
         log: &'a dyn EventLog,
@@ -24,10 +24,10 @@ impl<'a> Pages<'a> {
         Self { log, partition, rest: offsets, size }
     }
 
-    /// The next page; `None` at the end of the range, or of the log if that comes first.
+    /// The next page; `None` at the end of the range or of the partition.
     ///
     /// # Errors
-    /// As [`EventLog::read`]; asked again, it reads the same page.
+    /// As [`EventLog::read`]; another call reads the same page again.
     pub async fn next(&mut self) -> Result<Option<Vec<Message>>> {
         if self.rest.is_empty() {
             return Ok(None);

@@ -1,24 +1,23 @@
-//! Which partition a key belongs to: the same answer as Kafka's Java client gives, so that readers and writers of any
-//! client agree.
+//! The partition of a key, as computed by Kafka's Java client, so that all clients agree on it.
 
 /// Multiplier of the 32-bit murmur2 hash.
 const M: u32 = 0x5bd1_e995;
-/// The seed that Kafka's Java client starts with.
+/// The seed of Kafka's Java client.
 const SEED: u32 = 0x9747_b28c;
 
 /// 32-bit murmur2 (Austin Appleby, public domain) with the seed of Kafka's Java client.
 pub(crate) fn murmur2(data: &[u8]) -> u32 {
     let mut hash = SEED ^ data.len() as u32;
-    let mut words = data.chunks_exact(4);
-    for word in &mut words {
+    let mut blocks = data.chunks_exact(4);
+    for word in &mut blocks {
         let mut k = u32::from_le_bytes([word[0], word[1], word[2], word[3]]).wrapping_mul(M);
         k ^= k >> 24;
         hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
     }
-    let rest = words.remainder();
+    let rest = blocks.remainder();
     if !rest.is_empty() {
-        for (place, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * place);
+        for (index, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * index);
         }
         hash = hash.wrapping_mul(M);
     }

@@ -1,4 +1,4 @@
-//! The verbs of the port.
+//! The traits of the port: administration, reading, publishing, consuming.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
@@ -11,33 +11,34 @@ use crate::{
     StartAt, TopicInfo, TopicPartition, TopicSpec,
 };
 
-/// Administration of a log: its topics, and what an operator asks about it.
+/// Administration of a log: its topics, its description, and a test record.
 #[async_trait]
 pub trait LogAdmin: Send + Sync {
-    /// Creates what is missing, leaves what is there.
+    /// Creates the topics that are missing; existing ones keep their settings.
     async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()>;
 
-    /// Every topic, by name.
+    /// Every topic, sorted by name.
     async fn topics(&self) -> Result<Vec<TopicInfo>>;
 
-    /// A description, made without changing anything.
+    /// A description of the log. Changes nothing.
     async fn describe(&self) -> Result<LogDescription>;
 
-    /// Publishes one record to [`crate::PROBE_TOPIC`], which it creates, and returns when the log stored it, by the
-    /// log's own clock.
+    /// Publishes one record to [`crate::PROBE_TOPIC`], creating the topic if necessary, and returns the time at which the
+    /// log stored it, by the log's clock.
     async fn probe(&self) -> Result<DateTime<Utc>>;
 }
 
-/// A log, open: reading and writing. Cheap to share; closes when the last clone and all publishers and subscriptions are gone.
+/// An open log: reading and publishing. Cheap to share; it closes when the last clone and all publishers and subscriptions
+/// are dropped.
 #[async_trait]
 pub trait EventLog: LogAdmin {
-    /// The identity of each of these topics: what tells a topic from another one of the same name, in another cluster, on a
-    /// wiped broker, or created again. It is drawn at random and written into the log by [`LogAdmin::ensure_topics`]; topics
-    /// that have none are missing in the answer.
+    /// The identity of each of these topics. It distinguishes a topic from another one of the same name: in another cluster,
+    /// on a wiped broker, or deleted and created again. [`LogAdmin::ensure_topics`] draws it at random and writes it into the
+    /// log; topics without an identity are missing in the result.
     async fn identities(&self, topics: &[&str]) -> Result<BTreeMap<String, String>>;
 
-    /// The offsets that each partition of these topics holds: from the first one kept to before the one that the next
-    /// record gets.
+    /// The offset range of each partition of these topics: from the first offset still kept to the offset of the next record
+    /// (exclusive).
     async fn bounds(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Range<u64>>>;
 
     /// A publisher with its own bounded buffer.
@@ -46,43 +47,43 @@ pub trait EventLog: LogAdmin {
     /// Joins `group`, whose members share the partitions of `topics`.
     async fn subscribe(&self, group: &str, topics: &[&str]) -> Result<Box<dyn Subscription>>;
 
-    /// Reads up to `max` records of one partition from `offset` without joining a group, and none more once they hold
-    /// [`crate::MAX_DELIVERY_BYTES`]; none only at the end.
+    /// Reads up to `max` records of one partition from `offset` without joining a group, and stops earlier once they have
+    /// [`crate::MAX_DELIVERY_BYTES`]. An empty result means the end of the partition.
     async fn read(&self, partition: &TopicPartition, offset: u64, max: usize) -> Result<Vec<Message>>;
 
-    /// How far `group` is behind, for every partition of `topics`.
+    /// The lag of `group` on every partition of `topics`.
     async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>>;
 }
 
-/// Publishes.
+/// Publishes records through a bounded buffer.
 #[async_trait]
 pub trait Publisher: Send + Sync {
-    /// Accepts the records, in order, into the bounded buffer; waits while it is full. The receipt resolves when all
-    /// are durable.
+    /// Adds the records, in order, to the bounded buffer; waits while it is full. The receipt resolves when all of them are
+    /// durable.
     ///
     /// # Errors
-    /// [`EventLogError::RecordTooLarge`] and [`EventLogError::UnknownTopic`], with nothing accepted.
+    /// [`EventLogError::RecordTooLarge`] and [`EventLogError::UnknownTopic`]; no record was accepted.
     async fn send(&self, topic: &str, records: Vec<NewRecord>) -> Result<Receipt>;
 }
 
-/// The promise of a [`Publisher::send`]. Dropping it cancels nothing.
+/// The pending result of a [`Publisher::send`]. Dropping it cancels nothing.
 #[derive(Debug)]
-#[must_use = "until the receipt is durable nothing is promised"]
+#[must_use = "records are not durable before the receipt resolves"]
 pub struct Receipt(pub(crate) oneshot::Receiver<Result<Vec<Position>>>);
 
 impl Receipt {
-    /// The receipt of records that are durable at these positions. For adapters that store at once.
+    /// A resolved receipt, for records that are durable at these positions. For adapters that store synchronously.
     pub fn stored(positions: Vec<Position>) -> Self {
         let (reply, receipt) = oneshot::channel();
-        // The receiver is here, so that sending cannot fail.
+        // The receiver still exists, so sending cannot fail.
         let _ = reply.send(Ok(positions));
         Self(receipt)
     }
 
-    /// Waits until all records are durable; their positions, in the order sent.
+    /// Waits until all records are durable. Returns their positions, in the order sent.
     ///
     /// # Errors
-    /// The first failure; the records of the batch may then be stored in part.
+    /// The first failure; some records of the batch may have been stored.
     pub async fn durable(self) -> Result<Vec<Position>> {
         self.0.await.map_err(|_| EventLogError::Closed)?
     }
@@ -91,33 +92,32 @@ impl Receipt {
 /// A member of a consumer group. Owned by one task. Dropping it leaves the group.
 #[async_trait]
 pub trait Subscription: Send {
-    /// The next event, after at most `max_wait`; at most `max_messages` messages, and none more once they hold
+    /// The next event, after at most `max_wait`. It has at most `max_messages` messages, and fewer once they have
     /// [`crate::MAX_DELIVERY_BYTES`]. Safe to cancel.
     async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event>;
 
-    /// Sets where the next message of each of these assigned partitions comes from, and starts their delivery. While the
-    /// log is unavailable the positions are kept: [`Subscription::next`] returns the error, and applies them when the log is
-    /// back.
+    /// Sets the start position of these assigned partitions and starts their delivery. While the log is unavailable the
+    /// positions stay pending: [`Subscription::next`] returns the error, and applies them once the log is available.
     async fn start(&mut self, starts: &[(TopicPartition, StartAt)]) -> Result<()>;
 
-    /// A handle that commits `next_offset` of a partition, without a message: for what is known to be dealt with before
-    /// anything was delivered. `None` when the partition is not assigned, or the offset is 0.
+    /// A handle that commits `next_offset` of a partition without a message: for records that were processed before this
+    /// assignment. `None` if the partition is not assigned, or the offset is 0.
     fn handle_before(&self, partition: &TopicPartition, next_offset: u64) -> Option<CommitHandle>;
 
-    /// Delivers nothing from these until [`Subscription::resume`]. Calling [`Subscription::next`] goes on, so that
-    /// the group does not take us for dead.
+    /// Delivers nothing from these partitions until [`Subscription::resume`]. The caller must continue to call
+    /// [`Subscription::next`], or the member loses its partitions.
     async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
-    /// Ends a pause; nothing was lost.
+    /// Ends a pause. No message was lost.
     async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
-    /// Spends handles: moves the group's position behind the furthest of each partition, durably. Handles of an
-    /// assignment that has ended are left out; the answer says how many. What could not be committed for now (see
-    /// [`EventLogError::is_transient`]) is owed: the next call sees to it, with handles or without.
+    /// Commits, for each partition, the offset after the furthest of these handles, durably. Handles of an assignment that has
+    /// ended are ignored; their number is returned. After a transient failure ([`EventLogError::is_transient`]) the offsets
+    /// stay pending: the next call commits them, with handles or without.
     async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize>;
 
-    /// Leaves the group, and waits a few seconds at most until it knows. To be called before the process ends: dropping
-    /// leaves in the background only, and a group that was not told waits until the member's session ends before others
-    /// get its partitions.
+    /// Leaves the group, and waits a few seconds at most until the group has confirmed it. Call it before the process ends:
+    /// dropping leaves in the background, and if the process ends first, other members get the partitions only after the
+    /// session timeout.
     async fn leave(self: Box<Self>);
 }

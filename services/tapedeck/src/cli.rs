@@ -17,7 +17,7 @@ use crate::moving::{CopyArgs, ExportArgs, ImportArgs};
 #[derive(Debug, Parser)]
 #[command(name = "tapedeck", version, propagate_version = true, after_help = HELP_END)]
 pub struct Cli {
-    /// How log lines on stderr look.
+    /// Format of the log lines on stderr.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
     pub(crate) log_format: LogFormat,
     #[command(subcommand)]
@@ -28,66 +28,66 @@ pub struct Cli {
 pub(crate) enum Command {
     /// Start every service in one process, and watch prices at http://localhost:5000.
     Run(Box<RunArgs>),
-    /// Play recorded files through log and consumer into the store, then leave.
+    /// Publish recorded files to the log, wait until the consumer has stored them, and exit.
     Replay(ReplayArgs),
-    /// Follow a symbol's ticks in the terminal.
+    /// Print the ticks of a symbol as they are stored.
     Tail(TailArgs),
-    /// How the running instance is doing.
+    /// Show the health and the figures of the running instance.
     Status(StatusArgs),
-    /// Whether the service that listens here does its work; fails where it does not, for health checks.
+    /// Check whether a service is ready; exits with 1 if it is not. For health checks of containers.
     Health(HealthArgs),
-    /// Look into the event log.
+    /// Inspect the topics of the event log, and redeliver dead letters.
     Topics(TopicsArgs),
-    /// Create or bring up to date the tables or collections of a live store, and say what was done.
+    /// Create or update the tables or collections of a live store, and list the changes.
     Migrate(MigrateArgs),
-    /// Write ticks and bars into a folder of packed files: a backup, or the first half of a move.
+    /// Export ticks and candles into a folder of compressed files, as a backup or to move them to another store.
     Export(ExportArgs),
-    /// Bring an exported folder into a store. What is in the store stays; it can be repeated at will.
+    /// Import an exported folder into a store. Existing rows are not changed; an import can be repeated.
     Import(ImportArgs),
-    /// Copy one store into another: tapedeck copy data mongodb://localhost/stock_market.
+    /// Copy a store into another one: tapedeck copy data mongodb://localhost/stock_market.
     Copy(CopyArgs),
-    /// Look at everything that flags and environment name, and say what is wrong and how to mend it.
+    /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
-        /// What to do.
+        /// The command.
         #[command(subcommand)]
         command: ConfigCommand,
     },
     /// Print a completion script: tapedeck completions bash > ~/.local/share/bash-completion/completions/tapedeck.
     Completions {
-        /// For this shell.
+        /// The shell.
         shell: Shell,
     },
 }
 
-/// Where data lies.
+/// Locations of the data.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Where data lies")]
+#[command(next_help_heading = "Data")]
 pub(crate) struct Places {
-    /// Data folder; one instance at a time [default: data, and data/simulated for simulated prices].
+    /// Data folder, for one instance at a time [default: data, or data/simulated for simulated prices].
     #[arg(long, env = "DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Event log instead of the embedded one: kafka://host:9092[,host:9092],
     /// kafka+tls://user@host:9093?sasl=scram-sha-512&ca=/path/ca.pem, or sqlite:PATH.
     #[arg(long, env = "LOG_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) log: Option<SecretString>,
-    /// Its password, where the URL has none.
+    /// Its password, if the URL has none.
     #[command(flatten)]
     pub(crate) log_password: LogPassword,
     /// Live store instead of the embedded one: mongodb://host[:port][/database][?tls=true&...] or sqlite:PATH.
     #[arg(long, env = "STORE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) store: Option<SecretString>,
-    /// Its password, where the URL has none.
+    /// Its password, if the URL has none.
     #[command(flatten)]
     pub(crate) store_password: StorePassword,
 }
 
 impl Places {
-    /// The log that a flag or variable names, with its password.
+    /// URL of the log from flag or variable, with its password; `None` for the embedded one.
     pub(crate) fn log_url(&self) -> anyhow::Result<Option<SecretString>> {
         self.log.as_ref().map(|url| self.log_password.fill(url)).transpose()
     }
 
-    /// The store that a flag or variable names, with its password.
+    /// URL of the store from flag or variable, with its password; `None` for the embedded one.
     pub(crate) fn store_url(&self) -> anyhow::Result<Option<SecretString>> {
         Ok(self.store.as_ref().map(|url| self.store_password.fill(url)).transpose()?)
     }
@@ -107,31 +107,31 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Connect to everything; exits with 1 where something does not work. Takes the flags and variables of `run`, and
-    /// changes nothing.
+    /// Connect to everything, and exit with 1 if something does not work. Takes the flags and variables of `run`. Changes
+    /// nothing.
     Check(Box<CheckArgs>),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// The findings as JSON.
+    /// Print the findings as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Also publish one record to the topic tapedeck-check, which is created: shows the right to write, and the difference
-    /// to the broker's clock.
+    /// Also publish one record to the topic tapedeck-check, which is created: checks the permission to write, and the
+    /// difference to the broker's clock.
     #[arg(long)]
     pub(crate) probe: bool,
-    /// What could not be read of the settings.
+    /// Settings that cannot be parsed.
     #[arg(skip)]
     pub(crate) faults: Vec<Fault>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
 
-/// A setting whose value cannot be read.
+/// A setting whose value cannot be parsed.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
-    /// `--watchlist (WATCHLIST)`.
+    /// Flag and variable: `--watchlist (WATCHLIST)`.
     pub(crate) setting: String,
     pub(crate) reason: String,
 }
@@ -141,7 +141,7 @@ pub(crate) struct ReplayArgs {
     /// Recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily candles as CSV.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Times the recorded pace, or max.
+    /// Multiple of the recorded speed, or max.
     #[arg(long, default_value = "max", value_name = "N|max")]
     pub(crate) speed: Speed,
     #[command(flatten)]
@@ -150,7 +150,7 @@ pub(crate) struct ReplayArgs {
     pub(crate) consumer: ConsumerConfig,
 }
 
-/// Where the running instance answers.
+/// The running instance.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Instance {
     /// Address of the running instance.
@@ -160,7 +160,7 @@ pub(crate) struct Instance {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TailArgs {
-    /// AAPL, BRK.B, BTC/USDT.
+    /// The symbol: AAPL, BRK.B, BTC/USDT.
     pub(crate) symbol: Symbol,
     #[command(flatten)]
     pub(crate) instance: Instance,
@@ -168,7 +168,7 @@ pub(crate) struct TailArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// The figures as JSON.
+    /// Print the figures as JSON.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -183,14 +183,14 @@ pub(crate) struct MigrateArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HealthArgs {
-    /// Where the service listens. 0.0.0.0, any address, is asked at 127.0.0.1.
+    /// Address of the service. For 0.0.0.0 the check connects to 127.0.0.1.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5000", value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TopicsArgs {
-    /// What to look at; a list of the topics when left out.
+    /// What to show; without it, a list of the topics.
     #[command(subcommand)]
     pub(crate) command: Option<TopicsCommand>,
     #[command(flatten)]
@@ -201,36 +201,36 @@ pub(crate) struct TopicsArgs {
 pub(crate) enum TopicsCommand {
     /// Every topic with its partitions and records.
     List,
-    /// How far a consumer group is behind, partition by partition.
+    /// The lag of a consumer group on each partition.
     Offsets {
         /// The group.
         #[arg(long, env = "CONSUMER_GROUP", default_value = "stock-consumer-group")]
         group: String,
     },
-    /// The newest records of a topic, one JSON object a line.
+    /// The newest records of a topic, one JSON object per line.
     Peek {
         /// The topic.
         topic: String,
         /// Only this partition.
         #[arg(long)]
         partition: Option<i32>,
-        /// From this offset on instead of the newest.
+        /// Start at this offset instead of the newest records.
         #[arg(long, requires = "partition")]
         offset: Option<u64>,
-        /// At most so many of each partition.
+        /// Limit of records for each partition.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         max: u16,
     },
-    /// What could not be read, with the reason, origin and time.
+    /// Records that could not be decoded, with reason, origin and time.
     DeadLetters {
-        /// At most so many of each partition.
+        /// Limit of records for each partition.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         max: u16,
     },
-    /// Send dead letters that can be read by now, after a clock was set or a newer version came, back into the topics they
-    /// came from. What is stored already is not stored twice.
+    /// Publish dead letters that can be decoded now, after a clock was set or an upgrade, to their original topics again.
+    /// Records that are stored already are not stored twice.
     Redeliver {
-        /// Only those of this topic: stock-prices.dlq.
+        /// Only dead letters of this topic: stock-prices.dlq.
         topic: Option<String>,
     },
 }

@@ -1,4 +1,4 @@
-//! `tapedeck copy SOURCE TARGET`: one store into another.
+//! `tapedeck copy SOURCE TARGET`: copies a store into another one.
 
 use anyhow::bail;
 use archive::Kind;
@@ -6,7 +6,7 @@ use indicatif::HumanCount;
 use service_runtime::ExposeSecret;
 
 use crate::{
-    moving::{Bar, CopyArgs, check_symbols, described, stop_on_signals},
+    moving::{CopyArgs, ProgressView, check_symbols, described, stop_on_signals},
     output::print_line,
 };
 
@@ -20,17 +20,17 @@ pub(crate) async fn copy(args: CopyArgs) -> anyhow::Result<()> {
     let (from, source) = source.open_existing().await?;
     check_symbols(&*from, &selection).await?;
     let Some(prices) = archive::held(&*from, &selection).await?.only()? else {
-        return print_line(format_args!("{source} holds nothing of that: nothing to copy"));
+        return print_line(format_args!("{source} has no rows of this selection: nothing to copy"));
     };
     let target = target.open_target(prices, "copying").await?;
-    let bar = Bar::new(None)?;
+    let progress_view = ProgressView::new(None)?;
     let counts = archive::copy(&*from, &*target.store, &selection, args.checkpoints, &stop, &|progress| {
-        bar.show(progress);
+        progress_view.show(progress);
     })
     .await?;
-    drop(bar);
+    drop(progress_view);
     print_line(format_args!(
-        "copied {} rows of {} prices from {source} into {}, read back and compared\n{}",
+        "copied {} rows of {} prices from {source} into {}, and verified them\n{}",
         HumanCount(counts.of(Kind::TICKS).all() + counts.of(Kind::CANDLES).all()),
         prices.as_str(),
         target.name,

@@ -1,4 +1,4 @@
-//! The data folder: one instance at a time, and real prices apart from invented ones.
+//! The data folder: for one instance at a time, and for either real or simulated prices.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -8,24 +8,24 @@ use std::{
 
 use anyhow::{Context, bail};
 
-/// Where everything lies unless --data says otherwise. Simulated prices then get a folder of their own inside it.
+/// The data folder without --data. Simulated prices are stored in a separate folder inside it.
 const DEFAULT: &str = "data";
-/// Held while an instance runs; names it.
+/// Locked while an instance runs; contains its process id and address.
 const LOCK_FILE: &str = "tapedeck.lock";
-/// Says which prices the folder holds.
+/// Contains the kind of prices in the folder.
 const PRICES_FILE: &str = "prices";
 
-/// The folder that was given, or the default.
+/// The given folder, or the default.
 pub(crate) fn folder(given: Option<&Path>) -> PathBuf {
     given.unwrap_or(Path::new(DEFAULT)).to_owned()
 }
 
-/// Which prices a folder holds.
+/// The kind of prices in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prices {
-    /// Of a venue, live or recorded.
+    /// From a venue, live or recorded.
     Real,
-    /// Of the simulated market.
+    /// From the simulated market.
     Simulated,
 }
 
@@ -38,19 +38,20 @@ impl Prices {
     }
 }
 
-/// A data folder that is ours until this is dropped.
+/// A data folder, locked until this is dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
-    /// The lock lives as long as the file is open.
+    /// Holds the lock while it is open.
     _lock: File,
 }
 
 impl DataDir {
-    /// Creates the folder if need be, locks it, and checks that it holds prices of this kind.
+    /// Creates the folder if it is missing, locks it, and checks that it has prices of this kind. `who` names the instance to
+    /// others.
     ///
     /// # Errors
-    /// A folder that cannot be written, is in use, or holds the other kind of prices; each says what to do.
+    /// A folder that cannot be written, is in use, or has the other kind of prices. Each message names the next step.
     pub(crate) fn open(path: &Path, prices: Prices, who: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(path).with_context(|| {
             format!("cannot create the data folder {}; choose another with --data", path.display())
@@ -96,7 +97,7 @@ fn lock(path: &Path, who: &str) -> anyhow::Result<File> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Only to name it; an unreadable name leaves the message without.
+            // For the message only; it does without if the file cannot be read.
             let _ = lock.read_to_string(&mut holder);
             bail!(
                 "the data folder {} is in use by another instance ({}); stop it, or choose another folder with --data",
@@ -120,7 +121,7 @@ fn check_prices(path: &Path, wanted: Prices) -> anyhow::Result<()> {
     match fs::read_to_string(&file) {
         Ok(found) if found.trim() == wanted.as_str() => Ok(()),
         Ok(found) => bail!(
-            "the data folder {} holds {} prices and this run brings {} ones; invented and real prices never share a \
+            "the data folder {} has {} prices and this run has {} ones; simulated and real prices never share a \
              store: choose another folder with --data",
             path.display(),
             found.trim(),

@@ -1,4 +1,4 @@
-//! Questions to the running instance.
+//! Requests to the running instance.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use anyhow::{Context, bail};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
-/// A local instance answers at once; one far away in this time or not at all.
+/// Time limit of a request.
 const TIMEOUT_SECONDS: u64 = 10;
 
-/// The running instance, as seen from outside.
+/// HTTP client of the running instance.
 pub(crate) struct Remote {
     client: Client,
     base: String,
@@ -24,11 +24,11 @@ impl Remote {
         Ok(Self { client, base: url.trim_end_matches('/').to_owned() })
     }
 
-    /// `GET path?query`, as JSON. A problem that the instance reports becomes the error.
+    /// `GET path?query`. Returns the JSON body; a problem document of the instance becomes the error.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
         let (status, body) = self.ask(path, query).await.with_context(|| {
             format!(
-                "no instance answers at {}; start one with `tapedeck run`, or name its address with --url",
+                "no instance responds at {}; start one with `tapedeck run`, or set its address with --url",
                 self.base
             )
         })?;
@@ -39,7 +39,7 @@ impl Remote {
         Ok(body)
     }
 
-    /// The same whatever the status, which is told.
+    /// `GET path?query`. Returns status and JSON body, whatever the status.
     pub(crate) async fn ask(
         &self,
         path: &str,
@@ -48,7 +48,7 @@ impl Remote {
         let asked = format!("{}{path}", self.base);
         let answer = self.client.get(&asked).query(query).send().await?;
         let status = answer.status();
-        let body = answer.json().await.with_context(|| format!("{asked} did not answer with JSON"))?;
+        let body = answer.json().await.with_context(|| format!("the response of {asked} is not JSON"))?;
         Ok((status, body))
     }
 }

@@ -1,10 +1,10 @@
-//! `tapedeck import FOLDER`: a folder of packed files into a store.
+//! `tapedeck import FOLDER`: imports a folder of compressed files into a store.
 
 use anyhow::bail;
 use archive::{Importing, Manifest};
 
 use crate::{
-    moving::{Bar, ImportArgs, described, stop_on_signals},
+    moving::{ImportArgs, ProgressView, described, stop_on_signals},
     output::print_line,
 };
 
@@ -17,17 +17,17 @@ pub(crate) async fn import(args: ImportArgs) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
     let manifest = Manifest::read(&args.folder)?;
     let Some(prices) = manifest.prices else {
-        return print_line(format_args!("{} holds no prices: nothing to import", args.folder.display()));
+        return print_line(format_args!("{} has no prices: nothing to import", args.folder.display()));
     };
     let target = args.to.open_target(prices, "importing").await?;
-    let bar = Bar::new(Some(manifest.totals.rows()))?;
+    let progress_view = ProgressView::new(Some(manifest.totals.rows()))?;
     let imported = archive::import(&args.folder, &manifest, &*target.store, &importing, &stop, &|progress| {
-        bar.show(progress);
+        progress_view.show(progress);
     })
     .await?;
-    drop(bar);
+    drop(progress_view);
     print_line(format_args!(
-        "imported {} ({} prices of {}) into {}, read back and compared\n{}",
+        "imported {} ({} prices of {}) into {}, and verified them\n{}",
         args.folder.display(),
         prices.as_str(),
         manifest.made_at.format("%Y-%m-%d %H:%M UTC"),
@@ -36,7 +36,7 @@ pub(crate) async fn import(args: ImportArgs) -> anyhow::Result<()> {
     ))?;
     if !imported.skipped.is_empty() {
         let problems: Vec<String> = imported.skipped.iter().map(|problem| format!("\n  {problem}")).collect();
-        bail!("{} files were left out:{}", problems.len(), problems.concat());
+        bail!("{} files were skipped:{}", problems.len(), problems.concat());
     }
     Ok(())
 }

@@ -26,10 +26,10 @@ use clap::CommandFactory;
 pub use cli::Cli;
 use cli::{Command, ConfigCommand};
 
-/// Reads a command line, the name of the program first.
+/// Parses a command line, whose first element is the name of the program.
 ///
 /// # Errors
-/// What is wrong with it, or the help that it asks for; both know how to print themselves.
+/// A usage error, or the text of `--help` or `--version`, to be printed with [`clap::Error::exit`].
 pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     check::read(line.into_iter().collect())
 }
@@ -37,7 +37,7 @@ pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error
 /// Executes a command line.
 ///
 /// # Errors
-/// Whatever stops the command, in words for the person who typed it.
+/// The reason why the command failed, for the terminal.
 pub async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match dispatch(cli).await {
         Err(error) if output::is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),

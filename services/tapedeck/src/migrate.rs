@@ -1,11 +1,11 @@
-//! `tapedeck migrate`: the tables or collections of a live store, before the services need them.
+//! `tapedeck migrate`: creates or updates the tables or collections of a live store.
 
 use anyhow::Context;
 use service_runtime::ExposeSecret;
 
 use crate::{cli::MigrateArgs, output::print_line};
 
-/// Every service does the same when it starts; by itself it lets somebody do it whose user may do more than theirs.
+/// Every service does the same when it starts. This command is for a user with more rights than the services have.
 pub(crate) async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
     let migration = live_store::migrate(args.store.url()?.expose_secret())
         .await
@@ -19,7 +19,7 @@ pub(crate) async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
         print_line(format_args!("  {done}"))?;
     }
     for refused in &migration.refused {
-        print_line(format_args!("  the server does without {refused}"))?;
+        print_line(format_args!("  the server does not support {refused}"))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What export, import and copy have in common: their flags, their stores, their progress.
+//! Flags, stores and progress of export, import and copy.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,97 +27,97 @@ const STORE_FILE: &str = "store.db";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArgs {
-    /// The folder: a new or empty one, or that of an export that was stopped, which then goes on.
+    /// The folder: a new or empty one, or that of an interrupted export, which is then continued.
     pub(crate) folder: PathBuf,
     #[command(flatten)]
     pub(crate) from: StorePlace,
     #[command(flatten)]
     pub(crate) rows: RowArgs,
-    /// Only real or only simulated prices, of a store that holds both.
+    /// Only real or only simulated prices, of a store that has both.
     #[arg(long, value_enum)]
     pub(crate) prices: Option<WhichPrices>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
-    /// The folder that tapedeck export wrote.
+    /// The folder of an export.
     pub(crate) folder: PathBuf,
     #[command(flatten)]
     pub(crate) to: StorePlace,
     #[command(flatten)]
     pub(crate) rows: RowArgs,
-    /// Also how far the consumer had come. Right only where it will go on with the same event log; without, it reads
-    /// its log from the beginning, and what is in the store already is recognised.
+    /// Also import the checkpoints of the consumer. Only for a consumer that continues with the same event log; without them
+    /// it reads its log from the beginning, and stores nothing twice.
     #[arg(long)]
     pub(crate) checkpoints: bool,
-    /// Leave out files that are damaged or missing, instead of stopping at the first.
+    /// Skip damaged or missing files instead of stopping at the first.
     #[arg(long)]
     pub(crate) skip_damaged: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CopyArgs {
-    /// A data folder, or the URL of a store: sqlite:PATH, mongodb://[USER@]HOST/DATABASE. A place on MongoDB that names
-    /// a user but no password, whichever of the two it is, is given --store-password or that of the file.
+    /// A data folder, or the URL of a store: sqlite:PATH, mongodb://[USER@]HOST/DATABASE. If source or target is a MongoDB
+    /// URL with a user and no password, it gets --store-password or that of the file.
     pub(crate) source: SecretString,
-    /// The same.
+    /// A data folder, or the URL of a store.
     #[arg(env = "STORE_URL", hide_env_values = true)]
     pub(crate) target: SecretString,
     #[command(flatten)]
     pub(crate) rows: RowArgs,
-    /// Only real or only simulated prices, of a store that holds both.
+    /// Only real or only simulated prices, of a store that has both.
     #[arg(long, value_enum)]
     pub(crate) prices: Option<WhichPrices>,
-    /// Also how far the consumer has come. Right only where it will go on with the same event log; without, it reads
-    /// its log from the beginning, and what is in the store already is recognised.
+    /// Also copy the checkpoints of the consumer. Only for a consumer that continues with the same event log; without them it
+    /// reads its log from the beginning, and stores nothing twice.
     #[arg(long)]
     pub(crate) checkpoints: bool,
-    /// Of the side that lacks it.
+    /// Password of the URL that has none.
     #[command(flatten)]
     pub(crate) password: StorePassword,
 }
 
 impl CopyArgs {
-    /// Source and target. The password goes where a user is named without one; where neither does so, it is refused as
-    /// elsewhere.
+    /// Source and target. The password is for the URLs with a user and no password. If no URL lacks it, both get it, and refuse
+    /// it as export and import do.
     pub(crate) fn places(&self) -> (StorePlace, StorePlace) {
         let sides = [&self.source, &self.target];
         let is_needed = sides.iter().any(|side| lacks_password(side));
         let [source, target] = sides.map(|side| {
-            let is_for_it = !is_needed || lacks_password(side);
-            StorePlace::parse(side, if is_for_it { self.password.clone() } else { StorePassword::default() })
+            let gets_it = !is_needed || lacks_password(side);
+            StorePlace::parse(side, if gets_it { self.password.clone() } else { StorePassword::default() })
         });
         (source, target)
     }
 }
 
-/// Where a store lies.
+/// Location of a store.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct StorePlace {
-    /// Data folder [default: data, and data/simulated for simulated prices].
+    /// Data folder [default: data, or data/simulated for simulated prices].
     #[arg(long, env = "DATA", value_name = "DIR")]
     data: Option<PathBuf>,
     /// Live store instead of the one in the data folder: sqlite:PATH, mongodb://HOST/DATABASE.
     #[arg(long, env = "STORE_URL", value_name = "URL", hide_env_values = true)]
     store: Option<SecretString>,
-    /// Its password, where the URL has none.
+    /// Its password, if the URL has none.
     #[command(flatten)]
     password: StorePassword,
 }
 
-/// Which rows.
+/// Selection of rows.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RowArgs {
     /// Only these symbols: AAPL,BTC/USDT.
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     symbols: Vec<Symbol>,
-    /// Only from then on: 2026-01-31, or 2026-01-31T15:30:00Z.
-    #[arg(long, value_parser = moment, value_name = "TIME")]
+    /// Only rows from this time: 2026-01-31, or 2026-01-31T15:30:00Z.
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
     from: Option<DateTime<Utc>>,
-    /// Only before then.
-    #[arg(long, value_parser = moment, value_name = "TIME")]
+    /// Only rows before this time.
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
     to: Option<DateTime<Utc>>,
-    /// Only ticks or only bars.
+    /// Only ticks or only candles.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
     kind: Vec<RowKind>,
 }
@@ -134,8 +134,8 @@ pub(crate) enum WhichPrices {
     Simulated,
 }
 
-/// A date is its first moment, in UTC.
-fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+/// Parses a date, which is its start in UTC, or a time.
+fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
     let date = text.parse::<NaiveDate>().map(|date| date.and_time(NaiveTime::MIN).and_utc());
     date.or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()))
         .map_err(|_| "use a date (2026-01-31) or a time (2026-01-31T15:30:00Z)".to_owned())
@@ -167,24 +167,24 @@ impl RowArgs {
 }
 
 impl StorePlace {
-    /// From one word: a URL, or a folder.
+    /// Parses an argument: a URL, or a folder.
     fn parse(text: &SecretString, password: StorePassword) -> Self {
-        let place = text.expose_secret();
-        if place.contains(':') {
+        let location = text.expose_secret();
+        if location.contains(':') {
             Self { data: None, store: Some(text.clone()), password }
         } else {
-            Self { data: Some(place.into()), store: None, password }
+            Self { data: Some(location.into()), store: None, password }
         }
     }
 
-    /// Opens a store that is there, with its name for people.
+    /// Opens an existing store. Returns it with its name for messages.
     pub(crate) async fn open_existing(&self) -> anyhow::Result<(Arc<dyn LiveStore>, String)> {
         let url = match &self.store {
             Some(url) => self.password.fill(url).context("the store to read from")?,
             None => self.existing_file()?.into(),
         };
         let url = url.expose_secret();
-        // Opening would create it.
+        // Opening would create the file.
         if let Some(path) = sqlite_path(url)
             && !path.exists()
         {
@@ -194,18 +194,17 @@ impl StorePlace {
         Ok((store, shown(Some(url), "")))
     }
 
-    /// URL of the store in the data folder. Invented prices only where there are no real ones.
+    /// URL of the store in the data folder: that of real prices, or else that of simulated ones.
     fn existing_file(&self) -> anyhow::Result<String> {
         let root = data_dir::folder(self.data.as_deref());
         let candidates = [root.join(STORE_FILE), root.join("simulated").join(STORE_FILE)];
         match candidates.iter().find(|path| path.exists()) {
             Some(path) => Ok(format!("sqlite:{}", path.display())),
-            None => bail!("there is no store in {}; name its folder, or the URL of a store", root.display()),
+            None => bail!("there is no store in {}; set its folder, or the URL of a store", root.display()),
         }
     }
 
-    /// Opens a store to be written to. One in a data folder is nobody else's as long as the first part is held, and the
-    /// folder holds such prices from now on.
+    /// Opens a store for writing. A data folder stays locked until the target is dropped, and is marked with the kind of prices.
     pub(crate) async fn open_target(&self, prices: Prices, who: &str) -> anyhow::Result<Target> {
         let kind = match prices {
             Prices::Real => data_dir::Prices::Real,
@@ -230,42 +229,42 @@ impl StorePlace {
     }
 }
 
-/// A store to be written to.
+/// A store that is open for writing.
 pub(crate) struct Target {
     pub(crate) store: Arc<dyn LiveStore>,
     pub(crate) name: String,
-    /// Its lock is held.
+    /// Holds the lock of the data folder.
     _folder: Option<DataDir>,
 }
 
-/// The file that a URL of an embedded store names.
+/// The path in the URL of an embedded store.
 fn sqlite_path(url: &str) -> Option<&Path> {
     let rest = url.strip_prefix("sqlite:")?;
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     rest.split('?').next().filter(|path| !path.is_empty()).map(Path::new)
 }
 
-/// Symbols that were asked for and are not there are a mistake.
+/// Fails if the store has no rows of a selected symbol.
 pub(crate) async fn check_symbols(store: &dyn LiveStore, selection: &Selection) -> anyhow::Result<()> {
     let known = store.symbols().await.context("cannot list the symbols")?;
     match selection.symbols.iter().find(|symbol| !known.contains(symbol)) {
-        Some(unknown) => bail!("the store knows nothing of {unknown} (--symbols)"),
+        Some(unknown) => bail!("the store has no rows of {unknown} (--symbols)"),
         None => Ok(()),
     }
 }
 
-/// Cancelled by the first Ctrl-C.
+/// A token that the first Ctrl-C cancels.
 pub(crate) fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     service_runtime::cancel_on_signals(stop.clone())?;
     Ok(stop)
 }
 
-/// How far it is, on a terminal; elsewhere nothing.
-pub(crate) struct Bar(ProgressBar);
+/// A progress bar, on a terminal only.
+pub(crate) struct ProgressView(ProgressBar);
 
-impl Bar {
-    /// Of so many rows, where that is known.
+impl ProgressView {
+    /// A progress bar with the total number of rows, if it is known.
     pub(crate) fn new(rows: Option<u64>) -> anyhow::Result<Self> {
         let (bar, template) = match rows {
             Some(rows) => (
@@ -287,33 +286,33 @@ impl Bar {
     }
 }
 
-impl Drop for Bar {
+impl Drop for ProgressView {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
 }
 
-/// What became of the rows, in words.
+/// The result for the terminal.
 pub(crate) fn described(counts: &Counts) -> String {
     let line = |what: &str, kind: Kind| {
         let counts = counts.of(kind);
         let RowCounts { new, there, kept } = counts;
         let kept = match kept {
             0 => String::new(),
-            kept => format!(", {} there in another version, which stays", HumanCount(kept)),
+            kept => format!(", {} kept in another version", HumanCount(kept)),
         };
         format!(
-            "  {:<8} {}: {} new, {} there already{kept}",
+            "  {:<8} {}: {} new, {} already stored{kept}",
             what,
             HumanCount(counts.all()),
             HumanCount(new),
             HumanCount(there)
         )
     };
-    let mut lines = vec![line("ticks", Kind::TICKS), line("bars", Kind::CANDLES)];
+    let mut lines = vec![line("ticks", Kind::TICKS), line("candles", Kind::CANDLES)];
     let checkpoints = counts.of(Kind::CHECKPOINTS).all();
     if checkpoints > 0 {
-        lines.push(format!("  the consumer goes on with the same log at {checkpoints} checkpoints"));
+        lines.push(format!("  the consumer continues with the same log from {checkpoints} checkpoints"));
     }
     lines.join("\n")
 }

@@ -1,4 +1,4 @@
-//! What commands print.
+//! Output of commands.
 
 use std::{
     fmt::Display,
@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 
-/// Prints a line. Unlike `println!` it does not panic when nobody reads any more (`tapedeck status | head`).
+/// Prints a line. Unlike `println!` it does not panic if the pipe is closed (`tapedeck status | head`).
 ///
 /// # Errors
 /// A stdout that cannot be written; see [`is_closed_pipe`].
@@ -15,18 +15,18 @@ pub(crate) fn print_line(line: impl Display) -> anyhow::Result<()> {
     writeln!(stdout(), "{line}").context("cannot write to stdout")
 }
 
-/// The reader has had enough: no failure.
+/// Whether the error is a closed pipe, which is not a failure.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let io = error.root_cause().downcast_ref::<std::io::Error>();
     io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
 }
 
-/// A URL without what may be secret in it: user, password, parameters.
+/// A URL without its possible secrets: user, password and parameters. `default` without a URL.
 pub(crate) fn shown(url: Option<&str>, default: &str) -> String {
     let Some(url) = url else { return default.to_owned() };
     let url = connection_url::without_credentials(url);
-    let (scheme, place) = url.split_once(':').unwrap_or(("", &url));
-    format!("{scheme}: {}", place.trim_start_matches('/'))
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", &url));
+    format!("{scheme}: {}", rest.trim_start_matches('/'))
 }
 
 #[cfg(test)]
@@ -34,15 +34,15 @@ mod tests {
     use super::shown;
 
     #[test]
-    fn a_place_is_shown_without_what_may_be_secret() {
-        for (url, place) in [
+    fn a_url_is_shown_without_its_secrets() {
+        for (url, expected) in [
             ("sqlite:data/store.db?max_mb=1", "sqlite: data/store.db"),
             ("mongodb://me:secret@host/x?w=secret", "mongodb: host/x"),
             ("mongodb://me:sec@secret@host/x", "mongodb: host/x"),
             ("kafka://host:9092?sasl.password=a@secret&x=1", "kafka: ..."),
             ("mongodb://me:secret?secret@host/x", "mongodb: ..."),
         ] {
-            assert_eq!(shown(Some(url), ""), place);
+            assert_eq!(shown(Some(url), ""), expected);
         }
     }
 }

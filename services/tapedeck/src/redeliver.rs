@@ -1,4 +1,4 @@
-//! `tapedeck topics redeliver`: dead letters that can be read by now go back into the topic they came from.
+//! `tapedeck topics redeliver`: publishes dead letters that can be decoded now to their original topic again.
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
@@ -8,20 +8,20 @@ use event_log::{
 
 use crate::output::print_line;
 
-/// Dead letters read at a time.
+/// Dead letters in one page.
 const PAGE: usize = 1_000;
 
-/// What became of the dead letters of one topic.
+/// Result for the dead letters of one topic.
 #[derive(Default)]
 struct Count {
     sent: usize,
     staying: usize,
-    /// Why the first of these stays.
+    /// Why the first of them stays.
     reason: Option<String>,
 }
 
-/// All of the topics of dead letters, or of one. They stay where they are, until their topic forgets them: done again, the
-/// same are sent again, and consumers know what they have stored.
+/// Redelivers the dead letters of all topics, or of one. They also stay in their own topic until its retention ends: another
+/// run sends them again, and consumers recognise those that they have stored.
 pub(crate) async fn redeliver(
     log: &dyn EventLog,
     infos: &[TopicInfo],
@@ -34,29 +34,29 @@ pub(crate) async fn redeliver(
         .collect();
     if letters.is_empty() {
         match only {
-            Some(only) => bail!("there is no topic `{only}` of dead letters"),
-            None => bail!("there are no topics of dead letters"),
+            Some(only) => bail!("there is no dead-letter topic `{only}`"),
+            None => bail!("there are no dead-letter topics"),
         }
     }
     let publisher = log.publisher().context("cannot write to the event log")?;
     for (info, topic) in letters {
         let mut count = Count::default();
         for (partition, (first, next)) in (0..).zip(&info.partitions) {
-            let place = TopicPartition { topic: info.name.as_str().into(), partition };
-            let mut pages = Pages::new(log, place.clone(), *first..*next, PAGE);
-            while let Some(page) = pages.next().await.with_context(|| format!("cannot read {place}"))? {
-                send_back(&*publisher, topic, page, &mut count).await?;
+            let partition = TopicPartition { topic: info.name.as_str().into(), partition };
+            let mut pages = Pages::new(log, partition.clone(), *first..*next, PAGE);
+            while let Some(page) = pages.next().await.with_context(|| format!("cannot read {partition}"))? {
+                publish_again(&*publisher, topic, page, &mut count).await?;
             }
         }
-        print_line(format_args!("{}: {} sent back into {topic}", info.name, count.sent))?;
+        print_line(format_args!("{}: {} redelivered to {topic}", info.name, count.sent))?;
         if let Some(reason) = count.reason {
-            print_line(format_args!("  {} cannot be read yet; the first one: {reason}", count.staying))?;
+            print_line(format_args!("  {} cannot be decoded yet; the first one: {reason}", count.staying))?;
         }
     }
     Ok(())
 }
 
-async fn send_back(
+async fn publish_again(
     publisher: &dyn Publisher,
     topic: &str,
     page: Vec<Message>,
@@ -65,7 +65,7 @@ async fn send_back(
     let now = Utc::now();
     let mut records = Vec::with_capacity(page.len());
     for message in page {
-        if let Err(reason) = readable(topic, &message, now) {
+        if let Err(reason) = check_decodes(topic, &message, now) {
             count.staying += 1;
             count.reason.get_or_insert(reason);
         } else {
@@ -83,20 +83,20 @@ async fn send_back(
     Ok(())
 }
 
-/// Whether a consumer of the topic would take it now.
-fn readable(topic: &str, message: &Message, now: DateTime<Utc>) -> Result<(), String> {
+/// Whether a consumer of the topic can decode the record now.
+fn check_decodes(topic: &str, message: &Message, now: DateTime<Utc>) -> Result<(), String> {
     if message.headers.iter().any(|(name, _)| name == "cut") {
-        return Err("only its beginning was kept, it was too large".to_owned());
+        return Err("it was too large, and only its beginning was kept".to_owned());
     }
     match topic {
         topics::tick::STOCK_PRICES | topics::tick::CRYPTO_PRICES => {
             let tick = topics::tick::decode(&message.payload, now).map_err(|error| error.to_string())?;
-            // The first of them would close the bars of the ticks that come meanwhile.
-            if tick.timestamp > now { Err("its time is yet to come".to_owned()) } else { Ok(()) }
+            // A tick from the future would close the candles of the ticks before it.
+            if tick.timestamp > now { Err("its time is in the future".to_owned()) } else { Ok(()) }
         }
         topics::quoted_candle::TOPIC => {
             topics::quoted_candle::decode(&message.payload).map(drop).map_err(|error| error.to_string())
         }
-        _ => Err("nobody reads that topic".to_owned()),
+        _ => Err("the topic has no consumers".to_owned()),
     }
 }

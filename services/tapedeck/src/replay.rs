@@ -1,4 +1,4 @@
-//! `tapedeck replay FILE...`: recordings through log and consumer into the store, then an exit with 0.
+//! `tapedeck replay FILE...`: publishes recordings, waits until the consumer has stored them, and exits with 0.
 
 use anyhow::bail;
 use producer::Report;
@@ -24,7 +24,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     tasks.spawn("replay", async move {
         let played = producer::replay_files(&args.files, args.speed, &player).await?;
         wait_until_stored(&player, &group).await?;
-        // Nobody waits for the report of a replay whose process is going down.
+        // The receiver is dropped if the process is shutting down.
         let _ = report.send(played);
         player.shutdown.cancel();
         Ok(())
@@ -34,7 +34,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     match reported.await {
         Ok(report) => conclude(&report, &data),
         Err(_) => bail!(
-            "stopped before the end; what was read is stored, and playing the files again adds the rest"
+            "stopped before the end; the ticks so far are stored, and another replay of the files adds the rest"
         ),
     }
 }
@@ -42,7 +42,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
 fn conclude(report: &Report, data: &DataDir) -> anyhow::Result<()> {
     print_line(format_args!("{report}; stored in {}", data.path().display()))?;
     if report.ticks == 0 && report.bad_lines > 0 {
-        bail!("no line could be read");
+        bail!("no line could be parsed");
     }
     Ok(())
 }

@@ -24,9 +24,9 @@ use crate::{
 };
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
-    // The port first: the likeliest thing to be taken, and nothing has been written yet.
+    // The port first: the most likely conflict, and before anything is written.
     let listener = web::bind(args.web.listen).await?;
-    let address = listener.local_addr().context("cannot tell the address")?;
+    let address = listener.local_addr().context("cannot read the address")?;
     let choice = producer::choose(&args.producer).await?;
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
     let (runtime, store) = open_runtime(service::ALL_IN_ONE, &args.places, &data).await?;
@@ -37,7 +37,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         consumer_group: args.consumer.group.clone(),
         ..args.web
     };
-    // Ctrl-C stops the feeds; the rest goes on until it has dealt with what they had sent.
+    // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
     let stopping = runtime.shutdown.clone();
     let runtime = Runtime { shutdown: CancellationToken::new(), ..runtime };
     let mut tasks = runtime.tasks();
@@ -52,12 +52,12 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     spawn(service::PRODUCER, Box::pin(feeds));
     tasks.spawn("heartbeat", heartbeat(runtime));
     tasks.join().await?;
-    print_line(format_args!("stopped; what is stored lies in {}", data.path().display()))
+    print_line(format_args!("stopped; the data is in {}", data.path().display()))
 }
 
 type BoxFuture = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
-/// Runs the feeds until `stopping`, waits until the consumer has stored what they sent, and then stops the rest.
+/// Runs the feeds until `stopping`, waits until the consumer has stored what they sent, and stops the other services.
 async fn feed_then_drain(
     config: ProducerConfig,
     choice: Choice,
@@ -72,7 +72,7 @@ async fn feed_then_drain(
     tokio::select! {
         ended = &mut feeds => ended?,
         () = budget.feeds().passed() => tracing::warn!("a feed has not ended in time; it is aborted"),
-        // Something else has failed.
+        // Another service has failed.
         () = runtime.shutdown.cancelled() => {
             stopping.cancel();
             return feeds.await;
@@ -81,14 +81,14 @@ async fn feed_then_drain(
     tokio::select! {
         drained = wait_until_stored(&runtime, &group) => drained?,
         () = budget.catch_up().passed() => {
-            tracing::warn!("not everything in the log is stored yet; the rest is stored at the next start");
+            tracing::warn!("not all ticks in the log are stored yet; the rest is stored after the next start");
         }
     }
     runtime.shutdown.cancel();
     Ok(())
 }
 
-/// Opens the log and the store that the flags name, or the embedded ones of the data folder.
+/// Opens the log and the store of the flags, or the embedded ones in the data folder.
 pub(crate) async fn open_runtime(
     service: &str,
     places: &Places,
@@ -103,34 +103,34 @@ pub(crate) async fn open_runtime(
     Ok((runtime, store.await?))
 }
 
-/// The folder that the flags name. Simulated prices that nobody asked for by name go to a folder inside it, and so
-/// they do when no folder was named: real and invented prices never share one.
+/// Opens the data folder. Simulated prices go to a folder inside it, unless both `--provider simulated` and `--data` are set:
+/// real and simulated prices never share a folder.
 fn open_data(places: &Places, choice: &Choice, who: &str) -> anyhow::Result<DataDir> {
     let prices = if choice.is_simulated() { Prices::Simulated } else { Prices::Real };
     DataDir::open(&data_path(places, choice), prices, who)
 }
 
-/// Where that folder is.
+/// Path of the data folder.
 pub(crate) fn data_path(places: &Places, choice: &Choice) -> PathBuf {
     let root = folder(places.data.as_deref());
     let apart = choice.is_simulated() && (places.data.is_none() || choice.was_automatic());
     if apart { root.join("simulated") } else { root }
 }
 
-/// The event log of an existing data folder, or the one named by --log.
+/// URL of the event log: that of --log, or the one in an existing data folder.
 pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<SecretString> {
     if let Some(url) = places.log_url()? {
         return Ok(url);
     }
     let root = folder(places.data.as_deref());
     let candidates = [root.join("log.db"), root.join("simulated").join("log.db")];
-    // With both there, the one written last is the one somebody is looking for.
+    // If both exist, the one written last.
     let modified = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
     let found = candidates.iter().filter(|path| path.exists()).max_by_key(|path| modified(path));
     match found {
         Some(path) => Ok(format!("sqlite:{}", path.display()).into()),
         None => bail!(
-            "there is no event log in {}; name its folder with --data, or a Kafka with --log",
+            "there is no event log in {}; set its folder with --data, or the URL of a log with --log",
             root.display()
         ),
     }
@@ -142,7 +142,7 @@ fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> Strin
     line("pages", format!("{url}   pipeline {url}/system   interface {url}/v1/symbols"));
     for feed in &choice.feeds {
         let kind = match feed.provider.prices() {
-            FeedPrices::Simulated => "SIMULATED, invented here",
+            FeedPrices::Simulated => "SIMULATED",
             FeedPrices::Recorded => "recorded",
             FeedPrices::Live(_) => "live",
         };

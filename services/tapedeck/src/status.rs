@@ -1,4 +1,4 @@
-//! `tapedeck status`: how the running instance is doing.
+//! `tapedeck status`: health and figures of the running instance.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{cli::StatusArgs, http::Remote, output::print_line};
 
-/// Fails where a part of the instance is down, for scripts.
+/// Exits with 1 if a part of the instance is down, for scripts.
 pub(crate) async fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let system = Remote::new(&args.instance.url)?.get("/v1/system", &[]).await?;
     if args.json {
@@ -40,10 +40,10 @@ fn print_tables(system: &Value) -> anyhow::Result<()> {
     }
     print_line(parts)?;
     let mut partitions = Table::new();
-    partitions.load_style(UTF8_HORIZONTAL_ONLY).set_header(["topic", "partition", "read by", "lag"]);
+    partitions.load_style(UTF8_HORIZONTAL_ONLY).set_header(["topic", "partition", "owner", "lag"]);
     for partition in list(system, "partitions") {
         let number = |field: &str| partition.get(field).map(ToString::to_string).unwrap_or_default();
-        let owner = partition.get("owner").and_then(Value::as_str).unwrap_or("nobody");
+        let owner = partition.get("owner").and_then(Value::as_str).unwrap_or("none");
         partitions.add_row([
             text(partition, "topic").to_owned(),
             number("partition"),
@@ -67,7 +67,7 @@ fn print_tables(system: &Value) -> anyhow::Result<()> {
         if let Some(ahead) = process.get("clock_ahead_seconds").and_then(Value::as_i64) {
             let direction = if ahead > 0 { "ahead" } else { "behind" };
             print_line(format_args!(
-                "the clock of {} is {} s {direction}: set the clocks of all machines by NTP (`timedatectl set-ntp true`)",
+                "the clock of {} is {} s {direction}: synchronise the clocks of all machines with NTP (`timedatectl set-ntp true`)",
                 text(process, "instance"),
                 ahead.abs()
             ))?;

@@ -1,4 +1,4 @@
-//! `tapedeck tail SYMBOL`: every stored tick, as it comes.
+//! `tapedeck tail SYMBOL`: prints every tick of a symbol as it is stored.
 
 use std::{
     collections::HashMap,
@@ -12,11 +12,11 @@ use serde::Deserialize;
 
 use crate::{cli::TailArgs, http::Remote, output::print_line};
 
-/// Between two questions.
+/// Interval between two requests.
 const INTERVAL_MS: u64 = 250;
-/// Each question reaches back so far, for ticks that arrive out of order; the first shows that much of the past.
+/// Time range before the newest tick that each request repeats, for ticks that arrive out of order; the first request prints it.
 const OVERLAP_SECONDS: i64 = 5;
-/// Ticks asked for at a time.
+/// Limit of ticks in one response.
 const PAGE: &str = "1000";
 
 #[derive(Deserialize)]
@@ -68,11 +68,11 @@ pub(crate) async fn tail(args: TailArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The time of the symbol's newest tick: recordings are followed in their own time.
+/// Time of the symbol's newest tick; that of a recording is in the past.
 async fn newest_tick(remote: &Remote, symbol: &str) -> anyhow::Result<Option<DateTime<Utc>>> {
     let quotes = remote.get("/v1/quotes", &[("symbols", symbol)]).await?;
     let Some(timestamp) = quotes.pointer("/quotes/0/timestamp") else { return Ok(None) };
-    let parsed = DateTime::deserialize(timestamp).context("/v1/quotes answered with a time that is none")?;
+    let parsed = DateTime::deserialize(timestamp).context("/v1/quotes returned an invalid time")?;
     Ok(Some(parsed))
 }
 
@@ -86,7 +86,7 @@ async fn page(
     let mut query = vec![("symbol", symbol), ("from", from.as_str()), ("limit", PAGE)];
     query.extend(cursor.map(|cursor| ("cursor", cursor)));
     let answer = remote.get("/v1/ticks", &query).await?;
-    serde_json::from_value(answer).context("/v1/ticks answered in a form this version does not know")
+    serde_json::from_value(answer).context("/v1/ticks returned a format that this version does not support")
 }
 
 fn show(tick: &Shown, symbol: &str) -> anyhow::Result<()> {

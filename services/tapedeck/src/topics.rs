@@ -1,4 +1,4 @@
-//! `tapedeck topics`: a look into the event log, without joining a group; and what was refused, once more.
+//! `tapedeck topics`: inspects the event log without joining a group, and redelivers dead letters.
 
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
@@ -18,7 +18,7 @@ const CANNOT_OPEN: &str = "cannot open the event log (--log, --data)";
 pub(crate) async fn topics(args: TopicsArgs) -> anyhow::Result<()> {
     let url = existing_log_url(&args.places)?;
     let command = args.command.unwrap_or(TopicsCommand::List);
-    // It must be there: one that is opened for writing is made.
+    // Read-only first: the log must exist, and opening it for writing would create it.
     let mut log = event_log::open_for_reading(url.expose_secret()).await.context(CANNOT_OPEN)?;
     if matches!(command, TopicsCommand::Redeliver { .. }) {
         log = event_log::open(url.expose_secret()).await.context(CANNOT_OPEN)?;
@@ -80,7 +80,7 @@ async fn offsets(log: &dyn EventLog, infos: &[TopicInfo], group: &str) -> anyhow
         ]);
     }
     if !committed_any {
-        bail!("the group `{group}` has committed nothing");
+        bail!("the group `{group}` has no committed offsets");
     }
     print_line(table)
 }
@@ -102,12 +102,12 @@ async fn peek(
         if only.is_some_and(|wanted| wanted != partition) || next == first {
             continue;
         }
-        let place = TopicPartition { topic: info.name.as_str().into(), partition };
+        let partition = TopicPartition { topic: info.name.as_str().into(), partition };
         let from = offset.unwrap_or_else(|| next.saturating_sub(u64::from(max)).max(*first));
         let mut left = usize::from(max);
-        let mut pages = Pages::new(log, place.clone(), from..*next, left);
+        let mut pages = Pages::new(log, partition.clone(), from..*next, left);
         while left > 0
-            && let Some(page) = pages.next().await.with_context(|| format!("cannot read {place}"))?
+            && let Some(page) = pages.next().await.with_context(|| format!("cannot read {partition}"))?
         {
             for message in page.iter().take(left) {
                 print_line(described(message))?;
@@ -118,7 +118,7 @@ async fn peek(
     Ok(())
 }
 
-/// One line of JSON: JSON values as they are, anything else as text.
+/// A record as JSON; a payload that is not JSON becomes a string.
 fn described(message: &Message) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers: Map<String, Value> =

@@ -1,5 +1,5 @@
-/* A host whose clock is CLOCK_AHEAD_SECONDS ahead, or behind. Loaded into a process with LD_PRELOAD. What only measures how long
-   something takes, the monotonic clock, is left alone. */
+/* Simulates a host whose clock is CLOCK_AHEAD_SECONDS ahead, or behind if negative. Loaded with LD_PRELOAD. The monotonic clock
+   is not changed. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
@@ -15,7 +15,7 @@ static time_t ahead(void) {
   return text ? (time_t)atol(text) : 0;
 }
 
-/* Straight to the kernel, so that the two need not find what they stand before. */
+/* System calls, so that the functions need not look up the ones that they replace. */
 int clock_gettime(clockid_t clock, struct timespec *now) {
   int failed = (int)syscall(SYS_clock_gettime, clock, now);
   if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
@@ -32,7 +32,7 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone) {
   return failed;
 }
 
-/* The time until which somebody waits was told by the clock above; the kernel has the other one. */
+/* Deadlines are computed from the clock above, and must be converted to the clock of the kernel. */
 #define WAIT(name, condition_type, mutex_type)                                                                        \
   int name(condition_type *restrict condition, mutex_type *restrict mutex, const struct timespec *restrict until) {  \
     static int (*wait)(condition_type *, mutex_type *, const struct timespec *);                                     \

@@ -1,4 +1,4 @@
-/* A disk that takes SLOW_SYNC_MS milliseconds to make anything durable. Loaded into a process with LD_PRELOAD. */
+/* Simulates a disk on which a sync takes SLOW_SYNC_MS milliseconds. Loaded with LD_PRELOAD. */
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -12,7 +12,7 @@ static void wait_for_the_disk(void) {
   }
 }
 
-/* Straight to the kernel, so that the two need not find what they stand before. */
+/* System calls, so that the functions need not look up the ones that they replace. */
 int fdatasync(int file) {
   wait_for_the_disk();
   return (int)syscall(SYS_fdatasync, file);

@@ -1,4 +1,4 @@
-//! Compares what was acknowledged with what is stored. A tick takes a bit, a bar a few dozen bytes, whatever the number.
+//! Compares acknowledged ticks with stored ones. Needs one bit for each tick and a few dozen bytes for each candle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,30 +14,30 @@ use rust_decimal::Decimal;
 
 use crate::{
     SeqSet,
-    ledger::Said,
+    ledger::LedgerContent,
     plan::{LANES, Plan},
     seq_set::listed,
 };
 
-/// Records of one look into the log.
+/// Records of one page of the log.
 const READ_AT_ONCE: usize = 5_000;
 
-/// What the store holds of a plan.
+/// The ticks of a plan in the store.
 #[derive(Debug)]
 pub struct Stored {
     plan: Plan,
-    /// Numbers, by lane.
+    /// Sequence numbers, by lane.
     pub seqs: [SeqSet; LANES],
     /// Offsets, by topic and partition.
     pub offsets: BTreeMap<(&'static str, i32), SeqSet>,
-    /// Ticks of an identity that had been counted before.
+    /// Number of ticks whose identity was counted before.
     pub doubled: u64,
-    /// Ticks under a symbol that their number does not belong to, or of a symbol the plan does not have.
+    /// Number of ticks that do not belong to the plan: another symbol than that of their number, or an unknown symbol.
     pub strange: u64,
     minutes: BTreeMap<(Symbol, DateTime<Utc>), Minute>,
 }
 
-/// The bar that ticks add up to.
+/// The expected candle of one minute, computed from the stored ticks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Minute {
     first: (DateTime<Utc>, u64),
@@ -50,7 +50,7 @@ struct Minute {
 }
 
 impl Stored {
-    /// Nothing yet.
+    /// No ticks yet.
     pub fn new(plan: &Plan) -> Self {
         Self {
             plan: plan.clone(),
@@ -62,10 +62,10 @@ impl Stored {
         }
     }
 
-    /// Everything of the plan's source in the store, page by page.
+    /// Reads all ticks of the plan's source from the store, page by page.
     ///
     /// # Errors
-    /// What the store answers.
+    /// Errors of the store.
     pub async fn read(store: &dyn LiveStore, plan: &Plan) -> anyhow::Result<Self> {
         let mut stored = Self::new(plan);
         for lane in &plan.lanes {
@@ -76,7 +76,7 @@ impl Stored {
         Ok(stored)
     }
 
-    /// Counts ticks; those of another source are passed over.
+    /// Counts ticks; ignores those of another source.
     pub fn count(&mut self, ticks: &[StoredTick]) {
         for stored in ticks.iter().filter(|stored| stored.tick.source == self.plan.source) {
             let tick = &stored.tick;
@@ -89,8 +89,8 @@ impl Stored {
                 self.doubled += 1;
                 continue;
             }
-            let place = (self.plan.lanes[lane].topic, stored.partition);
-            self.offsets.entry(place).or_default().insert(stored.offset);
+            let partition = (self.plan.lanes[lane].topic, stored.partition);
+            self.offsets.entry(partition).or_default().insert(stored.offset);
             let minute = (tick.symbol, Interval::Minute.floor(tick.timestamp));
             let order = (tick.timestamp, tick.seq);
             self.minutes
@@ -100,20 +100,20 @@ impl Stored {
         }
     }
 
-    /// All ticks, of all lanes.
+    /// Number of ticks in all lanes.
     pub fn len(&self) -> u64 {
         self.seqs.iter().map(SeqSet::len).sum()
     }
 
-    /// None at all.
+    /// Whether there are no ticks.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Compares with what was acknowledged.
-    pub fn verdict(&self, said: &Said) -> Verdict {
+    /// Compares the stored ticks with the acknowledged ones.
+    pub fn verdict(&self, content: &LedgerContent) -> Verdict {
         let mut verdict = Verdict {
-            acknowledged: said.acknowledged_len(),
+            acknowledged: content.acknowledged_len(),
             stored: self.len(),
             doubled: self.doubled,
             strange: self.strange,
@@ -121,7 +121,7 @@ impl Stored {
         };
         for lane in 0..LANES {
             let topic = self.plan.lanes[lane].topic;
-            let (acknowledged, stored) = (&said.acknowledged[lane], &self.seqs[lane]);
+            let (acknowledged, stored) = (&content.acknowledged[lane], &self.seqs[lane]);
             let readable = |seq: &u64| !self.plan.is_poison(*seq);
             verdict.poison += acknowledged.iter().filter(|seq| !readable(seq)).count() as u64;
             let lost: SeqSet = acknowledged.without(stored).filter(readable).collect();
@@ -130,18 +130,18 @@ impl Stored {
                 verdict.lost_listed.push(format!("{topic} {}", listed(lost.iter())));
             }
             verdict.unacknowledged += stored.without(acknowledged).count() as u64;
-            verdict.strange += stored.iter().filter(|seq| *seq >= said.reserved[lane]).count() as u64;
+            verdict.strange += stored.iter().filter(|seq| *seq >= content.reserved[lane]).count() as u64;
         }
         verdict
     }
 
-    /// Compares the one-minute bars of the store with those that its ticks add up to, ticks and prices alike.
+    /// Compares the one-minute candles of the store with those computed from its ticks: number of ticks, and prices.
     ///
     /// # Errors
-    /// What the store answers.
-    pub async fn bars(&self, store: &dyn LiveStore) -> anyhow::Result<Bars> {
+    /// Errors of the store.
+    pub async fn candles(&self, store: &dyn LiveStore) -> anyhow::Result<CandleCheck> {
         let symbols: BTreeSet<Symbol> = self.minutes.keys().map(|(symbol, _)| *symbol).collect();
-        let mut bars = Bars::default();
+        let mut result = CandleCheck::default();
         let mut missing: BTreeSet<_> = self.minutes.keys().copied().collect();
         for symbol in symbols {
             let query = CandleQuery {
@@ -158,17 +158,17 @@ impl Stored {
                     continue;
                 }
                 missing.remove(&(symbol, candle.time));
-                bars.right += 1;
+                result.right += 1;
                 let expected = self.minutes.get(&(symbol, candle.time));
                 if let Some(difference) = difference(&candle, expected) {
-                    bars.right -= 1;
-                    bars.wrong.push(format!("{symbol} {}: {difference}", candle.time.format("%H:%M")));
+                    result.right -= 1;
+                    result.wrong.push(format!("{symbol} {}: {difference}", candle.time.format("%H:%M")));
                 }
             }
         }
-        bars.missing =
+        result.missing =
             missing.iter().map(|(symbol, time)| format!("{symbol} {}", time.format("%H:%M"))).collect();
-        Ok(bars)
+        Ok(result)
     }
 }
 
@@ -191,40 +191,40 @@ impl Minute {
 }
 
 fn difference(candle: &Candle, expected: Option<&Minute>) -> Option<String> {
-    let Some(expected) = expected else { return Some("a bar without ticks".to_owned()) };
+    let Some(expected) = expected else { return Some("a candle without ticks".to_owned()) };
     if candle.ticks != expected.ticks {
-        return Some(format!("{} ticks in the bar, {} stored", candle.ticks, expected.ticks));
+        return Some(format!("{} ticks in the candle, {} stored", candle.ticks, expected.ticks));
     }
-    let (bar, ticks) = (
+    let (found, computed) = (
         (candle.open, candle.high, candle.low, candle.close),
         (expected.open, expected.high, expected.low, expected.close),
     );
-    (bar != ticks).then(|| format!("the bar says {bar:?}, its ticks {ticks:?}"))
+    (found != computed).then(|| format!("the candle has {found:?}, its ticks {computed:?}"))
 }
 
-/// What became of the ticks.
+/// Result for the ticks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Records that were acknowledged, poison among them.
+    /// Number of acknowledged records, including poison.
     pub acknowledged: u64,
-    /// Acknowledged records that cannot be read.
+    /// Number of acknowledged records that cannot be decoded.
     pub poison: u64,
-    /// Ticks in the store.
+    /// Number of ticks in the store.
     pub stored: u64,
-    /// Acknowledged and readable, but not stored.
+    /// Number of acknowledged ticks that are not stored.
     pub lost: u64,
-    /// The first of them, by topic.
+    /// The first lost ticks, by topic.
     pub lost_listed: Vec<String>,
-    /// Stored, but never acknowledged: their producer was killed in between.
+    /// Number of stored ticks that were not acknowledged, because their producer was killed before.
     pub unacknowledged: u64,
-    /// Stored more than once.
+    /// Number of ticks that are stored more than once.
     pub doubled: u64,
-    /// Stored, but never sent.
+    /// Number of stored ticks that were never sent.
     pub strange: u64,
 }
 
 impl Verdict {
-    /// What breaks the promise, for people; empty when it was kept.
+    /// Violations of the guarantee, as text; empty without any.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.lost > 0 {
@@ -234,7 +234,7 @@ impl Verdict {
             problems.push(format!("{} ticks stored more than once", self.doubled));
         }
         if self.strange > 0 {
-            problems.push(format!("{} ticks stored that nobody sent", self.strange));
+            problems.push(format!("{} ticks stored that were never sent", self.strange));
         }
         problems
     }
@@ -254,47 +254,47 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What became of the bars.
+/// Result for the candles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bars {
-    /// Those that agree with their ticks.
+pub struct CandleCheck {
+    /// Number of candles that equal those computed from their ticks.
     pub right: u64,
-    /// Those that do not, each with the difference.
+    /// The other candles, each with the difference.
     pub wrong: Vec<String>,
-    /// Minutes with ticks and without a bar.
+    /// Minutes with ticks and without a candle.
     pub missing: Vec<String>,
 }
 
-impl Bars {
-    /// What is wrong, for people; the first few of each.
+impl CandleCheck {
+    /// The problems, as text; only the first few of each kind.
     pub fn problems(&self) -> Vec<String> {
         let some = |what: &str, list: &[String]| {
             let first: Vec<&str> = list.iter().take(3).map(String::as_str).collect();
             (!list.is_empty()).then(|| format!("{} {what}: {}", list.len(), first.join("; ")))
         };
-        let wrong = some("bars differ from their ticks", &self.wrong);
-        let missing = some("minutes have ticks and no bar", &self.missing);
+        let wrong = some("candles differ from their ticks", &self.wrong);
+        let missing = some("minutes have ticks and no candle", &self.missing);
         wrong.into_iter().chain(missing).collect()
     }
 }
 
-/// Records that consumers of the group have not committed: ticks, and bars in a group of their own.
+/// Number of records that the consumers' groups have not committed: ticks, and quoted candles.
 ///
 /// # Errors
-/// A log that is away.
+/// Errors of the log.
 pub async fn lag(log: &dyn EventLog, group: &str) -> anyhow::Result<u64> {
     let ticks = log.lag(group, &[topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES]).await?;
-    let bars = log.lag(&format!("{group}-candles"), &[topics::quoted_candle::TOPIC]).await?;
-    Ok(ticks.iter().chain(&bars).map(|partition| partition.lag).sum())
+    let candles = log.lag(&format!("{group}-candles"), &[topics::quoted_candle::TOPIC]).await?;
+    Ok(ticks.iter().chain(&candles).map(|partition| partition.lag).sum())
 }
 
 /// Symbol and number of every tick of a source.
 pub type Ticks = BTreeSet<(Symbol, u64)>;
 
-/// What the log holds of a source, and how many are there twice.
+/// The ticks of a source in the log, and the number of duplicates.
 ///
 /// # Errors
-/// A log that is away or cannot be read.
+/// Errors of the log.
 pub async fn logged(log: &dyn EventLog, source: &str) -> anyhow::Result<(Ticks, u64)> {
     let (mut ticks, mut doubled) = (Ticks::new(), 0);
     for topic in [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES] {
@@ -308,10 +308,10 @@ pub async fn logged(log: &dyn EventLog, source: &str) -> anyhow::Result<(Ticks, 
     Ok((ticks, doubled))
 }
 
-/// What the store holds of a source, of these symbols.
+/// The ticks of a source and of these symbols in the store.
 ///
 /// # Errors
-/// What the store answers.
+/// Errors of the store.
 pub async fn stored_of(store: &dyn LiveStore, source: &str, symbols: &[Symbol]) -> anyhow::Result<Ticks> {
     let mut ticks = Ticks::new();
     for symbol in symbols {
@@ -324,28 +324,28 @@ pub async fn stored_of(store: &dyn LiveStore, source: &str, symbols: &[Symbol]) 
     Ok(ticks)
 }
 
-/// Every record of a topic.
+/// All records of a topic.
 ///
 /// # Errors
-/// A log that is away or cannot be read.
+/// Errors of the log.
 pub(crate) async fn read_topic(log: &dyn EventLog, topic: &str) -> anyhow::Result<Vec<Message>> {
     let mut all = Vec::new();
     for info in log.topics().await?.into_iter().filter(|info| info.name == topic) {
         for (partition, (first, next)) in (0..).zip(&info.partitions) {
-            let place = TopicPartition { topic: topic.into(), partition };
-            let mut pages = Pages::new(log, place.clone(), *first..*next, READ_AT_ONCE);
+            let partition = TopicPartition { topic: topic.into(), partition };
+            let mut pages = Pages::new(log, partition.clone(), *first..*next, READ_AT_ONCE);
             let mut end = *first;
             while let Some(page) = pages.next().await? {
                 end = page.last().map_or(end, |last| last.position.offset + 1);
                 all.extend(page);
             }
-            ensure!(end >= *next, "{place} ends at {end}, not {next}");
+            ensure!(end >= *next, "{partition} ends at {end} instead of {next}");
         }
     }
     Ok(all)
 }
 
-/// Every tick of a symbol, page by page.
+/// Passes all ticks of a symbol to `see`, page by page.
 async fn pages(
     store: &dyn LiveStore,
     symbol: Symbol,

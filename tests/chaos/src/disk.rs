@@ -1,4 +1,4 @@
-//! Disks that are full.
+//! Small disks, for faults with a full disk.
 
 use std::{
     fs::File,
@@ -9,16 +9,16 @@ use std::{
 
 use anyhow::{Context, bail};
 
-/// A disk of a few megabytes, in memory. Gone when dropped.
+/// A disk of a few megabytes in memory. Unmounted when dropped.
 pub struct SmallDisk {
     path: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts it at a folder, which is made.
+    /// Mounts a disk at a folder, which is created.
     ///
     /// # Errors
-    /// Where mounting is not permitted.
+    /// If mounting is not permitted.
     pub fn mount(path: &Path, megabytes: u32) -> anyhow::Result<Self> {
         std::fs::create_dir_all(path)?;
         let size = format!("size={megabytes}m");
@@ -26,10 +26,10 @@ impl SmallDisk {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Takes what room is left, to the last byte.
+    /// Writes until the disk is full.
     ///
     /// # Errors
-    /// A disk that cannot be written to for another reason.
+    /// If the disk cannot be written for another reason.
     pub fn fill(&self) -> anyhow::Result<()> {
         let mut filler = File::create(self.path.join("filler"))?;
         loop {
@@ -41,10 +41,10 @@ impl SmallDisk {
         }
     }
 
-    /// More room, with everything still there.
+    /// Increases the size of the disk; its files stay.
     ///
     /// # Errors
-    /// What mounting says.
+    /// Errors of `mount`.
     pub fn grow(&self, megabytes: u32) -> anyhow::Result<()> {
         mount(&["-o", &format!("remount,size={megabytes}m")], &self.path)
     }
@@ -52,7 +52,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // One that is still in use goes with its last user.
+        // A disk in use is removed after its last use.
         let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
     }
 }

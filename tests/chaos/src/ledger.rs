@@ -1,7 +1,7 @@
-//! What the load program has been promised, in a file that it appends to; what a killed process wrote is there.
+//! The acknowledgements of the load program, in a file that survives a kill of the process.
 //!
-//! Lines: `r LANE END` numbers below END may be in use; `p LANE SEQ PARTITION OFFSET` a record that cannot be read is
-//! durable there; `a LANE FIRST LAST` these are durable. No fsync: what is killed here are processes, not the machine.
+//! Lines: `r LANE END`: numbers below END may be in use; `p LANE SEQ PARTITION OFFSET`: a record that cannot be decoded is
+//! durable at this offset; `a LANE FIRST LAST`: these numbers are durable. No fsync: only processes are killed, not the machine.
 
 use std::{
     fs::{File, OpenOptions},
@@ -13,24 +13,24 @@ use anyhow::Context;
 
 use crate::{SeqSet, plan::LANES};
 
-/// Numbers are reserved so many at a time; after a kill the rest of them is left out.
+/// Numbers are reserved in blocks of this size; after a kill the rest of a block is not used.
 const RESERVED_AT_ONCE: u64 = 5_000;
 
-/// Everything a ledger says.
+/// The content of a ledger.
 #[derive(Clone, Debug, Default)]
-pub struct Said {
-    /// Numbers whose records are durable, poison among them.
+pub struct LedgerContent {
+    /// Numbers whose records are durable, including poison.
     pub acknowledged: [SeqSet; LANES],
-    /// Where the durable records that cannot be read lie.
+    /// The durable records that cannot be decoded.
     pub poison: Vec<Poison>,
-    /// No number from here on was ever used.
+    /// Numbers from this one were never used.
     pub reserved: [u64; LANES],
 }
 
-/// A durable record that cannot be read.
+/// A durable record that cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poison {
-    /// Which lane's topic.
+    /// Its lane.
     pub lane: usize,
     /// Its number.
     pub seq: u64,
@@ -40,32 +40,32 @@ pub struct Poison {
     pub offset: u64,
 }
 
-impl Said {
-    /// Reads a ledger; one that is not there says nothing.
+impl LedgerContent {
+    /// Reads a ledger; a missing file is an empty ledger.
     ///
     /// # Errors
-    /// A file that cannot be read, or a line that is none, named.
+    /// A file that cannot be read, or an invalid line, with its number.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
-        let mut said = Self::default();
-        // A line without its end was being written when the program was killed: nobody was told of it.
+        let mut content = Self::default();
+        // An incomplete last line was being written when the program was killed.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        for (place, line) in whole.lines().enumerate() {
-            said.take(line).with_context(|| format!("{}:{}: `{line}`", path.display(), place + 1))?;
+        for (index, line) in whole.lines().enumerate() {
+            content.add(line).with_context(|| format!("{}:{}: `{line}`", path.display(), index + 1))?;
         }
-        Ok(said)
+        Ok(content)
     }
 
-    /// All durable records, of all lanes.
+    /// Number of durable records in all lanes.
     pub fn acknowledged_len(&self) -> u64 {
         self.acknowledged.iter().map(SeqSet::len).sum()
     }
 
-    fn take(&mut self, line: &str) -> anyhow::Result<()> {
+    fn add(&mut self, line: &str) -> anyhow::Result<()> {
         let (kind, rest) = line.split_once(' ').context("no kind")?;
         let numbers: Vec<u64> = rest.split(' ').map(str::parse).collect::<Result<_, _>>()?;
         let lane = *numbers.first().context("no lane")? as usize;
@@ -83,22 +83,22 @@ impl Said {
     }
 }
 
-/// Hands out numbers, none twice, whatever is killed.
+/// Allocates sequence numbers, each only once, also across kills.
 #[derive(Debug)]
-pub struct Numbers {
+pub struct SeqAllocator {
     next: [u64; LANES],
     reserved: [u64; LANES],
 }
 
-impl Numbers {
-    /// Goes on behind everything the ledger has reserved.
-    pub fn behind(said: &Said) -> Self {
-        // Numbers begin at 1: 0 tells nothing from a field that was left out.
-        let next = said.reserved.map(|end| end.max(1));
+impl SeqAllocator {
+    /// Continues after all reserved numbers of the ledger.
+    pub fn after(content: &LedgerContent) -> Self {
+        // Numbers start at 1, as 0 could be a missing field.
+        let next = content.reserved.map(|end| end.max(1));
         Self { next, reserved: next }
     }
 
-    /// The next `count` numbers of a lane: the first of them. They are reserved on paper before they are used.
+    /// Allocates the next `count` numbers of a lane, and returns the first. They are reserved in the ledger before they are used.
     ///
     /// # Errors
     /// A ledger that cannot be written.
@@ -114,21 +114,21 @@ impl Numbers {
     }
 }
 
-/// The file, open to append.
+/// The ledger's file, open for appending.
 #[derive(Debug)]
 pub struct Ledger(File);
 
 impl Ledger {
-    /// Opens it, or makes it.
+    /// Opens the file, or creates it.
     ///
     /// # Errors
-    /// A file that cannot be written; or that ends within a line and cannot be mended.
+    /// A file that cannot be written, or whose incomplete last line cannot be removed.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        // A line that a kill cut short must not swallow the next one.
+        // Removes an incomplete last line, which would merge with the next one.
         if let Ok(text) = std::fs::read(path)
             && text.last().is_some_and(|last| *last != b'\n')
         {
-            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
             let file = OpenOptions::new().write(true).open(path)?;
             file.set_len(whole as u64).with_context(|| path.display().to_string())?;
         }
@@ -136,19 +136,19 @@ impl Ledger {
         Ok(Self(file.with_context(|| path.display().to_string())?))
     }
 
-    /// A second pen on the same file.
+    /// A second handle on the same file.
     ///
     /// # Errors
-    /// When the operating system has no more handles.
-    pub fn another(&self) -> anyhow::Result<Self> {
+    /// Errors of the operating system.
+    pub fn try_clone(&self) -> anyhow::Result<Self> {
         Ok(Self(self.0.try_clone()?))
     }
 
-    /// Appends whole lines, in one piece.
+    /// Appends complete lines in one write.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&mut self, lines: &str) -> anyhow::Result<()> {
-        self.0.write_all(lines.as_bytes()).context("the ledger cannot be written")
+        self.0.write_all(lines.as_bytes()).context("cannot write the ledger")
     }
 }

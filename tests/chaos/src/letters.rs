@@ -1,4 +1,4 @@
-//! Compares the dead-letter topics with the records that cannot be read.
+//! Compares the dead-letter topics with the records that cannot be decoded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,29 +6,33 @@ use event_log::{DEAD_LETTER_SUFFIX, EventLog};
 
 use crate::{
     checker::read_topic,
-    ledger::{Poison, Said},
+    ledger::{LedgerContent, Poison},
     plan::{Plan, poison},
 };
 
-/// What lies in the dead-letter topics.
+/// The dead letters of all topics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetters {
-    /// Letters of different records.
+    /// Number of records with a dead letter.
     pub distinct: u64,
-    /// Letters of a record that had one before.
+    /// Number of further dead letters of the same records.
     pub repeated: u64,
-    /// Poison records without a letter, letters without a poison record, and letters that lack a header or say
-    /// something else than the record.
+    /// Poison records without a dead letter, dead letters without a poison record, and dead letters with a missing header or
+    /// another payload than the record.
     pub problems: Vec<String>,
 }
 
-/// Compares the dead-letter topics with the poison that was sent.
+/// Compares the dead letters with the acknowledged poison records.
 ///
 /// # Errors
-/// A log that is away or cannot be read.
-pub async fn dead_letters(log: &dyn EventLog, plan: &Plan, said: &Said) -> anyhow::Result<DeadLetters> {
+/// Errors of the log.
+pub async fn dead_letters(
+    log: &dyn EventLog,
+    plan: &Plan,
+    content: &LedgerContent,
+) -> anyhow::Result<DeadLetters> {
     let mut expected: BTreeMap<(String, i32, u64), Poison> = BTreeMap::new();
-    for poison in &said.poison {
+    for poison in &content.poison {
         let topic = plan.lanes[poison.lane].topic.to_owned();
         expected.insert((topic, poison.partition, poison.offset), *poison);
     }
@@ -42,7 +46,9 @@ pub async fn dead_letters(log: &dyn EventLog, plan: &Plan, said: &Said) -> anyho
                 Ok(origin) => {
                     let sent = expected.get(&origin).map(|sent| poison(sent.seq));
                     if sent.is_some_and(|sent| sent != message.payload) {
-                        strange.push(format!("the letter of {origin:?} holds other bytes than the record"));
+                        strange.push(format!(
+                            "the payload of the dead letter of {origin:?} differs from the record"
+                        ));
                     }
                     letters.repeated += u64::from(!found.insert(origin));
                 }
@@ -56,18 +62,21 @@ pub async fn dead_letters(log: &dyn EventLog, plan: &Plan, said: &Said) -> anyho
             .problems
             .push(format!("{} poison records have no dead letter, such as {first:?}", without.len()));
     }
-    let unasked: Vec<_> = found.iter().filter(|origin| !expected.contains_key(*origin)).collect();
-    // The producer may have been killed before it could note what it had sent.
-    letters.problems.extend(unasked.first().map(|first| {
-        format!("{} dead letters are of records that were not acknowledged, such as {first:?}", unasked.len())
+    let unexpected: Vec<_> = found.iter().filter(|origin| !expected.contains_key(*origin)).collect();
+    // Includes records whose producer was killed before it could write the ledger.
+    letters.problems.extend(unexpected.first().map(|first| {
+        format!(
+            "{} dead letters are of records that were not acknowledged, such as {first:?}",
+            unexpected.len()
+        )
     }));
     if let Some(first) = strange.first() {
-        letters.problems.push(format!("{} dead letters are odd: {first}", strange.len()));
+        letters.problems.push(format!("{} dead letters are invalid: {first}", strange.len()));
     }
     Ok(letters)
 }
 
-/// Topic, partition and offset, as the headers say; there must be a reason and a time, too.
+/// Topic, partition and offset from the headers, which must also have a reason and a time.
 fn origin(headers: &[(String, bytes::Bytes)]) -> Result<(String, i32, u64), String> {
     let text = |name: &str| {
         let header = headers.iter().find(|(known, _)| known == name).ok_or(format!("no header {name}"))?;

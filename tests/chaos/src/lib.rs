@@ -1,8 +1,7 @@
 //! Faults against the real services, broker and store: `make chaos`, `make chaos-long`.
 //!
-//! The load program publishes ticks and writes down what was acknowledged; the services are killed, stopped and cut off
-//! meanwhile; the checker compares what was acknowledged with what is stored. One fault runs after the other, as they
-//! share the machine.
+//! The load program publishes ticks and writes acknowledgements into a ledger; meanwhile services and servers are killed, stopped
+//! and disconnected; the checker compares the ledger with the store. The faults run one by one, as they share the machine.
 
 pub mod checker;
 pub mod disk;
@@ -25,24 +24,24 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 pub use seq_set::SeqSet;
 
-/// What a fault came to.
+/// Result of a fault.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Figures, for people.
+    /// Measured figures, as text.
     pub numbers: Vec<String>,
-    /// What broke a promise; empty when all were kept.
+    /// Violated guarantees; empty if all were kept.
     pub problems: Vec<String>,
 }
 
 impl Outcome {
-    /// Notes a figure, and says it at once: a fault may end without an outcome.
+    /// Adds a figure, and prints it at once, as a fault may end with an error.
     pub fn note(&mut self, number: impl Into<String>) {
         let number = number.into();
         println!("    {number}");
         self.numbers.push(number);
     }
 
-    /// Notes a problem unless the promise was kept.
+    /// Adds a problem unless the guarantee was kept.
     pub fn check(&mut self, kept: bool, problem: impl Into<String>) {
         if !kept {
             self.problems.push(problem.into());
@@ -50,7 +49,7 @@ impl Outcome {
     }
 }
 
-/// The random moments of a fault; the same for the same seed.
+/// The random generator of a fault; the same for the same seed.
 pub fn random(seed: u64, fault: u8) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed ^ (u64::from(fault) << 56))
 }

@@ -1,4 +1,4 @@
-//! The load program: publishes what the plan says, and writes down what was acknowledged.
+//! The load program: publishes the ticks of the plan, and writes acknowledgements into the ledger.
 
 use std::{fmt::Write, path::PathBuf, time::Duration};
 
@@ -9,46 +9,46 @@ use market::Interval;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    ledger::{Ledger, Numbers, Said},
+    ledger::{Ledger, LedgerContent, SeqAllocator},
     plan::{LANES, Plan},
 };
 
-/// Records of one batch at most.
+/// Limit of records in one batch.
 const BATCH: u64 = 500;
-/// Batches on their way at most; further ones wait.
+/// Limit of batches in flight.
 const MAX_UNACKNOWLEDGED: usize = 256;
-/// Between two bursts.
+/// Interval between two bursts.
 const BURST_INTERVAL_MS: u64 = 5;
-/// What is left undone beyond so much is not caught up.
-const MAX_OWED_SECONDS: f64 = 2.0;
+/// Limit of the backlog that is published faster than the rate.
+const MAX_BACKLOG_SECONDS: f64 = 2.0;
 
-/// Publishes ticks until so many are acknowledged, and notes which; started again with the same ledger it goes on
-/// with numbers of their own.
+/// Publishes ticks until a number of them is acknowledged, and records them in a ledger. Another run with the same ledger
+/// continues with new sequence numbers.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "load")]
 pub struct LoadArgs {
-    /// The event log.
+    /// URL of the event log.
     #[arg(long, env = "LOG_URL", hide_env_values = true)]
     pub log_url: String,
-    /// Where acknowledged numbers are noted.
+    /// File of the ledger.
     #[arg(long)]
     pub ledger: PathBuf,
     /// The producer's name.
     #[arg(long)]
     pub source: String,
-    /// How many symbols.
+    /// Number of symbols.
     #[arg(long, default_value_t = 12)]
     pub symbols: usize,
-    /// Ticks to be acknowledged altogether, those of earlier runs included.
+    /// Total number of acknowledged ticks to reach, including earlier runs.
     #[arg(long)]
     pub count: u64,
-    /// Ticks a second; 0: as fast as the log takes them.
+    /// Ticks per second; 0: as fast as possible.
     #[arg(long, default_value_t = 0)]
     pub rate: u32,
-    /// Every so many-th record cannot be read; 0: all can.
+    /// One in this number of records cannot be decoded; 0: none.
     #[arg(long, default_value_t = 0)]
     pub poison_every: u64,
-    /// Ticks are dated back so far that a minute ends so many milliseconds after the start; at most 60,000.
+    /// Shifts the ticks' times into the past so that a minute ends this number of milliseconds after the start; at most 60,000.
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=60_000))]
     pub minute_ends_after_ms: Option<u32>,
 }
@@ -60,21 +60,21 @@ struct Sent {
     receipt: Receipt,
 }
 
-/// Publishes until enough is acknowledged.
+/// Publishes until enough ticks are acknowledged.
 ///
 /// # Errors
 /// A log that refuses a record, or a ledger that cannot be written.
 pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     let plan = Plan::new(&args.source, args.symbols, args.poison_every)?;
-    let said = Said::read(&args.ledger)?;
+    let content = LedgerContent::read(&args.ledger)?;
     let mut ledger = Ledger::open(&args.ledger)?;
-    let mut numbers = Numbers::behind(&said);
-    let mut left = args.count.saturating_sub(said.acknowledged_len());
+    let mut numbers = SeqAllocator::after(&content);
+    let mut left = args.count.saturating_sub(content.acknowledged_len());
     let log = event_log::open(&args.log_url).await.context("cannot open the event log")?;
     create_topics(&*log).await?;
     let publisher = log.publisher()?;
     let (send, receive) = mpsc::channel(MAX_UNACKNOWLEDGED);
-    let collector = tokio::spawn(collect(receive, plan.clone(), ledger.another()?));
+    let collector = tokio::spawn(collect(receive, plan.clone(), ledger.try_clone()?));
 
     let (mut pace, mut clock) = (Pace::new(args.rate), Clock::new(args.minute_ends_after_ms));
     let mut lane = 0;
@@ -96,7 +96,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
             lane = (lane + 1) % LANES;
         }
         if burst > 0 {
-            break; // the collector has ended, and says why
+            break; // the collector has ended, and returns the reason
         }
         left -= due;
     }
@@ -104,7 +104,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     collector.await.context("the collector panicked")?
 }
 
-/// Notes, in the order sent, what has become durable.
+/// Writes the durable records into the ledger, in the order sent.
 async fn collect(mut sent: mpsc::Receiver<Sent>, plan: Plan, mut ledger: Ledger) -> anyhow::Result<()> {
     while let Some(Sent { lane, first, count, receipt }) = sent.recv().await {
         let positions = receipt.durable().await.context("the log did not store a batch")?;
@@ -118,10 +118,10 @@ async fn collect(mut sent: mpsc::Receiver<Sent>, plan: Plan, mut ledger: Ledger)
     Ok(())
 }
 
-/// Creates the topics of the suite that are missing.
+/// Creates the missing topics of the suite.
 ///
 /// # Errors
-/// A log that is away or refuses.
+/// Errors of the log.
 pub async fn create_topics(log: &dyn EventLog) -> anyhow::Result<()> {
     let specs = topics::all_with_dead_letters().map(|topic| TopicSpec {
         name: topic.name.into_owned(),
@@ -132,16 +132,16 @@ pub async fn create_topics(log: &dyn EventLog) -> anyhow::Result<()> {
     log.ensure_topics(&specs).await.context("cannot create the topics")
 }
 
-/// Says how many ticks are due.
+/// Computes how many ticks are due.
 struct Pace {
     rate: u32,
-    owed: f64,
+    backlog: f64,
     since: Instant,
 }
 
 impl Pace {
     fn new(rate: u32) -> Self {
-        Self { rate, owed: 0.0, since: Instant::now() }
+        Self { rate, backlog: 0.0, since: Instant::now() }
     }
 
     async fn due(&mut self) -> u64 {
@@ -149,19 +149,19 @@ impl Pace {
             return BATCH;
         }
         let rate = f64::from(self.rate);
-        while self.owed < 1.0 {
+        while self.backlog < 1.0 {
             tokio::time::sleep(Duration::from_millis(BURST_INTERVAL_MS)).await; // the pace itself
             let elapsed = self.since.elapsed();
             self.since += elapsed;
-            self.owed = (self.owed + elapsed.as_secs_f64() * rate).min(rate * MAX_OWED_SECONDS);
+            self.backlog = (self.backlog + elapsed.as_secs_f64() * rate).min(rate * MAX_BACKLOG_SECONDS);
         }
-        let due = self.owed as u64;
-        self.owed -= due as f64;
+        let due = self.backlog as u64;
+        self.backlog -= due as f64;
         due
     }
 }
 
-/// Times in microseconds, each after the one before: the order of a symbol's ticks is that of their times.
+/// Increasing times in microseconds, so that the ticks of a symbol are in the order of their times.
 struct Clock {
     newest: DateTime<Utc>,
     behind: TimeDelta,

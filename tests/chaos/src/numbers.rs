@@ -1,26 +1,26 @@
-//! How large the faults are.
+//! Parameters of the faults.
 
-/// The numbers of a run; the short form takes minutes, the long one is what the promises are stated with.
+/// Parameters of a run: a short form of a few minutes, and a long form with the numbers of the guarantees.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers {
-    /// Ticks of a fault.
+    /// Number of ticks of a fault.
     pub ticks: u64,
-    /// Ticks a second; 0: as fast as the log takes them.
+    /// Ticks per second; 0: as fast as possible.
     pub rate: u32,
-    /// How often something is killed.
+    /// Number of kills.
     pub kills: u32,
-    /// Between two rebalances, in seconds.
+    /// Interval between two rebalances, in seconds.
     pub rebalance_seconds: u64,
-    /// How long a server is away, in seconds.
+    /// Length of an outage of a server, in seconds.
     pub outage_seconds: u64,
-    /// How long the broker is away the second time, in seconds; past `message.timeout.ms`. 0: not again.
+    /// Length of the second outage of the broker, in seconds, beyond librdkafka's default `message.timeout.ms`; 0: none.
     pub long_outage_seconds: u64,
-    /// After so long without a sign of life the group gives a member's partitions to others, in milliseconds.
+    /// Session timeout of the consumers' group, in milliseconds.
     pub session_timeout_ms: u32,
 }
 
 impl Numbers {
-    /// For every change.
+    /// For each change.
     pub const SHORT: Self = Self {
         ticks: 40_000,
         rate: 2_500,
@@ -30,7 +30,7 @@ impl Numbers {
         long_outage_seconds: 0,
         session_timeout_ms: 2_000,
     };
-    /// As the promises are stated.
+    /// As in the guarantees.
     pub const LONG: Self = Self {
         ticks: 1_000_000,
         rate: 4_000,
@@ -38,14 +38,14 @@ impl Numbers {
         rebalance_seconds: 5,
         outage_seconds: 60,
         long_outage_seconds: 360,
-        // The services' own.
+        // As in the services.
         session_timeout_ms: 6_000,
     };
 }
 
-/// How long everything may take to be stored once the fault is over.
+/// How long storing everything may take after the fault, in seconds.
 pub const SETTLE_SECONDS: u64 = 60;
-/// How long a service may take until it is at work again once what it needs is back.
+/// How long a service may take to continue after an outage, in seconds.
 pub const RESUME_SECONDS: u64 = 10;
-/// Most memory of a service, in MiB, whatever is away.
+/// Memory limit of a service, in MiB, also during outages.
 pub const MEMORY_CAP_MB: u64 = 256;

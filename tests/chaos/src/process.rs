@@ -1,4 +1,4 @@
-//! Programs of the suite as child processes: started with an environment of their own, stopped, killed, watched.
+//! Programs of the suite as child processes: started with their own environment, stopped, killed, observed.
 
 use std::{
     fs::{File, OpenOptions},
@@ -20,58 +20,58 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Between two looks at a condition or at a process's memory.
-const LOOK_MS: u64 = 50;
-/// How long an answer of a service may take.
-const ANSWER_MS: u64 = 2_000;
+/// Interval of checks of a condition or of a process's memory.
+const CHECK_INTERVAL_MS: u64 = 50;
+/// Time limit of a request to a service.
+const REQUEST_TIMEOUT_MS: u64 = 2_000;
 
-/// How to start a program.
+/// Command, environment and output of a program.
 #[derive(Clone, Debug)]
-pub struct Recipe {
-    /// For messages and the name of the log file.
+pub struct ProgramSpec {
+    /// Name for messages.
     pub name: String,
     /// The executable.
     pub binary: PathBuf,
     /// Arguments.
     pub args: Vec<String>,
-    /// The whole environment but for `PATH`: what the person who runs the tests has set does not reach it.
+    /// The environment, besides `PATH`. Variables of the test run are not passed on.
     pub env: Vec<(String, String)>,
-    /// Where its output goes, added to what is there.
+    /// File to which its output is appended.
     pub output: PathBuf,
 }
 
-/// A program that runs. Killed when dropped.
+/// A running program. Killed when dropped.
 pub struct Program {
     name: String,
     child: Child,
     output: PathBuf,
-    /// Bytes of the output that an earlier start had left.
+    /// Size of the output before this start, in bytes.
     output_before: u64,
     peak_kb: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
 }
 
 impl Program {
-    /// Starts it.
+    /// Starts a program.
     ///
     /// # Errors
     /// A program that is not built, or output that cannot be written.
-    pub fn start(recipe: &Recipe) -> anyhow::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(&recipe.output);
-        let file: File = file.with_context(|| recipe.output.display().to_string())?;
+    pub fn start(spec: &ProgramSpec) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(&spec.output);
+        let file: File = file.with_context(|| spec.output.display().to_string())?;
         let output_before = file.metadata()?.len();
-        let child = Command::new(&recipe.binary)
-            .args(&recipe.args)
+        let child = Command::new(&spec.binary)
+            .args(&spec.args)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs(recipe.env.iter().map(|(name, value)| (name, value)))
+            .envs(spec.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
-            // Ctrl-C is for us; children are ended in order.
+            // Ctrl-C must not reach the children, which are ended in order.
             .process_group(0)
             .spawn()
-            .with_context(|| format!("cannot start {}; is it built?", recipe.binary.display()))?;
+            .with_context(|| format!("cannot start {}; is it built?", spec.binary.display()))?;
         let (peak_kb, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (pid, peak, stop) = (child.id(), Arc::clone(&peak_kb), Arc::clone(&ended));
         std::thread::spawn(move || {
@@ -79,13 +79,13 @@ impl Program {
                 if let Some(now) = memory_kb(pid, "VmHWM:") {
                     peak.fetch_max(now, Ordering::AcqRel);
                 }
-                std::thread::sleep(Duration::from_millis(LOOK_MS)); // between two samples
+                std::thread::sleep(Duration::from_millis(CHECK_INTERVAL_MS)); // between two samples
             }
         });
         Ok(Self {
-            name: recipe.name.clone(),
+            name: spec.name.clone(),
             child,
-            output: recipe.output.clone(),
+            output: spec.output.clone(),
             output_before,
             peak_kb,
             ended,
@@ -97,35 +97,35 @@ impl Program {
         self.child.id()
     }
 
-    /// The most memory it has had so far, in MiB.
+    /// Highest resident memory so far, in MiB.
     pub fn peak_mb(&self) -> u64 {
         self.peak_kb.load(Ordering::Acquire) / 1024
     }
 
-    /// The memory it has now, in MiB; 0 when it has ended.
+    /// Current resident memory, in MiB; 0 after its end.
     pub fn memory_mb(&self) -> u64 {
         memory_kb(self.pid(), "VmRSS:").unwrap_or(0) / 1024
     }
 
-    /// What it has said since it was started.
-    pub fn said(&self) -> String {
+    /// Its output since its start.
+    pub fn output(&self) -> String {
         let bytes = std::fs::read(&self.output).unwrap_or_default();
         let from = usize::try_from(self.output_before).unwrap_or(usize::MAX).min(bytes.len());
         String::from_utf8_lossy(&bytes[from..]).into_owned()
     }
 
-    /// How often it has said a text.
-    pub fn times_said(&self, text: &str) -> usize {
-        self.said().matches(text).count()
+    /// Number of occurrences of a text in its output.
+    pub fn occurrences(&self, text: &str) -> usize {
+        self.output().matches(text).count()
     }
 
     /// `kill -9`, and waits for the end.
     ///
     /// # Errors
-    /// A process that had ended by itself, with how.
+    /// A process that has ended by itself, with its status.
     pub fn kill_9(mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("{} had ended before it was killed ({}): {}", self.name, shown(status), self.last_words());
+            bail!("{} had ended before it was killed ({}): {}", self.name, shown(status), self.last_output());
         }
         self.child.kill()?;
         self.child.wait()?;
@@ -135,15 +135,15 @@ impl Program {
     /// Sends a signal.
     ///
     /// # Errors
-    /// A process that is gone.
+    /// A process that has ended.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         send(self.pid(), signal).with_context(|| self.name.clone())
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     ///
     /// # Errors
-    /// What the operating system answers.
+    /// Errors of the operating system.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
@@ -151,24 +151,24 @@ impl Program {
     /// Fails if it has ended.
     ///
     /// # Errors
-    /// How it ended, and its last words.
+    /// Its exit status, and the end of its output.
     pub fn check_running(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("{} has ended ({}): {}", self.name, shown(status), self.last_words());
+            bail!("{} has ended ({}): {}", self.name, shown(status), self.last_output());
         }
         Ok(())
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the end.
     ///
     /// # Errors
-    /// One that does not end in time, or not with success.
+    /// A process that does not end in time, or not with success.
     pub async fn terminate(mut self, limit: Duration) -> anyhow::Result<()> {
         self.check_running()?;
         self.signal(Signal::TERM)?;
         let status = self.wait(limit).await?;
         if !status.success() {
-            bail!("{} ended with {} after SIGTERM: {}", self.name, shown(status), self.last_words());
+            bail!("{} ended with {} after SIGTERM: {}", self.name, shown(status), self.last_output());
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Program {
     /// Waits for its end.
     ///
     /// # Errors
-    /// One that does not end in time.
+    /// A process that does not end in time.
     pub async fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + limit;
         loop {
@@ -184,16 +184,16 @@ impl Program {
                 return Ok(status);
             }
             if Instant::now() >= deadline {
-                bail!("{} has not ended after {} s: {}", self.name, limit.as_secs(), self.last_words());
+                bail!("{} has not ended after {} s: {}", self.name, limit.as_secs(), self.last_output());
             }
-            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await; // up to the deadline
+            tokio::time::sleep(Duration::from_millis(CHECK_INTERVAL_MS)).await; // up to the deadline
         }
     }
 
-    /// The end of what it has said.
-    pub fn last_words(&self) -> String {
-        let said = self.said();
-        let lines: Vec<&str> = said.lines().rev().take(8).collect();
+    /// The last lines of its output.
+    pub fn last_output(&self) -> String {
+        let output = self.output();
+        let lines: Vec<&str> = output.lines().rev().take(8).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n    ")
     }
 }
@@ -215,10 +215,10 @@ fn shown(status: ExitStatus) -> String {
     }
 }
 
-/// Sends a signal to a process that is not ours to wait for.
+/// Sends a signal to a process that is not a child of this one.
 ///
 /// # Errors
-/// A process that is gone.
+/// A process that has ended.
 pub fn send(pid: u32, signal: Signal) -> anyhow::Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no such process id")?;
     kill_process(pid, signal).with_context(|| format!("process {pid:?}"))
@@ -234,7 +234,7 @@ fn memory_kb(pid: u32, field: &str) -> Option<u64> {
 /// Waits until a condition holds.
 ///
 /// # Errors
-/// A condition that still does not hold at the deadline, named.
+/// A condition that does not hold at the deadline, with `what`.
 pub async fn wait_until(
     what: &str,
     limit: Duration,
@@ -243,29 +243,29 @@ pub async fn wait_until(
     let begun = Instant::now();
     while !condition().await? {
         if begun.elapsed() >= limit {
-            bail!("waited {} s in vain until {what}", limit.as_secs());
+            bail!("timeout after {} s: {what}", limit.as_secs());
         }
-        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await; // up to the deadline
+        tokio::time::sleep(Duration::from_millis(CHECK_INTERVAL_MS)).await; // up to the deadline
     }
     Ok(begun.elapsed())
 }
 
-/// Code and body of `GET path`; `None` when nobody answers in time. A plain HTTP/1.0 question needs no client.
+/// Status and body of `GET path`; `None` without a response in time. A plain HTTP/1.0 request needs no client.
 pub async fn get(address: &str, path: &str) -> Option<(u16, String)> {
-    let question = async {
+    let request = async {
         let mut stream = TcpStream::connect(address).await.ok()?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let head = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.ok()?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.ok()?;
+        let (head, body) = response.split_once("\r\n\r\n")?;
         let code = head.split_whitespace().nth(1)?.parse().ok()?;
         Some((code, body.to_owned()))
     };
-    timeout(Duration::from_millis(ANSWER_MS), question).await.ok().flatten()
+    timeout(Duration::from_millis(REQUEST_TIMEOUT_MS), request).await.ok().flatten()
 }
 
-/// A counter at `/metrics`, all its labels together; `None` when nobody answers.
+/// Value of a counter at `/metrics`, summed over its labels; `None` without a response.
 pub async fn metric(address: &str, name: &str) -> Option<f64> {
     let (code, body) = get(address, "/metrics").await?;
     let value = |line: &str| {
@@ -275,32 +275,32 @@ pub async fn metric(address: &str, name: &str) -> Option<f64> {
     (code == 200).then(|| body.lines().filter_map(value).sum())
 }
 
-/// An address on this host that nobody listens on at the moment.
+/// An unused address on this host.
 ///
 /// # Errors
-/// When the operating system has none.
+/// Errors of the operating system.
 pub fn free_address() -> anyhow::Result<String> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-/// The port of such an address.
+/// An unused port on this host.
 ///
 /// # Errors
-/// When the operating system has none.
+/// Errors of the operating system.
 pub fn free_port() -> anyhow::Result<u16> {
     let address = free_address()?;
     let (_, port) = address.rsplit_once(':').context("an address has a port")?;
     Ok(port.parse()?)
 }
 
-/// The program of that name, built into the folder that this one was built into.
+/// Path of a program in the build folder of this one.
 ///
 /// # Errors
-/// A program that is not there, with how to build it.
+/// A program that is not built, with the command that builds it.
 pub fn built(name: &str) -> anyhow::Result<PathBuf> {
-    let ours = std::env::current_exe()?;
-    // A test lies one folder deeper than the programs.
-    let folders = ours.ancestors().skip(1).take(2);
+    let own = std::env::current_exe()?;
+    // Tests are one folder below the programs.
+    let folders = own.ancestors().skip(1).take(2);
     let found = folders.map(|folder| folder.join(name)).find(|path: &PathBuf| Path::is_file(path));
-    found.with_context(|| format!("{name} is not built; `cargo build --bins` does it"))
+    found.with_context(|| format!("{name} is not built; run `cargo build --bins`"))
 }

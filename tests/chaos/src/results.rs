@@ -1,4 +1,4 @@
-//! `tests/chaos/RESULTS.md`: what the long runs came to.
+//! Appends results of long runs to `tests/chaos/RESULTS.md`.
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -21,7 +21,7 @@ pub fn append(command: &str, store: &str, run: &[(Fault, Outcome)]) -> anyhow::R
         let verdict = if outcome.problems.is_empty() {
             "kept".to_owned()
         } else {
-            // What a process said last has lines of its own.
+            // The output of a process may have several lines.
             format!("BROKEN: {}", outcome.problems.join("; ").replace('\n', " "))
         };
         let _ = writeln!(

@@ -1,4 +1,4 @@
-//! Where a fault happens: a broker and a store with nothing in them, and the programs that are started on them.
+//! Environment of a fault: an empty broker, an empty store, and the programs that use them.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,89 +10,89 @@ use rand_chacha::ChaCha8Rng;
 use crate::{
     Outcome,
     checker::{Stored, lag},
-    ledger::Said,
+    ledger::LedgerContent,
     letters::{DeadLetters, dead_letters},
     load::create_topics,
     numbers::{Numbers, SETTLE_SECONDS},
     plan::Plan,
-    process::{Program, Recipe, built, free_address, get, wait_until},
+    process::{Program, ProgramSpec, built, free_address, get, wait_until},
     proxy::Proxy,
     servers::Server,
 };
 
-/// The group of the consumers, the services' own.
+/// The group of the consumers, as in the services.
 pub const GROUP: &str = "stock-consumer-group";
 /// Topics of ticks.
 pub const TICKS: [&str; 2] = [topics::tick::STOCK_PRICES, topics::tick::CRYPTO_PRICES];
-/// How long a service may take to start or to leave.
+/// How long a service may take to start or to end.
 const START_SECONDS: u64 = 40;
-/// How long the load program may take beyond the time that its rate asks for.
+/// How long the load program may take in addition to the time at its rate.
 const LOAD_PATIENCE_SECONDS: u64 = 120;
 /// Symbols of the load.
 const SYMBOLS: usize = 12;
 
-/// Which store the consumers write to.
+/// The live store of the consumers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum StoreKind {
-    /// The embedded one; for one consumer.
+    /// The embedded store, for one consumer.
     Sqlite,
-    /// The server of `tests/servers/mongo.sh`, its data in memory: for faults that leave it alive it is fast enough not to
-    /// be what is tested.
+    /// The server of `tests/servers/mongo.sh` with its data in memory, for faults that do not kill it; fast enough not to be the
+    /// bottleneck.
     Mongodb,
-    /// The same with its data in a file, where a kill leaves it.
+    /// The same server with its data in a file, which survives a kill.
     MongodbOnDisk,
 }
 
-/// What all faults of a run share.
+/// Parameters and servers of a run.
 pub struct World {
-    /// How large the faults are.
+    /// Parameters of the faults.
     pub numbers: Numbers,
-    /// Everything random comes from it.
+    /// Seed of all random generators.
     pub seed: u64,
     /// The broker.
     pub kafka: Server,
-    /// Its port.
+    /// Port of the broker.
     pub kafka_port: u16,
-    /// Its second listener, which sends clients on to the proxy's port.
+    /// Port of its second listener, which advertises the proxy's port.
     pub kafka_proxied_port: u16,
     /// The proxy's port.
     pub kafka_proxy_port: u16,
-    /// The store's server, its data in memory.
+    /// The store's server with its data in memory.
     pub mongo: Server,
-    /// The same with its data in a file.
+    /// The store's server with its data in a file.
     pub mongo_on_disk: Server,
-    /// Its port.
+    /// Port of the store's server.
     pub mongo_port: u16,
-    /// Which store.
+    /// The live store, unless a fault chooses another one.
     pub store: StoreKind,
-    /// Logs and embedded stores, by fault.
+    /// Logs and embedded stores, in one folder for each fault.
     pub folder: PathBuf,
 }
 
-/// The place of one fault.
+/// Environment of one fault.
 pub struct Scene<'a> {
     /// The run.
     pub world: &'a World,
-    /// What is published.
+    /// The records of the load program.
     pub plan: Plan,
-    /// Logs and the embedded store.
+    /// Folder of logs and embedded store.
     pub folder: PathBuf,
-    /// The log, seen from here; never through a proxy.
+    /// The log for the checker, without a proxy.
     pub log: Arc<dyn EventLog>,
-    /// Of the log, for services.
+    /// URL of the log for services.
     pub log_url: String,
-    /// Of the store, for services.
+    /// URL of the store for services.
     pub store_url: String,
-    /// Of the store, for the checker; never through a proxy.
+    /// URL of the store for the checker, without a proxy.
     pub store_url_direct: String,
-    /// The random moments of this fault.
+    /// Random generator of this fault.
     pub rng: ChaCha8Rng,
     starts: u32,
 }
 
 impl<'a> Scene<'a> {
-    /// Wipes broker and store and starts them. Topic names and groups are fixed in the services, so what an earlier
-    /// fault left would be read by this one's; an empty broker takes a few seconds, and makes every count exact.
+    /// Wipes broker and store and starts them. Names of topics and groups are fixed in the services, so records of an earlier
+    /// fault would be read again; wiping takes a few seconds and makes every count exact.
     ///
     /// # Errors
     /// Servers that cannot be started.
@@ -100,7 +100,7 @@ impl<'a> Scene<'a> {
         Self::set_with(world, number, poison_every, world.store).await
     }
 
-    /// The same on a store that the run did not choose.
+    /// The same with another store than that of the run.
     ///
     /// # Errors
     /// Servers that cannot be started.
@@ -127,7 +127,7 @@ impl<'a> Scene<'a> {
             }
         };
         let session = world.numbers.session_timeout_ms;
-        // A sign of life three times in a session, at most once a second as the services have it.
+        // Three heartbeats in a session, at most one per second as in the services.
         let settings =
             format!("session.timeout.ms={session}&heartbeat.interval.ms={}", (session / 3).min(1_000));
         let log_url = format!("kafka://127.0.0.1:{}?{settings}", world.kafka_port);
@@ -146,10 +146,10 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Puts a proxy between the services started from here on and the broker.
+    /// Puts a proxy between the broker and services that are started later.
     ///
     /// # Errors
-    /// A port that is taken.
+    /// A port in use.
     pub async fn proxy_broker(&mut self) -> anyhow::Result<Proxy> {
         let proxy = Proxy::start(self.world.kafka_proxy_port, self.world.kafka_proxied_port, None).await?;
         let direct = format!(":{}", self.world.kafka_port);
@@ -157,7 +157,7 @@ impl<'a> Scene<'a> {
         Ok(proxy)
     }
 
-    /// The load program, with these numbers.
+    /// Starts the load program with these parameters.
     ///
     /// # Errors
     /// A program that is not built.
@@ -165,7 +165,7 @@ impl<'a> Scene<'a> {
         self.load_with(count, rate, Vec::new())
     }
 
-    /// The load program whose ticks' minute ends so many milliseconds after it starts.
+    /// Starts the load program such that a minute of its ticks ends this number of milliseconds after the start.
     ///
     /// # Errors
     /// A program that is not built.
@@ -191,7 +191,7 @@ impl<'a> Scene<'a> {
         self.start("load", args, Vec::new())
     }
 
-    /// A service on the log and the store, and where its health answers. It may still be starting.
+    /// Starts a service with the log and the store. Returns it with its address; it may not be ready yet.
     ///
     /// # Errors
     /// A program that is not built.
@@ -203,10 +203,10 @@ impl<'a> Scene<'a> {
         Ok((self.start(name, Vec::new(), all)?, address))
     }
 
-    /// A consumer that has partitions, and where its health answers.
+    /// Starts a consumer and waits until it is ready. Returns it with its address.
     ///
     /// # Errors
-    /// One that does not come up.
+    /// A consumer that does not become ready.
     pub async fn consumer(&mut self) -> anyhow::Result<(Program, String)> {
         let (mut program, address) = self.service("consumer", &[])?;
         ready(&mut program, &address).await?;
@@ -220,9 +220,9 @@ impl<'a> Scene<'a> {
         mut env: Vec<(String, String)>,
     ) -> anyhow::Result<Program> {
         self.starts += 1;
-        // A caller's own comes later, and counts.
+        // A variable of the caller overrides this one.
         env.insert(0, ("LOG_URL".to_owned(), self.log_url.clone()));
-        Program::start(&Recipe {
+        Program::start(&ProgramSpec {
             name: name.to_owned(),
             binary: built(name)?,
             args,
@@ -235,36 +235,36 @@ impl<'a> Scene<'a> {
         self.folder.join("ledger")
     }
 
-    /// What has been acknowledged so far.
+    /// The content of the ledger.
     ///
     /// # Errors
     /// A ledger that cannot be read.
-    pub fn said(&self) -> anyhow::Result<Said> {
-        Said::read(&self.ledger_path())
+    pub fn ledger_content(&self) -> anyhow::Result<LedgerContent> {
+        LedgerContent::read(&self.ledger_path())
     }
 
-    /// Waits until the load program has got everything acknowledged.
+    /// Waits until all records of the load program are acknowledged.
     ///
     /// # Errors
-    /// One that fails, or takes too long.
+    /// A load program that fails or does not end in time.
     pub async fn loaded(&self, mut load: Program) -> anyhow::Result<()> {
         let Numbers { ticks, rate, .. } = self.world.numbers;
         let seconds = ticks.checked_div(u64::from(rate)).unwrap_or(0) + LOAD_PATIENCE_SECONDS;
         let status = load.wait(Duration::from_secs(seconds)).await?;
         if !status.success() {
-            bail!("the load program failed: {}", load.last_words());
+            bail!("the load program failed: {}", load.last_output());
         }
         Ok(())
     }
 
-    /// Waits until the group has committed everything, and has come as far again since its last checkpoint, where a
-    /// consumer that was killed made its successor begin; how long that took.
+    /// Waits until the group has committed all records and all checkpoints have reached the end of their partition. Returns the
+    /// time it took.
     ///
     /// # Errors
-    /// A lag that stays.
+    /// A lag that remains.
     pub async fn settled(&self) -> anyhow::Result<Duration> {
         let limit = Duration::from_secs(SETTLE_SECONDS);
-        // A second process may look into an embedded store.
+        // A second process may read an embedded store.
         let store = self.store().await?;
         let is_settled = async || {
             let Ok(0) = lag(&*self.log, GROUP).await else { return Ok(false) };
@@ -273,10 +273,10 @@ impl<'a> Scene<'a> {
         wait_until("the lag is zero and everything is saved", limit, is_settled).await
     }
 
-    /// The store, opened here; an embedded one only while no consumer runs.
+    /// Opens the store in this process.
     ///
     /// # Errors
-    /// One that cannot be opened.
+    /// A store that cannot be opened.
     pub async fn store(&self) -> anyhow::Result<Arc<dyn LiveStore>> {
         let mut url = self.store_url_direct.clone();
         if url.starts_with("mongodb:") {
@@ -285,63 +285,63 @@ impl<'a> Scene<'a> {
         live_store::open(&url).await.context("the checker cannot open the store")
     }
 
-    /// Compares ticks with the ledger.
+    /// Compares the stored ticks with the ledger.
     ///
     /// # Errors
     /// A store that cannot be read.
-    pub async fn check_ticks(&self, outcome: &mut Outcome) -> anyhow::Result<(Said, Stored)> {
-        let said = self.said()?;
+    pub async fn check_ticks(&self, outcome: &mut Outcome) -> anyhow::Result<(LedgerContent, Stored)> {
+        let content = self.ledger_content()?;
         let stored = Stored::read(&*self.store().await?, &self.plan).await?;
-        let verdict = stored.verdict(&said);
+        let verdict = stored.verdict(&content);
         outcome.note(verdict.to_string());
         outcome.problems.extend(verdict.problems());
         outcome.check(verdict.acknowledged > 0, "nothing was acknowledged, so nothing was tested");
-        Ok((said, stored))
+        Ok((content, stored))
     }
 
-    /// Compares ticks, bars and dead letters with the ledger. The consumers have been stopped in good order.
+    /// Compares ticks, candles and dead letters with the ledger. The consumers must have been stopped in good order.
     ///
     /// # Errors
     /// A store or log that cannot be read.
-    pub async fn check(&self, outcome: &mut Outcome) -> anyhow::Result<(Said, DeadLetters)> {
-        let (said, stored) = self.check_ticks(outcome).await?;
-        let bars = stored.bars(&*self.store().await?).await?;
-        outcome.note(format!("{} bars agree with their ticks", bars.right));
-        outcome.problems.extend(bars.problems());
-        let letters = dead_letters(&*self.log, &self.plan, &said).await?;
+    pub async fn check(&self, outcome: &mut Outcome) -> anyhow::Result<(LedgerContent, DeadLetters)> {
+        let (content, stored) = self.check_ticks(outcome).await?;
+        let candles = stored.candles(&*self.store().await?).await?;
+        outcome.note(format!("{} candles agree with their ticks", candles.right));
+        outcome.problems.extend(candles.problems());
+        let letters = dead_letters(&*self.log, &self.plan, &content).await?;
         outcome.problems.extend(letters.problems.iter().cloned());
-        Ok((said, letters))
+        Ok((content, letters))
     }
 }
 
-/// Whether the checkpoint of every partition of ticks has come to its end.
+/// Whether the checkpoint of every partition of ticks has reached the end of the partition.
 async fn all_saved(log: &dyn EventLog, store: &dyn LiveStore) -> anyhow::Result<bool> {
     let checkpoints = store.checkpoints("consumer").await?;
     let is_saved = |topic: &str, partition: usize, end: u64| {
-        let ours =
+        let checkpoint =
             checkpoints.iter().find(|known| known.topic == topic && known.partition as usize == partition);
-        ours.map_or(0, |known| known.next_offset) >= end
+        checkpoint.map_or(0, |known| known.next_offset) >= end
     };
     let topics = log.topics().await?;
     let ticks = topics.iter().filter(|info| TICKS.contains(&info.name.as_str()));
     let mut ends = ticks.flat_map(|info| {
-        info.partitions.iter().enumerate().map(move |(place, (_, end))| (info, place, *end))
+        info.partitions.iter().enumerate().map(move |(partition, (_, end))| (info, partition, *end))
     });
-    Ok(ends.all(|(info, place, end)| is_saved(&info.name, place, end)))
+    Ok(ends.all(|(info, partition, end)| is_saved(&info.name, partition, end)))
 }
 
-/// Settings for whoever reads everything: a server on disk may think about a million ticks for longer than services wait.
+/// Timeouts of the checker: a server on disk takes longer for a million ticks than the timeouts of services allow.
 const PATIENCE: &str = "&connectTimeoutMS=120000&socketTimeoutMS=120000";
 
-/// The address of a database on the store's server, directly.
+/// URL of the database on the store's server.
 pub fn mongo_url(port: u16) -> String {
     format!("mongodb://127.0.0.1:{port}/stock_market?directConnection=true")
 }
 
-/// Waits until a service says that it is ready.
+/// Waits until a service is ready. Returns the time it took.
 ///
 /// # Errors
-/// One that ends or does not come up.
+/// A service that ends or does not become ready.
 pub async fn ready(program: &mut Program, address: &str) -> anyhow::Result<Duration> {
     let limit = Duration::from_secs(START_SECONDS);
     wait_until("the service is ready", limit, async || {
@@ -349,13 +349,13 @@ pub async fn ready(program: &mut Program, address: &str) -> anyhow::Result<Durat
         Ok(get(address, "/readyz").await.is_some_and(|(code, _)| code == 200))
     })
     .await
-    .with_context(|| program.last_words())
+    .with_context(|| program.last_output())
 }
 
-/// Ends services in good order, each within a deadline.
+/// Ends services with SIGTERM, each within a time limit.
 ///
 /// # Errors
-/// One that does not end with success.
+/// A service that does not end with success.
 pub async fn end(programs: impl IntoIterator<Item = Program>) -> anyhow::Result<()> {
     for program in programs {
         program.terminate(Duration::from_secs(START_SECONDS)).await?;

@@ -1,8 +1,8 @@
-//! A set of sequence numbers, a bit each: a million take 125 kB.
+//! A set of sequence numbers with one bit for each: a million take 125 kB.
 
 use std::ops::Range;
 
-/// Numbers from 0; memory grows with the largest.
+/// A set of numbers from 0. Its memory depends on the largest one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeqSet {
     words: Vec<u64>,
@@ -10,7 +10,7 @@ pub struct SeqSet {
 }
 
 impl SeqSet {
-    /// Adds a number; `false` if it was there.
+    /// Adds a number. Returns whether it is new.
     pub fn insert(&mut self, seq: u64) -> bool {
         let (word, bit) = ((seq / 64) as usize, 1 << (seq % 64));
         if self.words.len() <= word {
@@ -22,29 +22,29 @@ impl SeqSet {
         is_new
     }
 
-    /// Whether the number is there.
+    /// Whether the set has the number.
     pub fn contains(&self, seq: u64) -> bool {
         self.words.get((seq / 64) as usize).is_some_and(|word| word & (1 << (seq % 64)) != 0)
     }
 
-    /// How many.
+    /// Size of the set.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// None at all.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The numbers, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
-        (0_u64..).zip(&self.words).filter(|(_, word)| **word != 0).flat_map(|(place, word)| {
-            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| place * 64 + bit)
+        (0_u64..).zip(&self.words).filter(|(_, word)| **word != 0).flat_map(|(index, word)| {
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| index * 64 + bit)
         })
     }
 
-    /// The numbers that are here and not in `other`, ascending.
+    /// The numbers that are not in `other`, ascending.
     pub fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u64> + 'a {
         self.iter().filter(|seq| !other.contains(*seq))
     }
@@ -66,7 +66,7 @@ impl FromIterator<u64> for SeqSet {
     }
 }
 
-/// Ascending numbers as text, neighbours joined, the first few of them: `3, 7-12, ...`.
+/// Ascending numbers as text with ranges, limited to the first few: `3, 7-12, ...`.
 pub(crate) fn listed(seqs: impl Iterator<Item = u64>) -> String {
     const SHOWN: usize = 5;
     let mut ranges: Vec<Range<u64>> = Vec::new();

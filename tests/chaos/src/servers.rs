@@ -1,4 +1,4 @@
-//! The broker and the store's server, through the scripts in `tests/servers`.
+//! Broker and store's server, controlled by the scripts in `tests/servers`.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,26 +14,26 @@ use crate::process::send;
 #[derive(Clone, Debug)]
 pub struct Server {
     script: PathBuf,
-    /// Where its pid and its log lie.
+    /// Folder of its pid file, log and data.
     home: PathBuf,
     env: Vec<(String, String)>,
 }
 
 impl Server {
-    /// The server of `tests/servers/SCRIPT`, which keeps its things in `.servers/NAME`.
+    /// The server of `tests/servers/SCRIPT`, with its files in `.servers/NAME`.
     ///
     /// # Errors
-    /// A workspace that is gone.
+    /// A missing workspace folder.
     pub fn new(script: &str, name: &str, env: Vec<(String, String)>) -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let root = root.canonicalize().context("the workspace's folder is gone")?;
+        let root = root.canonicalize().context("the folder of the workspace is missing")?;
         let servers =
             std::env::var_os("TEST_SERVERS_DIR").map_or_else(|| root.join(".servers"), PathBuf::from);
         let path = root.join("tests/servers").join(script);
         Ok(Self { script: path, home: servers.join(name), env })
     }
 
-    /// The same server, told something else.
+    /// The same server with a further environment variable.
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut other = self.clone();
@@ -41,23 +41,23 @@ impl Server {
         other
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts the server and waits until it responds.
     ///
     /// # Errors
-    /// What the script says.
+    /// Errors of the script.
     pub async fn start(&self) -> anyhow::Result<()> {
         self.run("start").await
     }
 
-    /// Stops it, and removes everything it has stored.
+    /// Stops the server and removes its data.
     ///
     /// # Errors
-    /// What the script says.
+    /// Errors of the script.
     pub async fn wipe(&self) -> anyhow::Result<()> {
         self.run("wipe").await
     }
 
-    /// `kill -9`.
+    /// Sends SIGKILL.
     ///
     /// # Errors
     /// A server that does not run.
@@ -65,23 +65,23 @@ impl Server {
         send(self.pid()?, Signal::KILL)
     }
 
-    /// Stands still until [`Server::go_on`]; the operating system goes on taking its connections.
+    /// Stops the process with SIGSTOP until [`Server::resume`]; the operating system still accepts its connections.
     ///
     /// # Errors
     /// A server that does not run.
-    pub fn stand_still(&self) -> anyhow::Result<()> {
+    pub fn pause(&self) -> anyhow::Result<()> {
         send(self.pid()?, Signal::STOP)
     }
 
-    /// Ends a [`Server::stand_still`].
+    /// Continues the process after [`Server::pause`].
     ///
     /// # Errors
     /// A server that does not run.
-    pub fn go_on(&self) -> anyhow::Result<()> {
+    pub fn resume(&self) -> anyhow::Result<()> {
         send(self.pid()?, Signal::CONT)
     }
 
-    /// The folder of everything it has stored.
+    /// The folder of its data.
     pub fn data(&self) -> PathBuf {
         self.home.join("data")
     }
@@ -95,7 +95,7 @@ impl Server {
     async fn run(&self, what: &str) -> anyhow::Result<()> {
         let mut command = Command::new(&self.script);
         command.arg(what).envs(self.env.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
-        // The home's parent; so that a relative TEST_SERVERS_DIR means the same to the script.
+        // Absolute, as a relative TEST_SERVERS_DIR would be another folder for the script.
         command.env("TEST_SERVERS_DIR", self.home.parent().context("the servers' folder")?);
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         if !output.status.success() {

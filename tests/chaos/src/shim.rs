@@ -1,13 +1,13 @@
-//! Small libraries, loaded before a service's own, that make its host worse than it is.
+//! Libraries for LD_PRELOAD that simulate a faulty host for a service.
 
 use std::{path::Path, process::Command};
 
 use anyhow::{Context, bail};
 
-/// Builds `shim/NAME.c`, and returns what a process's environment must say: that it is loaded, and its setting.
+/// Builds `shim/NAME.c`. Returns the environment variables that load it and set its parameter.
 ///
 /// # Errors
-/// No C compiler, or one that fails.
+/// A missing C compiler, or its errors.
 pub fn preload(folder: &Path, name: &str, setting: (&str, i64)) -> anyhow::Result<[(String, String); 2]> {
     let source = format!("{}/shim/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let library = folder.join(format!("{name}.so"));

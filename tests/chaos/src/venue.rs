@@ -1,5 +1,5 @@
-//! A venue on this host that speaks as Binance does: the day's figures over HTTP, trades over a web socket. It sends at its
-//! pace, as fast as its reader takes them, and counts.
+//! A local venue with the interface of Binance: the statistics of the day over HTTP, trades over a web socket. It sends trades at
+//! a rate, limited by its reader, and counts them.
 
 use std::{
     sync::{
@@ -19,71 +19,71 @@ use tokio::{
 };
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
-/// Between two bursts of trades.
+/// Interval between two bursts of trades.
 const BURST_INTERVAL_MS: u64 = 10;
-/// The largest question over HTTP.
-const MAX_QUESTION_BYTES: usize = 16 << 10;
-/// The day's figures of the one symbol.
+/// Size limit of an HTTP request, in bytes.
+const MAX_REQUEST_BYTES: usize = 16 << 10;
+/// Statistics of the day, of the one symbol.
 const FIGURES: &str = r#"[{"symbol":"BNBUSDT","priceChangePercent":"1.5","openPrice":"100","highPrice":"120","lowPrice":"90","volume":"1000"}]"#;
 
 /// The venue; closed when dropped.
 pub struct Venue {
-    /// Base of its HTTP side.
+    /// Base URL of its HTTP interface.
     pub rest_url: String,
-    /// Base of its web socket.
+    /// Base URL of its web socket.
     pub socket_url: String,
-    said: Arc<Said>,
+    counters: Arc<Counters>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Said {
+struct Counters {
     trades: AtomicU64,
     connections: AtomicU64,
-    is_quiet: AtomicBool,
+    is_paused: AtomicBool,
 }
 
 impl Venue {
-    /// What it trades.
+    /// Its symbol.
     pub const SYMBOL: &str = "BNB/USDT";
 
-    /// Opens it; on a connection it says so many trades a second.
+    /// Starts a venue that sends this number of trades per second on each connection.
     ///
     /// # Errors
-    /// When the operating system has no port.
+    /// Errors of the operating system.
     pub async fn open(trades_per_second: u32) -> anyhow::Result<Self> {
         let (rest, socket) =
             (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
         let rest_url = format!("http://{}", rest.local_addr()?);
         let socket_url = format!("ws://{}", socket.local_addr()?);
-        let said = Arc::new(Said::default());
-        let talking = Arc::clone(&said);
+        let counters = Arc::new(Counters::default());
+        let sending = Arc::clone(&counters);
         let tasks = vec![
             tokio::spawn(listen(rest, |stream| async {
-                // A question that breaks off is asked again.
-                let _ = answer(stream).await;
+                // The feed retries a failed request.
+                let _ = respond(stream).await;
             })),
             tokio::spawn(listen(socket, move |stream| {
-                let said = Arc::clone(&talking);
-                async move { talk(stream, trades_per_second, said).await }
+                let counters = Arc::clone(&sending);
+                async move { send_trades(stream, trades_per_second, counters).await }
             })),
         ];
-        Ok(Self { rest_url, socket_url, said, tasks })
+        Ok(Self { rest_url, socket_url, counters, tasks })
     }
 
-    /// Trades that were said so far.
+    /// Number of trades sent so far.
     pub fn trades(&self) -> u64 {
-        self.said.trades.load(Ordering::Acquire)
+        self.counters.trades.load(Ordering::Acquire)
     }
 
-    /// How often its socket was opened.
+    /// Number of connections to its web socket so far.
     pub fn connections(&self) -> u64 {
-        self.said.connections.load(Ordering::Acquire)
+        self.counters.connections.load(Ordering::Acquire)
     }
 
-    /// Says nothing more, and stays connected.
-    pub fn fall_quiet(&self) {
-        self.said.is_quiet.store(true, Ordering::Release);
+    /// Stops sending trades, and keeps the connections.
+    pub fn pause(&self) {
+        self.counters.is_paused.store(true, Ordering::Release);
     }
 }
 
@@ -105,45 +105,45 @@ where
     }
 }
 
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut question = Vec::new();
-    while !question.windows(4).any(|end| end == b"\r\n\r\n") && question.len() < MAX_QUESTION_BYTES {
-        if stream.read_buf(&mut question).await? == 0 {
+async fn respond(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < MAX_REQUEST_BYTES {
+        if stream.read_buf(&mut request).await? == 0 {
             return Ok(());
         }
     }
-    // No bars of the past.
-    let body = if question.starts_with(b"GET /api/v3/ticker/24hr") { FIGURES } else { "[]" };
+    // No candles of the past.
+    let body = if request.starts_with(b"GET /api/v3/ticker/24hr") { FIGURES } else { "[]" };
     let length = body.len();
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
     stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes()).await?;
     stream.shutdown().await
 }
 
-async fn talk(stream: TcpStream, trades_per_second: u32, said: Arc<Said>) {
+async fn send_trades(stream: TcpStream, trades_per_second: u32, counters: Arc<Counters>) {
     let Ok(socket) = accept_async(stream).await else { return };
-    said.connections.fetch_add(1, Ordering::AcqRel);
+    counters.connections.fetch_add(1, Ordering::AcqRel);
     let (mut to, mut from) = socket.split();
     let begun = Instant::now();
-    let mut here = 0;
+    let mut sent = 0;
     let mut burst = tokio::time::interval(Duration::from_millis(BURST_INTERVAL_MS));
     loop {
         tokio::select! {
             _ = burst.tick() => {}
-            // Reading answers pings, and tells of the end.
-            heard = from.next() => match heard {
+            // Reading responds to pings, and detects the end of the connection.
+            received = from.next() => match received {
                 Some(Ok(_)) => continue,
                 _ => return,
             },
         }
         let due = (begun.elapsed().as_secs_f64() * f64::from(trades_per_second)) as u64;
-        while here < due && !said.is_quiet.load(Ordering::Acquire) {
-            here += 1;
-            let id = said.trades.load(Ordering::Acquire) + 1;
+        while sent < due && !counters.is_paused.load(Ordering::Acquire) {
+            sent += 1;
+            let id = counters.trades.load(Ordering::Acquire) + 1;
             if to.feed(Message::text(trade(id))).await.is_err() {
                 return;
             }
-            said.trades.store(id, Ordering::Release);
+            counters.trades.store(id, Ordering::Release);
         }
         if to.flush().await.is_err() {
             return;

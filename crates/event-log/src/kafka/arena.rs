@@ -1,4 +1,5 @@
-//! Messages of the client, which must go back to it soon, become ours: one allocation holds the bytes of many.
+//! Copies messages out of the client's buffers, which must be returned to it soon. One allocation holds the bytes of many
+//! messages.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,20 +9,20 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 
 use crate::{CommitHandle, MAX_DELIVERY_BYTES, Message, Position, TopicPartition, check::size};
 
-/// Bytes after which a new allocation begins: a message kept for long keeps its neighbours in memory.
+/// Size at which a new allocation starts, in bytes: a message that is kept keeps its whole allocation in memory.
 const ARENA_BYTES: usize = 256 << 10;
 
 /// Collects messages.
 #[derive(Default)]
 pub(crate) struct Arena {
     bytes: BytesMut,
-    /// Of all messages, in bytes.
+    /// Size of all messages, in bytes.
     size: usize,
-    waiting: Vec<Waiting>,
-    done: Vec<Message>,
+    pending: Vec<Pending>,
+    finished: Vec<Message>,
 }
 
-struct Waiting {
+struct Pending {
     position: Position,
     generation: Option<u64>,
     key_bytes: Option<usize>,
@@ -31,12 +32,12 @@ struct Waiting {
 }
 
 impl Arena {
-    /// Whether a delivery of up to `max` messages has no room for more.
+    /// Whether a delivery of up to `max` messages is full.
     pub(crate) fn is_full(&self, max: usize) -> bool {
-        self.waiting.len() + self.done.len() >= max || self.size >= MAX_DELIVERY_BYTES
+        self.pending.len() + self.finished.len() >= max || self.size >= MAX_DELIVERY_BYTES
     }
 
-    /// Copies one.
+    /// Copies one message. `generation` is the assignment that delivered it; without one the message has no handle.
     pub(crate) fn push(
         &mut self,
         from: &TopicPartition,
@@ -50,7 +51,7 @@ impl Arena {
         let headers = headers_of(message);
         self.size += size(key, payload, &headers);
         let millis = message.timestamp().to_millis().unwrap_or(0);
-        self.waiting.push(Waiting {
+        self.pending.push(Pending {
             position: Position { topic_partition: from.clone(), offset: message.offset().unsigned_abs() },
             generation,
             key_bytes: key.map(<[u8]>::len),
@@ -59,25 +60,25 @@ impl Arena {
             timestamp: DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::UNIX_EPOCH),
         });
         if self.bytes.len() >= ARENA_BYTES {
-            self.settle();
+            self.freeze();
         }
     }
 
-    /// All of them, in the order they came.
+    /// All messages, in the order of [`Arena::push`].
     pub(crate) fn finish(mut self) -> Vec<Message> {
-        self.settle();
-        self.done
+        self.freeze();
+        self.finished
     }
 
-    fn settle(&mut self) {
+    fn freeze(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes).freeze();
-        self.done.reserve(self.waiting.len());
-        for waiting in self.waiting.drain(..) {
-            let Waiting { position, generation, key_bytes, payload_bytes, headers, timestamp } = waiting;
+        self.finished.reserve(self.pending.len());
+        for pending in self.pending.drain(..) {
+            let Pending { position, generation, key_bytes, payload_bytes, headers, timestamp } = pending;
             let key = key_bytes.map(|length| bytes.split_to(length));
             let payload = bytes.split_to(payload_bytes);
             let handle = generation.map(|generation| CommitHandle { position: position.clone(), generation });
-            self.done.push(Message { position, key, payload, headers, timestamp, handle });
+            self.finished.push(Message { position, key, payload, headers, timestamp, handle });
         }
     }
 }
@@ -87,13 +88,13 @@ fn headers_of(message: &BorrowedMessage<'_>) -> Vec<(String, Bytes)> {
         return Vec::new();
     };
     let read = |index| {
-        // The client panics on a name that is not UTF-8, which anybody may have published.
+        // The client panics on a header name that is not UTF-8, which any other program may have published.
         let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok().flatten();
         if header.is_none() {
             tracing::warn!(
                 topic = message.topic(),
                 offset = message.offset(),
-                "a header's name is not UTF-8"
+                "skipped a header whose name is not UTF-8"
             );
         }
         header.map(|header| (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default())))

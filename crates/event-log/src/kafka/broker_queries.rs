@@ -1,4 +1,4 @@
-//! Questions about topics, offsets and groups. All calls here block: they run on threads that may.
+//! Queries about topics, offsets and groups. All calls block, so they run on threads for blocking work.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,61 +15,62 @@ use rdkafka::{
 };
 
 use super::{
-    context::{Quiet, Trouble},
-    settings::Settings,
+    context::{ConnectionError, QueryContext},
+    settings::ClientSettings,
 };
 use crate::{EventLogError, Result, TopicPartition, locked::locked};
 
-/// How long an answer may take.
-pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// The same, in parts: between them the client is asked whether it hears why it is kept out. Later ones are longer, so
-/// that a slow broker finds time to answer.
-const ANSWER_PARTS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
-/// How long its events are looked for.
-const EVENTS: Duration = Duration::from_millis(20);
-/// What a broker that takes connections and answers nothing may be.
-const NOT_AS_EXPECTED: &str = "it takes connections and does not answer: it hangs; or it asks for a user (write USER@host, \
-     with LOG_PASSWORD or LOG_PASSWORD_FILE), or for TLS (write kafka+tls://); or it is no Kafka";
-/// How many addresses are tried for that, and how long each.
-const MOST_CONNECTED: usize = 3;
-const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-/// Groups whose committed offsets are asked again and again keep their client; beyond that many it is made anew.
-const KEPT_GROUP_CLIENTS: usize = 16;
+/// Time limit of one request.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same limit, divided: between the attempts the client's connection errors are checked. Later attempts are longer, so
+/// that a slow broker can respond.
+const ATTEMPT_TIMEOUTS: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
+/// How long to poll the client for error events.
+const EVENT_POLL: Duration = Duration::from_millis(20);
+/// Possible causes if a broker accepts connections and does not respond.
+const NO_RESPONSE_HINT: &str = "it accepts connections and does not respond: it hangs; or it requires a user (write USER@host, \
+     with LOG_PASSWORD or LOG_PASSWORD_FILE), or TLS (write kafka+tls://); or it is not Kafka";
+/// Number of addresses that are tried for this, and the time limit of each connection.
+const MAX_ADDRESSES: usize = 3;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Number of groups whose client is kept for later queries; other groups get a new client for each query.
+const MAX_GROUP_CLIENTS: usize = 16;
 
-/// Knows whom to ask, and remembers what does not change.
+/// Client for queries, with a cache of topic names.
 pub(crate) struct BrokerQueries {
-    pub(crate) settings: Settings,
-    /// What keeps our clients out.
-    pub(crate) trouble: Trouble,
-    pub(super) client: BaseConsumer<Quiet>,
-    groups: Mutex<HashMap<String, Arc<BaseConsumer<Quiet>>>>,
-    /// Topics that are there, with their names as shared text.
+    pub(crate) settings: ClientSettings,
+    /// The last connection error of these clients.
+    pub(crate) connection_error: ConnectionError,
+    pub(super) client: BaseConsumer<QueryContext>,
+    groups: Mutex<HashMap<String, Arc<BaseConsumer<QueryContext>>>>,
+    /// Names of existing topics.
     known: Mutex<HashMap<String, Arc<str>>>,
 }
 
-/// Bounds of partitions: the first offset kept, and the offset the next record gets.
+/// Bounds of partitions: the first offset still kept, and the offset of the next record.
 pub(crate) type Bounds = HashMap<TopicPartition, (u64, u64)>;
 
 impl BrokerQueries {
-    /// Connects to nobody yet.
-    pub(crate) fn new(settings: Settings) -> Result<Self> {
-        let trouble = Trouble::default();
-        let made = settings.client().create_with_context(Quiet(trouble.clone()));
+    /// Creates the client. Does not connect.
+    pub(crate) fn new(settings: ClientSettings) -> Result<Self> {
+        let connection_error = ConnectionError::default();
+        let made = settings.client().create_with_context(QueryContext(connection_error.clone()));
         let client = made.map_err(|error| settings.failure(&error))?;
-        Ok(Self { settings, trouble, client, groups: Mutex::default(), known: Mutex::default() })
+        Ok(Self { settings, connection_error, client, groups: Mutex::default(), known: Mutex::default() })
     }
 
-    /// The name as shared text if the topic is known to be there.
+    /// The name of the topic, if the cache has it.
     pub(crate) fn known(&self, topic: &str) -> Option<Arc<str>> {
         locked(&self.known).get(topic).cloned()
     }
 
-    /// The broker said the topic is not there.
+    /// Removes a topic from the cache, after the broker reported it as unknown.
     pub(crate) fn forget(&self, topic: &str) {
         locked(&self.known).remove(topic);
     }
 
-    /// Every topic and how many partitions it has, without the broker's own.
+    /// Every topic with its number of partitions, without Kafka's internal topics.
     pub(crate) fn topics(&self) -> Result<BTreeMap<Arc<str>, i32>> {
         let metadata = self.metadata()?;
         let mut topics = BTreeMap::new();
@@ -84,40 +85,40 @@ impl BrokerQueries {
         Ok(topics)
     }
 
-    /// Everything the brokers say about themselves and their topics.
+    /// Metadata of the brokers and all topics.
     pub(super) fn metadata(&self) -> Result<Metadata> {
-        let mut failure = self.settings.no_answer("queries for the topics");
-        for part in ANSWER_PARTS {
+        let mut failure = self.settings.timed_out("querying the topics");
+        for part in ATTEMPT_TIMEOUTS {
             match self.client.fetch_metadata(None, part) {
                 Ok(metadata) => {
-                    self.trouble.clear();
+                    self.connection_error.clear();
                     return Ok(metadata);
                 }
                 Err(error) => failure = self.settings.failure(&error),
             }
-            // Events of the client wait in its queue until somebody looks. Not without any time: a look ends then at the
-            // first line for the log.
-            while self.client.poll(EVENTS).is_some() {}
-            if let Some(reason) = self.trouble.reason() {
+            // Error events stay in the client's queue until it is polled. Not with a zero timeout: such a poll returns at the
+            // first log line.
+            while self.client.poll(EVENT_POLL).is_some() {}
+            if let Some(reason) = self.connection_error.reason() {
                 let brokers = self.settings.brokers.clone();
-                return Err(EventLogError::NotAdmitted { brokers, reason });
+                return Err(EventLogError::AccessDenied { brokers, reason });
             }
             if !failure.is_transient() {
                 return Err(failure);
             }
         }
-        // A broker that hangs up on somebody who does not sign in is no error to the client, and it says nothing.
-        let guess = self.trouble.guess().or_else(|| self.is_listening().then_some(NOT_AS_EXPECTED));
-        Err(guess.map_or(failure, |guess| self.settings.unavailable(guess.to_owned())))
+        // A broker that closes the connection of a client without a user is not an error event of the client.
+        let hint = self.connection_error.hint().or_else(|| self.is_listening().then_some(NO_RESPONSE_HINT));
+        Err(hint.map_or(failure, |hint| self.settings.unavailable(hint.to_owned())))
     }
 
-    /// Whether somebody takes connections at one of the addresses.
+    /// Whether one of the addresses accepts connections.
     fn is_listening(&self) -> bool {
-        let addresses = self.settings.brokers.split(',').take(MOST_CONNECTED);
+        let addresses = self.settings.brokers.split(',').take(MAX_ADDRESSES);
         let with_port =
             |broker: &str| if broker.contains(':') { broker.to_owned() } else { format!("{broker}:9092") };
         let mut sockets = addresses.filter_map(|broker| with_port(broker).to_socket_addrs().ok()?.next());
-        sockets.any(|socket| TcpStream::connect_timeout(&socket, CONNECT_LIMIT).is_ok())
+        sockets.any(|socket| TcpStream::connect_timeout(&socket, CONNECT_TIMEOUT).is_ok())
     }
 
     /// All partitions of these topics.
@@ -134,25 +135,25 @@ impl BrokerQueries {
         Ok(partitions)
     }
 
-    /// The partitions of a topic, if each has a leader and all its replicas in sync.
-    pub(super) fn whole(&self, topic: &Arc<str>) -> Result<Option<Vec<TopicPartition>>> {
+    /// The partitions of a topic, if each of them has a leader and all replicas in sync.
+    pub(super) fn fully_replicated(&self, topic: &Arc<str>) -> Result<Option<Vec<TopicPartition>>> {
         let metadata = self.metadata()?;
         let known =
             metadata.topics().iter().find(|known| known.name() == &**topic && !known.partitions().is_empty());
         let partitions = known.ok_or_else(|| EventLogError::UnknownTopic(topic.to_string()))?.partitions();
-        let is_whole = |partition: &MetadataPartition| {
+        let is_complete = |partition: &MetadataPartition| {
             partition.error().is_none()
                 && partition.leader() >= 0
                 && partition.isr().len() == partition.replicas().len()
         };
-        let place = |partition: &MetadataPartition| TopicPartition {
+        let id = |partition: &MetadataPartition| TopicPartition {
             topic: Arc::clone(topic),
             partition: partition.id(),
         };
-        Ok(partitions.iter().all(is_whole).then(|| partitions.iter().map(place).collect()))
+        Ok(partitions.iter().all(is_complete).then(|| partitions.iter().map(id).collect()))
     }
 
-    /// First and next offset of each partition, asked for all of them at once.
+    /// First and next offset of each partition, queried for all of them at once.
     pub(crate) fn bounds(&self, partitions: &[TopicPartition]) -> Result<Bounds> {
         if partitions.is_empty() {
             return Ok(Bounds::new());
@@ -160,27 +161,26 @@ impl BrokerQueries {
         let starts = self.logical(partitions, Offset::Beginning)?;
         let ends = self.logical(partitions, Offset::End)?;
         let bounds = |partition: &TopicPartition| {
-            // Not taken for an empty partition: it would seem to be another one.
+            // A missing result must not become an empty partition: it would look like a replaced log.
             let answered = starts.get(partition).zip(ends.get(partition));
             let (start, end) =
-                answered.ok_or_else(|| self.settings.no_answer("queries where partitions end"))?;
+                answered.ok_or_else(|| self.settings.timed_out("querying the ends of partitions"))?;
             Ok((partition.clone(), (*start, *end.max(start))))
         };
         partitions.iter().map(bounds).collect()
     }
 
-    /// What the beginning or the end of each partition is at the moment. A query by time with the number that stands
-    /// for the beginning or the end is what the protocol has for it.
+    /// The current beginning or end of each partition. In the protocol this is a query by time with a reserved timestamp.
     fn logical(&self, partitions: &[TopicPartition], which: Offset) -> Result<HashMap<TopicPartition, u64>> {
         let list = list_of(partitions, |_| which).map_err(|error| self.settings.failure(&error))?;
         let answer = self
             .client
-            .offsets_for_times(list, ANSWER_LIMIT)
+            .offsets_for_times(list, REQUEST_TIMEOUT)
             .map_err(|error| self.settings.failure(&error))?;
         self.offsets_in(&answer, partitions)
     }
 
-    /// Offset behind the last committed record of a group, where there is one.
+    /// Offset after the last committed record of a group, for partitions with a commit.
     pub(crate) fn committed(
         &self,
         group: &str,
@@ -193,17 +193,17 @@ impl BrokerQueries {
         client.poll(Duration::ZERO);
         let list = list_of(partitions, |_| Offset::Invalid).map_err(|error| self.settings.failure(&error))?;
         let answer =
-            client.committed_offsets(list, ANSWER_LIMIT).map_err(|error| self.settings.failure(&error))?;
+            client.committed_offsets(list, REQUEST_TIMEOUT).map_err(|error| self.settings.failure(&error))?;
         self.offsets_in(&answer, partitions)
     }
 
     fn offsets_in(
         &self,
         answer: &TopicPartitionList,
-        asked: &[TopicPartition],
+        partitions: &[TopicPartition],
     ) -> Result<HashMap<TopicPartition, u64>> {
         let mut offsets = HashMap::new();
-        for partition in asked {
+        for partition in partitions {
             let Some(element) = answer.find_partition(&partition.topic, partition.partition) else {
                 continue;
             };
@@ -215,21 +215,23 @@ impl BrokerQueries {
         Ok(offsets)
     }
 
-    fn group_client(&self, group: &str) -> Result<Arc<BaseConsumer<Quiet>>> {
+    fn group_client(&self, group: &str) -> Result<Arc<BaseConsumer<QueryContext>>> {
         if let Some(client) = locked(&self.groups).get(group) {
             return Ok(Arc::clone(client));
         }
-        let made = self.settings.reader(group).create_with_context(Quiet(self.trouble.clone()));
-        let client: Arc<BaseConsumer<Quiet>> = Arc::new(made.map_err(|error| self.settings.failure(&error))?);
+        let made =
+            self.settings.reader(group).create_with_context(QueryContext(self.connection_error.clone()));
+        let client: Arc<BaseConsumer<QueryContext>> =
+            Arc::new(made.map_err(|error| self.settings.failure(&error))?);
         let mut groups = locked(&self.groups);
-        if groups.len() < KEPT_GROUP_CLIENTS {
+        if groups.len() < MAX_GROUP_CLIENTS {
             groups.insert(group.to_owned(), Arc::clone(&client));
         }
         Ok(client)
     }
 }
 
-/// The client's form of a list of partitions with an offset each.
+/// A list of partitions with an offset each, as the client's type.
 pub(crate) fn list_of(
     partitions: &[TopicPartition],
     offset: impl Fn(&TopicPartition) -> Offset,
@@ -241,7 +243,7 @@ pub(crate) fn list_of(
     Ok(list)
 }
 
-/// A broker's offset in the client's form.
+/// An offset as the client's type.
 pub(crate) fn at(offset: u64) -> Offset {
     Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
 }

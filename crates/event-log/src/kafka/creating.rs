@@ -1,4 +1,4 @@
-//! Topics that are missing.
+//! Creates missing topics.
 
 use std::{sync::Arc, time::Instant};
 
@@ -10,40 +10,41 @@ use tokio::time::Duration;
 
 use super::{
     blocking,
-    broker_queries::{ANSWER_LIMIT, BrokerQueries},
-    context::Quiet,
+    broker_queries::{BrokerQueries, REQUEST_TIMEOUT},
+    context::QueryContext,
     failure, identities,
 };
 use crate::{EventLogError, PROBE_TOPIC, Result, Retention, TopicSpec};
 
-/// The broker's own choice, from Kafka 2.4 on.
+/// The broker's default, since Kafka 2.4.
 const BROKERS_REPLICATION: i32 = -1;
-/// How long a created topic may take to show up.
+/// How long a created topic may take to appear in the metadata.
 const VISIBLE_LIMIT: Duration = Duration::from_secs(10);
-/// How often it is looked for.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Interval of these checks.
+const VISIBLE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Creates what is missing, writes the identity of each topic that has none, and waits until all can be used.
+/// Creates the topics that are missing, writes the identity of each topic that has none, and waits until all can be used.
 pub(crate) async fn ensure(queries: &Arc<BrokerQueries>, specs: &[TopicSpec]) -> Result<()> {
-    // Queried once: of services that start together another may create them meanwhile, and to create none is refused.
+    // Queried once: another service that starts at the same time may create them meanwhile, and creating zero topics is an
+    // error.
     let all = [&[identities::spec()], specs].concat();
     let names: Vec<&str> = all.iter().map(|spec| spec.name.as_str()).collect();
     let absent = missing(queries, &names).await?;
     let mut new = Vec::new();
     if !absent.is_empty() {
-        tracing::info!(topics = absent.join(", "), "creating the topics that are missing");
+        tracing::info!(topics = absent.join(", "), "creating missing topics");
         let absent: Vec<TopicSpec> = all.iter().filter(|spec| absent.contains(&spec.name)).cloned().collect();
         new = create(queries, &absent).await?;
         new.retain(|name| name != identities::TOPIC);
         let deadline = Instant::now() + VISIBLE_LIMIT;
         while !missing(queries, &names).await?.is_empty() {
             if Instant::now() >= deadline {
-                return Err(queries.settings.no_answer("waiting for a new topic to show up"));
+                return Err(queries.settings.timed_out("waiting for a new topic to appear"));
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(VISIBLE_INTERVAL).await;
         }
     }
-    // One that was created here replaces another of its name, whose identity may still be there.
+    // A topic that was created here may have replaced a deleted one, whose identity is still in the log.
     identities::write(queries, &new).await?;
     let others = specs.iter().map(|spec| spec.name.clone()).filter(|name| !new.contains(name)).collect();
     let without = identities::missing(queries, others).await?;
@@ -56,7 +57,7 @@ async fn missing(queries: &Arc<BrokerQueries>, names: &[&str]) -> Result<Vec<Str
     Ok(names.iter().filter(|name| !existing.contains_key(**name)).map(ToString::to_string).collect())
 }
 
-/// Creates topics; those that were created by this very call, and not by another process meanwhile.
+/// Creates topics. Returns those that this call created, without those that another process created meanwhile.
 async fn create(queries: &BrokerQueries, specs: &[TopicSpec]) -> Result<Vec<String>> {
     let admin = admin(queries)?;
     let setting = |spec: &TopicSpec| match spec.retention {
@@ -76,7 +77,7 @@ async fn create(queries: &BrokerQueries, specs: &[TopicSpec]) -> Result<Vec<Stri
         .map(new_topic)
         .collect();
     let created = admin.create_topics(&topics, &options()).await;
-    // Its thread is waited for when it goes.
+    // Dropping the client waits for its thread.
     tokio::task::spawn_blocking(move || drop(admin));
     let mut new = Vec::new();
     for result in created.map_err(|error| queries.settings.failure(&error))? {
@@ -84,7 +85,7 @@ async fn create(queries: &BrokerQueries, specs: &[TopicSpec]) -> Result<Vec<Stri
             Ok(name) => new.push(name),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) if failure::is_transient(code) => {
-                return Err(queries.settings.no_answer(&format!("creating topic `{topic}` ({code})")));
+                return Err(queries.settings.timed_out(&format!("creating topic `{topic}` ({code})")));
             }
             Err((topic, code)) => {
                 return Err(EventLogError::BadTopic { topic, reason: code.to_string() });
@@ -94,17 +95,17 @@ async fn create(queries: &BrokerQueries, specs: &[TopicSpec]) -> Result<Vec<Stri
     Ok(new)
 }
 
-/// The client of administration.
-pub(super) fn admin(queries: &BrokerQueries) -> Result<AdminClient<Quiet>> {
-    let made = queries.settings.client().create_with_context(Quiet(queries.trouble.clone()));
+/// A client for administration.
+pub(super) fn admin(queries: &BrokerQueries) -> Result<AdminClient<QueryContext>> {
+    let made = queries.settings.client().create_with_context(QueryContext(queries.connection_error.clone()));
     made.map_err(|error| queries.settings.failure(&error))
 }
 
 pub(super) fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(ANSWER_LIMIT)).operation_timeout(Some(ANSWER_LIMIT))
+    AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT))
 }
 
-/// Records tell when they were made; those of the probe, when the broker stored them.
+/// The timestamp of a record is its creation time, in the probe topic the time at which the broker stored it.
 fn timestamp_of(topic: &str) -> &'static str {
     if topic == PROBE_TOPIC { "LogAppendTime" } else { "CreateTime" }
 }

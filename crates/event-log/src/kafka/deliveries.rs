@@ -1,4 +1,4 @@
-//! What became of the records under way: the client's delivery reports resolve the receipts.
+//! Records in flight: the client's delivery reports resolve the receipts.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,88 +20,88 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, futures::Notified, oneshot};
 
 use super::{
     broker_queries::BrokerQueries,
-    context::{self, Trouble},
+    context::{self, ConnectionError},
 };
 use crate::{EventLogError, Position, Result, TopicPartition, locked::locked};
 
-pub(super) type Client = ThreadedProducer<Deliveries>;
+pub(super) type Client = ThreadedProducer<DeliveryReports>;
 
-/// Batches accepted and not yet resolved.
+/// Batches that were accepted and are not resolved yet.
 #[derive(Default)]
-pub(super) struct Open {
+pub(super) struct InFlight {
     batches: AtomicUsize,
-    one_less: Notify,
-    /// In the order in which they were accepted, with those that are resolved by now.
+    batch_resolved: Notify,
+    /// In the order of acceptance; may contain resolved ones.
     in_order: Mutex<VecDeque<Weak<Batch>>>,
     is_given_up: AtomicBool,
 }
 
-/// The batch that has waited for longest.
+/// The oldest unresolved batch.
 #[derive(PartialEq, Eq)]
 pub(super) struct Oldest {
     pub(super) topic: Arc<str>,
     pub(super) accepted: Instant,
-    /// Its records that are not resolved.
-    left: usize,
+    /// Number of its unresolved records.
+    unresolved: usize,
 }
 
-impl Open {
+impl InFlight {
     fn add(&self, batch: &Arc<Batch>) {
         self.batches.fetch_add(1, Ordering::AcqRel);
         let mut in_order = locked(&self.in_order);
-        // The first ones are mostly done when others come.
+        // The oldest ones are usually resolved when new ones are added.
         while in_order.front().is_some_and(|first| first.strong_count() == 0) {
             in_order.pop_front();
         }
         in_order.push_back(Arc::downgrade(batch));
     }
 
-    /// Whether nothing is under way.
+    /// Whether no batch is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.batches.load(Ordering::Acquire) == 0
     }
 
-    /// When the next batch is resolved.
-    pub(super) fn one_less(&self) -> Notified<'_> {
-        self.one_less.notified()
+    /// Completes when the next batch is resolved.
+    pub(super) fn batch_resolved(&self) -> Notified<'_> {
+        self.batch_resolved.notified()
     }
 
-    /// The oldest batch that is not resolved.
+    /// The oldest unresolved batch.
     pub(super) fn oldest(&self) -> Option<Oldest> {
         let mut in_order = locked(&self.in_order);
         in_order.retain(|batch| batch.strong_count() > 0);
         let oldest = in_order.front()?.upgrade()?;
-        let left = oldest.left.load(Ordering::Acquire);
-        Some(Oldest { topic: Arc::clone(&oldest.topic), accepted: oldest.accepted, left })
+        let unresolved = oldest.unresolved.load(Ordering::Acquire);
+        Some(Oldest { topic: Arc::clone(&oldest.topic), accepted: oldest.accepted, unresolved })
     }
 
-    /// From here on, records that the client is told to forget are those of a client that was given up; how many wait.
+    /// Marks the client as given up, so that purged records fail with this reason. Returns the number of unresolved records.
     pub(super) fn give_up(&self) -> usize {
         self.is_given_up.store(true, Ordering::Release);
         let in_order = locked(&self.in_order);
-        in_order.iter().filter_map(Weak::upgrade).map(|batch| batch.left.load(Ordering::Acquire)).sum()
+        in_order.iter().filter_map(Weak::upgrade).map(|batch| batch.unresolved.load(Ordering::Acquire)).sum()
     }
 }
 
-/// Hears of each record what became of it.
-pub(super) struct Deliveries {
-    trouble: Trouble,
-    /// The furthest offset of each partition so far.
+/// Receives the delivery report of each record.
+pub(super) struct DeliveryReports {
+    connection_error: ConnectionError,
+    /// The highest offset of each partition so far.
     furthest: Mutex<HashMap<(Arc<str>, i32), i64>>,
 }
 
-impl Deliveries {
-    pub(super) fn new(trouble: Trouble) -> Self {
-        Self { trouble, furthest: Mutex::default() }
+impl DeliveryReports {
+    pub(super) fn new(connection_error: ConnectionError) -> Self {
+        Self { connection_error, furthest: Mutex::default() }
     }
 
-    /// Offsets of a partition only grow. Where one does not, the broker has lost what it had. Then it also gives away the
-    /// numbers anew by which it tells producers apart, ours among them: what it takes for a repetition of somebody else's
-    /// record it acknowledges without storing it. So nothing that comes now can be trusted.
-    fn is_another_log(&self, topic: &Arc<str>, partition: i32, offset: i64) -> Option<i64> {
+    /// The earlier offset, if the offsets of a partition do not increase. Then the broker has lost its records, and its
+    /// producer ids as well: it may assign the id of this producer to another one, and acknowledge records of either as
+    /// duplicates without storing them. So no later acknowledgement is reliable.
+    fn offset_before(&self, topic: &Arc<str>, partition: i32, offset: i64) -> Option<i64> {
         let mut furthest = locked(&self.furthest);
         match furthest.get_mut(&(Arc::clone(topic), partition)) {
-            // A repetition that was recognised comes without an offset.
+            // The report of a recognised duplicate has no offset.
             Some(known) if offset <= *known && offset >= 0 => Some(*known),
             Some(known) => {
                 *known = offset.max(*known);
@@ -115,42 +115,42 @@ impl Deliveries {
     }
 }
 
-impl ClientContext for Deliveries {
+impl ClientContext for DeliveryReports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         context::log(level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.trouble.hear(&error, reason);
+        self.connection_error.record(&error, reason);
     }
 }
 
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<Delivery>;
+impl ProducerContext for DeliveryReports {
+    type DeliveryOpaque = Box<InFlightRecord>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<InFlightRecord>) {
         match result {
             Ok(message) => {
-                // Once a batch is enough.
+                // Once for each batch is enough.
                 if delivery.index == 0 {
-                    self.trouble.clear();
+                    self.connection_error.clear();
                 }
-                let place = (message.partition(), message.offset());
-                if let Some(before) = self.is_another_log(&delivery.batch.topic, place.0, place.1) {
-                    delivery.batch.began_anew(place, before);
+                let (partition, offset) = (message.partition(), message.offset());
+                if let Some(before) = self.offset_before(&delivery.batch.topic, partition, offset) {
+                    delivery.batch.log_replaced(partition, offset, before);
                 }
-                if let Some(slot) = locked(&delivery.batch.outcome).places.get_mut(delivery.index as usize) {
-                    *slot = place;
+                if let Some(slot) = locked(&delivery.batch.outcome).offsets.get_mut(delivery.index as usize) {
+                    *slot = (partition, offset);
                 }
             }
             Err((error, _)) => delivery.batch.fail(error),
         }
-        delivery.batch.settle(1);
+        delivery.batch.resolve(1);
     }
 }
 
-/// A record under way: the `index`-th of its batch.
-pub(super) struct Delivery {
+/// A record in flight: the one at `index` of its batch.
+pub(super) struct InFlightRecord {
     pub(super) batch: Arc<Batch>,
     pub(super) index: u32,
 }
@@ -160,43 +160,43 @@ pub(super) struct Batch {
     pub(super) topic: Arc<str>,
     accepted: Instant,
     queries: Arc<BrokerQueries>,
-    open: Arc<Open>,
-    left: AtomicUsize,
+    in_flight: Arc<InFlight>,
+    unresolved: AtomicUsize,
     outcome: Mutex<Outcome>,
 }
 
-/// What a batch takes of the buffer, in bytes and records, until it is resolved.
-pub(super) type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+/// Share of a batch in the buffer, in records and bytes, until it is resolved.
+pub(super) type BufferShare = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 struct Outcome {
     /// Partition and offset, by index.
-    places: Vec<(i32, i64)>,
+    offsets: Vec<(i32, i64)>,
     failure: Option<EventLogError>,
     reply: Option<oneshot::Sender<Result<Vec<Position>>>>,
-    _room: Room,
+    _share: BufferShare,
 }
 
 impl Batch {
-    /// A batch of `records` records that are under way from now on.
+    /// Registers a batch with this number of records as in flight.
     pub(super) fn accept(
         topic: Arc<str>,
         queries: &Arc<BrokerQueries>,
-        open: &Arc<Open>,
+        in_flight: &Arc<InFlight>,
         records: usize,
-        room: Room,
+        share: BufferShare,
         reply: oneshot::Sender<Result<Vec<Position>>>,
     ) -> Arc<Self> {
         let outcome =
-            Outcome { places: vec![(0, 0); records], failure: None, reply: Some(reply), _room: room };
+            Outcome { offsets: vec![(0, 0); records], failure: None, reply: Some(reply), _share: share };
         let batch = Arc::new(Self {
             topic,
             accepted: Instant::now(),
             queries: Arc::clone(queries),
-            open: Arc::clone(open),
-            left: AtomicUsize::new(records),
+            in_flight: Arc::clone(in_flight),
+            unresolved: AtomicUsize::new(records),
             outcome: Mutex::new(outcome),
         });
-        open.add(&batch);
+        in_flight.add(&batch);
         batch
     }
 
@@ -206,17 +206,17 @@ impl Batch {
                 self.queries.forget(&self.topic);
                 EventLogError::UnknownTopic(self.topic.to_string())
             }
-            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => self.forgotten(),
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => self.purged(),
             _ => self.queries.settings.failure(error),
         };
         locked(&self.outcome).failure.get_or_insert(failure);
     }
 
-    /// What was under way when its client was dropped, or given up.
-    fn forgotten(&self) -> EventLogError {
-        if self.open.is_given_up.load(Ordering::Acquire) {
+    /// The error of records that the client purged, because it was dropped or given up.
+    fn purged(&self) -> EventLogError {
+        if self.in_flight.is_given_up.load(Ordering::Acquire) {
             return EventLogError::Refused(
-                "the client stood still although the broker answered, and was given up; start again"
+                "the client stalled although the broker responded, and was given up; restart the service"
                     .to_owned(),
             );
         }
@@ -226,34 +226,35 @@ impl Batch {
         }
     }
 
-    fn began_anew(&self, (partition, offset): (i32, i64), before: i64) {
+    fn log_replaced(&self, partition: i32, offset: i64, before: i64) {
         let partition = TopicPartition { topic: Arc::clone(&self.topic), partition };
         let brokers = self.queries.settings.brokers.clone();
-        let failure = EventLogError::BeganAnew { brokers, partition: partition.to_string(), offset, before };
+        let failure =
+            EventLogError::LogReplaced { brokers, partition: partition.to_string(), offset, before };
         locked(&self.outcome).failure.get_or_insert(failure);
     }
 
-    /// So many records more have found their end; with the last one the receipt resolves.
-    pub(super) fn settle(&self, records: usize) {
-        if self.left.fetch_sub(records, Ordering::AcqRel) != records {
+    /// Marks this number of further records as resolved; the last one resolves the receipt.
+    pub(super) fn resolve(&self, records: usize) {
+        if self.unresolved.fetch_sub(records, Ordering::AcqRel) != records {
             return;
         }
         let mut outcome = locked(&self.outcome);
-        let (places, failure) = (std::mem::take(&mut outcome.places), outcome.failure.take());
+        let (offsets, failure) = (std::mem::take(&mut outcome.offsets), outcome.failure.take());
         let reply = outcome.reply.take();
         drop(outcome);
         let position = |(partition, offset): (i32, i64)| Position {
             topic_partition: TopicPartition { topic: Arc::clone(&self.topic), partition },
             offset: offset.unsigned_abs(),
         };
-        // Nobody waits for a receipt that was dropped.
+        // A dropped receipt needs no result.
         if let Some(reply) = reply.filter(|reply| !reply.is_closed()) {
             let _ = reply.send(match failure {
-                None => Ok(places.into_iter().map(position).collect()),
+                None => Ok(offsets.into_iter().map(position).collect()),
                 Some(failure) => Err(failure),
             });
         }
-        self.open.batches.fetch_sub(1, Ordering::AcqRel);
-        self.open.one_less.notify_waiters();
+        self.in_flight.batches.fetch_sub(1, Ordering::AcqRel);
+        self.in_flight.batch_resolved.notify_waiters();
     }
 }

@@ -1,4 +1,4 @@
-//! What a Kafka says about itself, and one record to try.
+//! Description of a Kafka cluster, and the test record.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use rdkafka::{
 
 use super::{
     blocking,
-    broker_queries::{ANSWER_LIMIT, BrokerQueries},
+    broker_queries::{BrokerQueries, REQUEST_TIMEOUT},
     creating,
     publisher::KafkaPublisher,
     reading,
@@ -21,50 +21,50 @@ use crate::{
     model::PROBE_RETENTION,
 };
 
-/// How long the record to try may take: the publisher itself never gives up.
+/// Time limit of the test record: the publisher itself retries without limit.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Asks the brokers.
+/// Queries the brokers.
 pub(crate) async fn describe(queries: &Arc<BrokerQueries>) -> Result<LogDescription> {
-    let asked = Arc::clone(queries);
-    let (place, cluster_id, topics) = blocking(move || {
-        let metadata = asked.metadata()?;
+    let resources = Arc::clone(queries);
+    let (location, cluster_id, topics) = blocking(move || {
+        let metadata = resources.metadata()?;
         let brokers = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
-        let place = brokers.collect::<Vec<_>>().join(", ");
-        Ok((place, asked.client.client().fetch_cluster_id(ANSWER_LIMIT), asked.topics()?))
+        let location = brokers.collect::<Vec<_>>().join(", ");
+        Ok((location, resources.client.client().fetch_cluster_id(REQUEST_TIMEOUT), resources.topics()?))
     })
     .await?;
     let names: Vec<&str> = topics.keys().map(|name| &**name).collect();
-    Ok(LogDescription { place, cluster_id, retention: retention(queries, &names).await? })
+    Ok(LogDescription { location, cluster_id, retention: retention(queries, &names).await? })
 }
 
 async fn retention(queries: &BrokerQueries, topics: &[&str]) -> Result<BTreeMap<String, Option<Duration>>> {
     let admin = creating::admin(queries)?;
-    let asked: Vec<ResourceSpecifier<'_>> =
+    let resources: Vec<ResourceSpecifier<'_>> =
         topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-    let described = admin.describe_configs(&asked, &creating::options()).await;
-    // Its thread is waited for when it goes.
+    let described = admin.describe_configs(&resources, &creating::options()).await;
+    // Dropping the client waits for its thread.
     tokio::task::spawn_blocking(move || drop(admin));
     let described = match described.map_err(|error| queries.settings.failure(&error)) {
         Err(error) if error.is_transient() => return Err(error),
         Err(error) => {
-            tracing::debug!(%error, "the settings of the topics cannot be read");
+            tracing::debug!(%error, "cannot read the settings of the topics");
             Vec::new()
         }
         Ok(described) => described,
     };
-    // A topic that we may not ask about is left out.
+    // Topics whose settings this user may not read are left out.
     Ok(described.into_iter().filter_map(|resource| retention_of(&resource.ok()?)).collect())
 }
 
 fn retention_of(resource: &ConfigResource) -> Option<(String, Option<Duration>)> {
     let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { return None };
     let value = resource.get("retention.ms")?.value.as_ref()?;
-    // -1: for ever.
+    // -1: without limit.
     Some((name.clone(), value.parse::<i64>().ok()?.try_into().ok().map(Duration::from_millis)))
 }
 
-/// Publishes the record and reads when the broker stored it.
+/// Publishes the test record and returns when the broker stored it.
 pub(crate) async fn probe(queries: &Arc<BrokerQueries>) -> Result<DateTime<Utc>> {
     let spec =
         TopicSpec { name: PROBE_TOPIC.to_owned(), partitions: 1, retention: Retention::For(PROBE_RETENTION) };
@@ -74,14 +74,14 @@ pub(crate) async fn probe(queries: &Arc<BrokerQueries>) -> Result<DateTime<Utc>>
     let durable = async { publisher.send(PROBE_TOPIC, vec![record]).await?.durable().await };
     let positions = tokio::time::timeout(PROBE_LIMIT, durable)
         .await
-        .map_err(|_| queries.settings.no_answer("publishing a record"))??;
+        .map_err(|_| queries.settings.timed_out("publishing a record"))??;
     let position = positions.into_iter().next().ok_or(EventLogError::Closed)?;
     let queries = Arc::clone(queries);
     blocking(move || {
         let read = reading::read(&queries, &position.topic_partition, position.offset, 1)?;
         read.first()
             .map(|message| message.timestamp)
-            .ok_or_else(|| queries.settings.no_answer("reading it back"))
+            .ok_or_else(|| queries.settings.timed_out("reading it back"))
     })
     .await
 }

@@ -1,4 +1,4 @@
-//! What the client's errors mean to the caller.
+//! Translates errors of the client.
 
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
@@ -7,30 +7,29 @@ use rdkafka::{
 
 use crate::EventLogError;
 
-/// An error of the client in our words.
+/// An error of the client as an error of the port.
 pub(crate) fn failure(brokers: &str, error: &KafkaError) -> EventLogError {
     match error.rdkafka_error_code() {
         Some(code) if is_transient(code) => {
             EventLogError::Unavailable { brokers: brokers.to_owned(), reason: code.to_string() }
         }
         Some(code @ Code::InvalidTimestamp) => EventLogError::Refused(format!(
-            "{code}: by the broker's clock the record comes from the future; set the clocks of all machines by NTP, or \
-             raise the topic's message.timestamp.after.max.ms"
+            "{code}: the record's time is in the future of the broker's clock; synchronise the clocks of all machines with NTP, \
+             or raise the topic's message.timestamp.after.max.ms"
         )),
         Some(code @ (Code::OutOfOrderSequenceNumber | Code::InvalidProducerEpoch)) => {
             EventLogError::Refused(format!(
-                "{code}: the broker takes this process for another one; a broker that was wiped, or is another one, gives \
-                 numbers anew that processes from before still use. Start again, and mend --log (LOG_URL) if another one is \
-                 meant"
+                "{code}: the broker has assigned the producer id of this process again, as a broker does that was wiped or \
+                 replaced. Restart the service, and change --log (LOG_URL) if another log is meant"
             ))
         }
         Some(code) => EventLogError::Refused(code.to_string()),
-        // The rest comes without a code: a client that could not be made, a name with a zero byte.
+        // Other errors have no code: a client that could not be created, a name with a zero byte.
         None => EventLogError::Refused(error.to_string()),
     }
 }
 
-/// Whether waiting may help: the broker is away, busy, or moving partitions about.
+/// Whether a retry may succeed: the broker is unavailable, busy, or moving partitions.
 pub(crate) fn is_transient(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -46,7 +45,7 @@ pub(crate) fn is_transient(code: RDKafkaErrorCode) -> bool {
             | Code::PreviousInProgress
             | Code::NodeUpdate
             | Code::Outdated
-            // A broker that has just come back, or has no leader for a partition yet, does not know it for a while.
+            // Returned for a while by a broker that has just started, or while a partition has no leader yet.
             | Code::UnknownPartition
             | Code::UnknownTopicOrPartition
             | Code::QueueFull
@@ -73,8 +72,8 @@ pub(crate) fn is_transient(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Whether a commit came under a generation of the group that has ended: either the partitions are gone, or they stay
-/// and the next generation is on its way.
+/// Whether a commit was refused because the group's generation has ended: the partitions were revoked, or they stay and the
+/// next generation follows.
 pub(crate) fn is_of_another_generation(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,

@@ -1,8 +1,8 @@
 //! The identities of topics, written into the log: one compacted topic, whose records have a topic's name as key and its
-//! identity, 32 hexadecimal digits, as value. Whoever creates a topic writes its identity.
+//! identity, 32 hexadecimal digits, as value. The process that creates a topic writes its identity.
 //!
-//! A broker whose disks were wiped may come back with the cluster id that it had, and Kafka's own topic ids are not shown by
-//! librdkafka 2.12.
+//! Kafka's own ids do not serve: a broker whose disks were wiped may keep its cluster id, and librdkafka 2.12 does not return
+//! topic ids.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{NewRecord, Publisher, Result, Retention, TopicPartition, TopicSpec};
 /// The topic of the identities.
 pub(super) const TOPIC: &str = "topic-identities";
 
-/// How long the creator of a topic may take to write its identity.
-const CREATORS_LIMIT: Duration = Duration::from_secs(2);
-/// Between two reads meanwhile.
-const READ_AGAIN: Duration = Duration::from_millis(100);
+/// How long the process that created a topic may take to write its identity.
+const CREATOR_LIMIT: Duration = Duration::from_secs(2);
+/// Interval of the reads meanwhile.
+const READ_INTERVAL: Duration = Duration::from_millis(100);
 /// Records of one page.
 const PAGE_RECORDS: usize = 1_000;
 
@@ -27,7 +27,7 @@ pub(super) fn spec() -> TopicSpec {
     TopicSpec { name: TOPIC.to_owned(), partitions: 1, retention: Retention::LatestOfKey }
 }
 
-/// Every identity in the log, by topic; none where the topic of the identities does not exist. Blocks.
+/// Every identity in the log, by topic; empty if the topic of the identities does not exist. Blocks.
 pub(super) fn read(queries: &BrokerQueries) -> Result<BTreeMap<String, String>> {
     let mut identities = BTreeMap::new();
     let Some(topic) = queries.topics()?.get_key_value(TOPIC).map(|(topic, _)| Arc::clone(topic)) else {
@@ -48,7 +48,7 @@ pub(super) fn read(queries: &BrokerQueries) -> Result<BTreeMap<String, String>> 
     }
 }
 
-/// Draws and writes an identity for each of these topics. Two processes may do so at the same time: the later record counts,
+/// Draws and writes an identity for each of these topics. If two processes do so at the same time, the later record is valid
 /// for both.
 pub(super) async fn write(queries: &Arc<BrokerQueries>, topics: &[String]) -> Result<()> {
     if topics.is_empty() {
@@ -62,14 +62,14 @@ pub(super) async fn write(queries: &Arc<BrokerQueries>, topics: &[String]) -> Re
     };
     let publisher = KafkaPublisher::new(Arc::clone(queries))?;
     let receipt = publisher.send(TOPIC, topics.iter().map(record).collect()).await?;
-    let written = tokio::time::timeout(super::broker_queries::ANSWER_LIMIT, receipt.durable()).await;
-    written.map_err(|_| queries.settings.no_answer("writing the identities of topics"))?.map(drop)
+    let written = tokio::time::timeout(super::broker_queries::REQUEST_TIMEOUT, receipt.durable()).await;
+    written.map_err(|_| queries.settings.timed_out("writing the identities of topics"))?.map(drop)
 }
 
-/// Those of `topics` that have no identity, also after the time that another process, which has just created them, needs to
-/// write it: they were created by hand, or by a process that was killed.
+/// Those of `topics` that have no identity after the time that another process, which has just created them, needs to write
+/// it: they were created by hand, or by a process that was killed.
 pub(super) async fn missing(queries: &Arc<BrokerQueries>, mut topics: Vec<String>) -> Result<Vec<String>> {
-    let deadline = Instant::now() + CREATORS_LIMIT;
+    let deadline = Instant::now() + CREATOR_LIMIT;
     loop {
         let queries = Arc::clone(queries);
         let known = blocking(move || read(&queries)).await?;
@@ -77,6 +77,6 @@ pub(super) async fn missing(queries: &Arc<BrokerQueries>, mut topics: Vec<String
         if topics.is_empty() || Instant::now() >= deadline {
             return Ok(topics);
         }
-        tokio::time::sleep(READ_AGAIN).await;
+        tokio::time::sleep(READ_INTERVAL).await;
     }
 }

@@ -1,5 +1,5 @@
-//! A member's place in its group. One thread serves the client's events for as long as the member lives, so that the
-//! group keeps it however long its owner is busy; messages wait in the client's own bounded queues meanwhile.
+//! Membership in a group. One thread serves the client's events for the lifetime of the member, so that the member stays in the
+//! group however long its owner is busy; messages wait in the client's bounded queues meanwhile.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,27 +20,27 @@ use rdkafka::{
 use tokio::sync::Notify;
 
 use super::{
-    context::{self, Trouble},
-    settings::Settings,
+    context::{self, ConnectionError},
+    settings::ClientSettings,
 };
 use crate::{EventLogError, Result, TopicPartition, generation::next_generation, locked::locked};
 
-/// How long the owner may take from `Revoked` to its next call.
+/// How long the owner may take from `Revoked` to its next call of `next`.
 const REVOKED_LIMIT: Duration = Duration::from_secs(5);
-/// How long it may take to ask for events at all while another member waits for its partitions.
-const SILENT_LIMIT: Duration = Duration::from_secs(30);
-/// Longest sleep of the thread, so that it sees the end of a revocation and of the membership.
-const POLL: Duration = Duration::from_millis(50);
+/// How long the owner may take to call `next` at all while another member waits for its partitions.
+const OWNER_POLL_LIMIT: Duration = Duration::from_secs(30);
+/// Longest wait of the thread, after which it checks for the end of a revocation and of the membership.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A member that is kept out asks so often whether it still is, and waits so long for the answer.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
-const ASK_LIMIT: Duration = Duration::from_secs(1);
+/// Interval at which a member without access checks again, and the time limit of the check.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The client of a member.
 pub(crate) type Member = BaseConsumer<Context>;
 
-/// What the owner is told.
-pub(crate) enum News {
+/// An event for the owner.
+pub(crate) enum MemberEvent {
     Assigned(Vec<(TopicPartition, u64)>),
     Standby,
     Revoked(Vec<TopicPartition>),
@@ -48,47 +48,47 @@ pub(crate) enum News {
 
 /// Shared by the thread, the client's callbacks and the owner.
 pub(crate) struct Membership {
-    settings: Settings,
-    /// What keeps the member out. Its own: other clients of the log may be let in by brokers that it does not need.
-    trouble: Trouble,
+    settings: ClientSettings,
+    /// Connection error of the member. Not shared: other clients of the log may be connected to other brokers.
+    connection_error: ConnectionError,
     state: Mutex<State>,
-    /// Something for the owner: news, a failure, or messages in an empty queue.
-    pub(crate) something: Notify,
+    /// Notified when the owner has wakeup to read: an event, a failure, or messages in an empty queue.
+    pub(crate) wakeup: Notify,
     closing: AtomicBool,
-    /// The client is closed, which has told the group.
+    /// Notified when the client is closed and has left the group.
     pub(crate) left: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// Ours, with the number of the assignment.
+    /// Assigned partitions with their generations.
     owned: HashMap<TopicPartition, u64>,
     names: HashMap<String, Arc<str>>,
-    news: VecDeque<News>,
+    events: VecDeque<MemberEvent>,
     revocation: Option<Revocation>,
     failure: Option<EventLogError>,
 }
 
-/// Partitions on their way to another member. The group waits for us until they are given up.
+/// Partitions that move to another member. The group waits until this member gives them up.
 struct Revocation {
     partitions: TopicPartitionList,
-    told: bool,
+    reported: bool,
     done: bool,
     give_up_at: Instant,
 }
 
 impl Membership {
-    /// Joins the group and begins to serve it.
+    /// Joins the group and starts the thread.
     pub(crate) fn join(
-        settings: &Settings,
+        settings: &ClientSettings,
         group: &str,
         topics: &[String],
     ) -> Result<(Arc<Self>, Arc<Member>)> {
         let membership = Arc::new(Self {
             settings: settings.clone(),
-            trouble: Trouble::default(),
+            connection_error: ConnectionError::default(),
             state: Mutex::default(),
-            something: Notify::new(),
+            wakeup: Notify::new(),
             closing: AtomicBool::new(false),
             left: Notify::new(),
         });
@@ -102,86 +102,89 @@ impl Membership {
         std::thread::Builder::new()
             .name("kafka-member".to_owned())
             .spawn(move || serving.serve(&served))
-            .map_err(|error| EventLogError::Refused(format!("no thread for the group: {error}")))?;
+            .map_err(|error| {
+                EventLogError::Refused(format!("cannot start the thread of the group membership: {error}"))
+            })?;
         Ok((membership, member))
     }
 
-    /// Ends the membership. The thread leaves the group and closes the client, once the owner has let go of it.
+    /// Ends the membership. The thread leaves the group and closes the client once the owner has dropped it.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
     }
 
-    /// The membership is ending.
+    /// Whether the membership is ending.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// The owner asks again: what it was told to give up may go.
-    pub(crate) fn owner_asks(&self) {
-        if let Some(revocation) = locked(&self.state).revocation.as_mut().filter(|revocation| revocation.told)
+    /// The owner has called `next` again: reported revocations can be completed.
+    pub(crate) fn owner_polls(&self) {
+        if let Some(revocation) =
+            locked(&self.state).revocation.as_mut().filter(|revocation| revocation.reported)
         {
             revocation.done = true;
         }
     }
 
-    /// The oldest news.
-    pub(crate) fn news(&self) -> Result<Option<News>> {
+    /// The oldest event.
+    pub(crate) fn next_event(&self) -> Result<Option<MemberEvent>> {
         let mut state = locked(&self.state);
         if let Some(failure) = state.failure.take() {
             return Err(failure);
         }
-        // At every call until it is over, so that nobody takes the silence for a quiet market.
-        if let Some(reason) = self.trouble.reason() {
-            return Err(EventLogError::NotAdmitted { brokers: self.settings.brokers.clone(), reason });
+        // At every call until access is granted, so that missing messages are not taken for missing trades.
+        if let Some(reason) = self.connection_error.reason() {
+            return Err(EventLogError::AccessDenied { brokers: self.settings.brokers.clone(), reason });
         }
-        let news = state.news.pop_front();
-        let more_revocations = state.news.iter().any(|news| matches!(news, News::Revoked(_)));
-        if let (Some(News::Revoked(_)), Some(revocation)) = (&news, &mut state.revocation) {
-            // Of two revocations the open one is the later.
+        let event = state.events.pop_front();
+        let more_revocations = state.events.iter().any(|event| matches!(event, MemberEvent::Revoked(_)));
+        if let (Some(MemberEvent::Revoked(_)), Some(revocation)) = (&event, &mut state.revocation) {
+            // Of two revocations the pending one is the later.
             if !more_revocations {
-                revocation.told = true;
+                revocation.reported = true;
                 revocation.give_up_at = Instant::now() + REVOKED_LIMIT;
             }
         }
-        Ok(news)
+        Ok(event)
     }
 
-    /// The number of the assignment under which the partition is ours.
+    /// The generation of the partition's assignment to this member; `None` if it is not assigned.
     pub(crate) fn generation(&self, partition: &TopicPartition) -> Option<u64> {
         locked(&self.state).owned.get(partition).copied()
     }
 
-    /// A failure that the owner shall hear of.
+    /// Sets a failure for the owner to receive.
     pub(crate) fn fail(&self, failure: EventLogError) {
         locked(&self.state).failure.get_or_insert(failure);
-        self.something.notify_one();
+        self.wakeup.notify_one();
     }
 
     fn serve(&self, member: &Member) {
-        let mut asked_at = Instant::now();
+        let mut checked_at = Instant::now();
         while !self.closing.load(Ordering::Acquire) {
-            match member.poll(POLL) {
+            match member.poll(POLL_INTERVAL) {
                 None => {}
-                // Told by the trouble, until it is over.
-                Some(Err(_)) if self.trouble.reason().is_some() => self.something.notify_one(),
+                // Reported to the owner as a connection error.
+                Some(Err(_)) if self.connection_error.reason().is_some() => self.wakeup.notify_one(),
                 Some(Err(error)) => self.report(&error),
-                // Partitions are paused until they have a queue of their own, so nothing comes this way.
-                Some(Ok(_)) => tracing::debug!("a message outside its partition's queue was passed over"),
+                // Partitions are paused until they have their own queue, so no message arrives here.
+                Some(Ok(_)) => tracing::debug!("skipped a message outside its partition's queue"),
             }
             self.end_revocation(member);
-            if self.trouble.reason().is_some() && asked_at.elapsed() >= ASK_AGAIN {
-                asked_at = Instant::now();
-                // The client does not say when it is let in again.
-                if member.fetch_metadata(None, ASK_LIMIT).is_ok() {
-                    self.trouble.clear();
-                    tracing::info!("kafka lets us in again");
+            if self.connection_error.reason().is_some() && checked_at.elapsed() >= CHECK_INTERVAL {
+                checked_at = Instant::now();
+                // The client does not report that access is granted again.
+                if member.fetch_metadata(None, CHECK_TIMEOUT).is_ok() {
+                    self.connection_error.clear();
+                    tracing::info!("kafka grants access again");
                 }
-                self.something.notify_one();
+                self.wakeup.notify_one();
             }
         }
     }
 
-    /// An event that says something went wrong. The client goes on by itself where that may help.
+    /// Handles an error event. The client itself retries transient errors.
     pub(crate) fn report(&self, error: &KafkaError) {
         let failure = self.settings.failure(error);
         if failure.is_transient() {
@@ -202,13 +205,13 @@ impl Membership {
     }
 
     fn give_up(&self, member: &Member, partitions: &TopicPartitionList) {
-        self.forget(partitions);
+        self.remove(partitions);
         if let Err(error) = member.incremental_unassign(partitions) {
             self.report(&error);
         }
     }
 
-    fn forget(&self, partitions: &TopicPartitionList) -> Vec<TopicPartition> {
+    fn remove(&self, partitions: &TopicPartitionList) -> Vec<TopicPartition> {
         let mut state = locked(&self.state);
         let partitions = state.shared(partitions);
         for partition in &partitions {
@@ -218,7 +221,7 @@ impl Membership {
     }
 
     fn assigned(&self, member: &Member, list: &mut TopicPartitionList) {
-        // Where to begin is the owner's choice; until then the partitions are paused.
+        // The owner sets the start positions; until then the partitions are paused.
         let assigned = list
             .set_all_offsets(Offset::Offset(0))
             .and_then(|()| member.incremental_assign(list))
@@ -232,33 +235,33 @@ impl Membership {
             state.shared(list).into_iter().map(|partition| (partition, next_generation())).collect();
         state.owned.extend(partitions.iter().cloned());
         match (partitions.is_empty(), state.owned.is_empty()) {
-            (false, _) => state.news.push_back(News::Assigned(partitions)),
-            (true, true) => state.news.push_back(News::Standby),
+            (false, _) => state.events.push_back(MemberEvent::Assigned(partitions)),
+            (true, true) => state.events.push_back(MemberEvent::Standby),
             (true, false) => return,
         }
         drop(state);
-        self.something.notify_one();
+        self.wakeup.notify_one();
     }
 
     fn revoked(&self, member: &Member, list: &TopicPartitionList) {
         let lost = member.assignment_lost() || self.closing.load(Ordering::Acquire);
         if list.count() == 0 || lost {
-            let partitions = self.forget(list);
+            let partitions = self.remove(list);
             self.give_up(member, list);
             if !partitions.is_empty() {
-                locked(&self.state).news.push_back(News::Revoked(partitions));
-                self.something.notify_one();
+                locked(&self.state).events.push_back(MemberEvent::Revoked(partitions));
+                self.wakeup.notify_one();
             }
             return;
         }
         let mut state = locked(&self.state);
         let partitions = state.shared(list);
-        state.news.push_back(News::Revoked(partitions));
-        let give_up_at = Instant::now() + SILENT_LIMIT;
+        state.events.push_back(MemberEvent::Revoked(partitions));
+        let give_up_at = Instant::now() + OWNER_POLL_LIMIT;
         state.revocation =
-            Some(Revocation { partitions: list.clone(), told: false, done: false, give_up_at });
+            Some(Revocation { partitions: list.clone(), reported: false, done: false, give_up_at });
         drop(state);
-        self.something.notify_one();
+        self.wakeup.notify_one();
     }
 }
 
@@ -273,11 +276,11 @@ impl State {
     }
 }
 
-/// What the client calls.
+/// Callbacks of the client.
 pub(crate) struct Context(Arc<Membership>);
 
 impl Drop for Context {
-    /// Goes with the client, whoever held it last.
+    /// Runs when the last owner drops the client.
     fn drop(&mut self) {
         self.0.left.notify_one();
     }
@@ -289,7 +292,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.trouble.hear(&error, reason);
+        self.0.connection_error.record(&error, reason);
     }
 }
 

@@ -1,11 +1,11 @@
 //! The log on Kafka, through librdkafka.
 //!
-//! - `url`: what a user writes; `settings`: what librdkafka is told; `context`: its log lines and what keeps it out;
-//!   `failure`: its errors.
-//! - `broker_queries`: topics, offsets, groups; `creating`: topics, with their `identities`; `describing`: settings; `reading`:
-//!   partitions without a group.
-//! - `publisher`: the way in; `deliveries`: what became of its records; `standstill`: whether its client still works.
-//! - `membership`, `subscription`, `seek_task`, `arena`: the way out.
+//! - `url`: parses the URL; `settings`: settings of librdkafka; `context`: its log lines and connection errors; `failure`: its
+//!   other errors.
+//! - `broker_queries`: topics, offsets, groups; `creating`: topics, with their `identities`; `describing`: settings of topics;
+//!   `reading`: partitions without a group.
+//! - `publisher`: publishing; `deliveries`: its records in flight; `stall`: detects a client that has stalled.
+//! - `membership`, `subscription`, `seek_task`, `arena`: consuming.
 
 mod arena;
 mod broker_queries;
@@ -20,7 +20,7 @@ mod publisher;
 mod reading;
 mod seek_task;
 mod settings;
-mod standstill;
+mod stall;
 mod subscription;
 mod url;
 
@@ -38,12 +38,12 @@ use crate::{
 /// The log on Kafka.
 struct KafkaLog(Arc<BrokerQueries>);
 
-/// The log that `rest` names, the part of the URL behind `kafka:` or, with `tls`, `kafka+tls:`. Connects to nobody yet.
+/// Opens the log of `rest`, the part of the URL after `kafka:` or, with `tls`, `kafka+tls:`. Does not connect.
 pub(crate) fn open(rest: &str, tls: bool) -> Result<Arc<dyn EventLog>> {
     Ok(Arc::new(KafkaLog(Arc::new(BrokerQueries::new(url::parse(rest, tls)?)?))))
 }
 
-/// Runs a call that blocks where it may.
+/// Runs a blocking call on a thread for blocking work.
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(call).await.map_err(|_| EventLogError::Closed)?
 }

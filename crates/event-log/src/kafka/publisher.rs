@@ -1,4 +1,4 @@
-//! The way in. Records go into the client's buffer.
+//! Publishes through the client's buffer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,22 +13,22 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{
     blocking,
     broker_queries::BrokerQueries,
-    context::Trouble,
-    deliveries::{Batch, Client, Deliveries, Delivery, Open, Room},
-    standstill,
+    context::ConnectionError,
+    deliveries::{Batch, BufferShare, Client, DeliveryReports, InFlight, InFlightRecord},
+    stall,
 };
 use crate::{
     EventLogError, NewRecord, Publisher, Receipt, Result,
     check::{check_records, record_bytes},
 };
 
-/// Bytes of keys, values and headers that a publisher may have accepted and not yet delivered.
+/// Limit of keys, values and headers in flight, in bytes.
 const BUFFER_BYTES: usize = 32 << 20;
-/// Records likewise; each costs the client memory of its own.
+/// Limit of records in flight; each has a fixed cost in the client's memory.
 const BUFFER_RECORDS: usize = 250_000;
-/// Longest wait before a full buffer of the client is tried again, in case its settings make it smaller than ours.
+/// Longest wait before a retry when the client's buffer is full, as the URL's settings can make it smaller than these limits.
 const FULL_RETRY: Duration = Duration::from_millis(20);
-/// How long a publisher that is gone goes on delivering what it accepted.
+/// How long the records of a dropped publisher may take to be delivered.
 const LAST_DELIVERY_LIMIT: Duration = Duration::from_mins(1);
 
 /// Publishes to Kafka.
@@ -37,10 +37,10 @@ pub(crate) struct KafkaPublisher {
     client: Option<Arc<Client>>,
     bytes: Arc<Semaphore>,
     records: Arc<Semaphore>,
-    open: Arc<Open>,
+    in_flight: Arc<InFlight>,
 }
 
-/// Settles the records that never reached the client, also where `send` is cancelled.
+/// Resolves the records that were not handed to the client, also if `send` is cancelled.
 struct Enqueuing {
     batch: Arc<Batch>,
     not_enqueued: usize,
@@ -50,27 +50,32 @@ impl Drop for Enqueuing {
     fn drop(&mut self) {
         if self.not_enqueued > 0 {
             self.batch.fail(&KafkaError::Canceled);
-            self.batch.settle(self.not_enqueued);
+            self.batch.resolve(self.not_enqueued);
         }
     }
 }
 
 impl KafkaPublisher {
-    /// A publisher with a client of its own.
+    /// A publisher with its own client.
     pub(crate) fn new(queries: Arc<BrokerQueries>) -> Result<Self> {
-        // Of its own: who only asks may be let in still, on a connection from before.
-        let trouble = Trouble::default();
-        let context = Deliveries::new(trouble.clone());
+        // Not shared: an earlier connection of the query clients may still be accepted.
+        let connection_error = ConnectionError::default();
+        let context = DeliveryReports::new(connection_error.clone());
         let made = queries.settings.producer().create_with_context(context);
         let client: Client = made.map_err(|error| queries.settings.failure(&error))?;
-        let (client, open) = (Arc::new(client), Arc::<Open>::default());
-        standstill::watch(Arc::clone(&queries), Arc::downgrade(&client), Arc::clone(&open), trouble)?;
+        let (client, in_flight) = (Arc::new(client), Arc::<InFlight>::default());
+        stall::start(
+            Arc::clone(&queries),
+            Arc::downgrade(&client),
+            Arc::clone(&in_flight),
+            connection_error,
+        )?;
         Ok(Self {
             queries,
             client: Some(client),
             bytes: Arc::new(Semaphore::new(BUFFER_BYTES)),
             records: Arc::new(Semaphore::new(BUFFER_RECORDS)),
-            open,
+            in_flight,
         })
     }
 
@@ -83,9 +88,9 @@ impl KafkaPublisher {
         self.queries.known(name).ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
     }
 
-    async fn room(&self, records: &[NewRecord]) -> Result<Room> {
+    async fn share(&self, records: &[NewRecord]) -> Result<BufferShare> {
         let bytes: usize = records.iter().map(record_bytes).sum();
-        // A batch larger than the buffer takes all of it.
+        // A batch larger than the limits takes the whole buffer.
         let take = |wanted: usize, limit: usize| u32::try_from(wanted.min(limit)).unwrap_or(u32::MAX);
         let closed = |_| EventLogError::Closed;
         let records = take(records.len(), BUFFER_RECORDS);
@@ -107,12 +112,12 @@ impl Publisher for KafkaPublisher {
             let _ = reply.send(Ok(Vec::new()));
             return Ok(Receipt(receipt));
         }
-        let room = self.room(&records).await?;
-        let batch = Batch::accept(topic, &self.queries, &self.open, records.len(), room, reply);
+        let share = self.share(&records).await?;
+        let batch = Batch::accept(topic, &self.queries, &self.in_flight, records.len(), share, reply);
         let mut enqueuing = Enqueuing { batch: Arc::clone(&batch), not_enqueued: records.len() };
         for (index, record) in (0..).zip(&records) {
-            if let Err(error) = enqueue(client, &batch, index, record, &self.open).await {
-                // What went before is under way; the receipt tells.
+            if let Err(error) = enqueue(client, &batch, index, record, &self.in_flight).await {
+                // The records before this one are in flight; the receipt returns the error.
                 batch.fail(&error);
                 break;
             }
@@ -128,17 +133,17 @@ async fn enqueue(
     batch: &Arc<Batch>,
     index: u32,
     record: &NewRecord,
-    open: &Open,
+    in_flight: &InFlight,
 ) -> Result<(), KafkaError> {
     loop {
-        let delivery = Box::new(Delivery { batch: Arc::clone(batch), index });
+        let delivery = Box::new(InFlightRecord { batch: Arc::clone(batch), index });
         let Err(error) = hand_over(client, &batch.topic, record, delivery) else {
             return Ok(());
         };
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
             return Err(error);
         }
-        let _ = tokio::time::timeout(FULL_RETRY, open.one_less()).await;
+        let _ = tokio::time::timeout(FULL_RETRY, in_flight.batch_resolved()).await;
     }
 }
 
@@ -146,7 +151,7 @@ fn hand_over(
     client: &Client,
     topic: &str,
     record: &NewRecord,
-    delivery: Box<Delivery>,
+    delivery: Box<InFlightRecord>,
 ) -> Result<(), KafkaError> {
     let mut outgoing = BaseRecord::with_opaque_to(topic, delivery)
         .payload(&record.payload[..])
@@ -168,10 +173,10 @@ fn hand_over(
 impl Drop for KafkaPublisher {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
-        let open = Arc::clone(&self.open);
-        // Dropping the client throws away what it still holds, and waits for its thread; neither may happen here.
+        let in_flight = Arc::clone(&self.in_flight);
+        // Dropping the client discards its records and waits for its thread; neither may happen here.
         let last = move || {
-            if !open.is_empty()
+            if !in_flight.is_empty()
                 && let Err(error) = client.flush(LAST_DELIVERY_LIMIT)
             {
                 tracing::warn!("records of a closed publisher were not delivered: {error}");

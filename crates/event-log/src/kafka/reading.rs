@@ -1,4 +1,4 @@
-//! A partition from an offset on, without a group.
+//! Reads a partition from an offset, without a group.
 
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,17 @@ use rdkafka::{
 
 use super::{
     arena::Arena,
-    broker_queries::{ANSWER_LIMIT, BrokerQueries, at, list_of},
-    context::Quiet,
+    broker_queries::{BrokerQueries, REQUEST_TIMEOUT, at, list_of},
+    context::QueryContext,
 };
 use crate::{EventLogError, Message, Result, TopicPartition};
 
-/// Needed by the client although nothing is joined or committed.
+/// Required by the client, although it joins no group and commits nothing.
 const READERS_GROUP: &str = "tapedeck-read";
-/// Longest wait of one poll, so that the time limit is seen.
+/// Longest wait of one poll, so that the time limit is checked.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Up to `max` records from `offset` on; blocks.
+/// Up to `max` records from `offset`. Blocks.
 pub(crate) fn read(
     queries: &BrokerQueries,
     wanted: &TopicPartition,
@@ -41,22 +41,24 @@ pub(crate) fn read(
         return Ok(Vec::new());
     }
     let failed = |error: KafkaError| settings.failure(&error);
-    let consumer: BaseConsumer<Quiet> =
-        settings.reader(READERS_GROUP).create_with_context(Quiet(queries.trouble.clone())).map_err(failed)?;
+    let consumer: BaseConsumer<QueryContext> = settings
+        .reader(READERS_GROUP)
+        .create_with_context(QueryContext(queries.connection_error.clone()))
+        .map_err(failed)?;
     let list = list_of(std::slice::from_ref(&partition), |_| at(offset)).map_err(failed)?;
     consumer.assign(&list).map_err(failed)?;
     let mut arena = Arena::default();
-    let mut deadline = Instant::now() + ANSWER_LIMIT;
+    let mut deadline = Instant::now() + REQUEST_TIMEOUT;
     while !arena.is_full(max) {
         match consumer.poll(POLL) {
             Some(Ok(message)) => {
                 arena.push(&partition, None, &message);
-                deadline = Instant::now() + ANSWER_LIMIT;
+                deadline = Instant::now() + REQUEST_TIMEOUT;
             }
             Some(Err(KafkaError::PartitionEOF(_))) => break,
             Some(Err(error)) if settings.failure(&error).is_transient() => {}
             Some(Err(error)) => return Err(failed(error)),
-            None if Instant::now() >= deadline => return Err(settings.no_answer("reading a partition")),
+            None if Instant::now() >= deadline => return Err(settings.timed_out("reading a partition")),
             None => {}
         }
     }

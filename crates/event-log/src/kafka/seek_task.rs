@@ -1,5 +1,5 @@
-//! Seeks in the client. A seek needs a few queries to the broker, which may be unavailable or, right after a topic was created,
-//! not know its leader yet: so it is a task of its own, which retries, and which the caller need not wait for.
+//! Seeks in the client. A seek sends queries to the broker, which may be unavailable or, right after a topic was created, have
+//! no leader for it yet. So it runs in a separate task, which retries, and callers need not wait for it.
 
 use std::{
     sync::Arc,
@@ -13,30 +13,30 @@ use rdkafka::{
 use tokio::task::JoinHandle;
 
 use super::{
-    broker_queries::{ANSWER_LIMIT, BrokerQueries, at, list_of},
+    broker_queries::{BrokerQueries, REQUEST_TIMEOUT, at, list_of},
     membership::{Member, Membership},
 };
 use crate::{EventLogError, Result, StartAt, TopicPartition};
 
-/// An unavailable broker is retried for so long before the owner of the subscription gets the error.
-const QUIET_LIMIT: Duration = Duration::from_secs(3);
-/// How long a new assignment may take until the client can seek.
+/// How long an unavailable broker is retried before the owner of the subscription gets the error.
+const RETRY_LIMIT: Duration = Duration::from_secs(3);
+/// How long the client may take until it can seek in a new assignment.
 const SEEK_LIMIT: Duration = Duration::from_secs(10);
-/// Between two tries of either.
+/// Delay between retries.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Where the delivery of a partition is to begin.
+/// The start position of a partition.
 #[derive(Clone)]
 pub(crate) struct SeekTarget {
     pub(crate) partition: TopicPartition,
-    /// The assignment it is meant for.
+    /// The assignment that it belongs to.
     pub(crate) generation: u64,
     pub(crate) start: StartAt,
     /// The number of the seek.
     pub(crate) seek: u64,
 }
 
-/// A seek of several partitions, under way.
+/// A seek of several partitions in progress.
 pub(crate) struct SeekTask {
     pub(crate) targets: Vec<SeekTarget>,
     pub(crate) work: JoinHandle<Result<()>>,
@@ -68,9 +68,9 @@ struct Work {
 
 impl Work {
     fn run(mut self) -> Result<()> {
-        let deadline = Instant::now() + QUIET_LIMIT;
+        let deadline = Instant::now() + RETRY_LIMIT;
         loop {
-            // A partition revoked meanwhile needs no seek; the event for it is on its way.
+            // A partition that was revoked meanwhile needs no seek; its event follows.
             self.targets
                 .retain(|target| self.membership.generation(&target.partition) == Some(target.generation));
             match self.seek_all() {
@@ -91,7 +91,7 @@ impl Work {
         Ok(())
     }
 
-    /// The offsets that the targets mean at the moment.
+    /// The current offsets of the targets.
     fn offsets(&self) -> Result<Vec<u64>> {
         let partitions: Vec<TopicPartition> =
             self.targets.iter().map(|target| target.partition.clone()).collect();
@@ -109,13 +109,13 @@ impl Work {
         while self.membership.generation(&target.partition) == Some(target.generation) {
             match self.seek_once(&target.partition, offset) {
                 Ok(()) => break,
-                // This one comes without its code.
+                // This error has no code.
                 Err(KafkaError::Seek(reason)) => {
                     return Err(EventLogError::Unavailable { brokers: settings.brokers.clone(), reason });
                 }
                 Err(error) if !may_seek_later(&error) => return Err(settings.failure(&error)),
                 Err(_) if self.membership.is_closing() || Instant::now() >= deadline => {
-                    return Err(settings.no_answer("waiting for an assigned partition"));
+                    return Err(settings.timed_out("waiting for an assigned partition"));
                 }
                 Err(_) => std::thread::sleep(RETRY),
             }
@@ -125,12 +125,12 @@ impl Work {
 
     fn seek_once(&self, partition: &TopicPartition, offset: u64) -> Result<(), KafkaError> {
         let list = list_of(std::slice::from_ref(partition), |_| at(offset))?;
-        let sought = self.member.seek_partitions(list, ANSWER_LIMIT)?;
+        let sought = self.member.seek_partitions(list, REQUEST_TIMEOUT)?;
         sought.find_partition(&partition.topic, partition.partition).map_or(Ok(()), |element| element.error())
     }
 }
 
-/// The client has not begun with the partition yet, or is still busy with the seek before.
+/// Whether a retry may succeed: the client has not started the partition yet, or has not finished an earlier seek.
 fn may_seek_later(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

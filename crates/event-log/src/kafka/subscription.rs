@@ -1,4 +1,4 @@
-//! The way out.
+//! Consumes as a member of a group.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
     arena::Arena,
     broker_queries::{BrokerQueries, at, list_of},
     failure,
-    membership::{Context, Member, Membership, News},
+    membership::{Context, Member, MemberEvent, Membership},
     seek_task::{SeekTarget, SeekTask},
 };
 use crate::{
@@ -22,14 +22,14 @@ use crate::{
     generation::next_generation,
 };
 
-/// Longest wait of one call, so that a careless `Duration::MAX` does not overflow the clock.
+/// Longest wait of one call, so that `Duration::MAX` does not overflow the deadline.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
-/// How long one call tries a commit while the broker is away or the group is being rebalanced; what it owes then is left to
-/// the next. Well within the time that a service has for its end.
+/// How long one call retries a commit while the broker is unavailable or the group is rebalancing; the next call continues.
+/// Well within the shutdown budget of a service.
 const COMMIT_LIMIT: Duration = Duration::from_secs(4);
-/// How long the group may take to let us go.
+/// How long leaving the group may take.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
-/// Between two tries of one.
+/// Delay between retries of a commit.
 const RETRY: Duration = Duration::from_millis(20);
 
 /// A member of a Kafka group.
@@ -38,37 +38,37 @@ pub(crate) struct KafkaSubscription {
     membership: Arc<Membership>,
     member: Option<Arc<Member>>,
     partitions: Vec<Assigned>,
-    /// The partition that is asked first; moves on so that a full one does not starve the others.
-    turn: usize,
-    /// A commit whose caller did not wait for its end; the next one follows it.
-    commit_under_way: Option<JoinHandle<Result<(), KafkaError>>>,
-    /// What an earlier call could not commit, the furthest of each partition.
-    owed: Vec<CommitHandle>,
-    /// Goes on when the call that began it is cancelled.
+    /// Index of the partition that is polled first; advances so that a full one does not starve the others.
+    first_polled: usize,
+    /// A commit whose caller was cancelled; the next commit waits for its end.
+    commit_in_flight: Option<JoinHandle<Result<(), KafkaError>>>,
+    /// Handles that an earlier call could not commit, the furthest of each partition.
+    uncommitted: Vec<CommitHandle>,
+    /// Continues when the call that started it is cancelled.
     seeking: Option<SeekTask>,
 }
 
 struct Assigned {
     topic_partition: TopicPartition,
     generation: u64,
-    /// Its messages, from the first seek on.
+    /// Queue of its messages; set by the first seek.
     queue: Option<PartitionQueue<Context>>,
     paused: bool,
-    /// Where commits have come to since the last seek; earlier handles change nothing.
+    /// Committed offset since the last seek; earlier handles have no effect.
     committed_to: u64,
-    /// Where its delivery is to begin, until the client has sought it; nothing is delivered before. With the number of the
-    /// seek, so that a later one is not taken for done.
-    wanted: Option<(StartAt, u64)>,
+    /// The start position, until the client has sought it; nothing is delivered before. With the number of the seek, so that
+    /// the end of an earlier seek does not complete a later one.
+    pending_start: Option<(StartAt, u64)>,
 }
 
 impl Assigned {
-    fn is_flowing(&self) -> bool {
-        !self.paused && self.wanted.is_none()
+    fn is_deliverable(&self) -> bool {
+        !self.paused && self.pending_start.is_none()
     }
 }
 
 impl KafkaSubscription {
-    /// Joins the group; the partitions come as events. Blocks.
+    /// Joins the group; partitions are assigned by events. Blocks.
     pub(crate) fn join(queries: Arc<BrokerQueries>, group: &str, topics: &[String]) -> Result<Self> {
         queries.partitions_of(topics)?;
         let (membership, member) = Membership::join(&queries.settings, group, topics)?;
@@ -77,9 +77,9 @@ impl KafkaSubscription {
             membership,
             member: Some(member),
             partitions: Vec::new(),
-            turn: 0,
-            commit_under_way: None,
-            owed: Vec::new(),
+            first_polled: 0,
+            commit_in_flight: None,
+            uncommitted: Vec::new(),
             seeking: None,
         })
     }
@@ -96,9 +96,9 @@ impl KafkaSubscription {
         })
     }
 
-    fn tell(&mut self, news: News) -> Event {
-        match news {
-            News::Assigned(partitions) => {
+    fn apply(&mut self, event: MemberEvent) -> Event {
+        match event {
+            MemberEvent::Assigned(partitions) => {
                 self.partitions.retain(|old| !partitions.iter().any(|(new, _)| *new == old.topic_partition));
                 for (topic_partition, generation) in &partitions {
                     self.partitions.push(Assigned {
@@ -107,14 +107,14 @@ impl KafkaSubscription {
                         queue: None,
                         paused: false,
                         committed_to: 0,
-                        wanted: None,
+                        pending_start: None,
                     });
                 }
                 Event::Assigned(partitions.into_iter().map(|(partition, _)| partition).collect())
             }
-            News::Standby => Event::Standby,
-            News::Revoked(partitions) => {
-                // Their numbers stay with the membership until they are given up, so that handles still count.
+            MemberEvent::Standby => Event::Standby,
+            MemberEvent::Revoked(partitions) => {
+                // Their generations stay in the membership until they are given up, so that handles stay valid.
                 self.partitions.retain(|assigned| !partitions.contains(&assigned.topic_partition));
                 Event::Revoked(partitions)
             }
@@ -124,10 +124,10 @@ impl KafkaSubscription {
     fn messages(&mut self, max: usize) -> Vec<Message> {
         let mut arena = Arena::default();
         let count = self.partitions.len();
-        self.turn = self.turn.wrapping_add(1);
-        for place in 0..count {
-            let assigned = &self.partitions[self.turn.wrapping_add(place) % count];
-            let Some(queue) = assigned.queue.as_ref().filter(|_| assigned.is_flowing()) else {
+        self.first_polled = self.first_polled.wrapping_add(1);
+        for step in 0..count {
+            let assigned = &self.partitions[self.first_polled.wrapping_add(step) % count];
+            let Some(queue) = assigned.queue.as_ref().filter(|_| assigned.is_deliverable()) else {
                 continue;
             };
             while !arena.is_full(max) {
@@ -143,13 +143,13 @@ impl KafkaSubscription {
         arena.finish()
     }
 
-    /// Begins to seek the partitions whose start was set.
+    /// Starts a seek of the partitions with a pending start position.
     fn begin_seek(&mut self) -> Result<()> {
         if self.seeking.is_some() {
             return Ok(());
         }
         let wanted = |assigned: &Assigned| {
-            let (start, seek) = assigned.wanted?;
+            let (start, seek) = assigned.pending_start?;
             let (partition, generation) = (assigned.topic_partition.clone(), assigned.generation);
             Some(SeekTarget { partition, generation, start, seek })
         };
@@ -161,7 +161,7 @@ impl KafkaSubscription {
         Ok(())
     }
 
-    /// Waits for the seek under way, if there is one, and starts the delivery of its partitions.
+    /// Waits for the seek in progress, if there is one, and starts the delivery of its partitions.
     async fn end_seek(&mut self) -> Result<()> {
         let Some(seeking) = &mut self.seeking else { return Ok(()) };
         let ended = (&mut seeking.work).await;
@@ -169,20 +169,20 @@ impl KafkaSubscription {
         ended.map_err(|_| EventLogError::Closed)??;
         let member = self.member()?;
         for target in targets {
-            let is_of_it = |assigned: &&mut Assigned| {
+            let is_target = |assigned: &&mut Assigned| {
                 assigned.topic_partition == target.partition
                     && assigned.generation == target.generation
-                    && assigned.wanted.is_some_and(|(_, seek)| seek == target.seek)
+                    && assigned.pending_start.is_some_and(|(_, seek)| seek == target.seek)
             };
-            // Another seek, or the end of the assignment, may have come between.
-            let Some(assigned) = self.partitions.iter_mut().find(is_of_it) else { continue };
-            assigned.wanted = None;
+            // There may have been another seek or a revocation meanwhile.
+            let Some(assigned) = self.partitions.iter_mut().find(is_target) else { continue };
+            assigned.pending_start = None;
             let (topic, number) = (&target.partition.topic, target.partition.partition);
             if assigned.queue.is_none()
                 && let Some(mut queue) = member.split_partition_queue(topic, number)
             {
                 let membership = Arc::clone(&self.membership);
-                queue.set_nonempty_callback(move || membership.something.notify_one());
+                queue.set_nonempty_callback(move || membership.wakeup.notify_one());
                 assigned.queue = Some(queue);
                 let list = list_of(std::slice::from_ref(&target.partition), |_| Offset::Invalid);
                 list.and_then(|list| member.resume(&list))
@@ -196,7 +196,7 @@ impl KafkaSubscription {
         self.seeking.as_ref().is_some_and(|seeking| seeking.work.is_finished())
     }
 
-    /// Sorts out what of the handles counts: where each partition moves to, and how many handles came too late.
+    /// The offset to commit for each partition, and the number of handles of ended assignments.
     fn accept(&self, handles: &[CommitHandle]) -> (BTreeMap<TopicPartition, u64>, usize) {
         let (mut furthest, mut stale) = (BTreeMap::<TopicPartition, u64>::new(), 0);
         for CommitHandle { position, generation } in handles {
@@ -215,7 +215,7 @@ impl KafkaSubscription {
         (furthest, stale)
     }
 
-    fn has_committed(&mut self, offsets: &BTreeMap<TopicPartition, u64>) {
+    fn set_committed(&mut self, offsets: &BTreeMap<TopicPartition, u64>) {
         for assigned in &mut self.partitions {
             if let Some(next) = offsets.get(&assigned.topic_partition) {
                 assigned.committed_to = *next;
@@ -224,9 +224,9 @@ impl KafkaSubscription {
     }
 
     async fn commit_once(&mut self, offsets: &BTreeMap<TopicPartition, u64>) -> Result<(), KafkaError> {
-        if let Some(earlier) = &mut self.commit_under_way {
+        if let Some(earlier) = &mut self.commit_in_flight {
             let _ = earlier.await;
-            self.commit_under_way = None;
+            self.commit_in_flight = None;
         }
         let Some(member) = self.member.clone() else {
             return Err(KafkaError::Canceled);
@@ -234,31 +234,31 @@ impl KafkaSubscription {
         let partitions: Vec<_> = offsets.keys().cloned().collect();
         let list = list_of(&partitions, |partition| at(offsets.get(partition).copied().unwrap_or(0)))?;
         let commit = tokio::task::spawn_blocking(move || member.commit(&list, CommitMode::Sync));
-        let result = self.commit_under_way.insert(commit).await;
-        self.commit_under_way = None;
+        let result = self.commit_in_flight.insert(commit).await;
+        self.commit_in_flight = None;
         result.map_err(|_| KafkaError::Canceled)?
     }
 
-    async fn commit_in_time(&mut self, handles: &[CommitHandle]) -> Result<usize> {
+    async fn commit_with_retries(&mut self, handles: &[CommitHandle]) -> Result<usize> {
         let deadline = Instant::now() + COMMIT_LIMIT;
         loop {
-            // Looked at again for each try: the partitions may have gone meanwhile.
+            // Again for each attempt: partitions may have been revoked meanwhile.
             let (offsets, stale) = self.accept(handles);
             if offsets.is_empty() {
                 return Ok(stale);
             }
             let tried = tokio::time::timeout_at(deadline, self.commit_once(&offsets)).await;
             let error = match tried {
-                Err(_) => return Err(self.queries.settings.no_answer("committing")),
+                Err(_) => return Err(self.queries.settings.timed_out("committing offsets")),
                 Ok(Ok(())) => {
-                    self.has_committed(&offsets);
+                    self.set_committed(&offsets);
                     return Ok(stale);
                 }
                 Ok(Err(error)) => error,
             };
-            // A rebalance changes the group's generation; partitions that stay can be committed under the new one.
-            let passing = |code| failure::is_transient(code) || failure::is_of_another_generation(code);
-            if !error.rdkafka_error_code().is_some_and(passing) || Instant::now() >= deadline {
+            // A rebalance changes the group's generation; partitions that stay are committed under the new one.
+            let may_retry = |code| failure::is_transient(code) || failure::is_of_another_generation(code);
+            if !error.rdkafka_error_code().is_some_and(may_retry) || Instant::now() >= deadline {
                 return Err(self.queries.settings.failure(&error));
             }
             tokio::time::sleep(RETRY).await;
@@ -271,10 +271,10 @@ impl Subscription for KafkaSubscription {
     async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event> {
         let deadline = Instant::now() + max_wait.min(LONGEST_WAIT);
         let membership = Arc::clone(&self.membership);
-        membership.owner_asks();
+        membership.owner_polls();
         loop {
-            if let Some(news) = membership.news()? {
-                return Ok(self.tell(news));
+            if let Some(event) = membership.next_event()? {
+                return Ok(self.apply(event));
             }
             self.begin_seek()?;
             if self.is_seek_done() {
@@ -286,8 +286,8 @@ impl Subscription for KafkaSubscription {
             }
             let is_seeking = self.seeking.is_some();
             tokio::select! {
-                // Keeps a notice that came while we looked.
-                () = membership.something.notified() => {}
+                // A notification since the checks above is not lost.
+                () = membership.wakeup.notified() => {}
                 sought = self.end_seek(), if is_seeking => sought?,
                 () = tokio::time::sleep_until(deadline) => {}
             }
@@ -299,20 +299,21 @@ impl Subscription for KafkaSubscription {
         for (partition, at) in starts {
             let assigned = self.find(partition)?;
             assigned.committed_to = 0;
-            assigned.wanted = Some((*at, seek));
+            assigned.pending_start = Some((*at, seek));
         }
         loop {
             self.begin_seek()?;
             match self.end_seek().await {
                 Err(error) if error.is_transient() => {
-                    // The starts stay wanted, and `next` applies them.
+                    // The start positions stay pending, and `next` applies them.
                     tracing::debug!(%error, "cannot seek yet");
                     return Ok(());
                 }
                 result => result?,
             }
-            let is_wanted = |assigned: &Assigned| assigned.wanted.is_some_and(|(_, wanted)| wanted == seek);
-            if !self.partitions.iter().any(is_wanted) {
+            let is_pending =
+                |assigned: &Assigned| assigned.pending_start.is_some_and(|(_, wanted)| wanted == seek);
+            if !self.partitions.iter().any(is_pending) {
                 return Ok(());
             }
         }
@@ -324,7 +325,7 @@ impl Subscription for KafkaSubscription {
     }
 
     async fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        // Not the client's pause: that throws away what was fetched. Its queue is bounded, so fetching stops by itself.
+        // Not the client's pause, which discards fetched messages. Its queue is bounded, so fetching stops by itself.
         for assigned in self.partitions.iter_mut().filter(|known| partitions.contains(&known.topic_partition))
         {
             assigned.paused = true;
@@ -341,13 +342,13 @@ impl Subscription for KafkaSubscription {
     }
 
     async fn commit(&mut self, mut handles: Vec<CommitHandle>) -> Result<usize> {
-        let ours = |handle: &CommitHandle| {
+        let is_current = |handle: &CommitHandle| {
             self.membership.generation(&handle.position.topic_partition) == Some(handle.generation)
         };
-        handles.extend(std::mem::take(&mut self.owed).into_iter().filter(ours));
-        let committed = self.commit_in_time(&handles).await;
+        handles.extend(std::mem::take(&mut self.uncommitted).into_iter().filter(is_current));
+        let committed = self.commit_with_retries(&handles).await;
         if committed.as_ref().is_err_and(EventLogError::is_transient) {
-            self.owed = furthest_of(handles);
+            self.uncommitted = furthest_of(handles);
         }
         committed
     }
@@ -356,12 +357,14 @@ impl Subscription for KafkaSubscription {
         let membership = Arc::clone(&self.membership);
         drop(self);
         if tokio::time::timeout(LEAVE_LIMIT, membership.left.notified()).await.is_err() {
-            tracing::warn!("kafka did not answer when the group was left; others get the partitions later");
+            tracing::warn!(
+                "kafka did not respond when this member left the group; other members get its partitions after the session timeout"
+            );
         }
     }
 }
 
-/// Of each partition the handle that stands for the others.
+/// The furthest handle of each partition.
 fn furthest_of(handles: Vec<CommitHandle>) -> Vec<CommitHandle> {
     let mut furthest: BTreeMap<TopicPartition, CommitHandle> = BTreeMap::new();
     for handle in handles {
@@ -377,7 +380,7 @@ fn furthest_of(handles: Vec<CommitHandle>) -> Vec<CommitHandle> {
 
 impl Drop for KafkaSubscription {
     fn drop(&mut self) {
-        // The thread shall be the last to hold the client, as closing it blocks.
+        // The thread of the membership must be the last owner of the client, as closing it blocks.
         self.partitions.clear();
         self.member = None;
         self.membership.close();

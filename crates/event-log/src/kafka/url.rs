@@ -1,33 +1,33 @@
-//! The URL of a Kafka: `kafka://host:9092`, `kafka+tls://user:password@host:9093?sasl=scram-sha-512&ca=/path/ca.pem`.
+//! Parses the URL of a Kafka cluster: `kafka://host:9092`, `kafka+tls://user:password@host:9093?sasl=scram-sha-512&ca=/path/ca.pem`.
 
 use std::fs::File;
 
 use rdkafka::error::KafkaError;
 
-use super::settings::Settings;
+use super::settings::ClientSettings;
 use crate::{EventLogError, Result, error::without_credentials};
 
-/// Short names of what is usual, and librdkafka's names for it. All are paths of PEM files.
+/// Short names of common parameters, with the names in librdkafka. All are paths of PEM files.
 const FILES: [(&str, &str); 3] =
     [("ca", "ssl.ca.location"), ("cert", "ssl.certificate.location"), ("key", "ssl.key.location")];
-/// How `sasl` may be given, and whether librdkafka has it without OpenSSL.
+/// Values of `sasl`, and whether librdkafka supports them without OpenSSL.
 const MECHANISMS: [(&str, bool); 3] = [("PLAIN", true), ("SCRAM-SHA-256", false), ("SCRAM-SHA-512", false)];
 
 /// Whether librdkafka was built with OpenSSL.
 const HAS_TLS: bool = cfg!(feature = "kafka-tls");
 
-/// Reads what stands behind `kafka:` or, with `tls`, behind `kafka+tls:`.
-pub(crate) fn parse(rest: &str, tls: bool) -> Result<Settings> {
+/// Parses the part of the URL after `kafka:` or, with `tls`, after `kafka+tls:`.
+pub(crate) fn parse(rest: &str, tls: bool) -> Result<ClientSettings> {
     let scheme = if tls { "kafka+tls" } else { "kafka" };
     let url = format!("{scheme}:{rest}");
     let bad = |reason: String| EventLogError::BadUrl { url: without_credentials(&url), reason };
-    let rest = rest.strip_prefix("//").ok_or_else(|| bad(format!("no // behind {scheme}:")))?;
+    let rest = rest.strip_prefix("//").ok_or_else(|| bad(format!("no // after {scheme}:")))?;
     let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     let (user, brokers) =
         authority.rsplit_once('@').map_or((None, authority), |(user, hosts)| (Some(user), hosts));
     if brokers.contains('/') || !brokers.split(',').all(is_broker) {
-        return Err(bad("no host:port, or a part of the list is none".to_owned()));
+        return Err(bad("no host:port, or an invalid one in the list".to_owned()));
     }
     let mut own = vec![("security.protocol".to_owned(), protocol(tls, user.is_some()).to_owned())];
     if let Some(user) = user {
@@ -41,19 +41,19 @@ pub(crate) fn parse(rest: &str, tls: bool) -> Result<Settings> {
     }
     if let Some(name) = own.iter().find_map(|(name, value)| needs_tls(name, value)).filter(|_| !HAS_TLS) {
         return Err(bad(format!(
-            "{name} needs TLS, which this build was made without; build it with `--features kafka-tls` (it links the \
+            "{name} needs TLS, which this build does not include; build it with `--features kafka-tls` (it links the \
              system's OpenSSL: libssl-dev and pkg-config must be installed)"
         )));
     }
-    let settings = Settings { brokers: brokers.to_owned(), own };
+    let settings = ClientSettings { brokers: brokers.to_owned(), own };
     let user = settings.producer().get("sasl.username").is_some_and(|user| !user.is_empty());
     if user && settings.producer().get("sasl.password").is_none_or(str::is_empty) {
-        return Err(bad("it names a user and no password; set LOG_PASSWORD or LOG_PASSWORD_FILE".to_owned()));
+        return Err(bad("it has a user and no password; set LOG_PASSWORD or LOG_PASSWORD_FILE".to_owned()));
     }
-    // Only the check of names and values; nothing is connected. The value is not repeated: it may be a password.
+    // Checks names and values without connecting. The error does not repeat the value: it may be a password.
     match settings.producer().create_native_config() {
         Ok(_) => Ok(settings),
-        // Nor the name, where it may be the end of a password.
+        // Nor the name, if it may be the end of a password.
         Err(KafkaError::ClientConfig(..)) if query.contains('@') => Err(bad(
             "a setting is unknown or has a wrong value; a ? in a password is written %3F, an @ in a setting %40".to_owned(),
         )),
@@ -73,13 +73,13 @@ fn protocol(tls: bool, user: bool) -> &'static str {
     }
 }
 
-/// One parameter, short or in librdkafka's words, as a setting of librdkafka.
+/// One parameter, by its short name or by librdkafka's, as a setting of librdkafka.
 fn setting(name: &str, value: &str, tls: bool, user: bool) -> Result<(String, String), String> {
     if let Some((_, long)) = FILES.iter().find(|(short, _)| *short == name) {
         if !tls {
             return Err(format!("`{name}` is for TLS; write kafka+tls:// instead of kafka://"));
         }
-        // Now, and by name: later it would be a line about a certificate store.
+        // Checked here, by name: librdkafka's own error does not name the file.
         File::open(value).map_err(|error| format!("`{name}={value}` cannot be read: {error}"))?;
         return Ok(((*long).to_owned(), value.to_owned()));
     }
@@ -87,7 +87,10 @@ fn setting(name: &str, value: &str, tls: bool, user: bool) -> Result<(String, St
         return Ok((name.to_owned(), value.to_owned()));
     }
     if !user {
-        return Err("`sasl` says how a user signs in, and there is no user; write USER@host".to_owned());
+        return Err(
+            "`sasl` is the mechanism by which a user signs in, and there is no user; write USER@host"
+                .to_owned(),
+        );
     }
     let known = MECHANISMS.iter().find(|(mechanism, _)| mechanism.eq_ignore_ascii_case(value));
     let names = || MECHANISMS.map(|(mechanism, _)| mechanism.to_lowercase()).join(", ");
@@ -95,7 +98,7 @@ fn setting(name: &str, value: &str, tls: bool, user: bool) -> Result<(String, St
     Ok(("sasl.mechanism".to_owned(), (*mechanism).to_owned()))
 }
 
-/// How to name the part of the URL that librdkafka can do only with OpenSSL.
+/// The part of the URL that librdkafka supports only with OpenSSL, for messages; `None` if it needs no OpenSSL.
 fn needs_tls(name: &str, value: &str) -> Option<String> {
     let is_tls = match name {
         "security.protocol" => value.to_ascii_lowercase().ends_with("ssl"),
@@ -117,7 +120,7 @@ fn is_broker(broker: &str) -> bool {
     !host.is_empty() && port.parse::<u16>().is_ok()
 }
 
-/// Percent signs resolved. A plus stays a plus: it means a space in queries only.
+/// Decodes percent escapes. A plus stays a plus: it is a space in queries only.
 fn decoded(text: &str) -> String {
     let query = format!("={}", text.replace('+', "%2B").replace('&', "%26"));
     url::form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value.into_owned()).collect()
@@ -180,37 +183,37 @@ mod tests {
     }
 
     #[test]
-    fn a_user_without_a_password_is_told_where_it_goes() {
-        let said = refusal("//me@host:9092", false);
-        assert!(said.contains("LOG_PASSWORD_FILE"), "{said}");
+    fn a_user_without_a_password_is_refused_with_the_name_of_its_variable() {
+        let error = refusal("//me@host:9092", false);
+        assert!(error.contains("LOG_PASSWORD_FILE"), "{error}");
     }
 
     #[test]
-    fn short_names_that_do_not_fit_are_refused() {
+    fn short_names_that_do_not_apply_are_refused() {
         for (rest, tls, part) in [
             ("//host:9092?sasl=plain", false, "no user"),
             ("//me:secret@host:9092?sasl=md5", false, "scram-sha-256"),
             ("//host:9092?ca=/etc/hosts", false, "kafka+tls://"),
             ("//host:9093?ca=/no/such/ca.pem", true, "`ca=/no/such/ca.pem` cannot be read"),
         ] {
-            let said = refusal(rest, tls);
-            assert!(said.contains(part) && !said.contains("secret"), "{said}");
+            let error = refusal(rest, tls);
+            assert!(error.contains(part) && !error.contains("secret"), "{error}");
         }
         assert!(own("//me:secret@host?sasl=plain").contains(&("sasl.mechanism".into(), "PLAIN".into())));
     }
 
     #[cfg(not(feature = "kafka-tls"))]
     #[test]
-    fn without_openssl_what_needs_it_is_named_with_the_feature() {
+    fn without_openssl_a_setting_that_needs_it_is_refused_with_the_name_of_the_feature() {
         for (rest, tls, part) in [
             ("//host:9093", true, "kafka+tls"),
             ("//me:secret@host:9092?sasl=scram-sha-512", false, "`sasl=scram-sha-512`"),
             ("//host:9092?security.protocol=SSL", false, "security.protocol"),
             ("//host:9092?ssl.cipher.suites=x", false, "`ssl.cipher.suites`"),
         ] {
-            let said = refusal(rest, tls);
-            assert!(said.contains(part) && said.contains("--features kafka-tls"), "{said}");
-            assert!(!said.contains("secret"), "{said}");
+            let error = refusal(rest, tls);
+            assert!(error.contains(part) && error.contains("--features kafka-tls"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 

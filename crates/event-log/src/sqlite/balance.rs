@@ -1,15 +1,15 @@
-//! Who should own which partition. Pure.
+//! Assignment of partitions to members. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::TopicPartition;
 
-/// A member of a group, by a number that is never used twice.
+/// Number of a member of a group, never reused.
 pub(crate) type Member = u64;
 
-/// Shares the partitions evenly, and moves no more of them than that takes.
+/// Distributes the partitions evenly, and moves as few of them as possible. Returns the owner of each partition.
 ///
-/// `wanted` holds, for each partition, the members that asked for it; `owners` who has it now.
+/// `wanted` has, for each partition, the members that have subscribed to it; `owners` has the current owners.
 pub(crate) fn balance(
     wanted: &BTreeMap<TopicPartition, Vec<Member>>,
     owners: &HashMap<TopicPartition, Member>,
@@ -58,7 +58,7 @@ fn one_move(
         let to = least_loaded(members, load)?;
         (load_of(from) >= load_of(to) + 2).then(|| (partition.clone(), from, to))
     });
-    // From the member with most, so that everybody else keeps what they have.
+    // From the member with the most partitions, so that the others keep theirs.
     possible.max_by_key(|(_, from, _)| load_of(*from))
 }
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn two_topics_together_are_shared_evenly() {
+    fn two_topics_together_are_distributed_evenly() {
         let mut wanted = partitions("a", 3, &[1, 2]);
         wanted.extend(partitions("b", 3, &[1, 2]));
         assert_eq!(loads(&balance(&wanted, &HashMap::new()), &[1, 2]), [3, 3]);

@@ -1,4 +1,4 @@
-//! What is known without queries the file: the topics, the bounds of each partition and its most recent batches.
+//! In-memory state of the log: the topics, the bounds of each partition and its most recent batches.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,24 +14,24 @@ use bytes::Bytes;
 
 use crate::{EventLogError, LogDescription, PartitionLag, Result, TopicInfo, TopicPartition, locked::locked};
 
-/// Recent batches kept in memory per partition, so that readers who keep up never wait for the file.
+/// Limit of recent batches in memory for each partition, in bytes, so that readers without a backlog need not read the file.
 const TAIL_BYTES: usize = 1 << 20;
-/// A batch has its own cost besides its bytes; many tiny ones are bounded by number.
+/// Limit of recent batches in memory for each partition, in number, as each batch has a fixed cost.
 const TAIL_BATCHES: usize = 1024;
 
-/// Records of one partition that lie one behind the other.
+/// Consecutive records of one partition.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredBatch {
     /// Offset of the first record.
     pub(crate) base_offset: u64,
-    /// How many records.
+    /// Number of records.
     pub(crate) count: u64,
     /// The records, see [`crate::batch`].
     pub(crate) blob: Bytes,
 }
 
 impl StoredBatch {
-    /// Offset behind the last record.
+    /// Offset after the last record.
     pub(crate) fn end(&self) -> u64 {
         self.base_offset + self.count
     }
@@ -41,7 +41,7 @@ impl StoredBatch {
 pub(crate) struct Topic {
     /// Its name.
     pub(crate) name: Arc<str>,
-    /// How long records are kept.
+    /// How long the topic keeps its records.
     pub(crate) retention: Duration,
     /// By number.
     pub(crate) partitions: Vec<Arc<Partition>>,
@@ -49,7 +49,7 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
-    /// A topic with partitions of these bounds (first offset kept, next offset).
+    /// A topic with partitions of these bounds (first offset still kept, next offset).
     pub(crate) fn new(id: i64, name: &str, retention: Duration, bounds: Vec<(u64, u64)>) -> Self {
         let name: Arc<str> = Arc::from(name);
         let partition = |(number, (start, end))| {
@@ -61,7 +61,7 @@ impl Topic {
         Self { name, retention, partitions, next_keyless: AtomicUsize::new(0) }
     }
 
-    /// The partition for the records without key of one batch; the next batch gets the next.
+    /// The partition for the records without a key of one batch: the next one for each batch.
     pub(crate) fn next_keyless_partition(&self) -> usize {
         self.next_keyless.fetch_add(1, Ordering::Relaxed) % self.partitions.len().max(1)
     }
@@ -69,7 +69,7 @@ impl Topic {
 
 /// One partition.
 pub(crate) struct Partition {
-    /// The topic's key in the file.
+    /// Id of the topic in the file.
     pub(crate) topic_id: i64,
     /// Topic and number.
     pub(crate) id: TopicPartition,
@@ -79,38 +79,38 @@ pub(crate) struct Partition {
 struct State {
     start: u64,
     end: u64,
-    /// The last batches before `end`, without a hole.
+    /// The last batches before `end`, without gaps.
     tail: VecDeque<StoredBatch>,
     tail_bytes: usize,
 }
 
-/// Where the record of an offset is.
-pub(crate) enum Place {
-    /// In this batch.
+/// Where the record of an offset is stored.
+pub(crate) enum RecordLocation {
+    /// In memory, in this batch.
     Recent(StoredBatch),
     /// In the file.
     InFile,
-    /// No longer kept; the first offset that is.
+    /// Expired; with the first offset still kept.
     Expired(u64),
-    /// Not there yet.
+    /// Not published yet.
     AtEnd,
 }
 
 impl Partition {
-    /// First offset still kept, and the offset the next record gets.
+    /// First offset still kept, and offset of the next record.
     pub(crate) fn bounds(&self) -> (u64, u64) {
         let state = locked(&self.state);
         (state.start, state.end)
     }
 
-    /// How far a group that has committed so far is behind.
+    /// The lag of a group with this committed offset.
     pub(crate) fn lag(&self, committed: Option<u64>) -> PartitionLag {
         let (first, end) = self.bounds();
         let lag = end.saturating_sub(committed.unwrap_or(0).max(first));
         PartitionLag { topic_partition: self.id.clone(), committed, first, end, lag }
     }
 
-    /// Adds a batch that has become durable. Batches come in order.
+    /// Adds a durable batch. Batches are added in the order of their offsets.
     pub(crate) fn append(&self, batch: StoredBatch) {
         let mut state = locked(&self.state);
         state.end = batch.end();
@@ -124,7 +124,7 @@ impl Partition {
         }
     }
 
-    /// Everything before `start` is gone.
+    /// Records everything before `start` as expired.
     pub(crate) fn expire(&self, start: u64) {
         let mut state = locked(&self.state);
         state.start = state.start.max(start);
@@ -136,19 +136,19 @@ impl Partition {
         }
     }
 
-    /// Where to find `offset`.
-    pub(crate) fn find(&self, offset: u64) -> Place {
+    /// Where the record of `offset` is stored.
+    pub(crate) fn find(&self, offset: u64) -> RecordLocation {
         let state = locked(&self.state);
         if offset >= state.end {
-            return Place::AtEnd;
+            return RecordLocation::AtEnd;
         }
         if offset < state.start {
-            return Place::Expired(state.start);
+            return RecordLocation::Expired(state.start);
         }
         let behind = state.tail.partition_point(|batch| batch.end() <= offset);
         match state.tail.get(behind) {
-            Some(batch) if batch.base_offset <= offset => Place::Recent(batch.clone()),
-            _ => Place::InFile,
+            Some(batch) if batch.base_offset <= offset => RecordLocation::Recent(batch.clone()),
+            _ => RecordLocation::InFile,
         }
     }
 }
@@ -158,13 +158,13 @@ impl Partition {
 pub(crate) struct Catalog(RwLock<BTreeMap<Arc<str>, Arc<Topic>>>);
 
 impl Catalog {
-    /// Adds a topic, or replaces the one of its name.
+    /// Adds a topic, or replaces the one of the same name.
     pub(crate) fn insert(&self, topic: Topic) {
         let mut topics = self.0.write().unwrap_or_else(PoisonError::into_inner);
         topics.insert(Arc::clone(&topic.name), Arc::new(topic));
     }
 
-    /// Whether the topic is there.
+    /// Whether the topic exists.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
     }
@@ -175,7 +175,7 @@ impl Catalog {
         topics.get(name).cloned().ok_or_else(|| EventLogError::UnknownTopic(name.to_owned()))
     }
 
-    /// The offsets that each partition of these topics holds.
+    /// The offset range of each partition of these topics.
     pub(crate) fn bounds(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Range<u64>>> {
         let range = |partition: Arc<Partition>| {
             let (first, end) = partition.bounds();
@@ -184,7 +184,7 @@ impl Catalog {
         Ok(self.partitions_of(topics)?.into_iter().map(range).collect())
     }
 
-    /// Every topic as the port shows it.
+    /// Every topic, as the port's type.
     pub(crate) fn infos(&self) -> Vec<TopicInfo> {
         let info = |topic: Arc<Topic>| TopicInfo {
             name: topic.name.to_string(),
@@ -193,13 +193,17 @@ impl Catalog {
         self.all().into_iter().map(info).collect()
     }
 
-    /// What can be said about the log.
-    pub(crate) fn describe(&self, place: String) -> LogDescription {
+    /// A description of the log in the file `location`.
+    pub(crate) fn describe(&self, location: String) -> LogDescription {
         let retention = |topic: Arc<Topic>| (topic.name.to_string(), Some(topic.retention));
-        LogDescription { place, cluster_id: None, retention: self.all().into_iter().map(retention).collect() }
+        LogDescription {
+            location,
+            cluster_id: None,
+            retention: self.all().into_iter().map(retention).collect(),
+        }
     }
 
-    /// All partitions of some topics.
+    /// All partitions of these topics.
     pub(crate) fn partitions_of(&self, topics: &[&str]) -> Result<Vec<Arc<Partition>>> {
         let mut partitions = Vec::new();
         for name in topics {
@@ -208,7 +212,7 @@ impl Catalog {
         Ok(partitions)
     }
 
-    /// Every topic, by name.
+    /// Every topic, sorted by name.
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

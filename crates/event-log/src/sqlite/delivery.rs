@@ -1,8 +1,8 @@
-//! Messages on their way to the caller.
+//! The messages of one delivery to the caller.
 
 use crate::{MAX_DELIVERY_BYTES, Message};
 
-/// Full by the number of its messages, or by their size.
+/// Messages up to a number, and up to [`MAX_DELIVERY_BYTES`].
 pub(crate) struct Delivery {
     messages: Vec<Message>,
     max: usize,
@@ -10,7 +10,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// One that takes up to `max` messages.
+    /// A delivery of up to `max` messages.
     pub(crate) fn new(max: usize) -> Self {
         Self { messages: Vec::new(), max, size: 0 }
     }
@@ -36,7 +36,7 @@ impl Delivery {
         self.messages
     }
 
-    /// An empty one for what still fits in here, to be appended.
+    /// An empty delivery with the remaining capacity, for [`Delivery::append`].
     pub(crate) fn rest(&self) -> Self {
         Self { messages: Vec::new(), max: self.max.saturating_sub(self.len()), size: self.size }
     }

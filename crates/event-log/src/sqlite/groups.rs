@@ -1,7 +1,7 @@
-//! Consumer groups within the process: who owns which partition, and how far the group has come.
+//! Consumer groups within the process: owners of partitions, and committed offsets.
 //!
-//! A partition moves in steps, so that nothing is worked on twice: its owner is told (`Revoked`), may commit until its
-//! next call or until its time is up, then the new owner takes it under a new generation. Only what must move moves.
+//! A partition moves in steps, so that it never has two owners: the owner receives `Revoked`, may commit until its next call
+//! or until a time limit, then the partition is assigned to the new owner under a new generation. Other partitions stay.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -20,30 +20,30 @@ use super::{
 };
 use crate::{CommitHandle, TopicPartition, generation::next_generation, locked::locked};
 
-/// How long a member may take from `Revoked` to its next call.
+/// How long a member may take from `Revoked` to its next call of `next`.
 const REVOKED_LIMIT_MS: u64 = 5_000;
-/// How long a member may take to ask for events at all while another waits for its partitions.
-const SILENT_LIMIT_MS: u64 = 30_000;
+/// How long a member may take to call `next` at all while another member waits for its partitions.
+const POLL_LIMIT_MS: u64 = 30_000;
 
 /// All groups of one log, by name.
 pub(crate) struct Groups(Mutex<HashMap<String, Arc<Group>>>);
 
 impl Groups {
-    /// The groups whose offsets are stored; nobody is a member yet.
+    /// The groups with committed offsets, without members.
     pub(crate) fn new(offsets: HashMap<String, Offsets>) -> Self {
         let group =
             |(name, committed): (String, Offsets)| (name.clone(), Arc::new(Group::new(name, committed)));
         Self(Mutex::new(offsets.into_iter().map(group).collect()))
     }
 
-    /// The group, made where it is new.
-    pub(crate) fn enter(&self, name: &str) -> Arc<Group> {
+    /// The group; created if it does not exist.
+    pub(crate) fn get_or_create(&self, name: &str) -> Arc<Group> {
         let mut groups = locked(&self.0);
         let fresh = || Arc::new(Group::new(name.to_owned(), Offsets::new()));
         Arc::clone(groups.entry(name.to_owned()).or_insert_with(fresh))
     }
 
-    /// The group, if it was ever there.
+    /// The group, if it exists.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Group>> {
         locked(&self.0).get(name).cloned()
     }
@@ -62,9 +62,9 @@ struct State {
     wanted: BTreeMap<TopicPartition, Vec<Member>>,
     target: HashMap<TopicPartition, Member>,
     owners: HashMap<TopicPartition, Owner>,
-    /// Taken from a member that kept silent; it is told when it asks.
+    /// Partitions that were assigned_now from a member after its time limit; reported at its next call.
     lost: HashMap<Member, Vec<TopicPartition>>,
-    /// Members that were told that there is nothing for them.
+    /// Members that have received `Standby` since they last had a partition.
     standing_by: HashSet<Member>,
     committed: Offsets,
 }
@@ -72,28 +72,28 @@ struct State {
 struct Owner {
     member: Member,
     generation: u64,
-    /// When somebody else may take it; set once it shall move.
+    /// When another member may take the partition; set if it is to move.
     give_up_at: Option<Instant>,
-    told: bool,
-    commits_under_way: u32,
-    /// Where this assignment's commits have come to since the last seek; earlier handles change nothing.
+    reported: bool,
+    commits_in_flight: u32,
+    /// Offset committed under this assignment since the last seek; earlier handles have no effect.
     committed_to: u64,
 }
 
-/// What a member learns when it asks.
+/// What has changed for a member.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// These are no longer its own.
+pub(crate) enum MemberUpdate {
+    /// These partitions are revoked.
     Revoked(Vec<TopicPartition>),
-    /// These are, each under its generation.
+    /// These partitions are assigned, each with its generation.
     Assigned(Vec<(TopicPartition, u64)>),
-    /// There is none for it; said once.
+    /// The member has no partition. Returned once.
     Standby,
-    /// All stays as it is; worth queries again at that moment, if any.
+    /// Nothing has changed; poll again at this time, if there is one.
     Unchanged(Option<Instant>),
 }
 
-/// While it lives, the partitions of a commit stay with their owner.
+/// Keeps the partitions of a commit assigned to their owner until it is dropped.
 pub(crate) struct CommitPermit {
     group: Arc<Group>,
     partitions: Vec<(TopicPartition, u64)>,
@@ -107,7 +107,7 @@ impl Drop for CommitPermit {
             if let Some(owner) =
                 state.owners.get_mut(partition).filter(|owner| owner.generation == *generation)
             {
-                owner.commits_under_way -= 1;
+                owner.commits_in_flight -= 1;
             }
         }
         drop(state);
@@ -115,13 +115,13 @@ impl Drop for CommitPermit {
     }
 }
 
-/// What of a commit counts.
+/// The valid part of a commit.
 pub(crate) struct Accepted {
-    /// Where each partition moves to.
+    /// The offset to commit for each partition.
     pub(crate) offsets: Vec<(TopicPartition, u64)>,
-    /// Handles of assignments that have ended.
+    /// Number of handles of ended assignments.
     pub(crate) stale: usize,
-    /// Keeps the partitions in place.
+    /// Keeps the partitions assigned.
     pub(crate) permit: CommitPermit,
 }
 
@@ -130,7 +130,7 @@ impl Group {
         Self { name, state: Mutex::new(State { committed, ..State::default() }) }
     }
 
-    /// A new member that wants these partitions.
+    /// Adds a member that subscribes to these partitions.
     pub(crate) fn join(&self, partitions: &[Arc<Partition>]) -> Member {
         let mut state = locked(&self.state);
         let member = state.next_member;
@@ -142,7 +142,7 @@ impl Group {
         member
     }
 
-    /// The member is gone; what it had is free.
+    /// Removes a member; its partitions are free.
     pub(crate) fn leave(&self, member: Member) {
         let mut state = locked(&self.state);
         for members in state.wanted.values_mut() {
@@ -153,28 +153,29 @@ impl Group {
         state.standing_by.remove(&member);
         let now = Instant::now();
         for owner in state.owners.values_mut().filter(|owner| owner.member == member) {
-            owner.told = true;
+            owner.reported = true;
             owner.give_up_at = Some(now);
         }
         state.rebalance();
     }
 
-    /// What has changed for the member, and whether partitions have become free: queries after `Revoked` gives the
-    /// revoked ones up.
-    pub(crate) fn turn(&self, member: Member) -> (Turn, bool) {
+    /// What has changed for the member, and whether partitions have become free: the first call after `Revoked` gives the
+    /// revoked partitions up.
+    pub(crate) fn poll(&self, member: Member) -> (MemberUpdate, bool) {
         let now = Instant::now();
         let mut state = locked(&self.state);
         let before = state.owners.len();
         state
             .owners
-            .retain(|_, owner| !(owner.member == member && owner.told && owner.commits_under_way == 0));
+            .retain(|_, owner| !(owner.member == member && owner.reported && owner.commits_in_flight == 0));
         let freed = state.owners.len() < before;
-        let revoked = state.tell(member, now);
-        let turn = if revoked.is_empty() { state.take(member, now) } else { Turn::Revoked(revoked) };
-        (turn, freed)
+        let revoked = state.revoke(member, now);
+        let poll =
+            if revoked.is_empty() { state.assign(member, now) } else { MemberUpdate::Revoked(revoked) };
+        (poll, freed)
     }
 
-    /// Sorts out what of the handles counts, and keeps those partitions in place.
+    /// Selects the valid handles, and keeps their partitions assigned.
     pub(crate) fn accept(
         self: &Arc<Self>,
         member: Member,
@@ -196,7 +197,7 @@ impl Group {
         let mut partitions = Vec::new();
         for partition in furthest.keys() {
             if let Some(owner) = state.owners.get_mut(partition) {
-                owner.commits_under_way += 1;
+                owner.commits_in_flight += 1;
                 partitions.push((partition.clone(), owner.generation));
             }
         }
@@ -208,7 +209,7 @@ impl Group {
         Accepted { offsets, stale, permit }
     }
 
-    /// The file holds these offsets now.
+    /// Records offsets that the file has stored.
     pub(crate) fn set_committed(&self, offsets: &[(Arc<Partition>, u64)]) {
         let mut state = locked(&self.state);
         for (partition, next) in offsets {
@@ -219,13 +220,13 @@ impl Group {
         }
     }
 
-    /// Offset behind the last committed record.
+    /// Offset after the last committed record.
     pub(crate) fn committed(&self, partition: &TopicPartition) -> Option<u64> {
         locked(&self.state).committed.get(partition).copied()
     }
 
-    /// From here on also handles before the last commit count: the member has gone back.
-    pub(crate) fn sought(&self, partition: &TopicPartition, generation: u64) {
+    /// Makes handles before the last commit valid again: the member has changed its position.
+    pub(crate) fn on_seek(&self, partition: &TopicPartition, generation: u64) {
         let mut state = locked(&self.state);
         if let Some(owner) = state.owners.get_mut(partition).filter(|owner| owner.generation == generation) {
             owner.committed_to = 0;
@@ -237,23 +238,23 @@ impl State {
     fn rebalance(&mut self) {
         let owners = self.owners.iter().map(|(partition, owner)| (partition.clone(), owner.member)).collect();
         self.target = balance(&self.wanted, &owners);
-        let silent_until = Instant::now() + Duration::from_millis(SILENT_LIMIT_MS);
+        let poll_deadline = Instant::now() + Duration::from_millis(POLL_LIMIT_MS);
         for (partition, owner) in &mut self.owners {
             let stays = self.target.get(partition) == Some(&owner.member);
-            if !owner.told {
-                owner.give_up_at = if stays { None } else { owner.give_up_at.or(Some(silent_until)) };
+            if !owner.reported {
+                owner.give_up_at = if stays { None } else { owner.give_up_at.or(Some(poll_deadline)) };
             }
         }
     }
 
-    /// What the member must hear of, once: what it lost, and what it shall give up.
-    fn tell(&mut self, member: Member, now: Instant) -> Vec<TopicPartition> {
+    /// Partitions to report to the member as revoked: those it has lost, and those that are to move. Each is returned once.
+    fn revoke(&mut self, member: Member, now: Instant) -> Vec<TopicPartition> {
         let mut revoked = self.lost.remove(&member).unwrap_or_default();
         let give_up_at = now + Duration::from_millis(REVOKED_LIMIT_MS);
         for (partition, owner) in &mut self.owners {
             let moves = owner.member == member && self.target.get(partition) != Some(&member);
-            if moves && !owner.told {
-                owner.told = true;
+            if moves && !owner.reported {
+                owner.reported = true;
                 owner.give_up_at = Some(give_up_at);
                 revoked.push(partition.clone());
             }
@@ -262,30 +263,30 @@ impl State {
         revoked
     }
 
-    fn take(&mut self, member: Member, now: Instant) -> Turn {
-        let (mut taken, mut ask_again) = (Vec::new(), None::<Instant>);
+    fn assign(&mut self, member: Member, now: Instant) -> MemberUpdate {
+        let (mut assigned_now, mut poll_again) = (Vec::new(), None::<Instant>);
         let mine = self.target.iter().filter(|(_, owner)| **owner == member);
         let mine: Vec<_> = mine.map(|(partition, _)| partition.clone()).collect();
         if !mine.is_empty() {
             self.standing_by.remove(&member);
         } else if self.standing_by.insert(member) {
-            return Turn::Standby;
+            return MemberUpdate::Standby;
         }
         for partition in mine {
             if let Some(owner) = self.owners.get(&partition) {
-                if owner.member == member && !owner.told {
+                if owner.member == member && !owner.reported {
                     continue;
                 }
                 match owner.give_up_at {
-                    Some(at) if at <= now && owner.commits_under_way == 0 => {
-                        if !owner.told {
+                    Some(at) if at <= now && owner.commits_in_flight == 0 => {
+                        if !owner.reported {
                             self.lost.entry(owner.member).or_default().push(partition.clone());
                         }
                     }
                     at => {
-                        // A commit under way wakes everybody when it ends.
+                        // The end of a commit in flight wakes all members.
                         let later = at.filter(|at| *at > now);
-                        ask_again = [ask_again, later].into_iter().flatten().min();
+                        poll_again = [poll_again, later].into_iter().flatten().min();
                         continue;
                     }
                 }
@@ -295,15 +296,19 @@ impl State {
                 member,
                 generation,
                 give_up_at: None,
-                told: false,
-                commits_under_way: 0,
+                reported: false,
+                commits_in_flight: 0,
                 committed_to: 0,
             };
             self.owners.insert(partition.clone(), owner);
-            taken.push((partition, generation));
+            assigned_now.push((partition, generation));
         }
-        taken.sort();
-        if taken.is_empty() { Turn::Unchanged(ask_again) } else { Turn::Assigned(taken) }
+        assigned_now.sort();
+        if assigned_now.is_empty() {
+            MemberUpdate::Unchanged(poll_again)
+        } else {
+            MemberUpdate::Assigned(assigned_now)
+        }
     }
 }
 
@@ -317,8 +322,8 @@ mod tests {
     }
 
     fn assigned(group: &Group, member: Member) -> Vec<(TopicPartition, u64)> {
-        match group.turn(member).0 {
-            Turn::Assigned(partitions) => partitions,
+        match group.poll(member).0 {
+            MemberUpdate::Assigned(partitions) => partitions,
             other => panic!("{other:?}"),
         }
     }
@@ -329,50 +334,51 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_member_that_never_asks_gives_way_after_the_silent_limit_and_is_told_later() {
+    async fn a_member_that_stops_polling_loses_partitions_after_its_limit_and_receives_the_revocation_later()
+    {
         let group = Group::new("group".to_owned(), Offsets::new());
-        let silent = group.join(&partitions());
-        let before = assigned(&group, silent);
+        let stopped = group.join(&partitions());
+        let before = assigned(&group, stopped);
         assert_eq!(before.len(), 2);
         let waiting = group.join(&partitions());
-        let Turn::Unchanged(Some(at)) = group.turn(waiting).0 else { panic!("nothing to wait for") };
+        let MemberUpdate::Unchanged(Some(at)) = group.poll(waiting).0 else { panic!("nothing to wait for") };
         let almost = at.duration_since(Instant::now() + Duration::from_millis(1));
         tokio::time::advance(almost).await;
-        assert_eq!(group.turn(waiting).0, Turn::Unchanged(Some(at)));
+        assert_eq!(group.poll(waiting).0, MemberUpdate::Unchanged(Some(at)));
         tokio::time::advance(Duration::from_millis(1)).await;
         let moved = assigned(&group, waiting);
         assert_eq!(moved.len(), 1);
-        assert_eq!(group.turn(silent).0, Turn::Revoked(vec![moved[0].0.clone()]));
-        assert_eq!(group.turn(silent).0, Turn::Unchanged(None));
+        assert_eq!(group.poll(stopped).0, MemberUpdate::Revoked(vec![moved[0].0.clone()]));
+        assert_eq!(group.poll(stopped).0, MemberUpdate::Unchanged(None));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_partition_stays_while_a_commit_for_it_is_under_way() {
+    async fn a_partition_stays_while_a_commit_for_it_is_in_flight() {
         let group = Arc::new(Group::new("group".to_owned(), Offsets::new()));
         let changed = Arc::new(watch::Sender::new(0));
         let first = group.join(&partitions());
         let had = assigned(&group, first);
         let second = group.join(&partitions());
-        let Turn::Revoked(gone) = group.turn(first).0 else { panic!("nothing revoked") };
+        let MemberUpdate::Revoked(gone) = group.poll(first).0 else { panic!("nothing revoked") };
         let going = had.iter().find(|(partition, _)| gone.contains(partition)).unwrap();
         let accepted = group.accept(first, vec![handle(going)], &changed);
         assert_eq!((accepted.offsets.clone(), accepted.stale), (vec![(going.0.clone(), 5)], 0));
         tokio::time::advance(Duration::from_mins(2)).await;
-        assert_eq!(group.turn(second).0, Turn::Unchanged(None), "taken while a commit was under way");
+        assert_eq!(group.poll(second).0, MemberUpdate::Unchanged(None), "moved while a commit was in flight");
         drop(accepted);
-        assert!(changed.subscribe().borrow().gt(&0), "nobody was woken");
+        assert!(changed.subscribe().borrow().gt(&0), "no member was woken");
         assert_eq!(assigned(&group, second)[0].0, going.0);
         assert_eq!(group.accept(first, vec![handle(going)], &changed).stale, 1);
     }
 
     #[test]
-    fn a_member_that_leaves_frees_what_it_had() {
+    fn a_member_that_leaves_frees_its_partitions() {
         let group = Group::new("group".to_owned(), Offsets::new());
         let (first, second) = (group.join(&partitions()), group.join(&partitions()));
         assert_eq!(assigned(&group, first).len(), 1);
         assert_eq!(assigned(&group, second).len(), 1);
         group.leave(first);
         assert_eq!(assigned(&group, second).len(), 1);
-        assert_eq!(group.turn(second).0, Turn::Unchanged(None));
+        assert_eq!(group.poll(second).0, MemberUpdate::Unchanged(None));
     }
 }

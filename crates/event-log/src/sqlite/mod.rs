@@ -1,12 +1,12 @@
 //! The embedded log: durable and partitioned, for one process, in one SQLite file.
 //!
 //! - `store`: the file: lock, format, statements, errors.
-//! - `writer`: the one task that writes; what waits together is stored in one transaction (group commit).
-//! - `catalog`: what is known without queries the file: topics, ends, the recent batches of each partition.
-//! - `groups`, `balance`: who owns which partition.
-//! - `reader`, `delivery`, `subscription`, `publisher`: the ways out and in.
-//! - `read_only`: a look from another process.
-//! - `retention`: takes away what is too old.
+//! - `writer`: the one task that writes; operations that wait together are stored in one transaction (group commit).
+//! - `catalog`: state in memory: topics, bounds, the recent batches of each partition.
+//! - `groups`, `balance`: owners of partitions.
+//! - `publisher`: publishing; `subscription`, `reader`, `delivery`: consuming.
+//! - `read_only`: reading from another process.
+//! - `retention`: deletes expired records.
 
 mod balance;
 mod catalog;
@@ -43,40 +43,40 @@ use crate::{
     model::PROBE_RETENTION,
 };
 
-/// Operations that may wait for the writer.
+/// Limit of operations that wait for the writer.
 const MAX_WAITING_OPS: usize = 4096;
 
-/// What all handles of one open log share.
+/// State of one open log, shared by its publishers and subscriptions.
 struct Shared {
     files: Files,
     catalog: Arc<Catalog>,
     groups: Groups,
     ops: mpsc::Sender<Op>,
     identity: String,
-    /// Counts up whenever a reader may find something new: records, or partitions to take or to give.
+    /// Incremented when there may be something new for a subscription: records, or partitions to take or to give up.
     changed: Arc<watch::Sender<u64>>,
     /// Ends the retention task.
     _closing: DropGuard,
 }
 
 impl Shared {
-    /// Hands an operation to the writer and waits for its answer.
-    async fn ask<T>(&self, op: impl FnOnce(oneshot::Sender<Result<T>>) -> Op) -> Result<T> {
+    /// Passes an operation to the writer and waits for its result.
+    async fn request<T>(&self, op: impl FnOnce(oneshot::Sender<Result<T>>) -> Op) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.ops.send(op(reply)).await.map_err(|_| EventLogError::Closed)?;
         answer.await.map_err(|_| EventLogError::Closed)?
     }
 
-    /// Has every subscription look whether something is new for it.
+    /// Wakes every subscription to check for events and records.
     fn wake(&self) {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
-/// The embedded log, open.
+/// The open embedded log.
 struct SqliteLog(Arc<Shared>);
 
-/// Opens the log that `rest` names, the part of the URL behind `sqlite:`, and creates it where it is missing.
+/// Opens the log of `rest`, the part of the URL after `sqlite:`, and creates the file if it is missing.
 pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
     let settings = settings::parse(rest)?;
     let (files, mut connection, lock) = store::open(&settings).await?;
@@ -105,7 +105,7 @@ impl LogAdmin for SqliteLog {
     async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<()> {
         specs.iter().try_for_each(check_spec)?;
         let specs = specs.to_vec();
-        self.0.ask(|reply| Op::CreateTopics { specs, reply }).await
+        self.0.request(|reply| Op::CreateTopics { specs, reply }).await
     }
 
     async fn topics(&self) -> Result<Vec<TopicInfo>> {
@@ -127,7 +127,7 @@ impl LogAdmin for SqliteLog {
         let record =
             NewRecord { key: None, payload: Bytes::new(), headers: Vec::new(), timestamp: stored_at };
         self.publisher()?.send(PROBE_TOPIC, vec![record]).await?.durable().await?;
-        // In this process, so its clock is ours.
+        // The log is in this process, so its clock is the same.
         Ok(stored_at)
     }
 }

@@ -1,4 +1,4 @@
-//! The way in.
+//! Publishes to the embedded log.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,19 +15,19 @@ use crate::{
     partition::partition_of,
 };
 
-/// Bytes that a publisher may have accepted and not yet stored.
+/// Limit of records that a publisher has accepted and not stored yet, in bytes.
 const BUFFER_BYTES: usize = 32 << 20;
 
 /// Publishes to the embedded log.
 pub(crate) struct SqlitePublisher {
     shared: Arc<Shared>,
-    room: Arc<Semaphore>,
+    share: Arc<Semaphore>,
 }
 
 impl SqlitePublisher {
     /// A publisher with an empty buffer.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, room: Arc::new(Semaphore::new(BUFFER_BYTES)) }
+        Self { shared, share: Arc::new(Semaphore::new(BUFFER_BYTES)) }
     }
 }
 
@@ -42,18 +42,18 @@ impl Publisher for SqlitePublisher {
             return Ok(Receipt(receipt));
         }
         let bytes: usize = records.iter().map(batch::encoded_bytes).sum();
-        // A batch larger than the buffer takes all of it.
+        // A batch larger than the limit takes the whole buffer.
         let wanted = u32::try_from(bytes.min(BUFFER_BYTES)).unwrap_or(u32::MAX);
-        let room =
-            Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| EventLogError::Closed)?;
+        let share =
+            Arc::clone(&self.share).acquire_many_owned(wanted).await.map_err(|_| EventLogError::Closed)?;
         let slot = self.shared.ops.reserve().await.map_err(|_| EventLogError::Closed)?;
         let (chunks, chunk_of) = chunks_of(&topic, &records, bytes);
-        slot.send(Op::Append(Append { chunks, chunk_of, reply, room }));
+        slot.send(Op::Append(Append { chunks, chunk_of, reply, share }));
         Ok(Receipt(receipt))
     }
 }
 
-/// The records by partition, and for each record in the order sent its chunk.
+/// The records by partition, and for each record, in the order sent, the index of its chunk.
 fn chunks_of(topic: &Topic, records: &[NewRecord], bytes: usize) -> (Vec<Chunk>, Vec<u32>) {
     let partitions = topic.partitions.len();
     let mut chunks: Vec<Chunk> = Vec::new();
@@ -62,8 +62,8 @@ fn chunks_of(topic: &Topic, records: &[NewRecord], bytes: usize) -> (Vec<Chunk>,
     let keyless = topic.next_keyless_partition();
     for record in records {
         let number = record.key.as_ref().map_or(keyless, |key| partition_of(key, partitions as i32) as usize);
-        let place = match open.get(&number) {
-            Some(place) if chunks[*place].blob.len() < BATCH_BYTES => *place,
+        let index = match open.get(&number) {
+            Some(index) if chunks[*index].blob.len() < BATCH_BYTES => *index,
             _ => {
                 let expected = (bytes / partitions.min(records.len()).max(1)).min(BATCH_BYTES);
                 chunks.push(Chunk {
@@ -76,11 +76,11 @@ fn chunks_of(topic: &Topic, records: &[NewRecord], bytes: usize) -> (Vec<Chunk>,
                 chunks.len() - 1
             }
         };
-        let chunk = &mut chunks[place];
+        let chunk = &mut chunks[index];
         batch::append(&mut chunk.blob, record);
         chunk.count += 1;
         chunk.max_timestamp_ms = chunk.max_timestamp_ms.max(record.timestamp.timestamp_millis());
-        chunk_of.push(place as u32);
+        chunk_of.push(index as u32);
     }
     (chunks, chunk_of)
 }

@@ -1,4 +1,4 @@
-//! A look into the file from another process, while its owner writes or when nobody does. No lock, no change.
+//! Reads the file from another process, whether or not a service has it open. Takes no lock and changes nothing.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -13,13 +13,13 @@ use crate::{
     Subscription, TopicInfo, TopicPartition, TopicSpec,
 };
 
-/// The file, open for reading. Topics and bounds are read anew at each call: the owner goes on writing.
+/// The file, opened read-only. Topics and bounds are read at each call, as a service may be writing.
 struct ReadOnlyLog {
     files: Files,
     connection: Mutex<SqliteConnection>,
 }
 
-/// Opens the file that `rest` names, the part of the URL behind `sqlite:`; it must be there.
+/// Opens the file of `rest`, the part of the URL after `sqlite:`. It must exist.
 pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
     let (files, connection) = store::open_for_reading(&settings::parse(rest)?).await?;
     Ok(Arc::new(ReadOnlyLog { files, connection: Mutex::new(connection) }))
@@ -30,8 +30,8 @@ impl ReadOnlyLog {
         store::load_topics(&self.files, &mut *self.connection.lock().await).await
     }
 
-    fn refused<T>(&self) -> Result<T> {
-        let reason = "the log was opened for reading only".to_owned();
+    fn read_only<T>(&self) -> Result<T> {
+        let reason = "the log was opened read-only".to_owned();
         Err(EventLogError::Storage { path: self.files.shown(), reason })
     }
 }
@@ -39,7 +39,7 @@ impl ReadOnlyLog {
 #[async_trait]
 impl LogAdmin for ReadOnlyLog {
     async fn ensure_topics(&self, _specs: &[TopicSpec]) -> Result<()> {
-        self.refused()
+        self.read_only()
     }
 
     async fn topics(&self) -> Result<Vec<TopicInfo>> {
@@ -51,13 +51,13 @@ impl LogAdmin for ReadOnlyLog {
     }
 
     async fn probe(&self) -> Result<DateTime<Utc>> {
-        self.refused()
+        self.read_only()
     }
 }
 
 #[async_trait]
 impl EventLog for ReadOnlyLog {
-    /// A file that no service has opened since logs have names has none yet.
+    /// Empty if the file was created before logs had identities and no service has opened it since.
     async fn identities(&self, topics: &[&str]) -> Result<BTreeMap<String, String>> {
         let identity = store::find_identity(&self.files, &mut *self.connection.lock().await).await?;
         let of_file =
@@ -70,11 +70,11 @@ impl EventLog for ReadOnlyLog {
     }
 
     fn publisher(&self) -> Result<Arc<dyn Publisher>> {
-        self.refused()
+        self.read_only()
     }
 
     async fn subscribe(&self, _group: &str, _topics: &[&str]) -> Result<Box<dyn Subscription>> {
-        self.refused()
+        self.read_only()
     }
 
     async fn read(&self, partition: &TopicPartition, offset: u64, max: usize) -> Result<Vec<Message>> {

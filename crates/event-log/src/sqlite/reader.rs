@@ -1,9 +1,9 @@
-//! Reads one partition from an offset on: out of memory where it keeps up, out of the file where it is behind.
+//! Reads one partition from an offset: from memory without a backlog, otherwise from the file.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    catalog::{Partition, Place, StoredBatch},
+    catalog::{Partition, RecordLocation, StoredBatch},
     delivery::Delivery,
     store::Files,
 };
@@ -12,42 +12,42 @@ use crate::{
     batch::{BatchReader, Record},
 };
 
-/// A place in a partition.
+/// A reader of one partition.
 pub(crate) struct PartitionReader {
-    /// What is read.
+    /// The partition.
     pub(crate) partition: Arc<Partition>,
-    /// Of the assignment; `None` for reading without a group.
+    /// Generation of the assignment; `None` for reading without a group.
     pub(crate) generation: Option<u64>,
     /// Delivers nothing while set.
     pub(crate) paused: bool,
     next: Option<u64>,
-    /// The batch being read, standing in front of `next`.
-    open: Option<BatchReader>,
-    /// Read from the file and not needed yet.
-    ahead: VecDeque<StoredBatch>,
+    /// The current batch, positioned before `next`.
+    current: Option<BatchReader>,
+    /// Batches that were read from the file in advance.
+    prefetched: VecDeque<StoredBatch>,
 }
 
 impl PartitionReader {
-    /// A reader that delivers nothing until it is told where to begin.
+    /// A reader that delivers nothing before [`PartitionReader::begin_at`].
     pub(crate) fn new(partition: Arc<Partition>, generation: Option<u64>) -> Self {
-        Self { partition, generation, paused: false, next: None, open: None, ahead: VecDeque::new() }
+        Self { partition, generation, paused: false, next: None, current: None, prefetched: VecDeque::new() }
     }
 
-    /// The next record is the one at `offset`; the first one kept, or the end, where it is outside.
+    /// Sets the next record: the one at `offset`, limited to the bounds of the partition.
     pub(crate) fn begin_at(&mut self, offset: u64) {
         let (start, end) = self.partition.bounds();
         self.next = Some(offset.clamp(start, end));
-        self.open = None;
-        self.ahead.clear();
+        self.current = None;
+        self.prefetched.clear();
     }
 
-    /// Adds messages until there is no room for more. Safe to cancel. Fails only where it adds none: a failure behind good
-    /// messages comes at the next call.
+    /// Adds messages until the delivery is full. Safe to cancel. Fails only if it has added no message: a failure after
+    /// messages is returned by the next call.
     pub(crate) async fn read(&mut self, files: &Files, delivery: &mut Delivery) -> Result<()> {
         let before = delivery.len();
-        let read = self.read_on(files, delivery).await;
+        let read = self.read_available(files, delivery).await;
         if read.is_err() {
-            self.open = None;
+            self.current = None;
             if delivery.len() > before {
                 return Ok(());
             }
@@ -55,22 +55,22 @@ impl PartitionReader {
         read
     }
 
-    async fn read_on(&mut self, files: &Files, delivery: &mut Delivery) -> Result<()> {
+    async fn read_available(&mut self, files: &Files, delivery: &mut Delivery) -> Result<()> {
         let Some(mut next) = self.next.filter(|_| !self.paused) else {
             return Ok(());
         };
         while !delivery.is_full() {
-            if let Some(open) = &mut self.open {
+            if let Some(current) = &mut self.current {
                 let damage = |reason| files.damage(&self.partition.id, next, &reason);
-                if let Some(record) = open.next_record().map_err(damage)? {
+                if let Some(record) = current.next_record().map_err(damage)? {
                     delivery.push(message(&self.partition, self.generation, next, record));
                     next += 1;
                     self.next = Some(next);
                     continue;
                 }
-                self.open = None;
+                self.current = None;
             }
-            // Waiting comes only before the first message, so that a cancelled call has lost none.
+            // Waits only before the first message, so that a cancelled call loses none.
             let may_wait = delivery.is_empty();
             match self.batch_at(files, next, may_wait).await? {
                 Found::Batch(batch, from) => {
@@ -79,7 +79,7 @@ impl PartitionReader {
                     let damage = |reason| files.damage(&self.partition.id, next, &reason);
                     let mut reader = BatchReader::new(batch.blob).map_err(damage)?;
                     reader.skip(next - batch.base_offset).map_err(damage)?;
-                    self.open = Some(reader);
+                    self.current = Some(reader);
                 }
                 Found::Nothing => break,
             }
@@ -91,18 +91,18 @@ impl PartitionReader {
         let mut offset = wanted;
         loop {
             match self.partition.find(offset) {
-                Place::AtEnd => return Ok(Found::Nothing),
-                Place::Expired(start) => {
+                RecordLocation::AtEnd => return Ok(Found::Nothing),
+                RecordLocation::Expired(start) => {
                     let lost = start - offset;
                     tracing::warn!("{}: {lost} records expired before they were read", self.partition.id);
                     offset = start;
                 }
-                Place::Recent(batch) => {
-                    self.ahead.clear();
+                RecordLocation::Recent(batch) => {
+                    self.prefetched.clear();
                     return Ok(Found::Batch(batch, offset));
                 }
-                Place::InFile => {
-                    while let Some(batch) = self.ahead.pop_front() {
+                RecordLocation::InFile => {
+                    while let Some(batch) = self.prefetched.pop_front() {
                         if (batch.base_offset..batch.end()).contains(&offset) {
                             return Ok(Found::Batch(batch, offset));
                         }
@@ -110,13 +110,13 @@ impl PartitionReader {
                     if !may_wait {
                         return Ok(Found::Nothing);
                     }
-                    self.ahead = files.batches_from(&self.partition, offset).await?.into();
-                    self.ahead.retain(|batch| batch.end() > offset);
-                    if let Some(batch) = self.ahead.front().filter(|batch| batch.base_offset > offset) {
-                        // Expired between the two looks.
+                    self.prefetched = files.batches_from(&self.partition, offset).await?.into();
+                    self.prefetched.retain(|batch| batch.end() > offset);
+                    if let Some(batch) = self.prefetched.front().filter(|batch| batch.base_offset > offset) {
+                        // Expired since the lookup.
                         offset = batch.base_offset;
                     }
-                    if self.ahead.is_empty() {
+                    if self.prefetched.is_empty() {
                         return Ok(Found::Nothing);
                     }
                 }
@@ -135,7 +135,7 @@ pub(crate) async fn read_from(
     let mut reader = PartitionReader::new(partition, None);
     reader.begin_at(offset);
     let mut delivery = Delivery::new(max);
-    // The reader stops where it would have to wait with messages in hand.
+    // The reader returns instead of waiting once it has messages.
     loop {
         let mut more = delivery.rest();
         reader.read(files, &mut more).await?;
@@ -148,7 +148,7 @@ pub(crate) async fn read_from(
 }
 
 enum Found {
-    /// This one, to be read from that offset on.
+    /// This batch, to be read from this offset.
     Batch(StoredBatch, u64),
     Nothing,
 }

@@ -1,4 +1,4 @@
-//! Takes away what is older than its topic keeps it: on open, and from then on in the background.
+//! Deletes expired records: when the log is opened, and then in the background.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::{catalog::Catalog, store::Files, writer::Op};
 use crate::{EventLogError, Result};
 
-/// Longest time between two looks.
-const LONGEST_PAUSE_MS: u64 = 60_000;
-/// Shortest time between two looks, for topics that keep records for seconds only.
-const SHORTEST_PAUSE_MS: u64 = 500;
+/// Longest interval between two runs.
+const LONGEST_INTERVAL_MS: u64 = 60_000;
+/// Shortest interval between two runs, for topics with a retention of seconds.
+const SHORTEST_INTERVAL_MS: u64 = 500;
 
-/// Deletes all that has expired, a little at a time, so that records get in between.
+/// Deletes all expired records in small transactions, so that records are stored in between.
 pub(crate) async fn expire_all(ops: &mpsc::Sender<Op>, files: &Files) -> Result<()> {
     loop {
         let (reply, answer) = oneshot::channel();
@@ -21,7 +21,7 @@ pub(crate) async fn expire_all(ops: &mpsc::Sender<Op>, files: &Files) -> Result<
         match answer.await.map_err(|_| EventLogError::Closed)? {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            // A full disk is no reason not to open: reading goes on, and deleting is tried again.
+            // A log on a full disk can still be read, and the next run retries.
             Err(EventLogError::DiskFull { .. }) => {
                 tracing::warn!("no space to delete expired records of {}", files.shown());
                 return Ok(());
@@ -31,7 +31,7 @@ pub(crate) async fn expire_all(ops: &mpsc::Sender<Op>, files: &Files) -> Result<
     }
 }
 
-/// Looks again and again until the log is closed.
+/// Deletes expired records at intervals until the log is closed.
 pub(crate) async fn run(
     ops: mpsc::WeakSender<Op>,
     files: Files,
@@ -40,17 +40,17 @@ pub(crate) async fn run(
 ) {
     loop {
         let shortest = catalog.all().iter().map(|topic| topic.retention).min().unwrap_or(Duration::MAX);
-        let pause = (shortest / 4)
-            .clamp(Duration::from_millis(SHORTEST_PAUSE_MS), Duration::from_millis(LONGEST_PAUSE_MS))
-            // A topic created meanwhile may keep records for seconds only.
+        let interval = (shortest / 4)
+            .clamp(Duration::from_millis(SHORTEST_INTERVAL_MS), Duration::from_millis(LONGEST_INTERVAL_MS))
+            // A topic created meanwhile may have a retention of seconds.
             .min(if catalog.all().is_empty() { Duration::from_secs(1) } else { Duration::MAX });
         tokio::select! {
             () = closing.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(interval) => {}
         }
         let Some(ops) = ops.upgrade() else { return };
         if let Err(error) = expire_all(&ops, &files).await {
-            tracing::warn!("expired records stay for now: {error}");
+            tracing::warn!("expired records were not deleted: {error}");
         }
     }
 }

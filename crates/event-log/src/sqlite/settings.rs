@@ -1,21 +1,21 @@
-//! The part of the URL behind `sqlite:`.
+//! Parses the part of the URL after `sqlite:`.
 
 use std::path::PathBuf;
 
 use crate::{EventLogError, Result, error::without_credentials};
 
-/// Where the log lies and how large it may grow.
+/// Path and size limit of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub(crate) struct FileSettings {
     /// The database file.
     pub(crate) path: PathBuf,
-    /// `max_bytes`: the file grows no larger, as if the disk ended there; unbounded where it is not given.
+    /// Limit of the file's size in bytes, with the same effect as a full disk; no limit without it.
     pub(crate) max_bytes: Option<u64>,
 }
 
-/// Reads `path/to/log.db` or `path/to/log.db?max_bytes=N`; `//` in front of an absolute path may stand, as other
-/// SQLite URLs have it.
-pub(crate) fn parse(rest: &str) -> Result<Settings> {
+/// Parses `path/to/log.db` or `path/to/log.db?max_bytes=N`. `//` before an absolute path is accepted, as in other SQLite
+/// URLs.
+pub(crate) fn parse(rest: &str) -> Result<FileSettings> {
     let bad = |reason: &str| EventLogError::BadUrl {
         url: without_credentials(&format!("sqlite:{rest}")),
         reason: reason.to_owned(),
@@ -28,7 +28,7 @@ pub(crate) fn parse(rest: &str) -> Result<Settings> {
     if path == ":memory:" {
         return Err(bad("an event log in memory would not be durable"));
     }
-    let mut settings = Settings { path: PathBuf::from(path), max_bytes: None };
+    let mut settings = FileSettings { path: PathBuf::from(path), max_bytes: None };
     for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "max_bytes" => {

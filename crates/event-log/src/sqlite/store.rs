@@ -1,4 +1,4 @@
-//! The file: its lock, its format, its statements, and what its errors mean.
+//! The file: lock, format, statements and errors.
 
 use std::{
     collections::HashMap,
@@ -17,25 +17,25 @@ use sqlx::{
 
 use super::{
     catalog::{Catalog, Partition, StoredBatch, Topic},
-    settings::Settings,
+    settings::FileSettings,
 };
 use crate::{EventLogError, Result, TopicPartition};
 
-/// `PRAGMA user_version` of the files written here.
+/// `PRAGMA user_version` of the files that this version writes.
 const FORMAT: i64 = 1;
-/// Bytes of a page of the database; larger than the default because most rows are large.
+/// Page size of the database, in bytes; larger than the default because most rows are large.
 const PAGE_BYTES: u32 = 8192;
-/// Pages that the write-ahead log may hold before they are moved into the database.
+/// Pages of the write-ahead log after which SQLite moves them into the database.
 const CHECKPOINT_PAGES: u32 = 2000;
-/// Readers at the same time.
+/// Number of connections for reading.
 const MAX_READERS: u32 = 4;
-/// How long another connection of this process may hold the file.
+/// How long to wait for another connection of this process.
 const BUSY_TIMEOUT_MS: u64 = 10_000;
-/// How long an instance that is just closing may hold the lock.
+/// How long to wait for the lock, as another instance may be closing.
 const LOCK_WAIT_MS: u64 = 1_500;
-/// How often the lock is tried within that time.
+/// Interval of the attempts within that time.
 const LOCK_RETRY_MS: u64 = 30;
-/// Batches fetched at once by a reader.
+/// Batches that a reader reads at once.
 const BATCHES_PER_READ: u32 = 8;
 
 const SCHEMA: &str = "
@@ -45,7 +45,7 @@ CREATE TABLE topics (
     partitions INTEGER NOT NULL,
     retention_ms INTEGER NOT NULL
 ) STRICT;
--- One row is many records of one partition: `records` of them from `base_offset` on, in `blob`.
+-- One row has many records of one partition: `records` of them from `base_offset`, in `blob`.
 CREATE TABLE batches (
     topic INTEGER NOT NULL REFERENCES topics (id),
     partition INTEGER NOT NULL,
@@ -66,26 +66,26 @@ CREATE TABLE group_offsets (
 PRAGMA user_version = 1;
 ";
 
-/// Beside the schema, so that files of before get one; whoever does not know the table passes over it.
+/// Separate from the schema, so that older files get an identity; older versions ignore the table.
 const IDENTITY: &str = "
 CREATE TABLE IF NOT EXISTS log_identity (id TEXT NOT NULL) STRICT;
 INSERT INTO log_identity SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM log_identity);
 ";
 
-/// The way to the file for readers, and its name for errors.
+/// Connections for reading the file, and its path for errors.
 #[derive(Clone)]
 pub(crate) struct Files {
     path: Arc<Path>,
     readers: SqlitePool,
 }
 
-/// Held while the log is open; the operating system gives it up when the process dies.
+/// Lock on the file while the log is open; the operating system releases it when the process ends.
 pub(crate) struct Lock {
     _file: File,
 }
 
-/// Locks, opens and where necessary creates the file. The connection is the writer's.
-pub(crate) async fn open(settings: &Settings) -> Result<(Files, SqliteConnection, Lock)> {
+/// Locks and opens the file, and creates it if it is missing. The connection is for the writer.
+pub(crate) async fn open(settings: &FileSettings) -> Result<(Files, SqliteConnection, Lock)> {
     let path: Arc<Path> = Arc::from(settings.path.as_path());
     let lock = lock(&path).await?;
     let options = SqliteConnectOptions::new()
@@ -104,20 +104,20 @@ pub(crate) async fn open(settings: &Settings) -> Result<(Files, SqliteConnection
     Ok((Files { path, readers }, connection, lock))
 }
 
-/// Opens the file for a look: nothing is locked, made or changed. The connection is for what the readers do not ask.
-pub(crate) async fn open_for_reading(settings: &Settings) -> Result<(Files, SqliteConnection)> {
+/// Opens the file read-only, without a lock. The connection is for topics and offsets.
+pub(crate) async fn open_for_reading(settings: &FileSettings) -> Result<(Files, SqliteConnection)> {
     let path: Arc<Path> = Arc::from(settings.path.as_path());
     let options = SqliteConnectOptions::new()
         .filename(&*path)
         .read_only(true)
         .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
         .disable_statement_logging();
-    let look = async {
+    let opened = async {
         let mut connection = SqliteConnection::connect_with(&options).await?;
         let found = format_of(&mut connection).await?;
         Ok((connection, found))
     };
-    let (connection, found) = look.await.map_err(|error| failure(&path, &error))?;
+    let (connection, found) = opened.await.map_err(|error| failure(&path, &error))?;
     if found > FORMAT {
         return Err(EventLogError::NewerFormat { path: path.display().to_string(), found, known: FORMAT });
     }
@@ -153,9 +153,9 @@ async fn lock(path: &Path) -> Result<Lock> {
 async fn connect(
     path: &Path,
     options: &SqliteConnectOptions,
-    settings: &Settings,
+    settings: &FileSettings,
 ) -> Result<SqliteConnection, sqlx::Error> {
-    // The format is looked at before anything is changed, so an existing file is not switched to WAL here.
+    // The format is checked before any change, so an existing file is not switched to WAL here.
     let mut options = options.clone().create_if_missing(true).page_size(PAGE_BYTES);
     if tokio::fs::metadata(path).await.map_or(true, |file| file.len() == 0) {
         options = options.journal_mode(SqliteJournalMode::Wal);
@@ -197,13 +197,13 @@ async fn has_identity(connection: &mut SqliteConnection) -> Result<bool, sqlx::E
     Ok(tables > 0)
 }
 
-/// A number drawn when the file was made.
+/// The identity of the log, drawn when it got the table.
 pub(crate) async fn load_identity(files: &Files, connection: &mut SqliteConnection) -> Result<String> {
     let identity = sqlx::query_scalar("SELECT id FROM log_identity").fetch_one(connection).await;
     identity.map_err(|error| files.failure(&error))
 }
 
-/// The same, where there is one.
+/// The identity of the log, if it has one.
 pub(crate) async fn find_identity(
     files: &Files,
     connection: &mut SqliteConnection,
@@ -214,9 +214,9 @@ pub(crate) async fn find_identity(
     load_identity(files, connection).await.map(Some)
 }
 
-/// What an error of the engine means to the caller.
+/// Translates an error of SQLite.
 fn failure(path: &Path, error: &sqlx::Error) -> EventLogError {
-    /// Extended code: the shared memory beside the file cannot grow, which it cannot for want of space.
+    /// Extended code: the file of the shared memory cannot grow, for lack of space.
     const IOERR_SHMSIZE: i32 = 4874;
     const FULL: i32 = 13;
     let shown = path.display().to_string();
@@ -274,7 +274,7 @@ async fn bounds_of(
     Ok((first.unwrap_or(0).unsigned_abs(), last.unwrap_or(0).unsigned_abs()))
 }
 
-/// Offset behind the last committed record, per partition.
+/// Offset after the last committed record of each partition.
 pub(crate) type Offsets = HashMap<TopicPartition, u64>;
 
 /// The committed offsets of every group.
@@ -298,17 +298,17 @@ pub(crate) async fn load_offsets(
 }
 
 impl Files {
-    /// What an error of the engine means to the caller.
+    /// Translates an error of SQLite.
     pub(crate) fn failure(&self, error: &sqlx::Error) -> EventLogError {
         failure(&self.path, error)
     }
 
-    /// The database file, for people.
+    /// The path of the file, for messages.
     pub(crate) fn shown(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// A stored batch that cannot be understood.
+    /// The error of a stored batch that cannot be decoded.
     pub(crate) fn damage(
         &self,
         at: &TopicPartition,
@@ -319,7 +319,7 @@ impl Files {
         EventLogError::Storage { path: self.path.display().to_string(), reason }
     }
 
-    /// Batches from the one that holds `offset` on, a few at a time.
+    /// The batch with `offset` and a few after it.
     pub(crate) async fn batches_from(&self, partition: &Partition, offset: u64) -> Result<Vec<StoredBatch>> {
         const FROM: &str = "SELECT base_offset, records, blob FROM batches
             WHERE topic = ?1 AND partition = ?2 AND base_offset >= (

@@ -1,4 +1,4 @@
-//! The way out.
+//! Consumes as a member of a group of the embedded log.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,13 +13,13 @@ use super::{
     balance::Member,
     catalog::Partition,
     delivery::Delivery,
-    groups::{Accepted, Group, Turn},
+    groups::{Accepted, Group, MemberUpdate},
     reader::PartitionReader,
     writer::{Commit, Op},
 };
 use crate::{CommitHandle, Event, EventLogError, Message, Result, StartAt, Subscription, TopicPartition};
 
-/// Longest wait of one call, so that a careless `Duration::MAX` does not overflow the clock.
+/// Longest wait of one call, so that `Duration::MAX` does not overflow the deadline.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// A member of a group of the embedded log.
@@ -28,19 +28,19 @@ pub(crate) struct SqliteSubscription {
     group: Arc<Group>,
     member: Member,
     readers: Vec<PartitionReader>,
-    /// The reader that is asked first; moves on so that a full partition does not starve the others.
-    turn: usize,
+    /// Index of the reader that is polled first; advances so that a full partition does not starve the others.
+    first_polled: usize,
     changed: watch::Receiver<u64>,
 }
 
 impl SqliteSubscription {
-    /// Joins the group; the partitions come as events.
+    /// Joins the group; partitions are assigned by events.
     pub(crate) fn join(shared: Arc<Shared>, group: &str, partitions: &[Arc<Partition>]) -> Self {
-        let group = shared.groups.enter(group);
+        let group = shared.groups.get_or_create(group);
         let changed = shared.changed.subscribe();
         let member = group.join(partitions);
         shared.wake();
-        Self { shared, group, member, readers: Vec::new(), turn: 0, changed }
+        Self { shared, group, member, readers: Vec::new(), first_polled: 0, changed }
     }
 
     fn reader(&mut self, wanted: &TopicPartition) -> Result<&mut PartitionReader> {
@@ -54,12 +54,12 @@ impl SqliteSubscription {
     async fn read(&mut self, max: usize) -> Result<Vec<Message>> {
         let mut delivery = Delivery::new(max);
         let count = self.readers.len();
-        self.turn = self.turn.wrapping_add(1);
-        for place in 0..count {
-            let reader = &mut self.readers[(self.turn.wrapping_add(place)) % count];
+        self.first_polled = self.first_polled.wrapping_add(1);
+        for step in 0..count {
+            let reader = &mut self.readers[(self.first_polled.wrapping_add(step)) % count];
             match reader.read(&self.shared.files, &mut delivery).await {
                 Err(error) if delivery.is_empty() => return Err(error),
-                // The messages of other partitions come first; the failure shows again when its turn comes.
+                // Delivers the messages of other partitions; the failure occurs again in a later call.
                 Err(_) => break,
                 Ok(()) if delivery.is_full() => break,
                 Ok(()) => {}
@@ -98,32 +98,32 @@ impl Drop for SqliteSubscription {
 #[async_trait]
 impl Subscription for SqliteSubscription {
     async fn leave(self: Box<Self>) {
-        // Dropping it is all.
+        // Dropping the subscription leaves the group.
     }
 
     async fn next(&mut self, max_messages: usize, max_wait: Duration) -> Result<Event> {
         let deadline = Instant::now() + max_wait.min(LONGEST_WAIT);
         loop {
-            // Before looking: what comes while we look wakes us again.
+            // Before the checks below, so that a change during them ends the wait.
             self.changed.mark_unchanged();
-            let (turn, freed) = self.group.turn(self.member);
+            let (poll, freed) = self.group.poll(self.member);
             if freed {
                 self.shared.wake();
             }
-            let ask_again = match turn {
-                Turn::Revoked(partitions) => {
+            let poll_again = match poll {
+                MemberUpdate::Revoked(partitions) => {
                     self.readers.retain(|reader| !partitions.contains(&reader.partition.id));
                     return Ok(Event::Revoked(partitions));
                 }
-                Turn::Assigned(partitions) => return self.assign(partitions),
-                Turn::Standby => return Ok(Event::Standby),
-                Turn::Unchanged(ask_again) => ask_again,
+                MemberUpdate::Assigned(partitions) => return self.assign(partitions),
+                MemberUpdate::Standby => return Ok(Event::Standby),
+                MemberUpdate::Unchanged(poll_again) => poll_again,
             };
             let messages = self.read(max_messages).await?;
             if !messages.is_empty() || Instant::now() >= deadline {
                 return Ok(Event::Messages(messages));
             }
-            let until = ask_again.map_or(deadline, |at| at.min(deadline));
+            let until = poll_again.map_or(deadline, |at| at.min(deadline));
             tokio::select! {
                 changed = self.changed.changed() => changed.map_err(|_| EventLogError::Closed)?,
                 () = tokio::time::sleep_until(until) => {}
@@ -138,7 +138,7 @@ impl Subscription for SqliteSubscription {
             let (first, end) = reader.partition.bounds();
             reader.begin_at(at.offset_in(partition, first, end));
             if let Some(generation) = reader.generation {
-                group.sought(partition, generation);
+                group.on_seek(partition, generation);
             }
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! The one task that writes. What waits together is stored in one transaction, so that many senders share one sync of
-//! the disk; receipts resolve and readers wake as soon as it is done.
+//! The one task that writes. Operations that wait together are stored in one transaction, so that many senders share one sync
+//! of the disk; receipts resolve and readers wake after the commit.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,23 +15,23 @@ use super::{
 };
 use crate::{Position, Result, Retention, TopicSpec, batch};
 
-/// Bytes of records in one transaction, after which the rest waits for the next.
+/// Limit of records in one transaction, in bytes.
 const TRANSACTION_BYTES: usize = 8 << 20;
-/// Operations in one transaction.
+/// Limit of operations in one transaction.
 const TRANSACTION_OPS: usize = 2048;
-/// Chunks of one partition are put together up to this size, in bytes. A message keeps its whole batch in memory, so
-/// it is not larger.
+/// Size up to which chunks of one partition are joined, in bytes. Not larger, because a message keeps its whole batch in
+/// memory.
 pub(crate) const BATCH_BYTES: usize = 256 << 10;
-/// Expired batches deleted in one transaction; records wait while they are.
+/// Limit of expired batches that one transaction deletes; records wait meanwhile.
 const EXPIRE_BATCHES: i64 = 64;
 
-/// Records of one partition on their way into the file.
+/// Records of one partition that are to be stored.
 pub(crate) struct Chunk {
-    /// Where they go.
+    /// Their partition.
     pub(crate) partition: Arc<Partition>,
-    /// How many.
+    /// Number of records.
     pub(crate) count: u64,
-    /// The latest time of a record, in milliseconds.
+    /// Latest timestamp of a record, in milliseconds.
     pub(crate) max_timestamp_ms: i64,
     /// The records, see [`crate::batch`].
     pub(crate) blob: BytesMut,
@@ -41,42 +41,42 @@ pub(crate) struct Chunk {
 pub(crate) struct Append {
     /// Its records, by partition.
     pub(crate) chunks: Vec<Chunk>,
-    /// For each record in the order sent, its chunk.
+    /// For each record, in the order sent, the index of its chunk.
     pub(crate) chunk_of: Vec<u32>,
     /// The receipt.
     pub(crate) reply: oneshot::Sender<Result<Vec<Position>>>,
-    /// The room it takes in the publisher's buffer.
-    pub(crate) room: OwnedSemaphorePermit,
+    /// Its share of the publisher's buffer.
+    pub(crate) share: OwnedSemaphorePermit,
 }
 
 /// One call of `commit`.
 pub(crate) struct Commit {
-    /// Whose position moves.
+    /// The group.
     pub(crate) group: Arc<Group>,
-    /// To where.
+    /// The offset of each partition.
     pub(crate) offsets: Vec<(Arc<Partition>, u64)>,
-    /// Keeps the partitions where they are until the commit is through.
+    /// Keeps the partitions assigned until the commit is stored.
     pub(crate) permit: CommitPermit,
-    /// The answer.
+    /// The result.
     pub(crate) reply: oneshot::Sender<Result<()>>,
 }
 
-/// What the writer is asked to do.
+/// An operation for the writer.
 pub(crate) enum Op {
     /// Store records.
     Append(Append),
-    /// Move a group's position.
+    /// Store the offsets of a group.
     Commit(Commit),
-    /// Create what is missing.
+    /// Create the topics that are missing.
     CreateTopics {
         /// The topics, checked.
         specs: Vec<TopicSpec>,
-        /// The answer.
+        /// The result.
         reply: oneshot::Sender<Result<()>>,
     },
-    /// Delete some of what is older than its topic keeps it.
+    /// Delete some expired batches.
     Expire {
-        /// Whether there may be more.
+        /// Result: whether there may be more expired batches.
         reply: oneshot::Sender<Result<bool>>,
     },
 }
@@ -90,7 +90,7 @@ impl Op {
     }
 }
 
-/// A row to be.
+/// A row to insert.
 struct Row {
     partition: Arc<Partition>,
     base_offset: u64,
@@ -99,22 +99,22 @@ struct Row {
     blob: BytesMut,
 }
 
-/// The task's belongings.
+/// State of the writing task.
 pub(crate) struct Writer {
-    /// For naming errors.
+    /// For errors.
     pub(crate) files: Files,
     /// The only connection that writes.
     pub(crate) connection: SqliteConnection,
-    /// Learns what became durable.
+    /// Receives the durable batches.
     pub(crate) catalog: Arc<Catalog>,
     /// Wakes the readers.
     pub(crate) changed: Arc<watch::Sender<u64>>,
-    /// Held until the last write is done.
+    /// Held until the last write has ended.
     pub(crate) _lock: Lock,
 }
 
 impl Writer {
-    /// Works until every handle of the log is gone and all that was accepted is stored.
+    /// Runs until every handle of the log is dropped and all accepted operations are done.
     pub(crate) async fn run(mut self, mut ops: mpsc::Receiver<Op>) {
         while let Some(first) = ops.recv().await {
             let mut bytes = first.bytes();
@@ -147,7 +147,7 @@ impl Writer {
         self.store(appends, commits).await;
     }
 
-    /// One transaction. Either all of it is stored or nothing, and everybody is told.
+    /// Stores everything in one transaction, or nothing, and sends the result to all senders.
     async fn store(&mut self, mut appends: Vec<Append>, commits: Vec<Commit>) {
         if appends.is_empty() && commits.is_empty() {
             return;
@@ -218,7 +218,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes some expired batches of each partition, never the newest; true where there may be more.
+    /// Deletes some expired batches of each partition, never the newest. Returns whether there may be more.
     async fn expire(&mut self) -> Result<bool, sqlx::Error> {
         let now_ms = Utc::now().timestamp_millis();
         let mut more = false;
@@ -235,8 +235,8 @@ impl Writer {
 
 impl Append {
     fn acknowledge(self, bases: &[u64]) {
-        let Self { chunks, chunk_of, reply, room } = self;
-        drop(room);
+        let Self { chunks, chunk_of, reply, share } = self;
+        drop(share);
         if reply.is_closed() {
             return;
         }
@@ -252,7 +252,7 @@ impl Append {
     }
 }
 
-/// Gives out the offsets and puts chunks of one partition together. For each append, the base offsets of its chunks.
+/// Assigns the offsets and joins chunks of one partition. Returns the rows, and for each append the base offsets of its chunks.
 fn lay_out(appends: &mut [Append]) -> (Vec<Row>, Vec<Vec<u64>>) {
     let mut rows: Vec<Row> = Vec::new();
     let mut last_row: HashMap<(i64, i32), usize> = HashMap::new();
@@ -262,7 +262,7 @@ fn lay_out(appends: &mut [Append]) -> (Vec<Row>, Vec<Vec<u64>>) {
         for chunk in &mut append.chunks {
             let key = (chunk.partition.topic_id, chunk.partition.id.partition);
             let blob = std::mem::take(&mut chunk.blob);
-            let last = last_row.get(&key).and_then(|place| rows.get_mut(*place));
+            let last = last_row.get(&key).and_then(|index| rows.get_mut(*index));
             let base_offset =
                 last.as_ref().map_or_else(|| chunk.partition.bounds().1, |row| row.base_offset + row.count);
             chunk_bases.push(base_offset);
@@ -290,7 +290,7 @@ async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
 }
 
 async fn roll_back(connection: &mut SqliteConnection) {
-    // Fails where the engine has rolled back by itself, as it does on a full disk.
+    // Fails if SQLite has rolled back by itself, as it does on a full disk.
     if let Err(error) = sqlx::query("ROLLBACK").execute(connection).await {
         tracing::debug!("nothing to roll back: {error}");
     }
@@ -342,7 +342,7 @@ async fn expire_partition(
     partition: &Partition,
     before_ms: i64,
 ) -> Result<bool, sqlx::Error> {
-    // Only a whole beginning goes: a batch younger than the limit keeps all behind it, whatever the clock did.
+    // Deletes only from the beginning up to the first batch within the retention, so that a clock change leaves no gap.
     const OLD: &str = "SELECT base_offset, records, stored_ms FROM batches
         WHERE topic = ?1 AND partition = ?2
           AND base_offset < (SELECT max(base_offset) FROM batches WHERE topic = ?1 AND partition = ?2)

@@ -1,4 +1,4 @@
-//! A broker of a test's own, so that nobody else misses it when it goes away.
+//! A broker for one test, which may stop it without effect on other tests.
 
 use std::{
     net::TcpListener,
@@ -15,24 +15,24 @@ use crate::fixture::Fixture;
 pub(crate) struct Broker {
     pub(crate) folder: TempDir,
     port: u16,
-    /// More settings of the script.
+    /// Further environment variables of the script.
     settings: Vec<(&'static str, String)>,
 }
 
 impl Broker {
-    /// Starts one.
+    /// Starts a broker.
     pub(crate) fn start() -> anyhow::Result<Self> {
         Self::start_with(|_| Ok(Vec::new()))
     }
 
-    /// The same, with more settings of the script; they are made in the broker's folder.
+    /// Starts a broker with further environment variables of the script, which may name files in the broker's folder.
     pub(crate) fn start_with(
         settings: impl FnOnce(&Path) -> anyhow::Result<Vec<(&'static str, String)>>,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let settings = settings(folder.path())?;
         let broker = Self { folder, port: two_free_ports()?, settings };
-        // The programs that were fetched for the shared broker serve for this one.
+        // Uses the programs that were downloaded for the shared broker.
         let fetched = servers_folder().join("kafka/bin");
         if fetched.is_dir() {
             let own = broker.folder.path().join("kafka");
@@ -43,7 +43,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Changes a setting for the next start.
+    /// Sets an environment variable of the script from the next start.
     pub(crate) fn set(&mut self, name: &'static str, value: &str) {
         self.settings.retain(|(known, _)| *known != name);
         self.settings.push((name, value.to_owned()));
@@ -90,16 +90,16 @@ fn servers_folder() -> PathBuf {
     std::env::var_os("TEST_SERVERS_DIR").map_or_else(|| repository().join(".servers"), PathBuf::from)
 }
 
-/// A port that nobody has at the moment.
+/// A port that is free at the moment.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// A port whose thousandth successor is free as well: the controller listens there.
+/// A free port such that the port 1000 above it, where the controller listens, is free as well.
 fn two_free_ports() -> anyhow::Result<u16> {
     for _ in 0..100 {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let second = port.checked_add(1000).context("no room for the controller's port");
+        let second = port.checked_add(1000).context("the port is too high for the controller's port");
         if second.is_ok_and(|second| TcpListener::bind(("127.0.0.1", second)).is_ok()) {
             return Ok(port);
         }

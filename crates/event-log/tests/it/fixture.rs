@@ -1,4 +1,4 @@
-//! A log to test against.
+//! A log for one test.
 
 use std::{
     process,
@@ -13,7 +13,7 @@ use chrono::Utc;
 use event_log::{EventLog, open};
 use tempfile::TempDir;
 
-/// A log of one kind, and names that nobody else uses.
+/// The URL of a log, and unique names for topics and groups.
 pub(crate) struct Fixture {
     pub(crate) url: String,
     tag: String,
@@ -21,19 +21,19 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// An embedded log in a folder of its own.
+    /// An embedded log in its own folder.
     pub(crate) fn sqlite() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let url = format!("sqlite:{}", folder.path().join("log.db").display());
         Ok(Self { url, tag: tag(), _folder: Some(folder) })
     }
 
-    /// The broker that the environment names.
+    /// The broker of `KAFKA_URL`.
     pub(crate) fn kafka() -> anyhow::Result<Self> {
         kafka_url().map(Self::at)
     }
 
-    /// The log behind a URL.
+    /// The log of a URL.
     pub(crate) fn at(url: String) -> Self {
         Self { url, tag: tag(), _folder: None }
     }
@@ -42,13 +42,13 @@ impl Fixture {
         open(&self.url).await.with_context(|| format!("opening {}", self.url))
     }
 
-    /// A name for a topic or group.
+    /// A unique name for a topic or group.
     pub(crate) fn name(&self, base: &str) -> String {
         format!("{base}-{}", self.tag)
     }
 }
 
-/// `KAFKA_URL`: tests that need it are ignored, unless they are asked for.
+/// `KAFKA_URL`. Tests that need it are ignored by default.
 pub(crate) fn kafka_url() -> anyhow::Result<String> {
     std::env::var("KAFKA_URL").context("KAFKA_URL names no broker")
 }

@@ -11,18 +11,18 @@ use crate::{
     child,
     fixture::Fixture,
     steps::{
-        Begin, DEADLINE, assigned, handles, nothing_comes, number, numbered, numbers, publish, record, start,
-        step, take, topic,
+        Begin, DEADLINE, assigned, handles, no_message_arrives, number, numbered, numbers, publish, record,
+        start, step, take, topic,
     },
 };
 
-pub(crate) async fn what_was_not_committed_is_delivered_again(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn uncommitted_messages_are_delivered_again(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
     publish(&*log, &topic, numbered(0..100)).await?;
     let mut first = log.subscribe(&group, &[&topic]).await?;
     let mut messages = take(&mut *first, StartAt::Beginning, 100).await?;
-    // The handles of the first 40 are spent, the commit of the rest is lost.
+    // Commits the first 40, and drops the handles of the rest.
     messages.truncate(40);
     assert_eq!(first.commit(handles(&mut messages)).await?, 0);
     drop(first);
@@ -32,21 +32,21 @@ pub(crate) async fn what_was_not_committed_is_delivered_again(fixture: &Fixture)
     Ok(())
 }
 
-pub(crate) async fn two_groups_each_get_everything(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn two_groups_each_receive_all_messages(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 3).await?;
     publish(&*log, &topic, numbered(0..500)).await?;
     for group in ["one", "two"] {
         let mut subscription = log.subscribe(&fixture.name(group), &[&topic]).await?;
         let mut messages = take(&mut *subscription, StartAt::Beginning, 500).await?;
-        assert_eq!(messages.len(), 500, "something came twice");
+        assert_eq!(messages.len(), 500, "a message was delivered twice");
         assert_eq!(numbers(&messages), (0..500).collect());
         subscription.commit(handles(&mut messages)).await?;
     }
     Ok(())
 }
 
-pub(crate) async fn reading_begins_where_the_caller_says(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn delivery_starts_at_the_position_of_the_caller(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
     publish(&*log, &topic, numbered(0..10)).await?;
@@ -70,11 +70,11 @@ pub(crate) async fn reading_begins_where_the_caller_says(fixture: &Fixture) -> a
     }
     for (at, next) in [(StartAt::End, 10), (StartAt::Offset(11), 11)] {
         subscription.start(&[(partition.clone(), at)]).await?;
-        nothing_comes(&mut *subscription).await?;
+        no_message_arrives(&mut *subscription).await?;
         publish(&*log, &topic, numbered(next..next + 1)).await?;
         assert_eq!(number(&take(&mut *subscription, at, 1).await?[0]), next, "{at:?}");
     }
-    // Beyond the end: read in another log.
+    // An offset beyond the end, of another log.
     subscription.start(&[(partition.clone(), StartAt::Offset(13))]).await?;
     assert_eq!(number(&take(&mut *subscription, StartAt::End, 12).await?[0]), 0);
     subscription.start(&[(partition.clone(), StartAt::Offset(4))]).await?;
@@ -86,20 +86,23 @@ pub(crate) async fn reading_begins_where_the_caller_says(fixture: &Fixture) -> a
     Ok(())
 }
 
-pub(crate) async fn a_position_is_committed_without_a_message(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn an_offset_is_committed_without_a_message(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
     publish(&*log, &topic, numbered(0..10)).await?;
     let mut subscription = log.subscribe(&group, &[&topic]).await?;
     let partition = assigned(&mut *subscription, 1).await?.remove(0);
     subscription.start(&[(partition.clone(), StartAt::Offset(7))]).await?;
-    assert!(subscription.handle_before(&partition, 0).is_none(), "nothing lies before the first offset");
+    assert!(
+        subscription.handle_before(&partition, 0).is_none(),
+        "there is no message before the first offset"
+    );
     let handle = subscription.handle_before(&partition, 7).unwrap();
     assert_eq!(subscription.commit(vec![handle]).await?, 0);
     assert_eq!(log.lag(&group, &[&topic]).await?[0].committed, Some(7));
     assert_eq!(number(&take(&mut *subscription, StartAt::End, 3).await?[0]), 7);
     let elsewhere = TopicPartition { partition: 5, ..partition };
-    assert!(subscription.handle_before(&elsewhere, 7).is_none(), "it is not assigned");
+    assert!(subscription.handle_before(&elsewhere, 7).is_none(), "the partition is not assigned");
     Ok(())
 }
 
@@ -109,7 +112,7 @@ pub(crate) async fn topics_have_identities_and_bounds(fixture: &Fixture) -> anyh
     let identities = log.identities(&[&topic]).await?;
     assert!(identities.len() == 1 && !identities[&topic].is_empty(), "{identities:?}");
     log.ensure_topics(&[crate::steps::spec(&topic, 2)]).await?;
-    assert_eq!(log.identities(&[&topic]).await?, identities, "it is drawn once");
+    assert_eq!(log.identities(&[&topic]).await?, identities, "the identity is drawn once");
     let positions = publish(&*log, &topic, numbered(0..50)).await?;
     let bounds = log.bounds(&[&topic]).await?;
     for (partition, range) in &bounds {
@@ -120,7 +123,9 @@ pub(crate) async fn topics_have_identities_and_bounds(fixture: &Fixture) -> anyh
     Ok(())
 }
 
-pub(crate) async fn a_paused_partition_is_silent_and_loses_nothing(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn a_paused_partition_delivers_nothing_and_loses_nothing(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 2).await?;
     let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
@@ -133,14 +138,14 @@ pub(crate) async fn a_paused_partition_is_silent_and_loses_nothing(fixture: &Fix
     subscription.pause(&partitions[..1]).await?;
     let messages = take(&mut *subscription, StartAt::Beginning, 200 - in_first.len()).await?;
     assert!(messages.iter().all(|message| message.position.topic_partition == partitions[1]));
-    nothing_comes(&mut *subscription).await?;
+    no_message_arrives(&mut *subscription).await?;
     subscription.resume(&partitions[..1]).await?;
     let messages = take(&mut *subscription, StartAt::Beginning, in_first.len()).await?;
     assert_eq!(numbers(&messages), in_first);
     Ok(())
 }
 
-pub(crate) async fn seeking_back_delivers_again(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn a_seek_to_an_earlier_offset_delivers_again(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 1).await?, fixture.name("group"));
     publish(&*log, &topic, numbered(0..1000)).await?;
@@ -151,14 +156,14 @@ pub(crate) async fn seeking_back_delivers_again(fixture: &Fixture) -> anyhow::Re
     subscription.start(&[(partition.clone(), StartAt::Offset(100))]).await?;
     let mut messages = take(&mut *subscription, StartAt::Beginning, 900).await?;
     assert_eq!(messages.iter().map(number).collect::<Vec<_>>(), (100..1000).collect::<Vec<_>>());
-    // Whoever went back on purpose may also commit there.
+    // After a seek, offsets before the last commit can be committed.
     messages.truncate(100);
     assert_eq!(subscription.commit(handles(&mut messages)).await?, 0);
     assert_eq!(log.lag(&group, &[&topic]).await?[0].committed, Some(200));
     Ok(())
 }
 
-pub(crate) async fn an_earlier_handle_does_not_move_the_position_back(
+pub(crate) async fn an_earlier_handle_does_not_reduce_the_committed_offset(
     fixture: &Fixture,
 ) -> anyhow::Result<()> {
     let log = fixture.open().await?;
@@ -174,7 +179,7 @@ pub(crate) async fn an_earlier_handle_does_not_move_the_position_back(
     Ok(())
 }
 
-pub(crate) async fn lag_counts_what_was_not_committed(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn lag_counts_uncommitted_records(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 2).await?, fixture.name("group"));
     let positions = publish(&*log, &topic, numbered(0..100)).await?;
@@ -213,29 +218,29 @@ pub(crate) async fn a_cancelled_call_loses_nothing(fixture: &Fixture) -> anyhow:
     });
     let mut seen = Vec::new();
     while seen.len() < 5000 {
-        // Given up after a moment that is as likely as not within the call.
+        // A time limit that often ends within the call.
         let limit = Duration::from_micros(200 * (1 + seen.len() as u64 % 7));
         let next = tokio::time::timeout(limit, subscription.next(17, Duration::from_secs(10))).await;
         if let Ok(event) = next {
-            let Event::Messages(messages) = event? else { anyhow::bail!("partitions moved") };
+            let Event::Messages(messages) = event? else { anyhow::bail!("the assignment changed") };
             seen.extend(messages.iter().map(number));
         }
     }
     publishing.await??;
-    assert_eq!(seen.len(), 5000, "something came twice");
+    assert_eq!(seen.len(), 5000, "a message was delivered twice");
     assert_eq!(seen.iter().copied().collect::<BTreeSet<_>>(), (0..5000).collect());
     Ok(())
 }
 
-/// In a process of its own, whose memory is its own: a subscription that takes a message now and then while far more
-/// is published than the process may hold.
-pub(crate) async fn a_slow_reader_costs_bounded_memory(fixture: &Fixture) -> anyhow::Result<()> {
+/// In a separate process, to measure its memory: a subscription that consumes a few messages at a time while far more is
+/// published than the process may keep in memory.
+pub(crate) async fn a_slow_reader_has_bounded_memory(fixture: &Fixture) -> anyhow::Result<()> {
     let report = child::run("slow-reader", &[("EVENT_LOG_URL", &fixture.url)])?;
     assert!(report.contains("memory stayed bounded"), "{report}");
     Ok(())
 }
 
-/// The child's part.
+/// The part of the child process.
 pub(crate) async fn read_slowly() -> anyhow::Result<()> {
     const BATCHES: usize = 200;
     const BATCH_RECORDS: usize = 100;
@@ -259,15 +264,15 @@ pub(crate) async fn read_slowly() -> anyhow::Result<()> {
     }
     let highest = child::highest_memory_bytes()?;
     assert!(highest < LIMIT_BYTES, "{highest} bytes in memory after 200 MB were published");
-    // And nothing was dropped for it.
-    let begun = Instant::now();
+    // No message was dropped.
+    let started = Instant::now();
     while taken < BATCHES * BATCH_RECORDS {
         if let Event::Messages(messages) = step(&mut *subscription, StartAt::Beginning).await? {
-            anyhow::ensure!(begun.elapsed() < DEADLINE, "only {taken} came");
+            anyhow::ensure!(started.elapsed() < DEADLINE, "only {taken} messages were delivered");
             for message in messages {
                 anyhow::ensure!(
                     message.position.offset == taken as u64,
-                    "a hole before {:?}",
+                    "a gap before {:?}",
                     message.position
                 );
                 taken += 1;

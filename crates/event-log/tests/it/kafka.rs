@@ -1,5 +1,4 @@
-//! What only the Kafka adapter can be asked: the broker goes away and comes back. These tests have a broker of their
-//! own, so that nobody else misses it.
+//! Tests of the Kafka adapter only: outages of the broker, for which a test starts its own broker, and librdkafka.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +20,7 @@ use crate::{
     steps::{DEADLINE, assigned, handles, number, numbered, publish, spec, step, take, topic},
 };
 
-/// How long a broker may take to stop or start, besides the deadline for what is tested.
+/// How long the broker is unavailable.
 const AWAY: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +30,7 @@ async fn services_that_start_together_may_all_create_the_topics_of_a_kafka_serve
     let topics: Vec<_> = (0..60).map(|i| spec(&fixture.name(&format!("shared-{i}")), 1)).collect();
     let mut starting = JoinSet::new();
     for _ in 0..6 {
-        // Each is a client of its own, as each service is; nobody waits for the others, so that they meet in every order.
+        // Each has its own client, as a service has; they do not wait for each other, so that requests interleave.
         let (log, topics) = (fixture.open().await?, topics.clone());
         starting.spawn(async move {
             for topic in topics {
@@ -46,27 +45,26 @@ async fn services_that_start_together_may_all_create_the_topics_of_a_kafka_serve
     Ok(())
 }
 
-/// librdkafka may lose sight of a leader for ever. What that looks like is made by a client that keeps its records for longer
-/// than anybody waits.
+/// A client of librdkafka may stall after an outage. Simulated here by a client that keeps its records for ten minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kafka server, which KAFKA_URL names: `make test-servers`"]
-async fn a_client_of_a_kafka_server_that_stands_still_is_given_up_and_says_so() -> anyhow::Result<()> {
+async fn a_stalled_client_of_a_kafka_server_is_given_up_with_a_reason() -> anyhow::Result<()> {
     let fixture = Fixture::kafka()?;
     let topic = topic(&fixture, &*fixture.open().await?, 1).await?;
     let log = open(&format!("{}?linger.ms=600000", kafka_url()?)).await?;
     let publisher = log.publisher()?;
-    // Records that come before the client knows its leaders may be sent at once.
+    // Records that are accepted before the client has the leaders may be sent immediately.
     for n in 0..5 {
         let sent = publisher.send(&topic, numbered(n..n + 1)).await?;
         let Err(error) = tokio::time::timeout(3 * DEADLINE, sent.durable()).await? else { continue };
-        let said = error.to_string();
+        let message = error.to_string();
         ensure!(
-            !error.is_transient() && said.contains("stood still") && said.contains("start again"),
-            "{said}"
+            !error.is_transient() && message.contains("stalled") && message.contains("restart the service"),
+            "{message}"
         );
         return Ok(());
     }
-    anyhow::bail!("everything was sent, so nothing was tested")
+    anyhow::bail!("all records were sent, so nothing was tested")
 }
 
 /// A member that has read and committed a hundred records.
@@ -81,7 +79,7 @@ async fn settled(fixture: &Fixture, topic: &str) -> anyhow::Result<Box<dyn Subsc
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kafka server, which KAFKA_URL names: `make test-servers`"]
-async fn a_group_of_a_kafka_server_knows_of_a_member_that_left() -> anyhow::Result<()> {
+async fn a_member_that_leaves_is_removed_from_its_group_on_a_kafka_server_at_once() -> anyhow::Result<()> {
     let fixture = Fixture::kafka()?;
     let log = fixture.open().await?;
     let topic = topic(&fixture, &*log, 3).await?;
@@ -95,11 +93,12 @@ async fn a_group_of_a_kafka_server_knows_of_a_member_that_left() -> anyhow::Resu
     };
     assert_eq!(members()?, 1);
     subscription.leave().await;
-    assert_eq!(members()?, 0, "others would wait until it is missed");
+    assert_eq!(members()?, 0, "other members would wait for the session timeout");
     Ok(())
 }
 
-/// While the broker is away: records are accepted, the member hears nothing and fails at nothing; then it comes back.
+/// During an outage of the broker records are accepted, and the member receives no message and no fatal error; afterwards
+/// all records are stored and delivered.
 async fn away(
     broker: &Broker,
     go: impl Fn() -> anyhow::Result<()>,
@@ -128,10 +127,10 @@ async fn away(
         let positions = tokio::time::timeout(DEADLINE, receipt.durable()).await??;
         assert_eq!(positions.len(), 100);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut all: BTreeSet<usize> = seen.into_iter().collect();
     while all.len() < 1901 {
-        ensure!(begun.elapsed() < DEADLINE, "only {} came", all.len());
+        ensure!(started.elapsed() < DEADLINE, "only {} messages were delivered", all.len());
         if let Event::Messages(mut messages) = step(&mut *subscription, StartAt::Beginning).await? {
             all.extend(messages.iter().map(number).filter(|number| *number >= 100));
             subscription.commit(handles(&mut messages)).await?;
@@ -148,28 +147,27 @@ async fn away(
         .iter()
         .map(|(_, end)| end)
         .sum();
-    assert_eq!(stored, 2001, "something was stored twice");
+    assert_eq!(stored, 2001, "a record was stored twice");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kafka server, which KAFKA_URL names: `make test-servers`"]
-async fn a_kafka_server_that_was_stopped_and_started_has_lost_nothing() -> anyhow::Result<()> {
+async fn a_restart_of_a_kafka_server_loses_nothing() -> anyhow::Result<()> {
     let broker = Broker::start()?;
     away(&broker, || broker.script("stop"), || broker.script("start")).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kafka server, which KAFKA_URL names: `make test-servers`"]
-async fn a_kafka_server_that_hung_has_lost_nothing() -> anyhow::Result<()> {
+async fn a_kafka_server_that_hangs_for_a_while_loses_nothing() -> anyhow::Result<()> {
     let broker = Broker::start()?;
     away(&broker, || broker.signal("-STOP"), || broker.signal("-CONT")).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kafka server, which KAFKA_URL names: `make test-servers`"]
-async fn a_commit_that_a_hung_kafka_server_left_undone_holds_nobody_up_and_is_made_good() -> anyhow::Result<()>
-{
+async fn a_commit_to_a_hanging_kafka_server_ends_in_time_and_succeeds_later() -> anyhow::Result<()> {
     let broker = Broker::start()?;
     let fixture = broker.fixture();
     let log = fixture.open().await?;
@@ -178,18 +176,18 @@ async fn a_commit_that_a_hung_kafka_server_left_undone_holds_nobody_up_and_is_ma
     publish(&*log, &topic, numbered(100..150)).await?;
     let mut messages = take(&mut *subscription, StartAt::Beginning, 50).await?;
     broker.signal("-STOP")?;
-    let begun = Instant::now();
-    let error = subscription.commit(handles(&mut messages)).await.expect_err("nobody answers");
+    let started = Instant::now();
+    let error = subscription.commit(handles(&mut messages)).await.expect_err("the broker hangs");
     assert!(error.is_transient(), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(10), "held up for {:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "the call took {:?}", started.elapsed());
     broker.signal("-CONT")?;
-    let begun = Instant::now();
+    let started = Instant::now();
     while let Err(error) = subscription.commit(Vec::new()).await {
-        ensure!(error.is_transient() && begun.elapsed() < DEADLINE, "not made good: {error}");
+        ensure!(error.is_transient() && started.elapsed() < DEADLINE, "not committed: {error}");
     }
     let lag = loop {
         match log.lag(&fixture.name("group"), &[&topic]).await {
-            Err(error) => ensure!(error.is_transient() && begun.elapsed() < DEADLINE, "{error}"),
+            Err(error) => ensure!(error.is_transient() && started.elapsed() < DEADLINE, "{error}"),
             Ok(lag) => break lag,
         }
     };
@@ -199,7 +197,7 @@ async fn a_commit_that_a_hung_kafka_server_left_undone_holds_nobody_up_and_is_ma
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kafka server, which KAFKA_URL names: `make test-servers`"]
-async fn a_publisher_is_told_when_the_kafka_server_was_wiped_under_it() -> anyhow::Result<()> {
+async fn a_publisher_fails_when_its_kafka_server_was_wiped() -> anyhow::Result<()> {
     let broker = Broker::start()?;
     let fixture = broker.fixture();
     let log = fixture.open().await?;
@@ -209,31 +207,31 @@ async fn a_publisher_is_told_when_the_kafka_server_was_wiped_under_it() -> anyho
     let before = log.identities(&[&topic]).await?;
     broker.script("wipe")?;
     broker.script("start")?;
-    let begun = Instant::now();
+    let started = Instant::now();
     while let Err(error) = log.ensure_topics(&[spec(&topic, 1)]).await {
-        ensure!(error.is_transient() && begun.elapsed() < DEADLINE, "{error}");
+        ensure!(error.is_transient() && started.elapsed() < DEADLINE, "{error}");
     }
     let after = log.identities(&[&topic]).await?;
-    assert!(after.len() == 1 && after != before, "the same cluster id, and another topic: {after:?}");
-    let error = publisher.send(&topic, numbered(100..101)).await?.durable().await.expect_err("another log");
-    assert!(matches!(error, EventLogError::BeganAnew { offset: 0, before: 99, .. }), "{error}");
+    assert!(after.len() == 1 && after != before, "the identity of the topic has not changed: {after:?}");
+    let error =
+        publisher.send(&topic, numbered(100..101)).await?.durable().await.expect_err("the log was replaced");
+    assert!(matches!(error, EventLogError::LogReplaced { offset: 0, before: 99, .. }), "{error}");
     assert!(!error.is_transient() && error.to_string().contains("LOG_URL"), "{error}");
-    // One made anew is at home there; at the latest the next but one, as the broker may give away the very number that the
-    // old one used.
+    // A new publisher succeeds; the second one at the latest, as the broker may assign the producer id of the old one again.
     drop(publisher);
-    let begun = Instant::now();
+    let started = Instant::now();
     while let Err(error) = publish(&*log, &topic, numbered(101..102)).await {
-        ensure!(begun.elapsed() < DEADLINE, "{error}");
+        ensure!(started.elapsed() < DEADLINE, "{error}");
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kafka_server_that_is_not_there_is_a_transient_failure() -> anyhow::Result<()> {
-    // Bound and not listened to by a broker: nobody else gets the port meanwhile.
-    let nobody = TcpListener::bind("127.0.0.1:0")?;
+async fn a_kafka_server_that_does_not_respond_is_a_transient_failure() -> anyhow::Result<()> {
+    // A port without a broker; bound, so that no other process gets it meanwhile.
+    let port = TcpListener::bind("127.0.0.1:0")?;
     let log =
-        open(&format!("kafka://{}?socket.connection.setup.timeout.ms=1000", nobody.local_addr()?)).await?;
+        open(&format!("kafka://{}?socket.connection.setup.timeout.ms=1000", port.local_addr()?)).await?;
     let error = log.ensure_topics(&[spec("topic", 1)]).await.unwrap_err();
     assert!(matches!(error, EventLogError::Unavailable { .. }), "{error}");
     assert!(error.is_transient());
@@ -254,9 +252,9 @@ async fn a_kafka_server_keeps_a_member_that_is_busy_past_its_poll_interval() -> 
     }
     publish(&*log, &topic, numbered(0..50)).await?;
     let mut messages = take(&mut *subscription, StartAt::Beginning, 50).await?;
-    // The work itself: nobody calls `next` for longer than the interval.
+    // The owner is busy and does not call `next` for longer than the interval.
     std::thread::sleep(Duration::from_secs(8));
-    assert_eq!(subscription.commit(handles(&mut messages)).await?, 0, "the group took it for dead");
+    assert_eq!(subscription.commit(handles(&mut messages)).await?, 0, "the group removed the member");
     publish(&*log, &topic, numbered(50..60)).await?;
     assert_eq!(take(&mut *subscription, StartAt::Beginning, 10).await?.len(), 10);
     Ok(())

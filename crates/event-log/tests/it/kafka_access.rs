@@ -1,4 +1,4 @@
-//! Who is let in by a broker, and what those hear who are not: users and passwords, certificates, ports of another kind.
+//! Access to a broker, and the errors of refused connections: users and passwords, certificates, ports of another protocol.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use crate::{
     steps::{DEADLINE, WAIT, numbered, publish, step, take, topic},
 };
 
-/// Nearly every character that means something in a URL.
+/// Has nearly every character that is special in a URL.
 const PASSWORD: &str = "p@ss:w/rd?&+%1";
 const IN_URL: &str = "p%40ss%3Aw%2Frd%3F%26+%251";
-/// How long somebody who is kept out may wait for the reason; answers are waited for ten seconds.
-const TOLD_WITHIN: Duration = Duration::from_secs(30);
+/// Time limit for the error of a refused connection; one request may take ten seconds.
+const ERROR_LIMIT: Duration = Duration::from_secs(30);
 
-/// Publishes and reads as somebody who is let in.
+/// Publishes and consumes through a URL.
 async fn works(url: &str) -> anyhow::Result<()> {
     let fixture = Fixture::at(url.to_owned());
     let log = fixture.open().await?;
@@ -29,7 +29,7 @@ async fn works(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same for several, at once: starting a broker takes long enough.
+/// The same for several URLs at once, to save time.
 async fn all_work(urls: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
     let mut working: JoinSet<_> = urls.into_iter().map(async |url| works(&url).await).collect();
     while let Some(worked) = working.join_next().await {
@@ -38,37 +38,37 @@ async fn all_work(urls: impl IntoIterator<Item = String>) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Somebody who is not let in, and what the first operation says.
+/// A URL that is refused, and the error of its first operation.
 struct Refused {
     what: &'static str,
     url: String,
     /// Part of the message.
-    named: &'static str,
-    /// Whether the broker says so itself; otherwise it hangs up, and the reason is a guess.
-    is_told: bool,
+    message: &'static str,
+    /// Whether the broker reports the refusal; otherwise it closes the connection, and the reason is a possible one.
+    is_reported: bool,
 }
 
-/// All of them, at once.
+/// Tries all of them at once.
 async fn all_are_refused(all: Vec<Refused>) -> anyhow::Result<()> {
-    let mut asking: JoinSet<_> =
+    let mut trying: JoinSet<_> =
         all.into_iter().map(async |refused| (refusal(&refused.url).await, refused)).collect();
-    while let Some(asked) = asking.join_next().await {
-        let (error, Refused { what, named, is_told, .. }) = asked?;
+    while let Some(tried) = trying.join_next().await {
+        let (error, Refused { what, message, is_reported, .. }) = tried?;
         let error = error.with_context(|| what)?;
-        let said = error.to_string();
-        ensure!(matches!(error, EventLogError::NotAdmitted { .. }) == is_told, "{what}: {said}");
-        ensure!(said.contains(named), "{what}: {said}");
+        let text = error.to_string();
+        ensure!(matches!(error, EventLogError::AccessDenied { .. }) == is_reported, "{what}: {text}");
+        ensure!(text.contains(message), "{what}: {text}");
     }
     Ok(())
 }
 
 async fn refusal(url: &str) -> anyhow::Result<EventLogError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let log = open(url).await?;
     let Err(error) = log.ensure_topics(&[crate::steps::spec("topic", 1)]).await else {
-        anyhow::bail!("{} was let in", url.rsplit('@').next().unwrap_or_default())
+        anyhow::bail!("{} was accepted", url.rsplit('@').next().unwrap_or_default())
     };
-    ensure!(begun.elapsed() < TOLD_WITHIN, "told after {:?}: {error}", begun.elapsed());
+    ensure!(started.elapsed() < ERROR_LIMIT, "returned after {:?}: {error}", started.elapsed());
     for text in [error.to_string(), format!("{error:?}")] {
         ensure!(!text.contains(PASSWORD) && !text.contains("wrong-word"), "a password is shown: {text}");
     }
@@ -77,7 +77,8 @@ async fn refusal(url: &str) -> anyhow::Result<EventLogError> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "starts a Kafka server of its own: `make test-servers`"]
-async fn a_kafka_server_with_users_lets_the_right_one_in_and_tells_the_others() -> anyhow::Result<()> {
+async fn a_kafka_server_with_users_accepts_the_right_password_and_others_get_the_reason() -> anyhow::Result<()>
+{
     let port = free_port()?;
     let users = |_: &_| {
         let text = str::to_owned;
@@ -92,22 +93,22 @@ async fn a_kafka_server_with_users_lets_the_right_one_in_and_tells_the_others() 
     all_work([url.clone(), format!("{url}?sasl=plain")]).await?;
     let wrong = |what, user| {
         let url = format!("kafka://{user}:wrong-word@127.0.0.1:{port}");
-        Refused { what, url, named: "LOG_PASSWORD", is_told: true }
+        Refused { what, url, message: "LOG_PASSWORD", is_reported: true }
     };
-    let nobody = Refused {
+    let without_user = Refused {
         what: "no user",
         url: format!("kafka://127.0.0.1:{port}"),
-        named: "USER@host",
-        is_told: false,
+        message: "USER@host",
+        is_reported: false,
     };
-    let refused = vec![wrong("a wrong password", "me"), wrong("an unknown user", "nobody"), nobody];
+    let refused = vec![wrong("a wrong password", "me"), wrong("an unknown user", "other"), without_user];
     all_are_refused(refused).await?;
-    kept_out_while_the_password_is_another(&mut broker, &url).await
+    continues_after_its_password_was_refused(&mut broker, &url).await
 }
 
-/// A member hears of it at every call, and goes on where it was once it is let in again.
-async fn kept_out_while_the_password_is_another(broker: &mut Broker, url: &str) -> anyhow::Result<()> {
-    // Otherwise it tries again every ten seconds only.
+/// A member whose password is refused returns the error at every call, and continues once the password is accepted.
+async fn continues_after_its_password_was_refused(broker: &mut Broker, url: &str) -> anyhow::Result<()> {
+    // Otherwise it retries only every ten seconds.
     let fixture = Fixture::at(format!("{url}?reconnect.backoff.max.ms=500"));
     let log = fixture.open().await?;
     let topic = topic(&fixture, &*log, 1).await?;
@@ -118,23 +119,23 @@ async fn kept_out_while_the_password_is_another(broker: &mut Broker, url: &str) 
     broker.script("stop")?;
     broker.set("KAFKA_PASSWORD", "another");
     broker.script("start")?;
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         match subscription.next(100, WAIT).await {
-            Err(EventLogError::NotAdmitted { .. }) => break,
+            Err(EventLogError::AccessDenied { .. }) => break,
             Err(error) if !error.is_transient() => return Err(error.into()),
-            _ => ensure!(begun.elapsed() < DEADLINE, "the member was told nothing"),
+            _ => ensure!(started.elapsed() < DEADLINE, "the member returned no error"),
         }
     }
     broker.script("stop")?;
     broker.set("KAFKA_PASSWORD", PASSWORD);
     broker.script("start")?;
     publish(&*log, &topic, numbered(10..20)).await?;
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         match step(&mut *subscription, StartAt::Beginning).await? {
             Event::Messages(messages) if !messages.is_empty() => return Ok(()),
-            _ => ensure!(begun.elapsed() < DEADLINE, "the member was not let in again"),
+            _ => ensure!(started.elapsed() < DEADLINE, "the member did not continue"),
         }
     }
 }
@@ -147,9 +148,9 @@ mod tls {
 
     use super::*;
 
-    /// A certificate authority in `folder`/`name`.pem, and certificates of it: one for `localhost` with its key in
-    /// `folder`/`name`-server.pem, as Kafka wants them, and one of a client in `folder`/`name`-client.pem, with its key in
-    /// `folder`/`name`-client.key.
+    /// A certificate authority in `folder`/`name`.pem, and certificates that it signed: one for `localhost` with its key in
+    /// `folder`/`name`-server.pem, as Kafka requires it, and a client certificate in `folder`/`name`-client.pem, with its key in
+    /// `folder`/`name`-client.key. Returns the path of the server's file.
     fn authority(folder: &Path, name: &str) -> anyhow::Result<String> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
@@ -170,7 +171,7 @@ mod tls {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "starts a Kafka server of its own: `make test-servers`"]
-    async fn a_kafka_server_with_tls_and_scram_lets_the_right_one_in_and_tells_the_others()
+    async fn a_kafka_server_with_tls_and_scram_accepts_the_right_client_and_others_get_the_reason()
     -> anyhow::Result<()> {
         let (tls, both, sasl, mutual) = (free_port()?, free_port()?, free_port()?, free_port()?);
         let settings = |folder: &Path| {
@@ -205,25 +206,29 @@ mod tls {
         ])
         .await?;
 
-        let told = |what, url, named| Refused { what, url, named, is_told: true };
-        let guessed = |what, url, named| Refused { what, url, named, is_told: false };
+        let reported = |what, url, message| Refused { what, url, message, is_reported: true };
+        let guessed = |what, url, message| Refused { what, url, message, is_reported: false };
         let other = pem("other");
         let wrong = "me:wrong-word";
         all_are_refused(vec![
-            told(
+            reported(
                 "another authority",
                 format!("kafka+tls://localhost:{tls}?ca={other}"),
                 "`ca` (ssl.ca.location)",
             ),
-            told("no authority", format!("kafka+tls://localhost:{tls}"), "`ca` (ssl.ca.location)"),
-            told("another host name", format!("kafka+tls://127.0.0.1:{tls}?ca={ca}"), "another host name"),
-            told(
-                "no certificate of its own",
-                format!("kafka+tls://localhost:{mutual}?ca={ca}"),
-                "look at `cert`",
+            reported("no authority", format!("kafka+tls://localhost:{tls}"), "`ca` (ssl.ca.location)"),
+            reported(
+                "another host name",
+                format!("kafka+tls://127.0.0.1:{tls}?ca={ca}"),
+                "another host name",
             ),
-            told("a certificate of somebody else", with_certificate("other"), "look at `cert`"),
-            told(
+            reported(
+                "no client certificate",
+                format!("kafka+tls://localhost:{mutual}?ca={ca}"),
+                "check `cert`",
+            ),
+            reported("a client certificate of another authority", with_certificate("other"), "check `cert`"),
+            reported(
                 "a wrong password",
                 format!("kafka+tls://{wrong}@localhost:{both}?sasl=scram-sha-512&ca={ca}"),
                 "LOG_PASSWORD",

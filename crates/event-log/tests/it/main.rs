@@ -1,4 +1,4 @@
-//! One contract, run by every adapter, and what only one of them promises.
+//! One contract, run by every adapter, and tests of guarantees that only one of them has.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is what a panic is for")]
 
@@ -9,8 +9,8 @@ mod fixture;
 mod groups;
 mod kafka;
 mod kafka_access;
-mod look;
 mod moving;
+mod read_only;
 mod records;
 mod sqlite;
 mod steps;

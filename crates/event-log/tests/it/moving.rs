@@ -14,7 +14,7 @@ use crate::{
     steps::{Begin, DEADLINE, assigned, handles, number, numbered, numbers, publish, start, topic},
 };
 
-/// A member that commits what it takes, and remembers what it has.
+/// A member that commits the messages that it consumes, and tracks its partitions.
 struct Member {
     log: Arc<dyn EventLog>,
     group: String,
@@ -42,14 +42,14 @@ impl Member {
             Event::Standby => {}
             Event::Revoked(partitions) => {
                 for partition in &partitions {
-                    assert!(self.owned.remove(partition), "revoked what it did not have");
+                    assert!(self.owned.remove(partition), "a partition was revoked that was not assigned");
                 }
             }
             Event::Messages(mut messages) => {
                 let numbers: Vec<_> = messages.iter().map(number).collect();
                 let partitions: BTreeSet<_> =
                     messages.iter().map(|message| message.position.topic_partition.clone()).collect();
-                assert!(partitions.is_subset(&self.owned), "messages of a partition that is not its own");
+                assert!(partitions.is_subset(&self.owned), "messages of a partition that is not assigned");
                 if self.subscription.commit(handles(&mut messages)).await? == 0 {
                     self.committed.extend(numbers);
                 }
@@ -64,9 +64,9 @@ async fn until(
     what: &str,
     mut done: impl FnMut(&[&mut Member]) -> bool,
 ) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !done(members) {
-        ensure!(begun.elapsed() < DEADLINE, "waited too long until {what}");
+        ensure!(started.elapsed() < DEADLINE, "waited too long until {what}");
         for member in members.iter_mut() {
             member.turn().await?;
         }
@@ -74,7 +74,9 @@ async fn until(
     Ok(())
 }
 
-pub(crate) async fn two_members_share_and_the_last_one_takes_over(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn two_members_share_the_partitions_and_the_last_one_takes_over(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 4).await?, fixture.name("group"));
     publish(&*log, &topic, numbered(0..400)).await?;
@@ -87,7 +89,7 @@ pub(crate) async fn two_members_share_and_the_last_one_takes_over(fixture: &Fixt
     })
     .await?;
     assert!(one.owned.is_disjoint(&two.owned));
-    assert!(one.owned.is_subset(&before), "what need not move has moved");
+    assert!(one.owned.is_subset(&before), "more partitions moved than necessary");
     publish(&*log, &topic, numbered(400..800)).await?;
     until(&mut [&mut one, &mut two], "all is committed", |members| {
         members.iter().map(|member| member.committed.len()).sum::<usize>() >= 800
@@ -103,71 +105,75 @@ pub(crate) async fn two_members_share_and_the_last_one_takes_over(fixture: &Fixt
     .await?;
     let mut all = first_part;
     all.extend(two.committed);
-    assert_eq!(all.len(), 1000, "something was committed twice");
+    assert_eq!(all.len(), 1000, "a message was committed twice");
     assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), (0..1000).collect());
     Ok(())
 }
 
-/// One member with messages in hand, told that some of its partitions go to another.
-struct Told {
+/// A member with uncommitted messages that has received a revocation, and the member that gets the partitions.
+struct Revocation {
     first: Box<dyn Subscription>,
     second: Box<dyn Subscription>,
     gone: Vec<TopicPartition>,
-    in_hand: BTreeMap<TopicPartition, Vec<Message>>,
+    uncommitted: BTreeMap<TopicPartition, Vec<Message>>,
 }
 
-async fn told(fixture: &Fixture, log: &dyn EventLog, group: &str, topic: &str) -> anyhow::Result<Told> {
+async fn revocation(
+    fixture: &Fixture,
+    log: &dyn EventLog,
+    group: &str,
+    topic: &str,
+) -> anyhow::Result<Revocation> {
     publish(log, topic, numbered(0..200)).await?;
     let mut first = log.subscribe(group, &[topic]).await?;
     for partition in assigned(&mut *first, 2).await? {
         first.start(&[(partition.clone(), StartAt::Beginning)]).await?;
     }
-    let mut in_hand: BTreeMap<TopicPartition, Vec<Message>> = BTreeMap::new();
+    let mut uncommitted: BTreeMap<TopicPartition, Vec<Message>> = BTreeMap::new();
     for message in crate::steps::take(&mut *first, StartAt::Beginning, 200).await? {
-        in_hand.entry(message.position.topic_partition.clone()).or_default().push(message);
+        uncommitted.entry(message.position.topic_partition.clone()).or_default().push(message);
     }
     let mut second = log.subscribe(group, &[topic]).await?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let gone = loop {
-        ensure!(begun.elapsed() < DEADLINE, "{}: nothing was revoked", fixture.url);
+        ensure!(started.elapsed() < DEADLINE, "{}: nothing was revoked", fixture.url);
         if let Event::Revoked(gone) = first.next(10, Duration::from_millis(50)).await? {
             break gone;
         }
-        // The second must ask as well, or the group would not know it.
+        // The second member must poll as well to join the group.
         if let Event::Assigned(early) = second.next(10, Duration::from_millis(50)).await? {
-            anyhow::bail!("{early:?} moved before its owner knew");
+            anyhow::bail!("{early:?} moved before their owner received the revocation");
         }
     };
-    Ok(Told { first, second, gone, in_hand })
+    Ok(Revocation { first, second, gone, uncommitted })
 }
 
-pub(crate) async fn a_handle_of_an_assignment_that_ended_is_left_out(
-    fixture: &Fixture,
-) -> anyhow::Result<()> {
+pub(crate) async fn a_handle_of_an_ended_assignment_is_ignored(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 2).await?, fixture.name("group"));
-    let Told { mut first, mut second, gone, mut in_hand } = told(fixture, &*log, &group, &topic).await?;
+    let Revocation { mut first, mut second, gone, mut uncommitted } =
+        revocation(fixture, &*log, &group, &topic).await?;
     assert_eq!(gone.len(), 1);
-    // Asking again gives it up; the second member takes it.
-    let begun = Instant::now();
+    // The next call gives the partition up; the second member takes it.
+    let started = Instant::now();
     let mut moved = Vec::new();
     while moved.is_empty() {
-        ensure!(begun.elapsed() < DEADLINE, "the partition did not move");
+        ensure!(started.elapsed() < DEADLINE, "the partition did not move");
         first.next(10, Duration::from_millis(50)).await?;
         if let Event::Assigned(partitions) = second.next(10, Duration::from_millis(50)).await? {
             moved = partitions;
         }
     }
     assert_eq!(moved, gone);
-    let mut late = in_hand.remove(&gone[0]).unwrap();
+    let mut late = uncommitted.remove(&gone[0]).unwrap();
     let late = handles(&mut late);
-    let mut still_ours = in_hand.into_values().next().unwrap();
+    let mut still_assigned = uncommitted.into_values().next().unwrap();
     let count = late.len();
     assert_eq!(first.commit(late).await?, count);
-    assert_eq!(first.commit(handles(&mut still_ours)).await?, 0);
+    assert_eq!(first.commit(handles(&mut still_assigned)).await?, 0);
     let lag = log.lag(&group, &[&topic]).await?;
     let of_gone = lag.iter().find(|lag| lag.topic_partition == gone[0]).unwrap();
-    assert_eq!(of_gone.committed, None, "a handle that came too late has moved the group");
+    assert_eq!(of_gone.committed, None, "a late handle has changed the committed offset");
     let begin = Begin::Committed(&*log, &group);
     start(&mut *second, &gone[..1], begin).await?;
     let again = crate::steps::take(&mut *second, begin, count).await?;
@@ -180,12 +186,13 @@ pub(crate) async fn revoked_partitions_can_be_committed_until_the_next_call(
 ) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 2).await?, fixture.name("group"));
-    let Told { mut first, mut second, gone, mut in_hand } = told(fixture, &*log, &group, &topic).await?;
-    let mut messages = in_hand.remove(&gone[0]).unwrap();
+    let Revocation { mut first, mut second, gone, mut uncommitted } =
+        revocation(fixture, &*log, &group, &topic).await?;
+    let mut messages = uncommitted.remove(&gone[0]).unwrap();
     assert_eq!(first.commit(handles(&mut messages)).await?, 0);
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
-        ensure!(begun.elapsed() < DEADLINE, "the partition did not move");
+        ensure!(started.elapsed() < DEADLINE, "the partition did not move");
         first.next(10, Duration::from_millis(50)).await?;
         if let Event::Assigned(partitions) = second.next(10, Duration::from_millis(50)).await? {
             assert_eq!(partitions, gone);
@@ -193,10 +200,10 @@ pub(crate) async fn revoked_partitions_can_be_committed_until_the_next_call(
         }
     }
     start(&mut *second, &gone[..1], Begin::Committed(&*log, &group)).await?;
-    crate::steps::nothing_comes(&mut *second).await
+    crate::steps::no_message_arrives(&mut *second).await
 }
 
-pub(crate) async fn a_member_that_gets_nothing_hears_so_and_takes_over_later(
+pub(crate) async fn a_member_without_partitions_is_on_standby_and_takes_over_later(
     fixture: &Fixture,
 ) -> anyhow::Result<()> {
     let log = fixture.open().await?;
@@ -204,13 +211,13 @@ pub(crate) async fn a_member_that_gets_nothing_hears_so_and_takes_over_later(
     let mut first = log.subscribe(&group, &[&topic]).await?;
     let only = assigned(&mut *first, 1).await?;
     let mut second = log.subscribe(&group, &[&topic]).await?;
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
-        ensure!(begun.elapsed() < DEADLINE, "{}: the second member hears nothing", fixture.url);
+        ensure!(started.elapsed() < DEADLINE, "{}: the second member received no event", fixture.url);
         first.next(10, Duration::from_millis(50)).await?;
         match second.next(10, Duration::from_millis(50)).await? {
             Event::Standby => break,
-            Event::Messages(messages) => ensure!(messages.is_empty(), "messages of nothing"),
+            Event::Messages(messages) => ensure!(messages.is_empty(), "messages without an assignment"),
             other => anyhow::bail!("{}: {other:?}", fixture.url),
         }
     }
@@ -219,13 +226,16 @@ pub(crate) async fn a_member_that_gets_nothing_hears_so_and_takes_over_later(
     Ok(())
 }
 
-pub(crate) async fn a_member_that_does_not_answer_gives_way(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn a_member_that_stops_polling_loses_its_revoked_partitions(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let (topic, group) = (topic(fixture, &*log, 2).await?, fixture.name("group"));
-    let Told { mut first, mut second, gone, mut in_hand } = told(fixture, &*log, &group, &topic).await?;
-    // The first was told and never calls again.
+    let Revocation { mut first, mut second, gone, mut uncommitted } =
+        revocation(fixture, &*log, &group, &topic).await?;
+    // The first member has received the revocation and does not call again.
     assert_eq!(assigned(&mut *second, 1).await?, gone);
-    let mut late = in_hand.remove(&gone[0]).unwrap();
+    let mut late = uncommitted.remove(&gone[0]).unwrap();
     let late = handles(&mut late);
     let count = late.len();
     assert_eq!(first.commit(late).await?, count);

@@ -1,4 +1,4 @@
-//! The contract of records: order, placement, refusals, durability.
+//! The contract of records: order, partitions, refusals, durability.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,9 +47,9 @@ pub(crate) async fn records_of_one_key_keep_their_order(fixture: &Fixture) -> an
     Ok(())
 }
 
-pub(crate) async fn a_key_goes_where_the_java_client_puts_it(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn a_key_maps_to_the_partition_of_the_java_client(fixture: &Fixture) -> anyhow::Result<()> {
     const PARTITIONS: i32 = 7;
-    // Hashes as the Java client's own test lists them.
+    // Hashes from the tests of the Java client.
     let hashes = [
         ("21", -973_932_308),
         ("foobar", -790_332_482),
@@ -73,13 +73,15 @@ pub(crate) async fn a_key_goes_where_the_java_client_puts_it(fixture: &Fixture) 
     Ok(())
 }
 
-pub(crate) async fn records_without_a_key_are_spread(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn records_without_a_key_are_distributed_over_the_partitions(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 3).await?;
     let publisher = log.publisher()?;
-    let (begun, mut used) = (Instant::now(), BTreeSet::new());
+    let (started, mut used) = (Instant::now(), BTreeSet::new());
     while used.len() < 3 {
-        ensure!(begun.elapsed() < DEADLINE, "only {used:?} were used");
+        ensure!(started.elapsed() < DEADLINE, "only {used:?} were used");
         let keyless = NewRecord { key: None, ..record("", "x") };
         let positions = publisher.send(&topic, vec![keyless]).await?.durable().await?;
         used.insert(positions[0].topic_partition.partition);
@@ -101,16 +103,19 @@ pub(crate) async fn a_record_over_the_limit_is_refused_with_its_whole_batch(
     assert_eq!((named, index, size, limit), (topic.clone(), 1, MAX_RECORD_BYTES + 1, MAX_RECORD_BYTES));
     let headers = vec![("name".to_owned(), Bytes::from(vec![0; 10]))];
     let refused = publisher.send(&topic, vec![NewRecord { headers, ..of_size(MAX_RECORD_BYTES - 13) }]).await;
-    assert!(matches!(refused, Err(EventLogError::RecordTooLarge { .. })), "headers count: {refused:?}");
+    assert!(
+        matches!(refused, Err(EventLogError::RecordTooLarge { .. })),
+        "headers are part of the size: {refused:?}"
+    );
     let positions = publisher.send(&topic, vec![of_size(MAX_RECORD_BYTES)]).await?.durable().await?;
-    assert_eq!(positions[0].offset, 0, "something of a refused batch was stored");
+    assert_eq!(positions[0].offset, 0, "a record of a refused batch was stored");
     let stored = log.read(&positions[0].topic_partition, 0, 10).await?;
     assert_eq!(stored.len(), 1);
     assert_eq!(stored[0].payload.len(), MAX_RECORD_BYTES - 3);
     Ok(())
 }
 
-pub(crate) async fn a_record_comes_back_as_it_was_sent(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn a_message_has_the_content_of_its_record(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 1).await?;
     let headers = vec![
@@ -151,7 +156,7 @@ pub(crate) async fn an_unknown_topic_or_partition_is_named(fixture: &Fixture) ->
     Ok(())
 }
 
-pub(crate) async fn a_topic_that_cannot_be_is_refused(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn an_invalid_topic_is_refused(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     for bad in ["", "..", "with space", "slash/", &"x".repeat(250)] {
         let error = log.ensure_topics(&[spec(bad, 1)]).await.unwrap_err();
@@ -162,7 +167,7 @@ pub(crate) async fn a_topic_that_cannot_be_is_refused(fixture: &Fixture) -> anyh
     Ok(())
 }
 
-pub(crate) async fn creating_a_topic_again_leaves_it_as_it_is(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn creating_an_existing_topic_does_not_change_it(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 2).await?;
     publish(&*log, &topic, numbered(0..50)).await?;
@@ -194,7 +199,7 @@ pub(crate) async fn a_partition_can_be_read_without_a_group(fixture: &Fixture) -
     Ok(())
 }
 
-pub(crate) async fn a_dead_letter_tells_where_it_came_from(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn a_dead_letter_has_the_origin_of_its_message(fixture: &Fixture) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 1).await?;
     let letters = format!("{topic}{}", event_log::DEAD_LETTER_SUFFIX);
@@ -220,7 +225,9 @@ pub(crate) async fn a_dead_letter_tells_where_it_came_from(fixture: &Fixture) ->
     Ok(())
 }
 
-pub(crate) async fn a_dead_letter_is_a_record_whatever_was_received(fixture: &Fixture) -> anyhow::Result<()> {
+pub(crate) async fn a_dead_letter_of_the_largest_message_is_a_valid_record(
+    fixture: &Fixture,
+) -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 1).await?;
     let large = NewRecord { payload: Bytes::from(vec![b'x'; MAX_RECORD_BYTES - 3]), ..record("key", "") };
@@ -237,19 +244,19 @@ pub(crate) async fn a_dead_letter_is_a_record_whatever_was_received(fixture: &Fi
     };
     assert_eq!(cut(&letters[0]), "key of 3 bytes, payload of 999997");
     assert_eq!(cut(&letters[1]), "key of 999997 bytes, payload of 3");
-    assert!(letters[0].payload.len() > MAX_RECORD_BYTES * 9 / 10, "more was cut than needed");
+    assert!(letters[0].payload.len() > MAX_RECORD_BYTES * 9 / 10, "more was cut than necessary");
     assert_eq!(letters[1].payload, "xyz");
     Ok(())
 }
 
-pub(crate) async fn a_delivery_of_large_records_ends_before_its_number(
+pub(crate) async fn a_delivery_of_large_records_is_limited_by_their_size(
     fixture: &Fixture,
 ) -> anyhow::Result<()> {
     const RECORDS: usize = 20;
     let log = fixture.open().await?;
     let topic = topic(fixture, &*log, 2).await?;
     let half = "x".repeat(MAX_RECORD_BYTES / 2);
-    // Some are large by their headers.
+    // Every second record has its bytes in a header.
     let large = |n: usize| match record(&n.to_string(), &half) {
         record if n.is_multiple_of(2) => record,
         record => {
@@ -258,9 +265,9 @@ pub(crate) async fn a_delivery_of_large_records_ends_before_its_number(
     };
     let sent = publish(&*log, &topic, (0..RECORDS).map(large).collect()).await?;
     let mut subscription = log.subscribe(&fixture.name("group"), &[&topic]).await?;
-    let (begun, mut taken) = (Instant::now(), 0);
+    let (started, mut taken) = (Instant::now(), 0);
     while taken < RECORDS {
-        ensure!(begun.elapsed() < DEADLINE, "only {taken} were delivered");
+        ensure!(started.elapsed() < DEADLINE, "only {taken} were delivered");
         if let Event::Messages(messages) = step(&mut *subscription, StartAt::Beginning).await? {
             let bytes: usize = messages.iter().map(event_log::Message::size).sum();
             assert!(bytes < MAX_DELIVERY_BYTES + MAX_RECORD_BYTES, "{bytes} bytes at once");
@@ -268,22 +275,22 @@ pub(crate) async fn a_delivery_of_large_records_ends_before_its_number(
         }
     }
     assert_eq!(taken, RECORDS);
-    // Nor does a reading take more at once, and from where it ended the next goes on.
-    let place = &sent[0].topic_partition;
+    // A read without a group has the same limit, and the next one continues where it ended.
+    let partition = &sent[0].topic_partition;
     let (mut offset, mut pages, mut read) = (0, 0, 0);
     loop {
-        let page = log.read(place, offset, RECORDS).await?;
+        let page = log.read(partition, offset, RECORDS).await?;
         let Some(last) = page.last() else { break };
         let bytes: usize = page.iter().map(event_log::Message::size).sum();
         assert!(bytes < MAX_DELIVERY_BYTES + MAX_RECORD_BYTES, "{bytes} bytes at once");
         (offset, pages, read) = (last.position.offset + 1, pages + 1, read + page.len());
     }
-    assert_eq!(read, sent.iter().filter(|position| position.topic_partition == *place).count());
-    assert!(pages > 1, "so much was never at hand at once");
+    assert_eq!(read, sent.iter().filter(|position| position.topic_partition == *partition).count());
+    assert!(pages > 1, "one page has more bytes than the limit");
     Ok(())
 }
 
-pub(crate) async fn a_batch_is_stored_whether_its_receipt_is_kept_or_not(
+pub(crate) async fn a_batch_is_stored_even_if_its_receipt_is_dropped(
     fixture: &Fixture,
 ) -> anyhow::Result<()> {
     let log = fixture.open().await?;
@@ -292,7 +299,7 @@ pub(crate) async fn a_batch_is_stored_whether_its_receipt_is_kept_or_not(
     for first in (0..1900).step_by(100) {
         drop(publisher.send(&topic, numbered(first..first + 100)).await?);
     }
-    // Its records are in every partition, behind all others.
+    // Its records are in every partition, after all others.
     publisher.send(&topic, numbered(1900..2000)).await?.durable().await?;
     let topics = log.topics().await?;
     let found = topics.iter().find(|info| info.name == topic).unwrap();
@@ -301,9 +308,7 @@ pub(crate) async fn a_batch_is_stored_whether_its_receipt_is_kept_or_not(
     Ok(())
 }
 
-pub(crate) async fn records_and_positions_are_there_after_opening_again(
-    fixture: &Fixture,
-) -> anyhow::Result<()> {
+pub(crate) async fn records_and_committed_offsets_survive_reopening(fixture: &Fixture) -> anyhow::Result<()> {
     let (topic, group) = {
         let log = fixture.open().await?;
         let topic = topic(fixture, &*log, 3).await?;

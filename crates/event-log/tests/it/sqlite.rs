@@ -1,4 +1,4 @@
-//! What the embedded log promises besides the contract.
+//! Tests of the embedded log only.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +28,7 @@ async fn failure_of(url: &str) -> EventLogError {
 }
 
 #[tokio::test]
-async fn a_url_that_names_no_log_is_refused_with_a_reason() {
+async fn an_invalid_url_is_refused_with_a_reason() {
     for (url, reason) in [
         ("sqlite::memory:", "not be durable"),
         ("sqlite:", "no path"),
@@ -64,12 +64,12 @@ async fn a_missing_folder_is_created() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_second_instance_is_told_that_the_log_is_in_use() -> anyhow::Result<()> {
+async fn a_second_instance_fails_because_the_log_is_in_use() -> anyhow::Result<()> {
     let fixture = Fixture::sqlite()?;
     let log = fixture.open().await?;
     let error = failure_of(&fixture.url).await;
     assert!(matches!(error, EventLogError::Locked { .. }), "{error}");
-    // Another process is no different.
+    // Another process fails in the same way.
     let report = child::run("open", &[("EVENT_LOG_URL", &fixture.url)])?;
     assert!(report.contains("in use by another instance"), "{report}");
     drop(log);
@@ -77,8 +77,8 @@ async fn a_second_instance_is_told_that_the_log_is_in_use() -> anyhow::Result<()
     Ok(())
 }
 
-/// The child's part: opens the log and says how it went.
-pub(crate) async fn open_and_tell() -> anyhow::Result<()> {
+/// The part of the child process: opens the log and prints the result.
+pub(crate) async fn open_and_report() -> anyhow::Result<()> {
     match open(&std::env::var("EVENT_LOG_URL")?).await {
         Ok(_) => println!("opened"),
         Err(error) => println!("refused: {error:?}: {error}"),
@@ -87,7 +87,7 @@ pub(crate) async fn open_and_tell() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_file_of_a_newer_version_is_left_alone() -> anyhow::Result<()> {
+async fn a_file_of_a_newer_version_is_refused_and_not_changed() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("log.db");
     let mut connection = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", path.display())).await?;
@@ -101,7 +101,7 @@ async fn a_file_of_a_newer_version_is_left_alone() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_left_alone() -> anyhow::Result<()> {
+async fn a_file_that_is_not_a_database_is_refused_and_not_changed() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("log.db");
     std::fs::write(&path, "a diary, not a database. ".repeat(100))?;
@@ -113,12 +113,12 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() -> anyhow::Resul
     Ok(())
 }
 
-/// In a child that is nobody in particular, as root may write everywhere.
+/// In a child process of an unprivileged user, as root may write everywhere.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_read_only_folder_is_named() -> anyhow::Result<()> {
+async fn a_read_only_folder_is_refused_with_its_path() -> anyhow::Result<()> {
     use std::os::unix::{fs::MetadataExt, fs::PermissionsExt, process::CommandExt};
-    const NOBODY: u32 = 65_534;
+    const UNPRIVILEGED: u32 = 65_534;
     let folder = tempfile::tempdir()?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     let read_only = folder.path().join("read-only");
@@ -126,7 +126,7 @@ async fn a_read_only_folder_is_named() -> anyhow::Result<()> {
     let path = read_only.join("log.db");
     let mut command = child::command("open")?;
     if std::fs::metadata(folder.path())?.uid() == 0 {
-        // Nobody may not be let into the folder of this binary.
+        // That user may have no access to the folder of this binary.
         let copy = folder.path().join("it");
         std::fs::copy(std::env::current_exe()?, &copy)?;
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
@@ -135,7 +135,7 @@ async fn a_read_only_folder_is_named() -> anyhow::Result<()> {
             .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
             .collect();
         command = std::process::Command::new(copy);
-        command.args(arguments).envs(environment).uid(NOBODY).gid(NOBODY).current_dir("/");
+        command.args(arguments).envs(environment).uid(UNPRIVILEGED).gid(UNPRIVILEGED).current_dir("/");
     }
     std::fs::set_permissions(&read_only, std::fs::Permissions::from_mode(0o555))?;
     let output = command.env("EVENT_LOG_URL", url_of(&path)).output()?;
@@ -151,19 +151,19 @@ fn large(number: usize) -> NewRecord {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_whole_batches_and_room_ends_that() -> anyhow::Result<()> {
+async fn a_full_disk_refuses_whole_batches_until_there_is_space() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    // As if the disk ended after a megabyte and a half.
+    // Simulates a disk of 1.5 MB.
     let fixture = Fixture::at(format!("{}?max_bytes=1500000", url_of(&folder.path().join("log.db"))));
     let log = fixture.open().await?;
     let name = fixture.name("topic");
     let spec = TopicSpec { retention: Retention::For(Duration::from_secs(2)), ..spec(&name, 1) };
     log.ensure_topics(&[spec]).await?;
     let publisher = log.publisher()?;
-    let (begun, mut stored) = (Instant::now(), BTreeSet::new());
+    let (started, mut stored) = (Instant::now(), BTreeSet::new());
     let mut next = 0;
     let error = loop {
-        ensure!(begun.elapsed() < DEADLINE, "the disk never became full");
+        ensure!(started.elapsed() < DEADLINE, "the disk never became full");
         let numbers = next..next + 10;
         next += 10;
         match publisher.send(&name, numbers.clone().map(large).collect()).await?.durable().await {
@@ -181,11 +181,11 @@ async fn a_full_disk_refuses_whole_batches_and_room_ends_that() -> anyhow::Resul
     assert_eq!(
         kept,
         stored.into_iter().filter(|number| *number as u64 >= start).collect(),
-        "half a batch is there"
+        "a part of a batch was stored"
     );
-    // Retention makes room, and the same publisher goes on.
+    // Retention frees space, and the same publisher continues.
     let positions = loop {
-        ensure!(begun.elapsed() < DEADLINE, "no room in the end");
+        ensure!(started.elapsed() < DEADLINE, "retention freed no space");
         match publisher.send(&name, vec![large(999_999)]).await?.durable().await {
             Ok(positions) => break positions,
             Err(EventLogError::DiskFull { .. }) => tokio::task::yield_now().await,
@@ -198,7 +198,7 @@ async fn a_full_disk_refuses_whole_batches_and_room_ends_that() -> anyhow::Resul
 }
 
 #[tokio::test]
-async fn expired_records_go_but_never_the_newest() -> anyhow::Result<()> {
+async fn expired_records_are_deleted_except_the_newest_batch() -> anyhow::Result<()> {
     let fixture = Fixture::sqlite()?;
     let name = fixture.name("topic");
     {
@@ -210,13 +210,13 @@ async fn expired_records_go_but_never_the_newest() -> anyhow::Result<()> {
             publish(&*log, &name, vec![large(number)]).await?;
         }
         let mut subscription = log.subscribe("slow", &[&name]).await?;
-        let begun = Instant::now();
+        let started = Instant::now();
         while log.topics().await?[0].partitions[0] != (99, 100) {
-            ensure!(begun.elapsed() < DEADLINE, "nothing expired: {:?}", log.topics().await?);
+            ensure!(started.elapsed() < DEADLINE, "nothing expired: {:?}", log.topics().await?);
             tokio::task::yield_now().await;
         }
         let messages = take(&mut *subscription, StartAt::Offset(5), 1).await?;
-        assert_eq!(messages[0].position.offset, 99, "what expired is passed over");
+        assert_eq!(messages[0].position.offset, 99, "expired records are skipped");
     }
     let log = fixture.open().await?;
     assert_eq!(log.topics().await?[0].partitions[0], (99, 100));
@@ -230,7 +230,7 @@ async fn a_reader_far_behind_reads_the_file_in_order() -> anyhow::Result<()> {
     let log = fixture.open().await?;
     let name = topic(&fixture, &*log, 1).await?;
     let publisher = log.publisher()?;
-    // Far more than is kept in memory.
+    // Far more than the log keeps in memory.
     let mut receipts = Vec::new();
     for first in (0..2000).step_by(20) {
         receipts.push(publisher.send(&name, (first..first + 20).map(large).collect()).await?);
@@ -265,7 +265,7 @@ async fn a_waiting_reader_wakes_when_something_is_published() -> anyhow::Result<
     let mut subscription = log.subscribe("group", &[&name]).await?;
     let partition = crate::steps::assigned(&mut *subscription, 1).await?.remove(0);
     subscription.start(&[(partition, StartAt::End)]).await?;
-    // It would wait for ten minutes by itself, longer than the deadline.
+    // Without the wake-up the call would take ten minutes, longer than the deadline.
     let reading = tokio::spawn(async move { subscription.next(10, Duration::from_mins(10)).await });
     publish(&*log, &name, numbered(0..1)).await?;
     let Event::Messages(messages) = tokio::time::timeout(DEADLINE, reading).await??? else {
@@ -294,13 +294,13 @@ async fn what_was_acknowledged_survives_kill_9() -> anyhow::Result<()> {
             };
             acknowledged.insert(number);
             lines += 1;
-            // Somewhere in the middle of its work; what it says until it is dead counts as well.
+            // While it publishes; lines that it prints before it ends are counted as well.
             if lines == 300 + 170 * round {
                 child.kill()?;
             }
         }
         child.wait()?;
-        ensure!(lines > 0, "round {round}: the child did nothing");
+        ensure!(lines > 0, "round {round}: the child published nothing");
     }
     let log = fixture.open().await?;
     let topics = log.topics().await?;
@@ -309,21 +309,21 @@ async fn what_was_acknowledged_survives_kill_9() -> anyhow::Result<()> {
     let mut subscription = log.subscribe("checker", &names).await?;
     let messages = take(&mut *subscription, StartAt::Beginning, stored as usize).await?;
     let found = numbers(&messages);
-    assert_eq!(found.len(), messages.len(), "something is there twice");
+    assert_eq!(found.len(), messages.len(), "a record was stored twice");
     let lost: Vec<_> = acknowledged.difference(&found).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     Ok(())
 }
 
-/// The child's part: publishes batches and says of each number that is durable, until it is killed.
+/// The part of the child process: publishes batches and prints the durable numbers, until it is killed.
 pub(crate) async fn publish_until_killed() -> anyhow::Result<()> {
     let first: usize = std::env::var("EVENT_LOG_FIRST")?.parse()?;
     let log = open(&std::env::var("EVENT_LOG_URL")?).await?;
     log.ensure_topics(&[spec("crash", 3)]).await?;
     let publisher = log.publisher()?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut number = first;
-    while begun.elapsed() < DEADLINE {
+    while started.elapsed() < DEADLINE {
         let numbers = number..number + 7;
         number += 7;
         let records = numbers.clone().map(|number| NewRecord {
@@ -337,5 +337,5 @@ pub(crate) async fn publish_until_killed() -> anyhow::Result<()> {
         }
         out.flush()?;
     }
-    anyhow::bail!("nobody killed this process")
+    anyhow::bail!("the process was not killed in time")
 }

@@ -1,4 +1,4 @@
-//! What the tests do again and again.
+//! Steps that several tests share.
 
 use std::{
     collections::BTreeSet,
@@ -15,12 +15,12 @@ use event_log::{
 
 use crate::fixture::Fixture;
 
-/// When a test gives up; no test takes this long unless something is wrong.
+/// Time after which a test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
-/// How long one call of `next` may wait.
+/// Longest wait of one call of `next`.
 pub(crate) const WAIT: Duration = Duration::from_millis(500);
 
-/// A fresh topic.
+/// Creates a topic. Returns its name.
 pub(crate) async fn topic(fixture: &Fixture, log: &dyn EventLog, partitions: i32) -> anyhow::Result<String> {
     let name = fixture.name("topic");
     log.ensure_topics(&[spec(&name, partitions)]).await?;
@@ -40,12 +40,12 @@ pub(crate) fn record(key: &str, payload: &str) -> NewRecord {
     }
 }
 
-/// The time as the log keeps it: to the millisecond.
+/// The current time in the precision of the log, milliseconds.
 pub(crate) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp_millis(Utc::now().timestamp_millis()).unwrap()
 }
 
-/// `count` records with payloads "0", "1", ... over 20 keys.
+/// One record for each number, with the number as payload, over 20 keys.
 pub(crate) fn numbered(numbers: std::ops::Range<usize>) -> Vec<NewRecord> {
     numbers.map(|number| record(&format!("key-{}", number % 20), &number.to_string())).collect()
 }
@@ -74,11 +74,11 @@ pub(crate) fn handles(messages: &mut [Message]) -> Vec<CommitHandle> {
     messages.iter_mut().filter_map(|message| message.handle.take()).collect()
 }
 
-/// Where assigned partitions are started.
+/// Start position of assigned partitions.
 #[derive(Clone, Copy)]
 pub(crate) enum Begin<'a> {
     At(StartAt),
-    /// Behind the last committed record of the group; the beginning where there is none.
+    /// The committed offset of the group; the beginning if there is none.
     Committed(&'a dyn EventLog, &'a str),
 }
 
@@ -110,7 +110,7 @@ pub(crate) async fn start(
     Ok(subscription.start(&starts).await?)
 }
 
-/// The next event; assigned partitions are started at `begin`. Transient failures are ignored: every caller has a deadline.
+/// Returns the next event, and starts assigned partitions at `begin`. Ignores transient failures, as every caller has a deadline.
 pub(crate) async fn step(
     subscription: &mut dyn Subscription,
     begin: impl Into<Begin<'_>>,
@@ -125,17 +125,17 @@ pub(crate) async fn step(
     Ok(event)
 }
 
-/// Takes messages until there are `count`.
+/// Consumes messages until there are `count`.
 pub(crate) async fn take(
     subscription: &mut dyn Subscription,
     begin: impl Into<Begin<'_>>,
     count: usize,
 ) -> anyhow::Result<Vec<Message>> {
     let begin = begin.into();
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut messages = Vec::new();
     while messages.len() < count {
-        ensure!(begun.elapsed() < DEADLINE, "only {} of {count} messages came", messages.len());
+        ensure!(started.elapsed() < DEADLINE, "only {} of {count} messages were delivered", messages.len());
         if let Event::Messages(more) = step(subscription, begin).await? {
             messages.extend(more);
         }
@@ -143,15 +143,19 @@ pub(crate) async fn take(
     Ok(messages)
 }
 
-/// Waits until the member has been given `count` partitions; they are not begun.
+/// Waits until the member has `count` partitions; does not start them.
 pub(crate) async fn assigned(
     subscription: &mut dyn Subscription,
     count: usize,
 ) -> anyhow::Result<Vec<TopicPartition>> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut partitions = Vec::new();
     while partitions.len() < count {
-        ensure!(begun.elapsed() < DEADLINE, "only {} of {count} partitions came", partitions.len());
+        ensure!(
+            started.elapsed() < DEADLINE,
+            "only {} of {count} partitions were assigned",
+            partitions.len()
+        );
         match subscription.next(100, WAIT).await? {
             Event::Assigned(more) => partitions.extend(more),
             Event::Standby => {}
@@ -163,11 +167,11 @@ pub(crate) async fn assigned(
     Ok(partitions)
 }
 
-/// Sees that nothing comes for a moment.
-pub(crate) async fn nothing_comes(subscription: &mut dyn Subscription) -> anyhow::Result<()> {
+/// Checks that the next call delivers no message.
+pub(crate) async fn no_message_arrives(subscription: &mut dyn Subscription) -> anyhow::Result<()> {
     match subscription.next(100, WAIT).await? {
         Event::Messages(messages) => ensure!(messages.is_empty(), "{} messages too many", messages.len()),
-        other => anyhow::bail!("{other:?} came"),
+        other => anyhow::bail!("unexpected event: {other:?}"),
     }
     Ok(())
 }

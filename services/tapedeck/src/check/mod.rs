@@ -1,5 +1,5 @@
-//! `tapedeck config check`: looks at everything that the settings name, and says what is wrong and how to mend it.
-//! Changes nothing, but for one record where `--probe` asks for it.
+//! `tapedeck config check`: checks everything that the settings name, and reports problems with their fixes. Changes nothing,
+//! except that `--probe` publishes one record.
 
 mod log;
 mod place;
@@ -16,7 +16,7 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     let run = &args.run;
     for fault in &args.faults {
-        report.wrong("settings", fault.reason.clone(), format!("mend {}", fault.setting));
+        report.wrong("settings", fault.reason.clone(), format!("fix {}", fault.setting));
     }
     for renamed in service_runtime::renamed_variables() {
         report.wrong("settings", renamed, "see CHANGELOG.md");
@@ -42,7 +42,7 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     }
     let identities = log::event_log(&mut report, &args, &path).await;
     let checkpoints = place::live_store(&mut report, &run.places, &path).await;
-    log::same_log(&mut report, &identities, &checkpoints);
+    log::compare_identities(&mut report, &identities, &checkpoints);
     report.print(args.json)?;
     Ok(if report.worst() == Verdict::Wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -1,4 +1,4 @@
-//! What is on this machine: the address, the pages, the folder, the store.
+//! Checks of the address, the pages, the feeds, the data folder and the live store.
 
 use std::{
     io::ErrorKind,
@@ -13,36 +13,36 @@ use service_runtime::{ExposeSecret, SecretString};
 use super::report::Report;
 use crate::{cli::Places, health::reachable, http::Remote};
 
-/// Less room than this lasts for hours, not for days.
-const LITTLE_BYTES: u64 = 1 << 30;
-/// With less than this there is no use in starting.
-const NO_BYTES: u64 = 64 << 20;
+/// With less free space than this the data of a few hours fits, not that of days.
+const LOW_SPACE_BYTES: u64 = 1 << 30;
+/// With less free space than this a start makes no sense.
+const NO_SPACE_BYTES: u64 = 64 << 20;
 
-/// Where the pages shall answer.
+/// Checks the address of the pages.
 pub(super) async fn listen(report: &mut Report, listen: SocketAddr) {
     match TcpListener::bind(listen) {
         Ok(_) if listen.ip().is_loopback() => report.ok("address", format!("{listen} is free")),
         Ok(_) => report.warn(
             "address",
             format!("{listen} is free; other machines can reach it"),
-            "there is no sign-in yet: listen on 127.0.0.1, or put something before it that asks who comes",
+            "the pages have no sign-in yet: listen on 127.0.0.1, or use a reverse proxy that authenticates users",
         ),
-        // So it is beside a service in the same container.
-        Err(error) if error.kind() == ErrorKind::AddrInUse && is_ours(listen).await => report.warn(
+        // The normal case in the container of a running service.
+        Err(error) if error.kind() == ErrorKind::AddrInUse && is_service(listen).await => report.warn(
             "address",
-            format!("a service of Tapedeck runs at {listen}"),
-            "where it is not the one that these settings are for, choose another --listen (LISTEN)",
+            format!("a service of Tapedeck is running at {listen}"),
+            "if these settings are for another service, choose another --listen (LISTEN)",
         ),
         Err(error) => report.wrong(
             "address",
             format!("{listen}: {error}"),
-            "stop what listens there, or choose another --listen (LISTEN)",
+            "stop the process that listens there, or choose another --listen (LISTEN)",
         ),
     }
 }
 
-/// Whether one of our services listens there.
-async fn is_ours(listen: SocketAddr) -> bool {
+/// Whether a service of Tapedeck listens at the address.
+async fn is_service(listen: SocketAddr) -> bool {
     let Ok(remote) = Remote::new(&format!("http://{}", reachable(listen))) else { return false };
     let parts = remote.ask("/readyz", &[]).await;
     parts.is_ok_and(|(_, parts)| {
@@ -50,20 +50,20 @@ async fn is_ours(listen: SocketAddr) -> bool {
     })
 }
 
-/// Scripts and styles.
+/// Checks that scripts and styles of the pages are built in.
 pub(super) fn pages(report: &mut Report) {
     if web::has_assets() {
         report.ok("pages", "scripts and styles are built in");
     } else {
         report.warn(
             "pages",
-            "no scripts and styles: pages can be read and do not live",
+            "scripts and styles are missing: pages can be read, but do not update",
             "run `npm ci && npm run build` in services/web/ui and build this program again (`make build`)",
         );
     }
 }
 
-/// Where prices come from.
+/// Reports the feeds.
 pub(super) fn prices(report: &mut Report, choice: &Choice) {
     let feed = |feed: &producer::FeedPlan| match feed.symbols.len() {
         0 => feed.provider.to_string(),
@@ -80,34 +80,34 @@ pub(super) fn prices(report: &mut Report, choice: &Choice) {
         report.warn(
             "prices",
             found,
-            "look at the way to the provider, or choose --provider (PROVIDER) and --watchlist (WATCHLIST)",
+            "check the connection to the provider, or set --provider (PROVIDER) and --watchlist (WATCHLIST)",
         );
     }
 }
 
-/// The folder of what is embedded.
+/// Checks the folder of the embedded log and store.
 pub(super) fn data_folder(report: &mut Report, path: &Path) {
     folder(report, "data folder", path, "choose another with --data (DATA)");
 }
 
-/// Whether a folder, or the one it will be made in, can be written and has room.
-fn folder(report: &mut Report, what: &'static str, path: &Path, mend: &str) {
+/// Checks that a folder, or the one in which it will be created, can be written and has free space.
+fn folder(report: &mut Report, what: &'static str, path: &Path, fix: &str) {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let Some(there) = absolute.ancestors().find(|folder| folder.exists()) else {
-        return report.wrong(what, format!("{} does not exist", path.display()), mend);
+    let Some(existing) = absolute.ancestors().find(|folder| folder.exists()) else {
+        return report.wrong(what, format!("{} does not exist", path.display()), fix);
     };
-    // A file without a name, which is gone with its handle.
-    if let Err(error) = tempfile::tempfile_in(there) {
-        return report.wrong(what, format!("{} cannot be written: {error}", there.display()), mend);
+    // A file without a name, deleted when it is closed.
+    if let Err(error) = tempfile::tempfile_in(existing) {
+        return report.wrong(what, format!("{} cannot be written: {error}", existing.display()), fix);
     }
-    let made = if there == absolute { "" } else { ", made at the first start" };
-    match fs4::available_space(there) {
+    let created = if existing == absolute { "" } else { ", created at the first start" };
+    match fs4::available_space(existing) {
         Ok(free) => {
-            let found = format!("{}{made}, {:.1} GB free", path.display(), free as f64 / 1e9);
-            if free < NO_BYTES {
-                report.wrong(what, found, "make room on the disk, or choose another folder");
-            } else if free < LITTLE_BYTES {
-                report.warn(what, found, "make room on the disk, or keep less (CONSUMER_RETENTION_DAYS)");
+            let found = format!("{}{created}, {:.1} GB free", path.display(), free as f64 / 1e9);
+            if free < NO_SPACE_BYTES {
+                report.wrong(what, found, "free space on the disk, or choose another folder");
+            } else if free < LOW_SPACE_BYTES {
+                report.warn(what, found, "free space on the disk, or reduce CONSUMER_RETENTION_DAYS");
             } else {
                 report.ok(what, found);
             }
@@ -116,27 +116,28 @@ fn folder(report: &mut Report, what: &'static str, path: &Path, mend: &str) {
     }
 }
 
-/// The live store, looked at without opening it as a service does; how far the log was read into it.
+/// Checks the live store without changing it. Returns its checkpoints.
 pub(super) async fn live_store(report: &mut Report, places: &Places, data: &Path) -> Vec<Checkpoint> {
-    let mend = "look at --store (STORE_URL), STORE_PASSWORD and STORE_PASSWORD_FILE";
+    let fix = "check --store (STORE_URL), STORE_PASSWORD and STORE_PASSWORD_FILE";
     let url = match places.store_url() {
         Ok(url) => url.unwrap_or_else(|| SecretString::from(crate::data_dir::store_url(data))),
         Err(error) => {
-            report.wrong("live store", format!("{error:#}"), mend);
+            report.wrong("live store", format!("{error:#}"), fix);
             return Vec::new();
         }
     };
     match live_store::check(url.expose_secret()).await {
         Err(error) => {
-            report.wrong("live store", error.to_string(), mend);
+            report.wrong("live store", error.to_string(), fix);
             Vec::new()
         }
         Ok(found) => {
-            let words = if found.is_there { &found.found } else { "none yet, made at the first start" };
+            let state =
+                if found.is_there { &found.found } else { "does not exist yet, created at the first start" };
             if found.warnings.is_empty() {
-                report.ok("live store", format!("{}: {words}", found.place));
+                report.ok("live store", format!("{}: {state}", found.place));
             } else {
-                report.warn("live store", format!("{}: {words}", found.place), found.warnings.join("; "));
+                report.warn("live store", format!("{}: {state}", found.place), found.warnings.join("; "));
             }
             if let Some(path) = found.folder.filter(|path| path != data) {
                 folder(report, "its folder", &path, "choose another with --store (STORE_URL)");

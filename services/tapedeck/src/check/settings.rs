@@ -1,5 +1,4 @@
-//! Variables that cannot be read are findings of `config check`, too: it reports everything that is wrong, not only the
-//! first of it.
+//! Variables that cannot be parsed are findings of `config check`: it reports all problems, not only the first one.
 
 use std::{
     env,
@@ -14,8 +13,8 @@ use clap::{
 
 use crate::cli::{Cli, Command, ConfigCommand, Fault};
 
-/// Reads the command line. For `config check`, every variable is read by itself first; one that cannot be read is a finding,
-/// and its default applies.
+/// Parses the command line. For `config check`, every variable is parsed by itself first; one that cannot be parsed is a
+/// finding, and its default applies.
 ///
 /// # Errors
 /// Those of clap, also for help and version.
@@ -24,7 +23,7 @@ pub(crate) fn read(mut line: Vec<OsString>) -> Result<Cli, clap::Error> {
         return Cli::try_parse_from(line);
     }
     let mut command = Cli::command();
-    // Sets the names of flags that are derived.
+    // Sets the derived names of flags.
     command.build();
     let check = command.find_subcommand("config").and_then(|config| config.find_subcommand("check"));
     let mut faults = Vec::new();
@@ -42,7 +41,7 @@ pub(crate) fn read(mut line: Vec<OsString>) -> Result<Cli, clap::Error> {
 }
 
 /// The fault of an argument's variable, and the flag with the default. A flag on the line takes precedence over its variable,
-/// which is then not read.
+/// which is then ignored.
 fn fault_of(arg: &Arg, line: &[OsString]) -> Option<(Fault, OsString)> {
     let (flag, variable) = (format!("--{}", arg.get_long()?), arg.get_env()?);
     let value = env::var_os(variable)?;
@@ -50,7 +49,7 @@ fn fault_of(arg: &Arg, line: &[OsString]) -> Option<(Fault, OsString)> {
     if line.iter().any(|word| word.to_str() == Some(&*flag) || starts_with(word, &format!("{flag}="))) {
         return None;
     }
-    // Alone, so that nothing else can be wrong with the line.
+    // Parsed alone, so that no other error can occur.
     let alone = clap::Command::new("check").no_binary_name(true).arg(arg.clone());
     let error = alone.try_get_matches_from([assigned(&flag, &value)]).err()?;
     let setting = format!("{flag} ({})", variable.to_string_lossy());
@@ -74,7 +73,7 @@ fn reason(error: &clap::Error) -> String {
         return source.to_string();
     }
     match error.get(ContextKind::ValidValue) {
-        Some(ContextValue::Strings(values)) => format!("one of {} is possible", values.join(", ")),
+        Some(ContextValue::Strings(values)) => format!("possible values: {}", values.join(", ")),
         _ => error.kind().to_string(),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     process::{Running, output, stderr, tapedeck, wait_until},
 };
 
-/// Four files of an archive.
+/// Fills four files of an archive.
 const TICKS: u64 = 200_000;
 
 fn tick(n: u64) -> StoredTick {
@@ -40,7 +40,7 @@ fn tick(n: u64) -> StoredTick {
     StoredTick { tick: Tick::new(fields).unwrap(), processed_at: timestamp, partition: 0, offset: n }
 }
 
-/// A data folder whose store holds so many ticks.
+/// A data folder whose store has this number of ticks.
 async fn filled(folder: &Path, ticks: u64) -> PathBuf {
     let data = folder.join("data");
     let store = live_store::open(&url(&data, "store.db")).await.unwrap();
@@ -58,20 +58,20 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Runs a command that must succeed, and returns what it said.
-fn said(args: &[&str]) -> String {
+/// Runs a command that must succeed. Returns its stdout.
+fn succeed(args: &[&str]) -> String {
     let output = output(args);
     assert!(output.status.success(), "{args:?}: {}", stderr(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs a command that must fail, and returns what it said.
+/// Runs a command that must fail. Returns its stderr.
 fn refused(args: &[&str]) -> String {
     let output: Output = output(args);
-    let said = stderr(&output);
+    let error = stderr(&output);
     assert!(!output.status.success(), "{args:?} was accepted");
-    assert!(!said.contains("panicked"), "{said}");
-    said
+    assert!(!error.contains("panicked"), "{error}");
+    error
 }
 
 fn start(args: &[&str]) -> Child {
@@ -81,7 +81,7 @@ fn start(args: &[&str]) -> Child {
 /// Waits for `condition` or the end of the process, and kills it.
 fn kill_9_when(mut child: Child, what: &str, mut condition: impl FnMut() -> bool) {
     wait_until(what, || condition() || child.try_wait().unwrap().is_some());
-    // It may have ended just now.
+    // It may have ended already.
     let _ = child.kill();
     child.wait().unwrap();
 }
@@ -97,32 +97,32 @@ fn finished(archive: &Path) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_killed_again_and_again_ends_as_one_that_was_not() {
+async fn an_export_that_is_killed_repeatedly_equals_an_uninterrupted_one() {
     let folder = tempfile::tempdir().unwrap();
     let data = filled(folder.path(), TICKS).await;
     let whole = folder.path().join("whole");
-    said(&["export", text(&whole), "--data", text(&data)]);
+    succeed(&["export", text(&whole), "--data", text(&data)]);
 
     let killed = folder.path().join("killed");
     let args = ["export", text(&killed), "--data", text(&data)];
-    // Before it has begun, and then with ever more files.
-    kill_9_when(start(&args), "it has begun", || killed.exists());
+    // Before the first file, and then after each further one.
+    kill_9_when(start(&args), "the export has started", || killed.exists());
     for files in 1..4 {
         kill_9_when(start(&args), "another file is finished", || finished(&killed) >= files);
     }
     let last = output(&args);
-    // Too fast to be killed, it may have been done already.
+    // It may have finished before it was killed.
     assert!(last.status.success() || stderr(&last).contains("finished export"), "{}", stderr(&last));
     assert_eq!(totals(&killed), totals(&whole));
     assert_eq!(totals(&killed)["ticks"], TICKS);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_killed_again_and_again_loses_nothing_and_doubles_nothing() {
+async fn an_import_that_is_killed_repeatedly_stores_every_row_once() {
     let folder = tempfile::tempdir().unwrap();
     let data = filled(folder.path(), TICKS).await;
     let archive = folder.path().join("archive");
-    said(&["export", text(&archive), "--data", text(&data)]);
+    succeed(&["export", text(&archive), "--data", text(&data)]);
 
     let other = folder.path().join("other");
     let args = ["import", text(&archive), "--data", text(&other)];
@@ -136,18 +136,18 @@ async fn an_import_killed_again_and_again_loses_nothing_and_doubles_nothing() {
         let before = newest();
         kill_9_when(start(&args), "more is stored", || newest() > before);
     }
-    let last = said(&args);
-    assert!(last.contains("there already"), "{last}");
-    let again = said(&args);
-    assert!(again.contains("200,000: 0 new, 200,000 there already"), "{again}");
+    let last = succeed(&args);
+    assert!(last.contains("already stored"), "{last}");
+    let again = succeed(&args);
+    assert!(again.contains("200,000: 0 new, 200,000 already stored"), "{again}");
 
     let (before, after) = (all(&url(&data, "store.db")).await, all(&url(&other, "store.db")).await);
     assert_eq!((before.len() as u64, after.len() as u64), (TICKS, TICKS));
-    assert!(before == after, "not the same ticks");
-    // And back, by one command.
+    assert!(before == after, "the ticks differ");
+    // And into a third store, by one command.
     let third = folder.path().join("third");
-    said(&["copy", text(&other), text(&third)]);
-    said(&["export", text(&folder.path().join("third-archive")), "--data", text(&third)]);
+    succeed(&["copy", text(&other), text(&third)]);
+    succeed(&["export", text(&folder.path().join("third-archive")), "--data", text(&third)]);
     assert_eq!(totals(&folder.path().join("third-archive"))["sha256"], totals(&archive)["sha256"]);
 }
 
@@ -158,13 +158,13 @@ async fn all(url: &str) -> Vec<crate::crash::Identity> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_leaves_an_export_that_can_be_gone_on_with() {
+async fn an_export_that_was_interrupted_can_be_continued() {
     let folder = tempfile::tempdir().unwrap();
     let data = filled(folder.path(), TICKS).await;
     let archive = folder.path().join("archive");
     let args = ["export", text(&archive), "--data", text(&data)];
     let child = tapedeck().args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("it has begun", || {
+    wait_until("the export has started", || {
         archive.join("export.jsonl").exists() || archive.join("manifest.json").exists()
     });
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
@@ -173,14 +173,14 @@ async fn ctrl_c_leaves_an_export_that_can_be_gone_on_with() {
         assert!(stderr(&ended).contains("run the same command again"), "{}", stderr(&ended));
         let early = refused(&["import", text(&archive), "--data", text(&folder.path().join("other"))]);
         assert!(early.contains("was not finished"), "{early}");
-        said(&args);
+        succeed(&args);
     }
     assert_eq!(totals(&archive)["ticks"], TICKS);
 }
 
-/// On the same log the consumer skips nothing and doubles nothing in the new store, with its checkpoints and without.
+/// With the same log the consumer stores every tick once in the new store, with and without its checkpoints.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_consumer_goes_on_in_the_new_store() {
+async fn the_consumer_continues_in_the_new_store() {
     let folder = tempfile::tempdir().unwrap();
     let old = folder.path().join("old");
     let log = url(folder.path(), "log.db");
@@ -196,12 +196,12 @@ async fn the_consumer_goes_on_in_the_new_store() {
     ];
     let running = Running::start(&old, &[&market[..], &["--log", &log]].concat());
     wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 2_000.0);
-    // Something is in the log that is not in the store yet.
+    // The log has ticks that are not in the store yet.
     running.kill_9();
 
     let (with, without) = (folder.path().join("with"), folder.path().join("without"));
-    said(&["copy", text(&old), text(&with), "--checkpoints"]);
-    said(&["copy", text(&old), text(&without)]);
+    succeed(&["copy", text(&old), text(&with), "--checkpoints"]);
+    succeed(&["copy", text(&old), text(&without)]);
     let error = refused(&["copy", text(&old), text(&with), "--checkpoints", "--symbols", "AAPL"]);
     assert!(error.contains("leave out --checkpoints"), "{error}");
     for data in [&with, &without] {
@@ -217,15 +217,15 @@ async fn the_consumer_goes_on_in_the_new_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_exported_or_imported_is_refused_with_the_reason() {
+async fn an_export_or_import_that_is_impossible_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let data = filled(folder.path(), 100).await;
     let (archive, other) = (folder.path().join("archive"), folder.path().join("other"));
     let export = |more: &[&str]| {
-        let place = folder.path().join("refused");
-        refused(&[&["export", text(&place), "--data", text(&data)], more].concat())
+        let target = folder.path().join("refused");
+        refused(&[&["export", text(&target), "--data", text(&data)], more].concat())
     };
-    assert!(export(&["--symbols", "NVDA"]).contains("knows nothing of NVDA"));
+    assert!(export(&["--symbols", "NVDA"]).contains("no rows of NVDA"));
     assert!(export(&["--from", "2026-02-01", "--to", "2026-01-01"]).contains("is not before --to"));
     assert!(export(&["--from", "soon"]).contains("2026-01-31"));
     assert!(export(&["--store", "sqlite:/nowhere/store.db"]).contains("no store at /nowhere/store.db"));
@@ -235,119 +235,119 @@ async fn what_cannot_be_exported_or_imported_is_refused_with_the_reason() {
 
     let import = |more: &[&str]| refused(&[&["import", text(&archive)], more].concat());
     assert!(import(&["--data", text(&other)]).contains("holds no export"));
-    said(&["export", text(&archive), "--data", text(&data)]);
+    succeed(&["export", text(&archive), "--data", text(&data)]);
     assert!(refused(&["export", text(&archive), "--data", text(&data)]).contains("finished export"));
     assert!(import(&["--data", "/proc/tapedeck"]).contains("/proc/tapedeck"));
     let secret = import(&["--store", "mysql://me:secret@nowhere/x"]);
     assert!(secret.contains("mysql") && !secret.contains("secret"), "{secret}");
     assert!(refused(&["copy", text(&data), text(&data)]).contains("the same store"));
 
-    // The target is full, and then it is not.
+    // The target is full at first.
     let small = format!("sqlite:{}?max_mb=1", folder.path().join("small/store.db").display());
     let large = folder.path().join("large");
     let crowded = filled(&folder.path().join("crowded"), 20_000).await;
-    said(&["export", text(&large), "--data", text(&crowded)]);
+    succeed(&["export", text(&large), "--data", text(&crowded)]);
     let full = refused(&["import", text(&large), "--store", &small]);
     assert!(full.contains("no space left"), "{full}");
-    let then = said(&["import", text(&large), "--data", text(&folder.path().join("small"))]);
+    let then = succeed(&["import", text(&large), "--data", text(&folder.path().join("small"))]);
     assert!(then.contains("20,000: "), "{then}");
 
-    // One file is damaged, the rest comes in on request.
+    // One file is damaged; the others are imported on request.
     let day = fs::read_dir(archive.join("ticks")).unwrap().next().unwrap().unwrap().path();
     let packed = fs::read(&day).unwrap();
     fs::write(&day, &packed[..packed.len() / 2]).unwrap();
     let damaged = import(&["--data", text(&other)]);
     assert!(damaged.contains("is damaged") && damaged.contains(".jsonl.zst"), "{damaged}");
     let skipped = import(&["--data", text(&other), "--skip-damaged"]);
-    assert!(skipped.contains("1 files were left out"), "{skipped}");
+    assert!(skipped.contains("1 files were skipped"), "{skipped}");
     fs::write(&day, packed).unwrap();
-    assert!(said(&["import", text(&archive), "--data", text(&other)]).contains("100: 100 new"));
+    assert!(succeed(&["import", text(&archive), "--data", text(&other)]).contains("100: 100 new"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invented_and_real_prices_never_come_together() {
+async fn simulated_and_real_prices_are_never_stored_together() {
     let folder = tempfile::tempdir().unwrap();
     let real = filled(folder.path(), 100).await;
     let archive = folder.path().join("archive");
-    said(&["export", text(&archive), "--data", text(&real)]);
+    succeed(&["export", text(&archive), "--data", text(&real)]);
 
-    let invented = folder.path().join("invented");
-    let running = Running::start(&invented, &["--provider", "simulated", "--watchlist", "AAPL"]);
-    let busy = refused(&["import", text(&archive), "--data", text(&invented)]);
+    let simulated = folder.path().join("simulated-prices");
+    let running = Running::start(&simulated, &["--provider", "simulated", "--watchlist", "AAPL"]);
+    let busy = refused(&["import", text(&archive), "--data", text(&simulated)]);
     assert!(busy.contains("in use by another instance"), "{busy}");
     wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);
-    // Reading disturbs nobody.
+    // An export does not disturb the instance.
     let live = folder.path().join("live");
-    said(&["export", text(&live), "--data", text(&invented)]);
+    succeed(&["export", text(&live), "--data", text(&simulated)]);
     assert!(totals(&live)["ticks"].as_u64().unwrap() > 0);
     assert!(running.interrupt().success());
-    let store = url(&invented, "store.db");
-    for target in [["--data", text(&invented)], ["--store", &store]] {
+    let store = url(&simulated, "store.db");
+    for target in [["--data", text(&simulated)], ["--store", &store]] {
         let error = refused(&[&["import", text(&archive)], &target[..]].concat());
         assert!(error.contains("never share a"), "{error}");
     }
-    assert!(refused(&["copy", text(&invented), text(&real)]).contains("never share a"));
+    assert!(refused(&["copy", text(&simulated), text(&real)]).contains("never share a"));
 
-    // Under another name the file is nobody's folder; the rows speak for themselves.
+    // Under another file name there is no mark of the folder; the kind of prices follows from the rows.
     let renamed = url(folder.path(), "renamed.db");
-    said(&["copy", text(&invented), &renamed]);
+    succeed(&["copy", text(&simulated), &renamed]);
     let error = refused(&["import", text(&archive), "--store", &renamed]);
     assert!(error.contains("the target holds simulated prices"), "{error}");
 
-    // Invented prices keep to themselves, and their new folder says so.
+    // A copy of simulated prices marks its folder.
     let copied = folder.path().join("copied");
-    said(&["copy", text(&invented), text(&copied)]);
+    succeed(&["copy", text(&simulated), text(&copied)]);
     assert_eq!(fs::read_to_string(copied.join("prices")).unwrap().trim(), "simulated");
 }
 
-/// What a copy said that must fail, with the password in a variable.
+/// Runs a copy that must fail, with the password in a variable. Returns its stderr.
 fn refused_with(password: &str, source: &str, target: &str) -> String {
     let copy = tapedeck().args(["copy", source, target]).env("STORE_PASSWORD", password).output().unwrap();
-    let said = stderr(&copy);
-    assert!(!copy.status.success() && !said.contains("panicked"), "{said}");
-    assert!(!said.contains(password), "{said}");
-    said
+    let error = stderr(&copy);
+    assert!(!copy.status.success() && !error.contains("panicked"), "{error}");
+    assert!(!error.contains(password), "{error}");
+    error
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_gives_the_password_to_the_side_that_lacks_it() {
+async fn a_copy_uses_the_password_for_the_url_that_has_none() {
     let folder = tempfile::tempdir().unwrap();
     let data = filled(folder.path(), 10).await;
     let data = text(&data);
     let lacks = "mongodb://me@127.0.0.1:1/x?serverSelectionTimeoutMS=200";
     let file = ["--store-password-file", "/no/such"];
     for sides in [[data, lacks], [lacks, data], [lacks, "mongodb://me:word@127.0.0.1:1/y"]] {
-        let said = refused(&[&["copy"], &sides[..], &file[..]].concat());
-        assert!(said.contains("STORE_PASSWORD_FILE=/no/such"), "{said}");
+        let error = refused(&[&["copy"], &sides[..], &file[..]].concat());
+        assert!(error.contains("STORE_PASSWORD_FILE=/no/such"), "{error}");
     }
     assert!(refused_with("geheim", lacks, data).contains("127.0.0.1:1/x is unavailable"));
 
-    // The other side has its own, or needs none.
+    // The other URL has its own password, or needs none.
     let has = lacks.replace("me@", "me:word@");
-    let said = refused_with("geheim", &has, &lacks.replace("/x", "/y"));
-    assert!(said.contains("127.0.0.1:1/x is unavailable"), "{said}");
-    let said = refused_with("geheim", data, &has);
-    assert!(said.contains("the store to write to") && said.contains("keep one of them"), "{said}");
-    let said = refused_with("geheim", &lacks.replace("me@", ""), data);
-    assert!(said.contains("the store to read from") && said.contains("names no user"), "{said}");
-    // The environment may be meant for others.
+    let error = refused_with("geheim", &has, &lacks.replace("/x", "/y"));
+    assert!(error.contains("127.0.0.1:1/x is unavailable"), "{error}");
+    let error = refused_with("geheim", data, &has);
+    assert!(error.contains("the store to write to") && error.contains("keep one of them"), "{error}");
+    let error = refused_with("geheim", &lacks.replace("me@", ""), data);
+    assert!(error.contains("the store to read from") && error.contains("names no user"), "{error}");
+    // The variable may be set for other commands.
     let other = text(&folder.path().join("other")).to_owned();
     let copy = tapedeck().args(["copy", data, &other]).env("STORE_PASSWORD", "geheim").output().unwrap();
     assert!(copy.status.success(), "{}", stderr(&copy));
 }
 
-/// The stand-in for MongoDB knows nobody: whoever signs in is refused, and only who signs in.
+/// The stand-in for MongoDB has no users: every login is refused, and a connection without one is accepted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_signs_in_at_a_server_with_the_password_that_stands_beside() {
+async fn a_copy_signs_in_to_a_server_with_the_password_of_the_variable() {
     let Ok(mongo) = std::env::var("MONGO_URL") else {
         assert!(std::env::var("REQUIRE_SERVERS").is_err(), "MONGO_URL is not set");
         return;
     };
     let folder = tempfile::tempdir().unwrap();
     let data = filled(folder.path(), 10).await;
-    let named = mongo.replace("mongodb://", "mongodb://nobody@") + "/copied";
+    let named = mongo.replace("mongodb://", "mongodb://unknown@") + "/copied";
     for (source, target) in [(text(&data), &*named), (&*named, text(&data))] {
-        let said = refused_with("geheim", source, target);
-        assert!(said.contains("login failed"), "{said}");
+        let error = refused_with("geheim", source, target);
+        assert!(error.contains("login failed"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is promised of `docker-compose.yml`, held against the file and against the binaries' own settings.
+//! Tests `docker-compose.yml` against the README and against the settings of the binaries.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,17 +19,17 @@ fn compose() -> Compose {
     Compose::read(&filled())
 }
 
-/// The command line that a service's settings describe.
+/// The command line of a service.
 fn settings(service: &str) -> clap::Command {
     match service {
         "producer" => ProducerArgs::command(),
         "consumer" => ConsumerArgs::command(),
         "web" => WebArgs::command(),
-        other => panic!("{other} is none of ours"),
+        other => panic!("{other} is not a service of Tapedeck"),
     }
 }
 
-/// Environment variable -> flag, of a command and all below it.
+/// Environment variable -> flag, of a command and its subcommands.
 fn variables(command: &clap::Command) -> BTreeMap<String, String> {
     let of = |argument: &clap::Arg| {
         Some((argument.get_env()?.to_str()?.to_owned(), format!("--{}", argument.get_long()?)))
@@ -38,7 +38,7 @@ fn variables(command: &clap::Command) -> BTreeMap<String, String> {
     command.get_arguments().filter_map(of).chain(below).collect()
 }
 
-/// The environment of a service as the command line that says the same.
+/// The environment of a service as a command line.
 fn command_line(name: &str, service: &Service) -> Vec<String> {
     let flags = variables(&settings(name));
     let own = service
@@ -54,7 +54,7 @@ fn seconds(text: &str) -> u32 {
 }
 
 #[test]
-fn every_service_is_watched_limited_confined_and_started_again() {
+fn every_service_is_checked_limited_confined_and_restarted() {
     for (name, service) in compose().services {
         assert_eq!(service.restart, "unless-stopped", "{name}");
         assert!(service.read_only, "{name}");
@@ -66,7 +66,10 @@ fn every_service_is_watched_limited_confined_and_started_again() {
         assert!((50..=1_000).contains(&service.pids_limit), "{name}");
         assert_eq!(service.logging.driver, "json-file", "{name}");
         for option in ["max-size", "max-file"] {
-            assert!(service.logging.options.contains_key(option), "{name}'s log is never cut: no {option}");
+            assert!(
+                service.logging.options.contains_key(option),
+                "the log of {name} is not rotated: no {option}"
+            );
         }
         let health = service.healthcheck;
         assert_eq!(health.test[0], "CMD", "{name}: not through a shell, which the image may not have");
@@ -76,7 +79,7 @@ fn every_service_is_watched_limited_confined_and_started_again() {
 }
 
 #[test]
-fn the_file_holds_nothing_that_an_older_compose_refuses() {
+fn the_file_is_accepted_by_older_versions_of_compose() {
     let text = text("docker-compose.yml");
     let top = text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic()));
     for line in top {
@@ -84,14 +87,11 @@ fn the_file_holds_nothing_that_an_older_compose_refuses() {
         let known = ["services", "networks", "volumes"].contains(&key) || key.starts_with("x-");
         assert!(known, "{key} at the top");
     }
-    assert!(
-        !text.contains("container_name"),
-        "a fixed name stands in the way of a second instance and of replicas"
-    );
+    assert!(!text.contains("container_name"), "a fixed name prevents a second instance and replicas");
 }
 
 #[test]
-fn images_are_pinned_and_ours_carry_our_version() {
+fn images_are_pinned_and_those_of_services_have_the_version_of_the_workspace() {
     let dockerfile = text("Dockerfile");
     for (name, service) in compose().services {
         let (image, tag) = service.image.rsplit_once(':').unwrap_or_else(|| panic!("{name} has no tag"));
@@ -103,14 +103,14 @@ fn images_are_pinned_and_ours_carry_our_version() {
             assert!(dockerfile.contains(&format!("/out/{name} /usr/local/bin/")));
         } else {
             let version = tag.trim_start_matches('v').split('.').filter(|part| part.parse::<u32>().is_ok());
-            assert!(version.count() >= 2, "{name}: {tag} is no version");
+            assert!(version.count() >= 2, "{name}: {tag} is not a version");
             assert!(service.build.is_none(), "{name}");
         }
     }
 }
 
 #[test]
-fn every_variable_is_in_the_example_with_the_same_default_and_the_other_way_round() {
+fn the_variables_of_the_file_and_the_example_are_the_same_with_the_same_defaults() {
     let example = example();
     let mut names = BTreeSet::new();
     for (name, absent) in used() {
@@ -120,17 +120,14 @@ fn every_variable_is_in_the_example_with_the_same_default_and_the_other_way_roun
         }
         let default = example.get(&name).unwrap_or_else(|| panic!("{name} is not in .env.example"));
         if default.is_empty() {
-            assert_eq!(
-                absent, ":?is not set, run make env",
-                "{name} is generated, and no start goes without it"
-            );
+            assert_eq!(absent, ":?is not set, run make env", "{name} is generated, and required for a start");
         } else {
             assert_eq!(absent, format!(":-{default}"), "{name}");
         }
         names.insert(name);
     }
     let documented: BTreeSet<String> = example.into_keys().collect();
-    assert_eq!(names, documented, "of the documented variables some are not used");
+    assert_eq!(names, documented, "some of the documented variables are not used");
 }
 
 /// Whether a variable has another name since an earlier version.
@@ -139,7 +136,7 @@ fn is_renamed(name: &str) -> bool {
 }
 
 #[test]
-fn every_setting_given_to_a_service_is_one_of_the_binarys_own_and_valid() {
+fn every_variable_of_a_service_is_a_valid_setting_of_its_binary() {
     let tapedeck = variables(&Cli::command());
     let compose = compose();
     for (name, service) in compose.ours() {
@@ -147,13 +144,13 @@ fn every_setting_given_to_a_service_is_one_of_the_binarys_own_and_valid() {
         let own = variables(&settings(name));
         for variable in service.environment.keys() {
             let known = own.contains_key(variable) || tapedeck.contains_key(variable) || is_renamed(variable);
-            assert!(known, "neither {name} nor tapedeck knows {variable}");
+            assert!(known, "neither {name} nor tapedeck has the variable {variable}");
         }
         settings(name).try_get_matches_from(command_line(name, service)).unwrap();
     }
     let parsed = ProducerArgs::parse_from(command_line("producer", &compose.services["producer"]));
     let bare = ProducerArgs::parse_from(["producer", "--log", "kafka://kafka:9092"]);
-    assert_eq!(parsed.producer.watchlist, bare.producer.watchlist, "the default is the binary's own");
+    assert_eq!(parsed.producer.watchlist, bare.producer.watchlist, "the default differs from the binary's");
     assert_eq!(parsed.producer.simulated.rate, bare.producer.simulated.rate);
     let parsed = ConsumerArgs::parse_from(command_line("consumer", &compose.services["consumer"]));
     let bare =
@@ -162,7 +159,7 @@ fn every_setting_given_to_a_service_is_one_of_the_binarys_own_and_valid() {
 }
 
 #[test]
-fn a_service_has_ended_before_it_is_killed() {
+fn the_shutdown_of_a_service_ends_before_the_grace_period() {
     for (name, service) in compose().ours() {
         let grace = service.stop_grace_period.as_deref().map(seconds);
         let limit = service_runtime::SHUTDOWN_LIMIT.as_secs();
@@ -171,36 +168,36 @@ fn a_service_has_ended_before_it_is_killed() {
 }
 
 #[test]
-fn a_backup_is_made_in_a_service_that_has_the_store_and_the_command_line() {
+fn a_backup_runs_in_a_service_that_has_the_store_and_the_command_line() {
     let compose = compose();
     let readme = text("README.md");
     let mut lines = readme.lines().filter(|line| line.trim_start().starts_with("docker compose run "));
-    let line = lines.next().expect("the README says how");
+    let line = lines.next().expect("the README has no backup command");
     let (before, _) = line.split_once(" tapedeck ").unwrap();
     let (_, name) = before.rsplit_once(' ').unwrap();
     assert!(compose.services[name].environment.contains_key("STORE_URL"), "{name} has no store");
     for option in ["--rm", "--no-deps", "--user \"$(id -u):$(id -g)\"", ":/folder\""] {
         assert!(line.contains(option), "{line} lacks {option}");
     }
-    // The image of every service has it, for whatever user.
+    // Every image has the command line.
     assert!(text("Dockerfile").contains("COPY --from=build /out/tapedeck /usr/local/bin/\n"));
 }
 
 #[test]
-fn health_checks_ask_the_address_that_the_service_listens_at() {
+fn health_checks_use_the_address_of_the_service() {
     for (name, service) in compose().ours() {
         let test = &service.healthcheck.test[1..];
         assert_eq!(test, ["tapedeck", "health"], "{name}");
-        // It goes by the same variable.
+        // Both have the same variable.
         let listen = &service.environment["LISTEN"];
-        assert!(listen.starts_with("0.0.0.0:"), "{name} could not be reached from outside its container");
+        assert!(listen.starts_with("0.0.0.0:"), "{name} cannot be reached from outside its container");
         assert_eq!(variables(&settings(name))["LISTEN"], "--listen");
         Cli::try_parse_from([&test[0], &test[1], "--listen", listen]).unwrap();
     }
 }
 
 #[test]
-fn addresses_name_services_that_are_there_healthy_and_listening() {
+fn addresses_are_those_of_healthy_services_that_listen() {
     let compose = compose();
     let kafka = &compose.services["kafka"].environment;
     assert!(kafka["KAFKA_LISTENERS"].split(',').any(|listener| listener == "PLAINTEXT://:9092"));
@@ -217,7 +214,7 @@ fn addresses_name_services_that_are_there_healthy_and_listening() {
             let mongodb = &compose.services["mongodb"];
             assert_eq!((store.host_str(), store.port()), (Some("mongodb"), Some(27017)), "{name}");
             assert_eq!(store.path(), format!("/{}", mongodb.environment["MONGO_INITDB_DATABASE"]));
-            assert_eq!(Some(store.username()), Some("tapedeck"), "never the administrator");
+            assert_eq!(Some(store.username()), Some("tapedeck"), "the user must not be the administrator");
             assert_eq!(store.password(), Some(mongodb.environment["TAPEDECK_PASSWORD"].as_str()));
             needs.push("mongodb");
         }
@@ -230,7 +227,7 @@ fn addresses_name_services_that_are_there_healthy_and_listening() {
 }
 
 #[test]
-fn only_pages_are_published_and_only_to_this_host() {
+fn only_pages_are_published_and_only_on_this_host() {
     let compose = compose();
     for (name, service) in &compose.services {
         for port in &service.ports {
@@ -253,38 +250,38 @@ fn only_pages_are_published_and_only_to_this_host() {
 }
 
 #[test]
-fn data_lies_in_named_volumes_and_what_is_mounted_is_there_and_cannot_be_written() {
+fn data_is_in_named_volumes_and_mounted_files_exist_read_only() {
     let compose = compose();
     for (name, service) in &compose.services {
         for volume in &service.volumes {
             let parts: Vec<&str> = volume.split(':').collect();
             if let [path, _, mode] = parts[..] {
                 assert_eq!(mode, "ro", "{name}: {volume}");
-                assert!(root().join(path).exists(), "{name}: there is no {path}");
+                assert!(root().join(path).exists(), "{name}: {path} does not exist");
             } else {
                 assert!(compose.volumes.contains_key(parts[0]), "{name}: {volume}");
             }
         }
-        for place in &service.tmpfs {
-            assert!(place.contains("size="), "{name}: {place} has no bound");
-            // Anybody may write to /tmp; what is mounted elsewhere is root's unless somebody says otherwise.
+        for mount in &service.tmpfs {
+            assert!(mount.contains("size="), "{name}: {mount} has no size limit");
+            // Every user may write to /tmp; other mounts belong to root without uid.
             let (uid, _) = service.user.split_once(':').unwrap();
-            let owned = place.starts_with("/tmp:") || place.contains(&format!("uid={uid},"));
-            assert!(owned, "{name} cannot write to {place}");
+            let owned = mount.starts_with("/tmp:") || mount.contains(&format!("uid={uid},"));
+            assert!(owned, "{name} cannot write to {mount}");
         }
     }
-    for (server, place) in [("kafka", "/var/lib/kafka/data"), ("mongodb", "/data/db")] {
-        let volume = format!("{server}-data:{place}");
-        assert!(compose.services[server].volumes.contains(&volume), "{server} forgets at every `down`");
+    for (server, path) in [("kafka", "/var/lib/kafka/data"), ("mongodb", "/data/db")] {
+        let volume = format!("{server}-data:{path}");
+        assert!(compose.services[server].volumes.contains(&volume), "{server} loses its data at `down`");
         assert!(
             compose.services[server].stop_grace_period.is_some(),
-            "{server} is killed while it closes files"
+            "{server} is killed during its shutdown"
         );
     }
 }
 
 #[test]
-fn make_env_writes_passwords_of_its_own_for_the_owner_only_and_never_twice() {
+fn make_env_writes_distinct_passwords_readable_by_the_owner_only_and_only_once() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("deploy")).unwrap();
     for file in [".env.example", "deploy/make-env.sh"] {
@@ -305,15 +302,15 @@ fn make_env_writes_passwords_of_its_own_for_the_owner_only_and_never_twice() {
             let secret = value(&name);
             assert!(secret.len() >= 22, "{name} is short");
             assert!(secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{name}");
-            assert!(generated.insert(secret), "{name} is as another");
+            assert!(generated.insert(secret), "{name} equals another password");
         } else {
             assert_eq!(value(&name), default);
         }
     }
 
     let again = make();
-    assert!(!again.status.success(), "passwords that volumes depend on would be lost");
+    assert!(!again.status.success(), "the passwords of existing volumes were replaced");
     assert!(String::from_utf8_lossy(&again.stderr).contains("stays as it is"));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), made);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left behind");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "there are other files");
 }

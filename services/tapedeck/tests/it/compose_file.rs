@@ -1,4 +1,4 @@
-//! `docker-compose.yml` and `.env.example`, read as Compose reads them.
+//! Parses `docker-compose.yml` and `.env.example` as Compose does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use serde_saphyr::PropertySyntax;
 /// The services that are binaries of this workspace.
 pub(crate) const OURS: [&str; 3] = ["producer", "consumer", "web"];
 
-/// What is not known here is refused: a field that nobody checks is added on purpose only.
+/// Unknown fields are refused, so that every field of the file is one that a test checks, or was added here on purpose.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Service {
@@ -58,7 +58,7 @@ pub(crate) struct Logging {
     pub(crate) options: BTreeMap<String, String>,
 }
 
-/// Without `start_interval` and `disable`: docker-compose 1.29 refuses the one, and nobody is to use the other.
+/// Without `start_interval`, which docker-compose 1.29 refuses, and `disable`, which must not be used.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Health {
@@ -88,7 +88,7 @@ pub(crate) struct Compose {
 }
 
 impl Compose {
-    /// As it is with these variables set.
+    /// Parses the file with these variables set.
     pub(crate) fn read(variables: &BTreeMap<String, String>) -> Self {
         let options = serde_saphyr::options! { property_syntax: PropertySyntax::DockerCompose }
             .with_properties(variables.clone().into_iter().collect());
@@ -110,7 +110,7 @@ pub(crate) fn text(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// `.env.example`: each variable with its default, which is empty where it is generated.
+/// `.env.example`: each variable with its default, which is empty for generated values.
 pub(crate) fn example() -> BTreeMap<String, String> {
     let text = text(".env.example");
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -118,18 +118,19 @@ pub(crate) fn example() -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// The same, with something in place of what is generated.
+/// The same, with placeholders for generated values.
 pub(crate) fn filled() -> BTreeMap<String, String> {
-    let fill = |name: &str, value: String| if value.is_empty() { format!("made-for-{name}") } else { value };
+    let fill =
+        |name: &str, value: String| if value.is_empty() { format!("placeholder-of-{name}") } else { value };
     example().into_iter().map(|(name, value)| (name.clone(), fill(&name, value))).collect()
 }
 
-/// The variables that the compose file takes from outside, each with its ways to be absent: `:-default`, `:?message`.
+/// The variables of the compose file, each with its modifier: `:-default`, `:?message`.
 pub(crate) fn used() -> BTreeSet<(String, String)> {
     let text = text("docker-compose.yml");
-    let places = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let uses = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mut used = BTreeSet::new();
-    for line in places {
+    for line in uses {
         for rest in line.split("${").skip(1) {
             let (inside, _) = rest.split_once('}').unwrap_or_else(|| panic!("{line} has no end"));
             let end = inside.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(inside.len());

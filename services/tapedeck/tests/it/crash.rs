@@ -13,7 +13,7 @@ use crate::process::{Running, wait_until};
 
 pub(crate) type Identity = (String, String, u64);
 
-/// What the log holds: every acknowledged tick, and perhaps some that were stored but not acknowledged any more.
+/// All ticks in the log: every acknowledged one, and possibly some that were stored without an acknowledgement.
 pub(crate) async fn logged(url: &str) -> Vec<Identity> {
     let log = event_log::open(url).await.unwrap();
     let mut all = Vec::new();
@@ -75,7 +75,7 @@ pub(crate) fn total(running: &Running, figure: &str) -> f64 {
 }
 
 #[test]
-fn killed_again_and_again_at_any_moment_it_loses_nothing_and_doubles_nothing() {
+fn an_instance_that_is_killed_repeatedly_stores_every_tick_once() {
     let folder = tempfile::tempdir().unwrap();
     let args = [
         "--provider",
@@ -90,12 +90,12 @@ fn killed_again_and_again_at_any_moment_it_loses_nothing_and_doubles_nothing() {
     for round in 0..5_u64 {
         let running = Running::start(folder.path(), &args);
         wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);
-        // At another moment of the batch each time.
+        // At a different time within the batch in each round.
         let moment = Instant::now() + Duration::from_millis(137 * (round + 1) % 400);
-        wait_until("the moment has come", || Instant::now() >= moment);
+        wait_until("the time has come", || Instant::now() >= moment);
         running.kill_9();
     }
-    // Started once more, it stores what was left in the log; then it leaves in good order.
+    // The next start stores the rest of the log, and ends in good order.
     let running = Running::start(folder.path(), &args);
     wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);
     assert!(running.interrupt().success());
@@ -106,7 +106,7 @@ fn killed_again_and_again_at_any_moment_it_loses_nothing_and_doubles_nothing() {
     });
     assert!(logged.len() > 1_000, "only {} ticks", logged.len());
     let (in_log, in_store): (BTreeSet<_>, BTreeSet<_>) = (logged.iter().collect(), stored.iter().collect());
-    assert_eq!(in_log.len(), logged.len(), "the producer never said one identity twice");
+    assert_eq!(in_log.len(), logged.len(), "the producer published an identity twice");
     assert_eq!(in_store.len(), stored.len(), "no tick is stored twice");
     let lost: Vec<_> = in_log.difference(&in_store).take(3).collect();
     assert!(lost.is_empty(), "{} in the log, {} stored; lost: {lost:?}", in_log.len(), in_store.len());

@@ -1,10 +1,10 @@
-//! Keeps the direction of dependencies: services -> io crates -> topics -> market.
+//! Checks the direction of dependencies: services -> io crates -> topics -> market.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
-/// The workspace's packages with the names of all packages each depends on, tests left out.
+/// The packages of the workspace with the names of their dependencies, without dev-dependencies.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
@@ -32,7 +32,7 @@ fn services_never_depend_on_services_but_tapedeck_on_all() {
 
 #[test]
 fn libraries_point_one_way() {
-    // Each may use those before it.
+    // Each may depend on those before it.
     let order = [
         "connection-url",
         "sqlite-file",
@@ -46,19 +46,19 @@ fn libraries_point_one_way() {
         "stream-processor",
     ];
     let all = dependencies();
-    for (place, library) in order.iter().enumerate() {
-        let ours: Vec<&str> = order.into_iter().filter(|other| all[*library].contains(*other)).collect();
-        for other in ours {
+    for (index, library) in order.iter().enumerate() {
+        let used: Vec<&str> = order.into_iter().filter(|other| all[*library].contains(*other)).collect();
+        for other in used {
             let below = order.iter().position(|name| *name == other).unwrap();
-            assert!(below < place, "{library} must not depend on {other}");
+            assert!(below < index, "{library} must not depend on {other}");
         }
     }
-    assert!(!all["event-log"].contains("market"), "the event log knows bytes only");
-    assert!(!all["event-log"].contains("topics"), "the event log knows bytes only");
-    assert!(!all["service-runtime"].contains("market"), "the runtime of services knows no symbols");
+    assert!(!all["event-log"].contains("market"), "the event log stores bytes only");
+    assert!(!all["event-log"].contains("topics"), "the event log stores bytes only");
+    assert!(!all["service-runtime"].contains("market"), "the runtime of services must not depend on symbols");
 }
 
-/// Everything that `package` links through packages of the workspace, their direct dependencies included.
+/// All packages that `package` links through packages of the workspace, including their direct dependencies.
 fn linked(package: &str) -> BTreeSet<String> {
     let all = dependencies();
     let (mut linked, mut waiting) = (BTreeSet::new(), vec![package.to_owned()]);
@@ -80,11 +80,11 @@ fn a_service_without_a_store_links_no_store() {
             assert!(!linked.contains(store), "{package} links {store}");
         }
     }
-    assert!(linked("consumer").contains("mongodb"), "what the consumer links is not followed");
+    assert!(linked("consumer").contains("mongodb"), "transitive dependencies are missing");
 }
 
 #[test]
-fn only_the_adapters_know_their_servers() {
+fn only_adapters_depend_on_the_client_of_their_server() {
     for (package, needs) in dependencies() {
         if !["event-log", "benches"].contains(&package.as_str()) {
             assert!(!needs.contains("rdkafka"), "{package} depends on rdkafka");

@@ -1,6 +1,6 @@
-//! The real binary, from the outside.
+//! Tests of the real binary.
 
-// Test helpers are not told from other code by clippy's own allowance for tests.
+// Clippy's allowance for tests does not include helper functions of tests.
 #![allow(clippy::unwrap_used)]
 
 mod backup;

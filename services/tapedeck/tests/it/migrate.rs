@@ -2,7 +2,7 @@
 
 use crate::process::{output, stderr};
 
-/// What it said of the store at `url`.
+/// The output for the store at `url`.
 fn migrated(url: &str) -> String {
     let ended = output(&["migrate", "--store", url]);
     assert!(ended.status.success(), "{}", stderr(&ended));
@@ -10,7 +10,7 @@ fn migrated(url: &str) -> String {
 }
 
 #[test]
-fn a_store_is_made_and_found_as_it_should_be_the_second_time() {
+fn a_store_is_created_and_not_changed_by_a_second_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let url = format!("sqlite:{}", path.display());
@@ -20,11 +20,11 @@ fn a_store_is_made_and_found_as_it_should_be_the_second_time() {
 }
 
 #[test]
-fn a_store_that_cannot_be_prepared_names_the_setting_and_no_password() {
+fn a_store_that_cannot_be_prepared_is_reported_with_the_setting_and_without_password() {
     let url = "mongodb://me:secret@127.0.0.1:1/x?serverSelectionTimeoutMS=200";
     let ended = output(&["migrate", "--store", url]);
     assert!(!ended.status.success());
-    let said = stderr(&ended);
-    assert!(said.contains("STORE_URL") && said.contains("127.0.0.1:1/x is unavailable"), "{said}");
-    assert!(!said.contains("secret"), "{said}");
+    let error = stderr(&ended);
+    assert!(error.contains("STORE_URL") && error.contains("127.0.0.1:1/x is unavailable"), "{error}");
+    assert!(!error.contains("secret"), "{error}");
 }

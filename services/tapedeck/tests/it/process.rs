@@ -1,4 +1,4 @@
-//! A running `tapedeck`, and questions to it.
+//! Runs `tapedeck`, and sends requests to it.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -9,12 +9,12 @@ use std::{
 
 use serde_json::Value;
 
-/// How long a test waits for what must come.
+/// Time after which a condition of a test has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(crate) fn tapedeck() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tapedeck"));
-    // What the person who runs the tests has set must not reach the process.
+    // Variables in the environment of the test run must not reach the process.
     for name in [
         "LOG_URL",
         "LOG_PASSWORD",
@@ -41,7 +41,7 @@ pub(crate) fn output(args: &[&str]) -> Output {
     tapedeck().args(args).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Runs a command that is to end by itself, and kills it at the deadline.
+/// Runs a command that must end by itself, and kills it at the deadline.
 pub(crate) fn output_in_time(args: &[&str]) -> Output {
     let child = tapedeck()
         .args(args)
@@ -54,7 +54,7 @@ pub(crate) fn output_in_time(args: &[&str]) -> Output {
     let (ended, has_ended) = std::sync::mpsc::channel();
     let waiting = std::thread::spawn(move || {
         let output = child.wait_with_output().unwrap();
-        // Nobody listens any more only after the deadline.
+        // Fails only after the deadline.
         let _ = ended.send(());
         output
     });
@@ -76,7 +76,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it on a free port and waits until every part of it is up.
+    /// Starts it on a free port and waits until all parts are up.
     pub(crate) fn start(data: &Path, args: &[&str]) -> Self {
         let mut child = tapedeck()
             .args(["run", "--listen", "127.0.0.1:0", "--data"])
@@ -89,26 +89,26 @@ impl Running {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
-            let line = lines.next().expect("tapedeck ended before it said where its pages are").unwrap();
+            let line = lines.next().expect("tapedeck ended before it printed its address").unwrap();
             if let Some(rest) = line.trim().strip_prefix("pages") {
                 break rest.split_whitespace().next().unwrap().to_owned();
             }
         };
-        // Drained in the background, so that the process never blocks on a full pipe.
+        // Read in the background, so that the process never blocks on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let running = Self { child, url };
         wait_until("every part is up", || running.try_get("/readyz").is_some());
         running
     }
 
-    /// `None` unless the answer is 200 and JSON.
+    /// `None` unless the response is 200 with a JSON body.
     pub(crate) fn try_get(&self, path: &str) -> Option<Value> {
         let body = get(&format!("{}{path}", self.url)).ok()?;
         serde_json::from_str(&body).ok()
     }
 
     pub(crate) fn get(&self, path: &str) -> Value {
-        self.try_get(path).unwrap_or_else(|| panic!("GET {path} was no success"))
+        self.try_get(path).unwrap_or_else(|| panic!("GET {path} failed"))
     }
 
     pub(crate) fn kill_9(mut self) {
@@ -116,7 +116,7 @@ impl Running {
         self.child.wait().unwrap();
     }
 
-    /// Ctrl-C, and wait.
+    /// Sends Ctrl-C and waits for the end.
     pub(crate) fn interrupt(mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
@@ -139,16 +139,16 @@ impl Drop for Running {
     }
 }
 
-/// The body of a 200 answer; a plain HTTP/1.0 question needs no client.
+/// The body of a 200 response. A plain HTTP/1.0 request needs no client.
 pub(crate) fn get(url: &str) -> std::io::Result<String> {
     use std::{io::Write, net::TcpStream};
     let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap_or_default();
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
     if head.split_whitespace().nth(1) == Some("200") {
         Ok(body.to_owned())
     } else {
@@ -159,7 +159,7 @@ pub(crate) fn get(url: &str) -> std::io::Result<String> {
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain until {what}");
+        assert!(Instant::now() < deadline, "timeout after {DEADLINE:?}: {what}");
         std::thread::sleep(Duration::from_millis(20)); // up to the deadline
     }
 }

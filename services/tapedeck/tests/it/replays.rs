@@ -14,12 +14,12 @@ fn replay(data: &Path, file: &Path) -> String {
     String::from_utf8(played.stdout).unwrap()
 }
 
-fn bars(running: &Running, symbol: &str) -> Vec<Value> {
+fn candles(running: &Running, symbol: &str) -> Vec<Value> {
     running.get(&format!("/v1/candles?symbol={symbol}&interval=1m"))["candles"].as_array().unwrap().clone()
 }
 
 #[test]
-fn recorded_frames_show_their_real_prices_and_a_second_replay_adds_nothing() {
+fn recorded_frames_are_stored_with_their_prices_and_a_second_replay_adds_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["coinbase_ws.jsonl", "binance_stream.jsonl"] {
         replay(folder.path(), &fixture(file));
@@ -37,25 +37,26 @@ fn recorded_frames_show_their_real_prices_and_a_second_replay_adds_nothing() {
     assert!(!ticks.is_empty());
     assert_eq!(ticks[0]["price"], 14.7775, "the first recorded price: {}", ticks[0]);
     assert_eq!(ticks[0]["timestamp"].as_str().unwrap()[..19], *"2021-04-17T16:43:30");
-    let band = bars(&running, "BAND-GBP");
+    let band = candles(&running, "BAND-GBP");
     assert_eq!(band[0]["time"], "2021-04-17T16:43:00Z", "{band:?}");
-    assert!(!bars(&running, "NKNUSDT").is_empty());
+    assert!(!candles(&running, "NKNUSDT").is_empty());
     assert!(running.interrupt().success());
 
     replay(folder.path(), &fixture("coinbase_ws.jsonl"));
     let running = Running::start(folder.path(), &watch);
     let again = running.get("/v1/ticks?symbol=BAND-GBP&limit=1000")["ticks"].as_array().unwrap().clone();
     assert_eq!(again, ticks);
-    let prices = |bars: &[Value]| -> Vec<[Value; 5]> {
-        bars.iter()
-            .map(|bar| ["time", "open", "high", "low", "close"].map(|field| bar[field].clone()))
+    let prices = |candles: &[Value]| -> Vec<[Value; 5]> {
+        candles
+            .iter()
+            .map(|candle| ["time", "open", "high", "low", "close"].map(|field| candle[field].clone()))
             .collect()
     };
-    assert_eq!(prices(&bars(&running, "BAND-GBP")), prices(&band));
+    assert_eq!(prices(&candles(&running, "BAND-GBP")), prices(&band));
 }
 
 #[test]
-fn a_bad_line_is_named_and_the_rest_is_stored() {
+fn an_invalid_line_is_reported_and_the_rest_is_stored() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ticks.jsonl");
     let good = r#"{"symbol":"AAPL","timestamp":"2026-01-13T15:30:00Z","price":261.05,"volume":287051,"open":260.22,"high":261.35,"low":260.19,"change_percent":0.32,"source":"alpha_vantage","received_at":"2026-01-13T15:30:00.214Z","seq":1842}"#;
@@ -64,8 +65,8 @@ fn a_bad_line_is_named_and_the_rest_is_stored() {
     let data = folder.path().join("data");
     let played = output(&["replay", file.to_str().unwrap(), "--data", data.to_str().unwrap()]);
     assert!(played.status.success());
-    let said = stderr(&played);
-    assert!(said.contains("ticks.jsonl") && said.contains("price must be above zero"), "{said}");
+    let error = stderr(&played);
+    assert!(error.contains("ticks.jsonl") && error.contains("price must be above zero"), "{error}");
     let printed = String::from_utf8(played.stdout).unwrap();
     assert!(printed.contains("2 ticks"), "{printed}");
 }

@@ -1,5 +1,5 @@
-//! The services of `docker-compose.yml` as plain processes: exactly its environment, commands and health checks, on a real
-//! broker and a server that speaks MongoDB's protocol.
+//! Runs the services of `docker-compose.yml` as plain processes with its environment, commands and health checks, on a real
+//! broker and a server with MongoDB's protocol.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use crate::{
     process::{DEADLINE, get, wait_until},
 };
 
-/// The servers of `make test-servers`: broker and store.
+/// URLs of the servers of `make test-servers`: broker and store.
 fn servers() -> Option<(String, String)> {
     let servers = std::env::var("KAFKA_URL").ok().zip(std::env::var("MONGO_URL").ok());
     assert!(
@@ -24,20 +24,20 @@ fn servers() -> Option<(String, String)> {
     servers
 }
 
-/// From the network of the containers to this host: the one place where this run differs from theirs.
-struct Here {
-    /// What the file says, and what it is here.
-    places: Vec<(String, String)>,
+/// Translates addresses in the network of the containers to addresses on this host.
+struct LocalAddresses {
+    /// Text in the file, and its replacement.
+    replacements: Vec<(String, String)>,
 }
 
-impl Here {
+impl LocalAddresses {
     fn new(compose: &Compose, kafka: &str, mongo: &str) -> Self {
         let broker = kafka.trim_start_matches("kafka://").split(['/', '?']).next().unwrap();
         let (host, port) = broker.rsplit_once(':').unwrap();
         let store = compose.services["consumer"].environment["STORE_URL"].clone();
         let database = format!("compose_{}", std::process::id());
         let mongo = mongo.split('?').next().unwrap().trim_end_matches('/');
-        let mut places = vec![
+        let mut replacements = vec![
             // The stand-in for MongoDB has no users.
             (store, format!("{mongo}/{database}")),
             ("kafka:9092".to_owned(), broker.to_owned()),
@@ -47,16 +47,16 @@ impl Here {
         for name in OURS {
             let listen = &compose.services[name].environment["LISTEN"];
             let (_, port) = listen.rsplit_once(':').unwrap();
-            // Free a moment ago; nobody else on this host asks for a port by chance in the meantime.
+            // Released just now; another process is unlikely to get the same port before the service.
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            places.push((listen.clone(), format!("127.0.0.1:{free}")));
-            places.push((format!("http://{name}:{port}"), format!("http://127.0.0.1:{free}")));
+            replacements.push((listen.clone(), format!("127.0.0.1:{free}")));
+            replacements.push((format!("http://{name}:{port}"), format!("http://127.0.0.1:{free}")));
         }
-        Self { places }
+        Self { replacements }
     }
 
     fn of(&self, text: &str) -> String {
-        self.places.iter().fold(text.to_owned(), |text, (there, here)| text.replace(there, here))
+        self.replacements.iter().fold(text.to_owned(), |text, (there, here)| text.replace(there, here))
     }
 
     fn environment(&self, service: &Service) -> BTreeMap<String, String> {
@@ -67,9 +67,9 @@ impl Here {
     }
 }
 
-/// The folder of the binaries. Testing the whole workspace has just built them all; testing this package alone builds its
-/// own only, so that the others are made here where they are missing. (Made anew at every run, they would be compiled
-/// twice: cargo chooses the features of dependencies by what is built together.)
+/// The folder of the binaries. A test run of the whole workspace has built all of them, one of this package only its own, so
+/// missing ones are built addresses. (Building them in every run would compile them twice, as cargo selects the features of
+/// dependencies by the packages of a build.)
 fn binaries() -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_tapedeck")).parent().unwrap();
     if OURS.iter().any(|name| !folder.join(name).exists()) {
@@ -96,8 +96,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(name: &'static str, service: &Service, here: &Here, binaries: &Path) -> Self {
-        let environment = here.environment(service);
+    fn start(name: &'static str, service: &Service, addresses: &LocalAddresses, binaries: &Path) -> Self {
+        let environment = addresses.environment(service);
         let health = service.healthcheck.test[1..].to_vec();
         let binaries = binaries.to_owned();
         let mut command = Command::new(binaries.join(&service.command[0]));
@@ -113,7 +113,7 @@ impl Running {
         Self { name, child, environment, binaries, health }
     }
 
-    /// What `docker compose exec SERVICE COMMAND...` does.
+    /// Equivalent of `docker compose exec SERVICE COMMAND...`.
     fn exec(&self, command: &[&str]) -> Output {
         let binary = self.binaries.join(command[0]);
         Command::new(binary).args(&command[1..]).env_clear().envs(&self.environment).output().unwrap()
@@ -126,7 +126,7 @@ impl Running {
         self.exec(&health).status.success()
     }
 
-    /// What `docker compose stop` does.
+    /// Equivalent of `docker compose stop`.
     fn stop(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
@@ -150,33 +150,33 @@ impl Drop for Running {
     }
 }
 
-fn said(output: &Output) -> String {
+fn stdout_of(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What the README does with `docker compose run consumer tapedeck`.
+/// The commands that the README runs with `docker compose run consumer tapedeck`.
 fn backup_and_restore(consumer: &Running) {
     let folder = tempfile::tempdir().unwrap();
     let [archive, data] = ["archive", "data"].map(|name| folder.path().join(name).display().to_string());
-    let tapedeck = |command: &[&str]| said(&consumer.exec(&[&["tapedeck"], command].concat()));
+    let tapedeck = |command: &[&str]| stdout_of(&consumer.exec(&[&["tapedeck"], command].concat()));
     assert!(tapedeck(&["export", &archive]).contains("exported"));
-    assert!(tapedeck(&["import", &archive]).contains(": 0 new"), "what was exported is there already");
-    assert!(tapedeck(&["copy", &consumer.environment["STORE_URL"], &data]).contains(" 0 there already"));
-    assert!(tapedeck(&["copy", &data]).contains(": 0 new"), "what was copied is there already");
+    assert!(tapedeck(&["import", &archive]).contains(": 0 new"), "the exported rows are already stored");
+    assert!(tapedeck(&["copy", &consumer.environment["STORE_URL"], &data]).contains(" 0 already stored"));
+    assert!(tapedeck(&["copy", &data]).contains(": 0 new"), "the copied rows are already stored");
 }
 
 #[test]
-fn the_services_of_the_compose_file_bring_prices_onto_the_page() {
+fn the_services_of_the_compose_file_show_prices_on_the_page() {
     let Some((kafka, mongo)) = servers() else { return };
     let mut variables = filled();
-    // No venue is asked by a test.
+    // Tests send no requests to venues.
     variables.insert("PROVIDER".to_owned(), "simulated".to_owned());
     let compose = Compose::read(&variables);
-    let here = Here::new(&compose, &kafka, &mongo);
+    let addresses = LocalAddresses::new(&compose, &kafka, &mongo);
     let binaries = binaries();
 
-    let ready = here.of(&compose.services["kafka"].healthcheck.test[1..].join(" "));
+    let ready = addresses.of(&compose.services["kafka"].healthcheck.test[1..].join(" "));
     let ready: Vec<&str> = ready.split(' ').collect();
     assert!(
         Command::new(ready[0]).args(&ready[1..]).status().unwrap().success(),
@@ -184,7 +184,7 @@ fn the_services_of_the_compose_file_bring_prices_onto_the_page() {
     );
 
     let mut running: Vec<Running> =
-        compose.ours().map(|(name, service)| Running::start(name, service, &here, &binaries)).collect();
+        compose.ours().map(|(name, service)| Running::start(name, service, &addresses, &binaries)).collect();
     for service in &mut running {
         let name = service.name;
         wait_until(&format!("{name} is healthy"), || service.is_healthy());
@@ -205,31 +205,31 @@ fn the_services_of_the_compose_file_bring_prices_onto_the_page() {
     let board = get(&format!("{pages}/")).unwrap();
     assert!(board.contains("/symbols/NVDA") && board.contains("SIMULATED"), "the page shows no prices");
 
-    let readers = || -> BTreeSet<String> {
+    let owners = || -> BTreeSet<String> {
         let system = json("/v1/system");
         let partitions = system["partitions"].as_array().unwrap();
-        partitions.iter().map(|known| known["owner"].as_str().unwrap_or("nobody").to_owned()).collect()
+        partitions.iter().map(|known| known["owner"].as_str().unwrap_or("none").to_owned()).collect()
     };
-    let share = |count| readers().len() == count && !readers().contains("nobody");
-    wait_until("one consumer reads every partition", || share(1));
-    let other_ports = Here::new(&compose, &kafka, &mongo);
+    let share = |count| owners().len() == count && !owners().contains("none");
+    wait_until("one consumer owns all partitions", || share(1));
+    let other_ports = LocalAddresses::new(&compose, &kafka, &mongo);
     let replica = Running::start("consumer", &compose.services["consumer"], &other_ports, &binaries);
-    wait_until("two share the partitions", || share(2));
+    wait_until("two consumers share the partitions", || share(2));
     replica.stop();
-    wait_until("one reads every partition again", || share(1));
+    wait_until("one consumer owns all partitions again", || share(1));
 
-    // The command line of each service goes by the service's own environment.
+    // The command line in each service uses the service's environment.
     running.push(web);
-    wait_until("the consumer is heard of", || {
+    wait_until("the status has the consumer", || {
         running.iter().all(|service| {
             let status = service.exec(&["tapedeck", "status"]);
             String::from_utf8_lossy(&status.stdout).contains("consumer")
         })
     });
     for service in &running {
-        assert!(said(&service.exec(&["tapedeck", "topics"])).contains("stock-prices"));
-        assert!(said(&service.exec(&["tapedeck", "--help"])).contains("health"));
-        assert!(said(&service.exec(&[service.name, "--help"])).contains("LOG_URL"));
+        assert!(stdout_of(&service.exec(&["tapedeck", "topics"])).contains("stock-prices"));
+        assert!(stdout_of(&service.exec(&["tapedeck", "--help"])).contains("health"));
+        assert!(stdout_of(&service.exec(&[service.name, "--help"])).contains("LOG_URL"));
     }
     wait_until("the group has committed", || {
         let offsets = running[1].exec(&["tapedeck", "topics", "offsets"]);
@@ -246,7 +246,7 @@ fn the_services_of_the_compose_file_bring_prices_onto_the_page() {
     let (binary, environment) = (probe.binaries.clone(), probe.environment.clone());
     running.into_iter().for_each(Running::stop);
     probe.stop();
-    let nobody = health(&binary, &environment);
-    assert!(!nobody.status.success(), "nobody is there, and the health check passes");
-    assert!(String::from_utf8_lossy(&nobody.stderr).contains("no service answers"));
+    let checked = health(&binary, &environment);
+    assert!(!checked.status.success(), "the health check succeeds without a service");
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("no service responds"));
 }

@@ -1,11 +1,10 @@
-//! The same pipeline through a real broker.
+//! The pipeline with a real broker.
 
 use serde_json::Value;
 
 use crate::process::{Running, output, wait_until};
 
-/// The broker of `make test-servers`. Without it these tests are not run by `make test`; where CI is meant to have it
-/// (`REQUIRE_SERVERS`), its absence fails.
+/// URL of the broker of `make test-servers`; with `REQUIRE_SERVERS` a missing one fails the test.
 pub(crate) fn kafka() -> Option<String> {
     let url = std::env::var("KAFKA_URL").ok();
     assert!(url.is_some() || std::env::var("REQUIRE_SERVERS").is_err(), "KAFKA_URL is not set");
@@ -13,7 +12,7 @@ pub(crate) fn kafka() -> Option<String> {
 }
 
 #[test]
-fn ticks_travel_through_kafka_onto_the_page_and_survive_a_kill() {
+fn ticks_go_through_kafka_to_the_page_and_survive_a_kill() {
     let Some(url) = kafka() else { return };
     let folder = tempfile::tempdir().unwrap();
     let group = format!("group-{}", std::process::id());

@@ -9,7 +9,7 @@ fn price(quotes: &Value) -> Option<f64> {
 }
 
 #[test]
-fn prices_move_candles_are_there_at_once_and_ctrl_c_leaves_cleanly() {
+fn prices_move_candles_exist_at_once_and_ctrl_c_ends_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(
         folder.path(),
@@ -20,13 +20,13 @@ fn prices_move_candles_are_there_at_once_and_ctrl_c_leaves_cleanly() {
     wait_until("the price moves", || price(&running.get("/v1/quotes?symbols=AAPL")) != first);
 
     let candles = || running.get("/v1/candles?symbol=BTCUSDT&interval=1m");
-    wait_until("a day of history is there", || {
-        candles()["candles"].as_array().is_some_and(|bars| bars.len() >= 500)
+    wait_until("a day of history is stored", || {
+        candles()["candles"].as_array().is_some_and(|candles| candles.len() >= 500)
     });
-    let bars = candles();
-    let newest = bars["candles"].as_array().unwrap().last().unwrap().clone();
-    assert_eq!(newest["final"], false, "the bar in progress comes last: {newest}");
-    assert_eq!(bars["symbol"], "BTC/USDT");
+    let candles = candles();
+    let newest = candles["candles"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(newest["final"], false, "the candle in progress comes last: {newest}");
+    assert_eq!(candles["symbol"], "BTC/USDT");
 
     let shown = tapedeck().args(["status", "--json", "--url", &running.url]).output().unwrap();
     let system: Value = serde_json::from_slice(&shown.stdout).unwrap();
@@ -36,7 +36,7 @@ fn prices_move_candles_are_there_at_once_and_ctrl_c_leaves_cleanly() {
 }
 
 #[test]
-fn tail_follows_a_symbol() {
+fn tail_prints_the_ticks_of_a_symbol() {
     use std::io::{BufRead, BufReader};
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(
@@ -51,11 +51,11 @@ fn tail_follows_a_symbol() {
     tail.wait().unwrap();
     assert!(lines.iter().all(|line| line.contains("AAPL") && line.contains("SIMULATED")), "{lines:?}");
     let distinct: std::collections::BTreeSet<&String> = lines.iter().collect();
-    assert_eq!(distinct.len(), lines.len(), "no tick is shown twice");
+    assert_eq!(distinct.len(), lines.len(), "a tick was printed twice");
 }
 
 #[test]
-fn topics_are_listed_and_peeked_at_while_an_instance_runs() {
+fn topics_and_records_are_listed_while_an_instance_runs() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let running = Running::start(
@@ -89,7 +89,7 @@ fn completions_are_printed_for_the_shells() {
 }
 
 #[test]
-fn a_reader_that_has_had_enough_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(
         folder.path(),

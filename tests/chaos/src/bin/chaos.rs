@@ -1,4 +1,4 @@
-//! Runs the faults, one after the other, and says what each came to.
+//! Runs the faults one by one and prints the result of each.
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -18,40 +18,40 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "chaos")]
 struct Args {
-    /// The numbers that the promises are stated with, and a row for each fault in RESULTS.md.
+    /// Use the numbers of the guarantees, and append a row for each fault to RESULTS.md.
     #[arg(long)]
     long: bool,
-    /// Only these faults.
+    /// Run only these faults.
     #[arg(long, env = "CHAOS_FAULTS", value_delimiter = ',')]
     faults: Vec<u8>,
-    /// Repeats the random moments of an earlier run.
+    /// Seed of the random times, to repeat an earlier run.
     #[arg(long, env = "CHAOS_SEED")]
     seed: Option<u64>,
-    /// Ticks of a fault.
+    /// Number of ticks of a fault.
     #[arg(long, env = "CHAOS_TICKS")]
     ticks: Option<u64>,
-    /// Ticks a second.
+    /// Ticks per second.
     #[arg(long, env = "CHAOS_RATE")]
     rate: Option<u32>,
-    /// How often something is killed.
+    /// Number of kills.
     #[arg(long, env = "CHAOS_KILLS")]
     kills: Option<u32>,
-    /// How long a server is away, in seconds.
+    /// Length of an outage of a server, in seconds.
     #[arg(long, env = "CHAOS_OUTAGE_SECONDS")]
     outage_seconds: Option<u64>,
-    /// How long the broker is away the second time, in seconds.
+    /// Length of the second outage of the broker, in seconds.
     #[arg(long, env = "CHAOS_LONG_OUTAGE_SECONDS")]
     long_outage_seconds: Option<u64>,
-    /// Which store.
+    /// The live store.
     #[arg(long, env = "CHAOS_STORE", value_enum, default_value_t = StoreKind::Mongodb)]
     store: StoreKind,
-    /// The broker's port.
+    /// Port of the broker.
     #[arg(long, env = "KAFKA_PORT", default_value_t = 9092)]
     kafka_port: u16,
-    /// The store's port.
+    /// Port of the store's server.
     #[arg(long, env = "MONGO_PORT", default_value_t = 27017)]
     mongo_port: u16,
-    /// Logs of the services go here, and stay [default: a folder that is removed when all went well].
+    /// Folder for the logs of the services [default: a temporary folder, removed if all faults pass].
     #[arg(long, env = "CHAOS_OUTPUT")]
     output: Option<PathBuf>,
 }
@@ -94,7 +94,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         ("KAFKA_PORT".to_owned(), args.kafka_port.to_string()),
         ("KAFKA_PROXIED".to_owned(), format!("{proxied}:{proxy}")),
     ];
-    // Room for what a fault stores, some two million ticks at 1.5 kB: a server that is short of it hardly answers.
+    // Memory for the ticks of a fault, some two million of 1.5 kB each: with less the server becomes very slow.
     let mongo_env = vec![
         ("MONGO_PORT".to_owned(), args.mongo_port.to_string()),
         ("MONGO_HEAP".to_owned(), "6g".to_owned()),
@@ -132,7 +132,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         );
         run.push((fault, outcome));
     }
-    // What the faults left is of no use to anybody.
+    // Removes the data of the last fault.
     world.kafka.wipe().await?;
     world.mongo.wipe().await?;
     if args.long {

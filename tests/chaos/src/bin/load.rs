@@ -1,4 +1,4 @@
-//! The load program of the fault tests, as a process that can be killed.
+//! The load program of the fault tests, in a separate process that can be killed.
 
 use clap::Parser;
 

@@ -1,4 +1,4 @@
-//! Fault 4: the broker is away: killed, standing still, or behind a network that swallows everything.
+//! Fault 4: outages of the broker: killed, hanging, or behind a network that drops all packets or closes connections.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,15 +21,15 @@ use crate::{
     venue::Venue,
 };
 
-/// Ticks a second of the simulated market.
+/// Ticks per second of the simulated market.
 const SIMULATED_RATE: &str = "500";
-/// Trades a second of the venue.
+/// Trades per second of the venue.
 const VENUE_RATE: u32 = 1_000;
-/// The venue's producer may keep so many ticks for a broker that is away: so few that it must drop some.
+/// Limit of buffered ticks in the venue's producer, so low that it must drop some during an outage.
 const VENUE_BUFFER: &str = "queue.buffering.max.messages=2000";
-/// How long a figure may take to come to rest.
-const REST_SECONDS: u64 = 30;
-/// How long a service may take to get back to work: long enough to say how long it took where the promise is broken.
+/// How long a metric may take to reach its final value.
+const FINAL_SECONDS: u64 = 30;
+/// How long a service may take to continue: above the guarantee, so that the time is measured even if it is violated.
 const PATIENCE_SECONDS: u64 = 60;
 
 const PUBLISHED: &str = topics::names::figure::TICKS_PUBLISHED;
@@ -37,16 +37,16 @@ const RECEIVED: &str = topics::names::figure::TICKS_RECEIVED;
 const DROPPED: &str = topics::names::figure::TICKS_DROPPED;
 const STORED: &str = topics::names::figure::TICKS_STORED;
 
-/// How the broker is away.
+/// Kind of an outage.
 #[derive(Clone, Copy, Debug)]
-enum Absence {
+enum Outage {
     Killed,
-    StandsStill,
-    NetworkSwallows,
-    NetworkCut,
+    Hangs,
+    NetworkDrops,
+    NetworkCloses,
 }
 
-/// The services, each with where its health answers.
+/// The services, each with its address.
 struct Services {
     simulated: (Program, String),
     venues: (Program, String),
@@ -55,7 +55,7 @@ struct Services {
 }
 
 /// Fault 4.
-pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
+pub(super) async fn outages(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set(world, 4, 0).await?;
     let proxy = scene.proxy_broker().await?;
@@ -64,27 +64,27 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
 
     let seconds = world.numbers.outage_seconds;
-    let mut absences = vec![
-        (Absence::Killed, seconds),
-        (Absence::StandsStill, seconds / 2),
-        (Absence::NetworkSwallows, seconds / 2),
-        (Absence::NetworkCut, seconds / 2),
+    let mut outages = vec![
+        (Outage::Killed, seconds),
+        (Outage::Hangs, seconds / 2),
+        (Outage::NetworkDrops, seconds / 2),
+        (Outage::NetworkCloses, seconds / 2),
     ];
     if world.numbers.long_outage_seconds > 0 {
-        absences.push((Absence::Killed, world.numbers.long_outage_seconds));
+        outages.push((Outage::Killed, world.numbers.long_outage_seconds));
     }
-    for (absence, seconds) in absences {
-        working(&mut services).await.context("before the broker was away")?;
-        be_away(world, &proxy, absence, seconds).await?;
-        let resumed = working(&mut services).await.with_context(|| format!("{absence:?}"))?;
-        outcome.note(format!("{absence:?} {seconds} s: at work again after {resumed}"));
+    for (outage, seconds) in outages {
+        wait_for_progress(&mut services).await.context("before the outage")?;
+        cause(world, &proxy, outage, seconds).await?;
+        let resumed = wait_for_progress(&mut services).await.with_context(|| format!("{outage:?}"))?;
+        outcome.note(format!("{outage:?} {seconds} s: continued after {resumed}"));
         outcome.check(
             resumed.last() <= Duration::from_secs(RESUME_SECONDS),
-            format!("{absence:?}: at work again only after {resumed}"),
+            format!("{outage:?}: continued only after {resumed}"),
         );
     }
     scene.loaded(load).await?;
-    count_the_venue(&services, &venue, &mut outcome).await?;
+    check_trades(&services, &venue, &mut outcome).await?;
     let published = metric(&services.simulated.1, PUBLISHED).await.context("the producer's figures")?;
     let all = [&services.simulated.0, &services.venues.0, &services.consumer.0, &services.web.0];
     note_memory(&mut outcome, all.into_iter().map(Program::peak_mb).max().unwrap_or(0));
@@ -121,23 +121,23 @@ async fn start(scene: &mut Scene<'_>, venue: &Venue) -> anyhow::Result<Services>
     Ok(services)
 }
 
-async fn be_away(world: &World, proxy: &Proxy, absence: Absence, seconds: u64) -> anyhow::Result<()> {
-    match absence {
-        Absence::Killed => world.kafka.kill_9()?,
-        Absence::StandsStill => world.kafka.stand_still()?,
-        Absence::NetworkSwallows => proxy.set(Mode::Silent),
-        Absence::NetworkCut => proxy.set(Mode::Cut),
+async fn cause(world: &World, proxy: &Proxy, outage: Outage, seconds: u64) -> anyhow::Result<()> {
+    match outage {
+        Outage::Killed => world.kafka.kill_9()?,
+        Outage::Hangs => world.kafka.pause()?,
+        Outage::NetworkDrops => proxy.set(Mode::Silent),
+        Outage::NetworkCloses => proxy.set(Mode::Cut),
     }
     tokio::time::sleep(Duration::from_secs(seconds)).await; // the fault itself
-    match absence {
-        Absence::Killed => world.kafka.start().await?,
-        Absence::StandsStill => world.kafka.go_on()?,
-        Absence::NetworkSwallows | Absence::NetworkCut => proxy.set(Mode::Pass),
+    match outage {
+        Outage::Killed => world.kafka.start().await?,
+        Outage::Hangs => world.kafka.resume()?,
+        Outage::NetworkDrops | Outage::NetworkCloses => proxy.set(Mode::Pass),
     }
     Ok(())
 }
 
-/// How long each service took until it had got something done.
+/// Time of each service until its first progress.
 #[derive(Default)]
 struct Resumed(BTreeMap<&'static str, Duration>);
 
@@ -155,8 +155,8 @@ impl fmt::Display for Resumed {
     }
 }
 
-/// Waits until every service has got something done since the call; how long that took.
-async fn working(services: &mut Services) -> anyhow::Result<Resumed> {
+/// Waits until every service has made progress since the call. Returns the times.
+async fn wait_for_progress(services: &mut Services) -> anyhow::Result<Resumed> {
     let Services { simulated, venues, consumer, web } = services;
     let feeds = [
         ("simulated market", simulated.1.clone(), PUBLISHED),
@@ -165,13 +165,13 @@ async fn working(services: &mut Services) -> anyhow::Result<Resumed> {
     ];
     let mut before = Vec::new();
     for (_, address, figure) in &feeds {
-        before.push(metric(address, figure).await.with_context(|| format!("nobody answers for {figure}"))?);
+        before.push(metric(address, figure).await.with_context(|| format!("no response for {figure}"))?);
     }
     let shown_before = newest_shown(&web.1).await;
     let begun = Instant::now();
     let mut resumed = Resumed::default();
     let limit = Duration::from_secs(PATIENCE_SECONDS);
-    let all = wait_until("every service is at work again", limit, async || {
+    let all = wait_until("every service makes progress", limit, async || {
         for program in [&mut simulated.0, &mut venues.0, &mut consumer.0, &mut web.0] {
             program.check_running()?;
         }
@@ -185,43 +185,43 @@ async fn working(services: &mut Services) -> anyhow::Result<Resumed> {
         }
         Ok(resumed.0.len() > feeds.len())
     });
-    all.await.with_context(|| format!("so far: {resumed}"))?;
+    all.await.with_context(|| format!("progress so far: {resumed}"))?;
     Ok(resumed)
 }
 
-/// The time of the newest price that the pages show, as text; times of one form sort as they are.
+/// Time of the newest price on the pages, as text, which sorts in the order of time.
 async fn newest_shown(web: &str) -> Option<String> {
     let (_, body) = get(web, "/v1/quotes?symbols=AAPL,BTC/USDT").await?;
-    let answer: serde_json::Value = serde_json::from_str(&body).ok()?;
-    let times = answer["quotes"].as_array()?.iter().filter_map(|quote| quote["timestamp"].as_str());
+    let response: serde_json::Value = serde_json::from_str(&body).ok()?;
+    let times = response["quotes"].as_array()?.iter().filter_map(|quote| quote["timestamp"].as_str());
     times.max().map(str::to_owned)
 }
 
-/// Every trade that the venue has said was published, or dropped and counted.
-async fn count_the_venue(services: &Services, venue: &Venue, outcome: &mut Outcome) -> anyhow::Result<()> {
-    venue.fall_quiet();
+/// Checks that every trade of the venue was published, or dropped and counted.
+async fn check_trades(services: &Services, venue: &Venue, outcome: &mut Outcome) -> anyhow::Result<()> {
+    venue.pause();
     let address = &services.venues.1;
-    let figure = async |name| metric(address, name).await.context("the venue's producer does not answer");
-    let said = venue.trades() as f64;
-    let rest = wait_until("all trades are accounted for", Duration::from_secs(REST_SECONDS), async || {
-        Ok(figure(PUBLISHED).await? + figure(DROPPED).await? >= said)
+    let figure = async |name| metric(address, name).await.context("no response of the venue's producer");
+    let sent = venue.trades() as f64;
+    let rest = wait_until("all trades are accounted for", Duration::from_secs(FINAL_SECONDS), async || {
+        Ok(figure(PUBLISHED).await? + figure(DROPPED).await? >= sent)
     });
     let accounted = rest.await;
     let (received, published, dropped) =
         (figure(RECEIVED).await?, figure(PUBLISHED).await?, figure(DROPPED).await?);
-    outcome.note(format!("a venue said {said} trades: {published} published, {dropped} dropped and counted"));
+    outcome.note(format!("a venue sent {sent} trades: {published} published, {dropped} dropped and counted"));
     outcome.check(
-        accounted.is_ok() && published + dropped <= said,
-        format!("{said} trades said, {received} received, {published} published, {dropped} dropped"),
+        accounted.is_ok() && published + dropped <= sent,
+        format!("{sent} trades sent, {received} received, {published} published, {dropped} dropped"),
     );
-    outcome.check(dropped > 0.0, "nothing had to be dropped, so counting was not tested");
+    outcome.check(dropped > 0.0, "no trade was dropped, so counting was not tested");
     outcome.check(venue.connections() == 1, format!("the feed connected {} times", venue.connections()));
     Ok(())
 }
 
-/// The store against the ledger, and against the log for the real producers.
+/// Compares the store with the ledger, and with the log for the real producers.
 async fn compare(scene: &Scene<'_>, outcome: &mut Outcome, published: f64) -> anyhow::Result<()> {
-    // Bars, too: nobody is taken for quiet while the broker is away, so what comes after an outage finds its bars open.
+    // Includes candles: idle timers do not run during an outage, so ticks after it are counted in their candles.
     scene.check(outcome).await?;
     let symbols =
         ["AAPL", "BTC/USDT", Venue::SYMBOL].map(Symbol::parse).into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -230,8 +230,8 @@ async fn compare(scene: &Scene<'_>, outcome: &mut Outcome, published: f64) -> an
         let in_store = stored_of(&*scene.store().await?, source, &symbols).await?;
         let lost: BTreeSet<_> = in_log.difference(&in_store).collect();
         outcome.note(format!("{source}: {} in the log, {} stored", in_log.len(), in_store.len()));
-        outcome.check(lost.is_empty(), format!("{source}: {} of the log are not stored", lost.len()));
-        outcome.check(doubled == 0, format!("{source}: {doubled} are in the log twice"));
+        outcome.check(lost.is_empty(), format!("{source}: {} ticks of the log are not stored", lost.len()));
+        outcome.check(doubled == 0, format!("{source}: {doubled} ticks are in the log twice"));
         outcome.check(
             source != "simulated" || in_store.len() as f64 >= published,
             format!("{source}: {published} acknowledged, {} stored", in_store.len()),

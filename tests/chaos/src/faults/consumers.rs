@@ -3,7 +3,7 @@
 use rand::RngExt;
 use tokio::time::{Duration, Instant};
 
-use super::any_moment;
+use super::random_wait;
 use crate::{
     Outcome,
     numbers::MEMORY_CAP_MB,
@@ -11,18 +11,18 @@ use crate::{
     scene::{Scene, World, end},
 };
 
-/// A kill comes within so long after a consumer has its partitions.
+/// Limit of the random time between a consumer's assignment and its kill.
 const KILL_WITHIN_MS: u64 = 1_500;
-/// When the minute ends that the first kill of fault 1 is about.
+/// Time after the start at which a minute of the ticks ends, during the first kill of fault 1.
 const MINUTE_ENDS_AFTER_MS: u64 = 7_000;
-/// How many share the partitions in fault 2.
+/// Number of consumers in fault 2.
 const MEMBERS: usize = 3;
 
 /// Fault 1.
-pub(super) async fn one_is_killed(world: &World) -> anyhow::Result<Outcome> {
+pub(super) async fn kills(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set(world, 1, 0).await?;
-    // The first kill is no random one: the consumer is away while a minute ends, so that its bar must be finished later.
+    // The first kill is not at a random time: no consumer runs when a minute ends, so that its candle is finished later.
     let begun = Instant::now();
     let load = scene.load_over_a_minute(world.numbers.ticks, world.numbers.rate, MINUTE_ENDS_AFTER_MS)?;
     let (consumer, _) = scene.consumer().await?;
@@ -32,7 +32,7 @@ pub(super) async fn one_is_killed(world: &World) -> anyhow::Result<Outcome> {
     tokio::time::sleep_until(begun + Duration::from_millis(MINUTE_ENDS_AFTER_MS + 6_000)).await; // the fault
     for _ in 1..world.numbers.kills {
         let (consumer, _) = scene.consumer().await?;
-        any_moment(&mut scene.rng, KILL_WITHIN_MS).await;
+        random_wait(&mut scene.rng, KILL_WITHIN_MS).await;
         peak_mb = peak_mb.max(consumer.peak_mb());
         consumer.kill_9()?;
     }
@@ -49,7 +49,7 @@ pub(super) async fn one_is_killed(world: &World) -> anyhow::Result<Outcome> {
 }
 
 /// Fault 2.
-pub(super) async fn three_and_rebalances(world: &World) -> anyhow::Result<Outcome> {
+pub(super) async fn rebalances(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set(world, 2, 0).await?;
     let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
@@ -62,8 +62,8 @@ pub(super) async fn three_and_rebalances(world: &World) -> anyhow::Result<Outcom
     for _ in 0..world.numbers.kills {
         next += Duration::from_secs(world.numbers.rebalance_seconds);
         tokio::time::sleep_until(next).await; // the pace of the fault
-        any_moment(&mut scene.rng, KILL_WITHIN_MS).await;
-        // Each change moves partitions: one member goes, by force or in good order, and another comes.
+        random_wait(&mut scene.rng, KILL_WITHIN_MS).await;
+        // Each change moves partitions: one member is killed or leaves in good order, and another one joins.
         let mut member = members.remove(scene.rng.random_range(0..members.len()));
         member.check_running()?;
         peak_mb = peak_mb.max(member.peak_mb());
@@ -80,8 +80,8 @@ pub(super) async fn three_and_rebalances(world: &World) -> anyhow::Result<Outcom
     let settled = scene.settled().await?;
     peak_mb = members.iter().map(Program::peak_mb).fold(peak_mb, u64::max);
     end(members).await?;
-    // A partition may have been on its way from one member to another: the bar in progress is then in its checkpoint only,
-    // and whoever owns it last writes it.
+    // If a partition was revoked and not assigned again, its candle in progress is only in the checkpoint; one more consumer
+    // writes it.
     let (last, _) = scene.consumer().await?;
     end([last]).await?;
     outcome.note(format!("{killed} kills, {left} left in good order"));
@@ -91,9 +91,11 @@ pub(super) async fn three_and_rebalances(world: &World) -> anyhow::Result<Outcom
     Ok(outcome)
 }
 
-/// Notes the most memory that any process of a service had.
+/// Adds the highest memory of all processes of services to the outcome, and checks it.
 pub(super) fn note_memory(outcome: &mut Outcome, peak_mb: u64) {
     outcome.note(format!("at most {peak_mb} MiB"));
-    outcome
-        .check(peak_mb <= MEMORY_CAP_MB, format!("a service took {peak_mb} MiB, its cap is {MEMORY_CAP_MB}"));
+    outcome.check(
+        peak_mb <= MEMORY_CAP_MB,
+        format!("a service used {peak_mb} MiB, the limit is {MEMORY_CAP_MB}"),
+    );
 }

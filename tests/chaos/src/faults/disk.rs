@@ -1,4 +1,4 @@
-//! Faults 7 and 8: a disk that is slow, and one that is full; the embedded log and store feel them most.
+//! Faults 7 and 8: a slow disk and a full disk, for the embedded log and store and for the store's server.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,44 +8,45 @@ use std::{
 use anyhow::Context;
 use market::Symbol;
 
-use super::any_moment;
+use super::random_wait;
 use crate::{
     Outcome,
     checker::{logged, stored_of},
     disk::SmallDisk,
-    process::{Program, Recipe, built, free_address, get, metric, wait_until},
+    process::{Program, ProgramSpec, built, free_address, get, metric, wait_until},
     scene::{Scene, StoreKind, World, end, ready},
     shim::preload,
 };
 
-/// What a slow disk takes to make anything durable.
+/// Time of one sync of the slow disk, in milliseconds.
 const SLOW_MS: u32 = 50;
-/// What a full disk holds before and after room is made.
+/// Size of the disk before and after it is enlarged, in MB.
 const SMALL_MB: u32 = 16;
-const ROOMY_MB: u32 = 2_048;
-/// What the disk of a server holds before: far less than all ticks, as it packs them well.
+const LARGE_MB: u32 = 2_048;
+/// Initial size of the server's disk, in MB: far less than all ticks, as the server compresses them.
 const SERVER_MB: u32 = 6;
-/// The server reads slowly what it holds, so that it gets what comes in so many seconds at most.
+/// Limit of the load at the server, in seconds, as it reads its data slowly.
 const SERVER_SECONDS: u64 = 20;
-/// Bound of an embedded store where no small disk can be mounted.
+/// Size limit of an embedded store if no small disk can be mounted, in MB.
 const BOUND_MB: u32 = 10;
-/// What everybody says on a full disk.
+/// Message of all services on a full disk.
 const NO_SPACE: &str = "no space left on the disk";
-/// A store stays full for so long; a consumer asks one that is silent after 5 s, and may not take its answer for room.
+/// How long the store stays full: longer than the 5 s after which a consumer checks an idle store, whose response does not mean
+/// that there is space.
 const FULL_FOR: Duration = Duration::from_secs(12);
-/// What a consumer's log says of a store that works.
+/// Log line of a consumer for an available store.
 const STORE_UP: &str = r#""component":"live store","state":"Up""#;
-/// How long a full disk may take to fill, or a service to get somewhere.
+/// Time limit of the steps of these faults.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// What is traded.
+/// The symbols.
 const WATCHLIST: &str = "AAPL,MSFT,BTC/USDT,ETH/USDT";
 const PUBLISHED: &str = topics::names::figure::TICKS_PUBLISHED;
 const STORED: &str = topics::names::figure::TICKS_STORED;
 
-/// `tapedeck run`: the simulated market through the embedded log into the embedded store.
+/// `tapedeck run` with the simulated market, the embedded log and the embedded store.
 struct Embedded {
     data: PathBuf,
-    /// URLs where they are not the data folder's own.
+    /// URLs of log and store, if they differ from those in the data folder.
     urls: Vec<(String, String)>,
     env: Vec<(String, String)>,
     folder: PathBuf,
@@ -75,7 +76,7 @@ impl Embedded {
         ];
         let mut env = vec![("LISTEN".to_owned(), address.clone())];
         env.extend(self.env.iter().chain(&self.urls).cloned());
-        let program = Program::start(&Recipe {
+        let program = Program::start(&ProgramSpec {
             name: "tapedeck".to_owned(),
             binary: built("tapedeck")?,
             args: args.map(str::to_owned).to_vec(),
@@ -85,7 +86,7 @@ impl Embedded {
         Ok((program, address))
     }
 
-    /// Everything that is in the log is in the store, once. No instance runs.
+    /// Checks that every tick of the log is stored once. No instance must be running.
     async fn compare(&self, outcome: &mut Outcome, acknowledged: f64) -> anyhow::Result<()> {
         let url = |file: &str| format!("sqlite:{}", self.data.join(file).display());
         let log = event_log::open_for_reading(&url("log.db")).await?;
@@ -109,14 +110,14 @@ impl Embedded {
 /// Fault 7.
 pub(super) async fn slow(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    // A consumer whose embedded store lies on the slow disk, killed on top of that.
+    // A consumer whose embedded store is on the slow disk, which is also killed.
     let mut scene = Scene::set_with(world, 7, 0, StoreKind::Sqlite).await?;
     let slow = preload(&scene.folder, "slow_sync", ("SLOW_SYNC_MS", SLOW_MS.into()))?;
     let env: Vec<(&str, &str)> = slow.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let load = scene.load(world.numbers.ticks, world.numbers.rate)?;
     let (mut consumer, address) = scene.service("consumer", &env)?;
     ready(&mut consumer, &address).await?;
-    any_moment(&mut scene.rng, 3_000).await;
+    random_wait(&mut scene.rng, 3_000).await;
     consumer.kill_9()?;
     let (mut consumer, address) = scene.service("consumer", &env)?;
     ready(&mut consumer, &address).await?;
@@ -126,29 +127,28 @@ pub(super) async fn slow(world: &World) -> anyhow::Result<Outcome> {
     outcome.note(format!("consumer: lag 0 after {:.1} s", settled.as_secs_f64()));
     scene.check(&mut outcome).await?;
 
-    // And everything in one process, log and store on the slow disk.
+    // All services in one process, with log and store on the slow disk.
     let mut embedded = Embedded::new(&scene.folder, scene.folder.join("data"))?;
     embedded.env = slow.to_vec();
     let (mut program, address) = embedded.start("2000")?;
     ready(&mut program, &address).await?;
     reach(&mut program, &address, 5_000.0).await?;
-    let acknowledged = metric(&address, PUBLISHED).await.context("tapedeck does not answer")?;
+    let acknowledged = metric(&address, PUBLISHED).await.context("no response of tapedeck")?;
     let published_ms =
-        median_ms(&address).await.context("tapedeck does not say how long publishing takes")?;
-    outcome.note(format!("embedded: {published_ms:.0} ms from the feed to the log, at the median"));
+        median_ms(&address).await.context("tapedeck does not report the latency of publishing")?;
+    outcome.note(format!("embedded: {published_ms:.0} ms from the feed to the log (median)"));
     outcome.check(published_ms >= f64::from(SLOW_MS), "the disk was not slow, so nothing was tested");
     program.kill_9()?;
     let (mut program, address) = embedded.start("2000")?;
     ready(&mut program, &address).await?;
     reach(&mut program, &address, 5_000.0).await?;
-    let acknowledged =
-        acknowledged + metric(&address, PUBLISHED).await.context("tapedeck does not answer")?;
+    let acknowledged = acknowledged + metric(&address, PUBLISHED).await.context("no response of tapedeck")?;
     end([program]).await?;
     embedded.compare(&mut outcome, acknowledged).await?;
     Ok(outcome)
 }
 
-/// What a tick takes from the feed until it is durable in the log.
+/// Median time from the feed until a tick is durable in the log, in milliseconds.
 async fn median_ms(address: &str) -> Option<f64> {
     let (_, body) = get(address, "/v1/system").await?;
     let system: serde_json::Value = serde_json::from_str(&body).ok()?;
@@ -157,7 +157,7 @@ async fn median_ms(address: &str) -> Option<f64> {
     system["processes"].as_array()?.iter().find_map(figure)
 }
 
-/// Waits until so many ticks are stored.
+/// Waits until this number of ticks is stored.
 async fn reach(program: &mut Program, address: &str, ticks: f64) -> anyhow::Result<()> {
     wait_until("ticks are stored", PATIENCE, async || {
         program.check_running()?;
@@ -176,7 +176,7 @@ pub(super) async fn full(world: &World) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// A consumer whose embedded store is on a full disk, while the log is a broker's: it is not ready, and waits for room.
+/// A consumer with a broker whose embedded store is on a full disk: it is not ready, and waits for space.
 async fn full_behind_a_broker(world: &World, outcome: &mut Outcome) -> anyhow::Result<()> {
     let mut scene = Scene::set_with(world, 8, 0, StoreKind::Sqlite).await?;
     let folder = scene.folder.join("store");
@@ -193,31 +193,31 @@ async fn full_behind_a_broker(world: &World, outcome: &mut Outcome) -> anyhow::R
     };
     wait_until("the consumer's disk is full", PATIENCE, async || is_full(&mut consumer, &address).await)
         .await?;
-    let up_before = consumer.times_said(STORE_UP);
+    let up_before = consumer.occurrences(STORE_UP);
     tokio::time::sleep(FULL_FOR).await; // the fault itself
     outcome.check(
-        consumer.times_said(STORE_UP) == up_before && is_full(&mut consumer, &address).await?,
-        "the consumer took a full store for one that works",
+        consumer.occurrences(STORE_UP) == up_before && is_full(&mut consumer, &address).await?,
+        "the consumer reported a full store as up",
     );
     consumer.kill_9()?;
     if let Some(disk) = &disk {
         disk.fill()?;
     }
     let (mut consumer, mut address) = scene.service("consumer", &[])?;
-    // Without any room it may not even be able to open its store, and waits for it.
-    wait_until("the new consumer says that it is full", PATIENCE, async || {
-        Ok(is_full(&mut consumer, &address).await? || consumer.times_said(NO_SPACE) > 0)
+    // Without any space it may be unable to open its store, and waits for it.
+    wait_until("the new consumer reports the full disk", PATIENCE, async || {
+        Ok(is_full(&mut consumer, &address).await? || consumer.occurrences(NO_SPACE) > 0)
     })
     .await?;
     if let Some(disk) = &disk {
-        disk.grow(ROOMY_MB)?;
+        disk.grow(LARGE_MB)?;
     } else {
         consumer.kill_9()?;
         scene.store_url = url;
         (consumer, address) = scene.service("consumer", &[])?;
     }
     let waited = ready(&mut consumer, &address).await?;
-    outcome.note(format!("consumer: ready {:.1} s after there is room", waited.as_secs_f64()));
+    outcome.note(format!("consumer: ready {:.1} s after there is space", waited.as_secs_f64()));
     scene.loaded(load).await?;
     scene.settled().await?;
     end([consumer]).await?;
@@ -225,7 +225,7 @@ async fn full_behind_a_broker(world: &World, outcome: &mut Outcome) -> anyhow::R
     Ok(())
 }
 
-/// The same where the store is a server, and the full disk its own: it has to be started again once there is room.
+/// The same with a store on a server whose disk is full: the server has to be restarted when there is space.
 async fn full_at_the_server(world: &World, outcome: &mut Outcome) -> anyhow::Result<()> {
     let mut scene = Scene::set_with(world, 8, 0, StoreKind::MongodbOnDisk).await?;
     let server = &world.mongo_on_disk;
@@ -241,40 +241,40 @@ async fn full_at_the_server(world: &World, outcome: &mut Outcome) -> anyhow::Res
     let ticks = world.numbers.ticks.min(u64::from(world.numbers.rate) * SERVER_SECONDS);
     let load = scene.load(ticks, world.numbers.rate)?;
     let (mut consumer, address) = scene.service("consumer", &[])?;
-    let mut said = String::new();
+    let mut detail = String::new();
     wait_until("the server's disk is full", PATIENCE, async || {
         consumer.check_running()?;
         let Some((code, parts)) = get(&address, "/readyz").await else { return Ok(false) };
-        said = detail_of("live store", &parts).unwrap_or_default();
-        // It may come to that before a single tick is stored.
-        Ok(code == 503 && said.contains("unavailable"))
+        detail = detail_of("live store", &parts).unwrap_or_default();
+        // Possibly before the first tick is stored.
+        Ok(code == 503 && detail.contains("unavailable"))
     })
     .await?;
     tokio::time::sleep(FULL_FOR).await; // the fault itself
     consumer.check_running()?;
-    outcome.check(said.contains("mongodb://"), format!("it does not say which store: {said}"));
-    // A server like that ends by itself when it cannot write; then there is nothing to kill.
+    outcome.check(detail.contains("mongodb://"), format!("the detail does not name the store: {detail}"));
+    // The server may have ended by itself when it could not write.
     let _ = server.kill_9();
-    disk.grow(ROOMY_MB)?;
+    disk.grow(LARGE_MB)?;
     server.start().await?;
     let waited = ready(&mut consumer, &address).await?;
-    outcome.note(format!("consumer: ready {:.1} s after the server has room", waited.as_secs_f64()));
+    outcome.note(format!("consumer: ready {:.1} s after the server has space", waited.as_secs_f64()));
     scene.loaded(load).await?;
     scene.settled().await?;
     end([consumer]).await?;
     scene.check(outcome).await?;
-    // Nothing of it outlives the disk.
+    // The server must end before its disk is unmounted.
     server.kill_9()
 }
 
-/// What a service says of one of its parts.
+/// The detail of a part of a service.
 fn detail_of(name: &str, parts: &str) -> Option<String> {
     let parts: Vec<serde_json::Value> = serde_json::from_str(parts).ok()?;
     let part = parts.iter().find(|part| part["name"] == name)?;
     part["detail"].as_str().map(str::to_owned)
 }
 
-/// Everything in one process, log and store on the full disk.
+/// All services in one process, with log and store on the full disk.
 async fn full_embedded(world: &World, outcome: &mut Outcome) -> anyhow::Result<()> {
     let folder = world.folder.join("fault-8-embedded");
     let data = folder.join("data");
@@ -288,48 +288,48 @@ async fn full_embedded(world: &World, outcome: &mut Outcome) -> anyhow::Result<(
         ];
     }
     let mut acknowledged = 0.0;
-    // Twice: the second start meets a disk that is full from the beginning.
+    // Twice: at the second start the disk is already full.
     for when in ["while it runs", "from the start"] {
         let (mut program, address) = embedded.start("5000")?;
         let mut published = 0.0_f64;
-        let ended = wait_until("the full disk ends it", PATIENCE, async || {
+        let ended = wait_until("the process ends because of the full disk", PATIENCE, async || {
             published = metric(&address, PUBLISHED).await.map_or(published, |now| published.max(now));
             Ok(program.check_running().is_err())
         });
         ended.await?;
         acknowledged += published;
         let status = program.wait(PATIENCE).await?;
-        let said = program.said();
+        let output = program.output();
         outcome.check(
             status.code().is_some_and(|code| code != 0),
-            format!("full {when}: it ended with {status}"),
+            format!("full {when}: the process ended with {status}"),
         );
-        outcome.check(!said.contains("panicked"), format!("full {when}: it panicked"));
+        outcome.check(!output.contains("panicked"), format!("full {when}: the process panicked"));
         outcome.check(
-            said.contains(NO_SPACE),
-            format!("full {when}: it did not say why: {}", program.last_words()),
+            output.contains(NO_SPACE),
+            format!("full {when}: the reason is missing: {}", program.last_output()),
         );
         outcome.note(format!("embedded, full {when}: exit code {}", status.code().unwrap_or(-1)));
     }
     if let Some(disk) = &disk {
-        disk.grow(ROOMY_MB)?;
+        disk.grow(LARGE_MB)?;
     }
     embedded.urls.clear();
     let (mut program, address) = embedded.start("200")?;
     ready(&mut program, &address).await?;
     reach(&mut program, &address, 200.0).await?;
-    acknowledged += metric(&address, PUBLISHED).await.context("tapedeck does not answer")?;
+    acknowledged += metric(&address, PUBLISHED).await.context("no response of tapedeck")?;
     end([program]).await?;
     embedded.compare(outcome, acknowledged).await
 }
 
-/// A small disk at this folder; none where mounting is not permitted, and then the files are to be bounded: SQLite answers the
-/// same.
+/// Mounts a small disk at a folder. `None` if mounting is not permitted; then the files get a size limit, for which SQLite returns
+/// the same error.
 fn small_disk(folder: &Path, outcome: &mut Outcome) -> anyhow::Result<Option<SmallDisk>> {
     match SmallDisk::mount(folder, SMALL_MB) {
         Ok(disk) => Ok(Some(disk)),
         Err(error) => {
-            outcome.note(format!("no small disk here ({error:#}), so the files were bounded"));
+            outcome.note(format!("no small disk here ({error:#}), so the files had a size limit"));
             std::fs::create_dir_all(folder)?;
             Ok(None)
         }

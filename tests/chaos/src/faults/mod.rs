@@ -16,27 +16,27 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{Outcome, scene::World};
 
-/// A fault of the list.
+/// One fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     /// Its number.
     pub number: u8,
-    /// What happens.
+    /// Short description.
     pub name: &'static str,
 }
 
-/// All of them.
+/// All faults.
 pub const ALL: [Fault; 11] = [
     Fault { number: 1, name: "the consumer is killed at random" },
-    Fault { number: 2, name: "three consumers, and a rebalance again and again" },
+    Fault { number: 2, name: "three consumers with repeated rebalances" },
     Fault { number: 3, name: "the producer is killed at random" },
-    Fault { number: 4, name: "the broker is away" },
-    Fault { number: 5, name: "the store stands still, then is killed" },
+    Fault { number: 4, name: "outages of the broker" },
+    Fault { number: 5, name: "the store hangs, then is killed" },
     Fault { number: 6, name: "every 50th reply of the store is lost" },
     Fault { number: 7, name: "a slow disk" },
     Fault { number: 8, name: "a full disk" },
-    Fault { number: 9, name: "one record in a hundred cannot be read" },
-    // Up to 16 the list of faults goes on without the stream.
+    Fault { number: 9, name: "one record in a hundred cannot be decoded" },
+    // The numbers 10 to 16 are for faults outside the stream.
     Fault { number: 17, name: "the broker is wiped" },
     Fault { number: 18, name: "clocks are an hour apart" },
 ];
@@ -44,15 +44,15 @@ pub const ALL: [Fault; 11] = [
 /// Runs a fault.
 ///
 /// # Errors
-/// What cannot be started or does not come back; a broken promise is no error but a problem of the outcome.
+/// A program or server that cannot be started. A violated guarantee is not an error, but a problem in the outcome.
 pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
     match fault.number {
-        1 => consumers::one_is_killed(world).await,
-        2 => consumers::three_and_rebalances(world).await,
-        3 => producers::killed(world).await,
-        4 => broker::away(world).await,
-        5 => store::away(world).await,
-        6 => store::replies_are_lost(world).await,
+        1 => consumers::kills(world).await,
+        2 => consumers::rebalances(world).await,
+        3 => producers::kills(world).await,
+        4 => broker::outages(world).await,
+        5 => store::outage(world).await,
+        6 => store::lost_replies(world).await,
         7 => disk::slow(world).await,
         8 => disk::full(world).await,
         9 => poison::one_in_a_hundred(world).await,
@@ -62,7 +62,7 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Lets a random time pass, so that what follows comes at any moment.
-async fn any_moment(rng: &mut ChaCha8Rng, up_to_ms: u64) {
+/// Waits for a random time.
+async fn random_wait(rng: &mut ChaCha8Rng, up_to_ms: u64) {
     tokio::time::sleep(Duration::from_millis(rng.random_range(0..up_to_ms))).await;
 }

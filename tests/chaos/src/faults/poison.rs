@@ -1,11 +1,11 @@
-//! Fault 9: records that cannot be read.
+//! Fault 9: records that cannot be decoded.
 
 use crate::{
     Outcome,
     scene::{Scene, World, end},
 };
 
-/// Every so many-th.
+/// One in this number of records.
 const POISON_EVERY: u64 = 100;
 
 /// Fault 9.
@@ -18,18 +18,18 @@ pub(super) async fn one_in_a_hundred(world: &World) -> anyhow::Result<Outcome> {
     let settled = scene.settled().await?;
     end([consumer]).await?;
     outcome.note(format!("lag 0 after {:.1} s", settled.as_secs_f64()));
-    let (said, letters) = scene.check(&mut outcome).await?;
+    let (ledger, letters) = scene.check(&mut outcome).await?;
     outcome.note(format!("{} dead letters with topic, partition, offset and reason", letters.distinct));
-    // Nothing was killed, so that nothing is said twice.
-    outcome.check(letters.repeated == 0, format!("{} dead letters are there twice", letters.repeated));
-    let share = said.acknowledged_len() / POISON_EVERY;
-    // The last numbers of the two lanes need not end with a hundred.
+    // Without a kill there are no duplicates.
+    outcome.check(letters.repeated == 0, format!("{} dead letters are duplicates", letters.repeated));
+    let share = ledger.acknowledged_len() / POISON_EVERY;
+    // The last numbers of the two lanes need not be multiples of a hundred.
     outcome.check(
         letters.distinct.abs_diff(share) <= 2,
         format!(
             "{} dead letters of {} records, about {share} were expected",
             letters.distinct,
-            said.acknowledged_len()
+            ledger.acknowledged_len()
         ),
     );
     Ok(outcome)

@@ -1,24 +1,24 @@
 //! Fault 3: producers that are killed.
 
-use super::any_moment;
+use super::random_wait;
 use crate::{
     Outcome,
     scene::{Scene, World, end},
 };
 
 /// Fault 3.
-pub(super) async fn killed(world: &World) -> anyhow::Result<Outcome> {
+pub(super) async fn kills(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set(world, 3, 0).await?;
     let (consumer, _) = scene.consumer().await?;
-    // Faster than otherwise, so that batches are on their way at every moment; the kills are spread over the ticks.
+    // At a higher rate, so that batches are in flight at any time; the kills are distributed over the whole load.
     let rate = world.numbers.rate.saturating_mul(2);
     let all_ms = world.numbers.ticks * 1_000 / u64::from(rate.max(1));
     let within_ms = all_ms / u64::from(world.numbers.kills.max(1));
     let mut kills = 0;
     for _ in 0..world.numbers.kills {
         let load = scene.load(world.numbers.ticks, rate)?;
-        any_moment(&mut scene.rng, within_ms).await;
+        random_wait(&mut scene.rng, within_ms).await;
         load.kill_9()?;
         kills += 1;
     }

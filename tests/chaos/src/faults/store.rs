@@ -1,4 +1,4 @@
-//! Faults 5 and 6: the store's server stands still and is killed; its replies are lost.
+//! Faults 5 and 6: the store's server hangs and is killed; its replies are lost.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,22 +17,22 @@ use crate::{
     scene::{GROUP, Scene, StoreKind, TICKS, World, end, mongo_url, ready},
 };
 
-/// When the minute of the ticks ends in fault 5: while the store is away.
+/// Time after the start at which a minute of the ticks ends in fault 5, during the outage.
 const MINUTE_ENDS_AFTER_MS: u64 = 12_000;
-/// What the store had acknowledged before it stood still is committed within so long.
+/// How long the commit of ticks may take that were acknowledged before the outage.
 const LAST_COMMIT_MS: u64 = 1_500;
-/// Between two looks at the group's position.
-const LOOK_MS: u64 = 200;
-/// How long the killed store stays away.
+/// Interval of the checks of the committed offsets.
+const CHECK_INTERVAL_MS: u64 = 200;
+/// How long the outage continues after the kill, in seconds.
 const KILLED_SECONDS: u64 = 2;
-/// Of fault 6: every so many-th.
+/// In fault 6 one in this number of replies is lost.
 const LOST_REPLY_EVERY: u64 = 50;
 /// How long the first ticks may take to be stored.
 const PATIENCE: Duration = Duration::from_mins(1);
 const STORED: &str = topics::names::figure::TICKS_STORED;
 
 /// Fault 5.
-pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
+pub(super) async fn outage(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set_with(world, 5, 0, StoreKind::MongodbOnDisk).await?;
     let (mut consumer, address) = scene.consumer().await?;
@@ -43,14 +43,14 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     })
     .await?;
 
-    world.mongo_on_disk.stand_still()?;
+    world.mongo_on_disk.pause()?;
     let begun = Instant::now();
     tokio::time::sleep(Duration::from_millis(LAST_COMMIT_MS)).await; // the fault itself
     let at_rest = committed(&*scene.log).await?;
-    let mut looks = 0;
+    let mut checks = 0;
     while begun.elapsed() < Duration::from_secs(world.numbers.outage_seconds + KILLED_SECONDS) {
         if begun.elapsed() >= Duration::from_secs(world.numbers.outage_seconds) {
-            // It may have been killed before.
+            // It may have been killed already.
             let _ = world.mongo_on_disk.kill_9();
         }
         consumer.check_running()?;
@@ -58,25 +58,25 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
         if now != at_rest {
             outcome
                 .problems
-                .push(format!("positions moved while nothing could be stored: {at_rest:?} to {now:?}"));
+                .push(format!("offsets were committed during the outage: {at_rest:?} to {now:?}"));
             break;
         }
-        looks += 1;
-        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await; // between two looks
+        checks += 1;
+        tokio::time::sleep(Duration::from_millis(CHECK_INTERVAL_MS)).await; // between two checks
     }
     outcome.note(format!(
-        "away {} s, then killed: positions looked at {looks} times, none moved",
+        "hung {} s, then killed: committed offsets checked {checks} times, unchanged",
         world.numbers.outage_seconds
     ));
     let (assigned, revoked) =
-        (consumer.times_said("\"message\":\"assigned\""), consumer.times_said("\"message\":\"revoked\""));
-    // Once in each of its two groups, that of the ticks and that of the bars.
+        (consumer.occurrences("\"message\":\"assigned\""), consumer.occurrences("\"message\":\"revoked\""));
+    // One assignment in each of its two groups, those of ticks and of quoted candles.
     outcome.check(
         (assigned, revoked) == (2, 0),
-        format!("the consumer was thrown out of its group: {assigned} assignments, {revoked} revocations"),
+        format!("the consumer lost its partitions: {assigned} assignments, {revoked} revocations"),
     );
 
-    // With the consumer standing still, so that the store holds what it held when it was killed.
+    // The consumer is paused, so that the store has only what it had when it was killed.
     consumer.signal(Signal::STOP)?;
     world.mongo_on_disk.start().await?;
     let stored = Stored::read(&*scene.store().await?, &scene.plan).await?;
@@ -94,32 +94,31 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     let back = Instant::now();
     scene.loaded(load).await?;
     scene.settled().await?;
-    outcome.note(format!("lag 0 within {:.1} s of the store's return", back.elapsed().as_secs_f64()));
+    outcome.note(format!("lag 0 within {:.1} s of the store's restart", back.elapsed().as_secs_f64()));
     note_memory(&mut outcome, consumer.peak_mb());
     end([consumer]).await?;
     scene.check(&mut outcome).await?;
     Ok(outcome)
 }
 
-/// As many as go on until the store is back. Not more: this store looks at all it has for each page that is read.
+/// Number of ticks that last until the store is available again. Not more, as this store scans all documents for each page.
 fn ticks(numbers: Numbers) -> u64 {
     u64::from(numbers.rate) * numbers.outage_seconds * 3 / 2
 }
 
-/// Where the group is on each partition of ticks.
+/// Committed offset of the group on each partition of ticks.
 async fn committed(log: &dyn EventLog) -> anyhow::Result<BTreeMap<TopicPartition, u64>> {
-    let lags = log.lag(GROUP, &TICKS).await.context("the broker does not answer")?;
+    let lags = log.lag(GROUP, &TICKS).await.context("no response of the broker")?;
     Ok(lags.into_iter().map(|lag| (lag.topic_partition, lag.committed.unwrap_or(0))).collect())
 }
 
 /// Fault 6.
-pub(super) async fn replies_are_lost(world: &World) -> anyhow::Result<Outcome> {
+pub(super) async fn lost_replies(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set_with(world, 6, 0, StoreKind::Mongodb).await?;
     let port = free_port()?;
     let proxy = Proxy::start(port, world.mongo_port, Some(LOST_REPLY_EVERY)).await?;
-    // A reply that was swallowed is given up after three seconds instead of half a minute, and batches are small, so that
-    // there are many.
+    // A timeout of three seconds instead of half a minute, and small batches, for many lost replies.
     scene.store_url = format!("{}&socketTimeoutMS=3000", mongo_url(port));
     let (mut consumer, address) = scene.service("consumer", &[("CONSUMER_BATCH_MAX_MESSAGES", "200")])?;
     ready(&mut consumer, &address).await?;
@@ -127,8 +126,8 @@ pub(super) async fn replies_are_lost(world: &World) -> anyhow::Result<Outcome> {
     scene.loaded(load).await?;
     let settled = scene.settled().await?;
     let lost = proxy.lost();
-    outcome.note(format!("{lost} replies lost, cut off or swallowed in turns"));
-    outcome.check(lost >= 4, "hardly a reply was lost, so nothing was tested");
+    outcome.note(format!("{lost} replies lost, alternately with and without their connection"));
+    outcome.check(lost >= 4, "too few replies were lost, so nothing was tested");
     outcome.note(format!("lag 0 after {:.1} s", settled.as_secs_f64()));
     note_memory(&mut outcome, consumer.peak_mb());
     end([consumer]).await?;

@@ -1,5 +1,5 @@
-//! Fault 17: the broker loses everything it had, and comes back under the same address, as the cluster it was or as another:
-//! another log in the place of the one that was read. What ends then is started again, as a container would be.
+//! Fault 17: the broker loses all data and restarts under the same address, as the same cluster or as another one, so that the log
+//! is replaced. Services that end are restarted, as containers would be.
 
 use std::time::Duration;
 
@@ -14,35 +14,39 @@ use crate::{
     scene::{Scene, World, end, ready},
 };
 
-/// Ticks a second of the simulated market.
+/// Ticks per second of the simulated market.
 const SIMULATED_RATE: &str = "500";
-/// How long services may take until they are at work on the new log: long enough to say how long it took.
+/// How long services may take to continue with the new log: above the guarantee, so that the time is measured even if it is
+/// violated.
 const PATIENCE: Duration = Duration::from_mins(3);
-/// How long they should take: the client waits half a minute for a topic that has vanished to come back.
+/// The guaranteed time: the client waits half a minute for a missing topic.
 const RESUME: Duration = Duration::from_mins(1);
-/// How often a program is started for one purpose, before that counts as a failure.
+/// Limit of starts of one program.
 const MAX_STARTS: u32 = 5;
 const MINUTE_MS: u64 = 60_000;
 
 const PUBLISHED: &str = topics::names::figure::TICKS_PUBLISHED;
 const STORED: &str = topics::names::figure::TICKS_STORED;
-const ANOTHER_LOG: &str = "this is not the log that was read before";
+/// Texts of warnings of the consumer.
+const REPLACED_LOG: &str = "this is not the log that was read before";
+/// Part of the same warning, if the log was recognised by the identity of a topic; the two identities are around it.
+const OTHER_IDENTITY: &str = ", and the one read before had ";
 const FEWER_PARTITIONS: &str = "partitions and had";
 
-/// Two clusters that have the broker's address in turns: that of `tests/servers/kafka.sh`, and another one.
+/// Ids of two clusters that use the broker's address alternately: that of `tests/servers/kafka.sh`, and another one.
 const CLUSTERS: [&str; 2] = ["dGVzdC1zZXJ2ZXItMDAwMQ", "dGVzdC1zZXJ2ZXItMDAwMg"];
-/// What becomes of the broker, one after the other.
-const TURNS: [Turn; 4] = [
-    Turn { cluster: CLUSTERS[0], consumer: Consumer::Runs },
-    // It finds a log that is longer than the one it knows may be.
-    Turn { cluster: CLUSTERS[0], consumer: Consumer::IsAway },
-    Turn { cluster: CLUSTERS[1], consumer: Consumer::Runs },
-    Turn { cluster: CLUSTERS[0], consumer: Consumer::IsAway },
+/// The replacements of the broker, in order.
+const REPLACEMENTS: [Replacement; 4] = [
+    Replacement { cluster: CLUSTERS[0], consumer: Consumer::Runs },
+    // The consumer then starts with a log that may be longer than its checkpoint.
+    Replacement { cluster: CLUSTERS[0], consumer: Consumer::Stopped },
+    Replacement { cluster: CLUSTERS[1], consumer: Consumer::Runs },
+    Replacement { cluster: CLUSTERS[0], consumer: Consumer::Stopped },
 ];
 
 #[derive(Clone, Copy)]
-struct Turn {
-    /// Which cluster comes.
+struct Replacement {
+    /// Id of the new cluster.
     cluster: &'static str,
     consumer: Consumer,
 }
@@ -50,10 +54,10 @@ struct Turn {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Consumer {
     Runs,
-    IsAway,
+    Stopped,
 }
 
-/// A service, where its health answers, and the figure that says it works.
+/// A service with its address, and the metric that shows its progress.
 struct Service {
     name: &'static str,
     program: Program,
@@ -70,18 +74,18 @@ impl Service {
         Ok(Self { name, program, address, figure })
     }
 
-    /// Starts it again if it has ended.
-    async fn keep_up(&mut self, scene: &mut Scene<'_>, outcome: &mut Outcome) -> anyhow::Result<()> {
+    /// Restarts the service if it has ended.
+    async fn restart_if_ended(&mut self, scene: &mut Scene<'_>, outcome: &mut Outcome) -> anyhow::Result<()> {
         let Some(status) = self.program.ended()? else { return Ok(()) };
-        let said = self.program.last_words();
-        outcome.note(format!("the {} ended and was started again: {}", self.name, last_error(&said)));
-        outcome.check(!status.success(), format!("the {} gave up as if all were well: {said}", self.name));
+        let output = self.program.last_output();
+        outcome.note(format!("the {} ended and was restarted: {}", self.name, last_error(&output)));
+        outcome.check(!status.success(), format!("the {} ended with exit code 0: {output}", self.name));
         *self = Self::start_on_new(scene, self.name, self.figure, outcome).await?;
         Ok(())
     }
 
-    /// Starts it on a broker that was wiped. It may be taken for a producer from before, as `load` may be, and then starts
-    /// again.
+    /// Starts a service with a broker that was wiped. The broker may assign it the producer id of an earlier producer, as with
+    /// `load`; then it is started again.
     async fn start_on_new(
         scene: &mut Scene<'_>,
         name: &'static str,
@@ -91,17 +95,17 @@ impl Service {
         for _ in 0..MAX_STARTS {
             match Self::start(scene, name, figure).await {
                 Ok(started) => return Ok(started),
-                Err(error) => outcome.note(format!("and again: {}", last_error(&format!("{error:#}")))),
+                Err(error) => outcome.note(format!("restarted again: {}", last_error(&format!("{error:#}")))),
             }
         }
-        anyhow::bail!("the {name} could not be started again, {MAX_STARTS} times")
+        anyhow::bail!("the {name} could not be started in {MAX_STARTS} attempts")
     }
 }
 
-/// What a service said when it ended: the error and its causes.
-fn last_error(said: &str) -> String {
-    let from = said.rfind("Error: ").unwrap_or_default();
-    let lines: Vec<&str> = said.get(from..).unwrap_or_default().lines().map(str::trim).collect();
+/// The last error in the output of a service, with its causes.
+fn last_error(output: &str) -> String {
+    let from = output.rfind("Error: ").unwrap_or_default();
+    let lines: Vec<&str> = output.get(from..).unwrap_or_default().lines().map(str::trim).collect();
     lines.join(" ").chars().take(400).collect()
 }
 
@@ -110,9 +114,9 @@ pub(super) async fn wiped(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut scene = Scene::set(world, 17, 0).await?;
     more_partitions(&scene).await?;
-    let part = world.numbers.ticks / (1 + TURNS.len() as u64);
+    let part = world.numbers.ticks / (1 + REPLACEMENTS.len() as u64);
     let begun = Instant::now();
-    // All in the same minutes, so that bars in progress live on.
+    // All ticks are in the same minutes, so that candles in progress continue.
     let minute_ends = || MINUTE_MS - begun.elapsed().as_millis() as u64 % MINUTE_MS;
 
     let mut services = vec![
@@ -121,37 +125,34 @@ pub(super) async fn wiped(world: &World) -> anyhow::Result<Outcome> {
         Service::start(&mut scene, "consumer", STORED).await?,
     ];
     load(&mut scene, part, &minute_ends, &mut outcome).await?;
-    everything_stored(&mut scene, &mut services, &mut outcome).await?;
+    wait_until_stored(&mut scene, &mut services, &mut outcome).await?;
 
-    for (count, turn) in (2..).zip(TURNS) {
-        if turn.consumer == Consumer::IsAway {
+    for (count, replacement) in (2..).zip(REPLACEMENTS) {
+        if replacement.consumer == Consumer::Stopped {
             end(services.pop().map(|consumer| consumer.program)).await?;
         }
-        replace(world, turn.cluster).await?;
-        let resumed = at_work(&mut services, &mut scene, &mut outcome).await?;
-        if turn.consumer == Consumer::Runs {
-            outcome
-                .note(format!("wiped under running services: at work after {:.1} s", resumed.as_secs_f64()));
-            outcome.check(resumed <= RESUME, format!("at work only after {:.1} s", resumed.as_secs_f64()));
+        replace(world, replacement.cluster).await?;
+        let resumed = wait_for_progress(&mut services, &mut scene, &mut outcome).await?;
+        if replacement.consumer == Consumer::Runs {
+            outcome.note(format!("wiped while services run: continued after {:.1} s", resumed.as_secs_f64()));
+            outcome.check(resumed <= RESUME, format!("continued only after {:.1} s", resumed.as_secs_f64()));
         }
         load(&mut scene, part * count, &minute_ends, &mut outcome).await?;
-        if turn.consumer == Consumer::IsAway {
+        if replacement.consumer == Consumer::Stopped {
             services.push(Service::start_on_new(&mut scene, "consumer", STORED, &mut outcome).await?);
         }
-        everything_stored(&mut scene, &mut services, &mut outcome).await?;
+        wait_until_stored(&mut scene, &mut services, &mut outcome).await?;
     }
-    let said_so = said_by_consumers(&scene, ANOTHER_LOG)?;
-    outcome.note(format!("said {said_so} times that a partition is of another log"));
-    outcome.check(said_so > 0, "nobody said that the log is another one");
-    let fewer = said_by_consumers(&scene, FEWER_PARTITIONS)?;
-    outcome.note(format!("{fewer} times that a topic has fewer partitions than before"));
-    outcome.check(fewer > 0, "nobody said that topics have fewer partitions");
-    // In the last turn. In the one before, a running consumer may see offsets begin again before it asks who the log is.
-    let [here, before] = CLUSTERS;
-    let named =
-        said_by_consumers(&scene, &format!("it is the log {here}, and the one read before is {before}"))?;
-    outcome.note(format!("and {named} times that it is of another cluster, and of which"));
-    outcome.check(named > 0, "nobody said that it is another cluster");
+    let replaced = logged_by_consumers(&scene, REPLACED_LOG)?;
+    outcome.note(format!("{replaced} warnings of a replaced log"));
+    outcome.check(replaced > 0, "no warning of a replaced log");
+    let fewer = logged_by_consumers(&scene, FEWER_PARTITIONS)?;
+    outcome.note(format!("{fewer} warnings of fewer partitions"));
+    outcome.check(fewer > 0, "no warning of fewer partitions");
+    // In the last replacement. In the one before, a running consumer may see offsets begin again before it asks who the log is.
+    let named = logged_by_consumers(&scene, OTHER_IDENTITY)?;
+    outcome.note(format!("{named} of them name the identities of both topics"));
+    outcome.check(named > 0, "no warning names the identities of both topics");
 
     let consumer = services.pop().context("the consumer is the last one")?;
     end(services.into_iter().map(|service| service.program)).await?;
@@ -161,8 +162,8 @@ pub(super) async fn wiped(world: &World) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// How often consumers have said a text, also those that have ended.
-fn said_by_consumers(scene: &Scene<'_>, text: &str) -> anyhow::Result<usize> {
+/// Number of occurrences of a text in the logs of all consumers, including those that have ended.
+fn logged_by_consumers(scene: &Scene<'_>, text: &str) -> anyhow::Result<usize> {
     let mut times = 0;
     for entry in std::fs::read_dir(&scene.folder)? {
         let path = entry?.path();
@@ -173,8 +174,8 @@ fn said_by_consumers(scene: &Scene<'_>, text: &str) -> anyhow::Result<usize> {
     Ok(times)
 }
 
-/// Publishes until so many are acknowledged altogether. A producer that starts while another one goes on from before the wipe
-/// may be taken for it, and refused; then it starts again.
+/// Publishes until this total number of ticks is acknowledged. The broker may assign the load program the producer id of a
+/// producer from before the wipe, and refuse its records; then it is started again.
 async fn load(
     scene: &mut Scene<'_>,
     count: u64,
@@ -186,13 +187,14 @@ async fn load(
         let ended = scene.loaded(load).await;
         match ended {
             Ok(()) => return Ok(()),
-            Err(error) => outcome.note(format!("started again: {}", last_error(&format!("{error:#}")))),
+            Err(error) => outcome
+                .note(format!("the load program was started again: {}", last_error(&format!("{error:#}")))),
         }
     }
     anyhow::bail!("the load program failed {MAX_STARTS} times")
 }
 
-/// A broker whose topics have more partitions than the services give them: once it is wiped, theirs are fewer.
+/// Creates the topics with more partitions than the services do, so that there are fewer after the broker was wiped.
 async fn more_partitions(scene: &Scene<'_>) -> anyhow::Result<()> {
     replace(scene.world, CLUSTERS[0]).await?;
     let specs = topics::all_with_dead_letters().map(|topic| TopicSpec {
@@ -204,34 +206,34 @@ async fn more_partitions(scene: &Scene<'_>) -> anyhow::Result<()> {
     scene.log.ensure_topics(&specs).await.context("cannot create the topics")
 }
 
-/// An empty broker of that cluster in the place of the one that is there.
+/// Replaces the broker by an empty one of this cluster.
 async fn replace(world: &World, cluster: &str) -> anyhow::Result<()> {
     world.kafka.kill_9()?;
     world.kafka.wipe().await?;
     world.kafka.with("KAFKA_CLUSTER_ID", cluster).start().await
 }
 
-/// Waits until all that was acknowledged so far is stored.
-async fn everything_stored(
+/// Waits until all acknowledged ticks are stored.
+async fn wait_until_stored(
     scene: &mut Scene<'_>,
     services: &mut [Service],
     outcome: &mut Outcome,
 ) -> anyhow::Result<()> {
-    let said = scene.said()?;
+    let content = scene.ledger_content()?;
     let store = scene.store().await?;
     let plan = scene.plan.clone();
     wait_until("everything acknowledged is stored", PATIENCE, async || {
         for service in &mut *services {
-            service.keep_up(scene, outcome).await?;
+            service.restart_if_ended(scene, outcome).await?;
         }
-        Ok(Stored::read(&*store, &plan).await?.verdict(&said).lost == 0)
+        Ok(Stored::read(&*store, &plan).await?.verdict(&content).lost == 0)
     })
     .await
     .map(drop)
 }
 
-/// Waits until every service has got something done since the call; how long that took.
-async fn at_work(
+/// Waits until every service has made progress since the call. Returns the time it took.
+async fn wait_for_progress(
     services: &mut [Service],
     scene: &mut Scene<'_>,
     outcome: &mut Outcome,
@@ -240,11 +242,11 @@ async fn at_work(
     for service in &*services {
         before.push((service.program.pid(), metric(&service.address, service.figure).await.unwrap_or(0.0)));
     }
-    wait_until("every service is at work", PATIENCE, async || {
+    wait_until("every service makes progress", PATIENCE, async || {
         let mut all = true;
         for (service, (pid, before)) in services.iter_mut().zip(&before) {
-            service.keep_up(scene, outcome).await?;
-            // A new process counts from zero.
+            service.restart_if_ended(scene, outcome).await?;
+            // The metrics of a new process start at zero.
             let before = if service.program.pid() == *pid { *before } else { 0.0 };
             let now = metric(&service.address, service.figure).await;
             all &= service.figure.is_empty() || now.is_some_and(|now| now > before);

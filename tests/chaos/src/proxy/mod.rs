@@ -1,4 +1,4 @@
-//! A TCP proxy between the services and a server: passes on, delays, falls silent, cuts, or loses replies.
+//! A TCP proxy between the services and a server: forwards, delays, drops all data, closes connections, or drops replies.
 
 mod mongo;
 
@@ -21,19 +21,19 @@ use tokio::{
 
 use self::mongo::Conversation;
 
-/// Bytes passed on at once.
+/// Size of a forwarded block, in bytes.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// What a proxy does with the bytes.
+/// What a proxy does with data and connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Passes them on.
+    /// Forwards data.
     Pass,
-    /// Passes them on so much later, in milliseconds; both ways.
+    /// Forwards data after this delay in milliseconds, in both directions.
     Delay(u64),
-    /// Keeps connections, takes new ones, and passes nothing on: a network that swallows everything.
+    /// Keeps connections, accepts new ones, and forwards nothing: a network that drops all packets.
     Silent,
-    /// Ends connections, and every new one at once: nobody listens.
+    /// Closes all connections, and new ones at once.
     Cut,
 }
 
@@ -45,27 +45,27 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a port of this host and passes on to another. With `lost_reply_every` both sides speak MongoDB's
-    /// protocol, and the reply to every so many-th write is lost.
+    /// Listens on a port of this host and forwards to another one. With `lost_reply_every` the protocol is MongoDB's, and the
+    /// reply to one in this number of writes is lost.
     ///
     /// # Errors
-    /// A port that is taken.
+    /// A port in use.
     pub async fn start(port: u16, to_port: u16, lost_reply_every: Option<u64>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
         let listener = listener.with_context(|| format!("the proxy's port {port}"))?;
-        let (mode, heard) = watch::channel(Mode::Pass);
+        let (mode, modes) = watch::channel(Mode::Pass);
         let lost = Arc::new(AtomicU64::new(0));
         let conversation = lost_reply_every.map(|every| Conversation::new(every, Arc::clone(&lost)));
-        let accepting = tokio::spawn(accept(listener, to_port, heard, conversation));
+        let accepting = tokio::spawn(accept(listener, to_port, modes, conversation));
         Ok(Self { mode, lost, accepting })
     }
 
-    /// From now on it does this.
+    /// Sets the mode of all connections.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
-    /// Replies lost so far.
+    /// Number of replies lost so far.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Acquire)
     }
@@ -80,7 +80,7 @@ impl Drop for Proxy {
 async fn accept(
     listener: TcpListener,
     to_port: u16,
-    heard: watch::Receiver<Mode>,
+    modes: watch::Receiver<Mode>,
     conversation: Option<Conversation>,
 ) {
     // Connections end with the set.
@@ -89,7 +89,7 @@ async fn accept(
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
-                connections.spawn(serve(client, to_port, heard.clone(), conversation.clone()));
+                connections.spawn(serve(client, to_port, modes.clone(), conversation.clone()));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -99,13 +99,13 @@ async fn accept(
 async fn serve(
     client: TcpStream,
     to_port: u16,
-    mut heard: watch::Receiver<Mode>,
+    mut modes: watch::Receiver<Mode>,
     conversation: Option<Conversation>,
 ) {
-    let mut cut = heard.clone();
+    let mut cut = modes.clone();
     let passing = async {
-        // While it is silent the client's side is open, and nobody is asked.
-        passable(&mut heard).await?;
+        // In mode `Silent` the connection of the client stays open, without one to the server.
+        passable(&mut modes).await?;
         let server = TcpStream::connect((Ipv4Addr::LOCALHOST, to_port)).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
@@ -113,16 +113,16 @@ async fn serve(
         let (from_server, to_server) = server.into_split();
         if let Some(conversation) = conversation {
             let connection = conversation.connection();
-            let there = connection.requests(from_client, to_server, heard.clone());
-            let back = connection.replies(from_server, to_client, heard);
+            let there = connection.requests(from_client, to_server, modes.clone());
+            let back = connection.replies(from_server, to_client, modes);
             tokio::select! { ended = there => ended, ended = back => ended }
         } else {
-            let there = pass(from_client, to_server, heard.clone());
-            let back = pass(from_server, to_client, heard);
+            let there = pass(from_client, to_server, modes.clone());
+            let back = pass(from_server, to_client, modes);
             tokio::select! { ended = there => ended, ended = back => ended }
         }
     };
-    // However a connection ends, both its sides are closed.
+    // Both connections are closed, whichever ends first.
     tokio::select! {
         _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
         _ = passing => {}
@@ -132,7 +132,7 @@ async fn serve(
 async fn pass(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
-    mut heard: watch::Receiver<Mode>,
+    mut modes: watch::Receiver<Mode>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
@@ -140,15 +140,15 @@ async fn pass(
         if count == 0 {
             return Ok(());
         }
-        passable(&mut heard).await?;
+        passable(&mut modes).await?;
         to.write_all(&buffer[..count]).await?;
     }
 }
 
-/// Waits as the mode has it.
-async fn passable(heard: &mut watch::Receiver<Mode>) -> std::io::Result<()> {
+/// Waits until the mode permits forwarding.
+async fn passable(modes: &mut watch::Receiver<Mode>) -> std::io::Result<()> {
     let gone = |_| std::io::Error::other("the proxy is gone");
-    let mode = *heard.wait_for(|mode| *mode != Mode::Silent).await.map_err(gone)?;
+    let mode = *modes.wait_for(|mode| *mode != Mode::Silent).await.map_err(gone)?;
     if let Mode::Delay(delay_ms) = mode {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await; // the fault itself
     }

@@ -1,5 +1,5 @@
-//! As much of MongoDB's wire protocol as it takes to lose the reply to a write: messages begin with their length, their
-//! number and the number they answer; of `OP_MSG` the first element of the first body names the command.
+//! The part of MongoDB's wire protocol that is needed to lose the reply to a write: a message starts with its length, its number
+//! and the number of its request; in an `OP_MSG` the first element of the first body is the command.
 
 use std::{
     collections::HashMap,
@@ -17,9 +17,9 @@ use tokio::{
 
 use super::{Mode, passable};
 
-/// Length, number, number answered, kind; each four bytes, the lowest first.
+/// Length, number, number of the request, kind; four bytes each, little-endian.
 const HEADER_BYTES: usize = 16;
-/// The largest message that servers take.
+/// Size limit of a message, in bytes, as in MongoDB.
 const MAX_MESSAGE_BYTES: usize = 48_000_000;
 /// The kind `OP_MSG`.
 const OP_MSG: u32 = 2013;
@@ -29,13 +29,13 @@ const WRITES: [&[u8]; 4] = [b"insert", b"update", b"delete", b"findAndModify"];
 /// How a reply is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
-    /// With its connection: the client learns at once that it will not learn.
+    /// With its connection: the client gets an error at once.
     Cut,
-    /// By itself: the client waits.
-    Swallowed,
+    /// Without an error: the client waits until its timeout.
+    Dropped,
 }
 
-/// All connections of a proxy; they count writes together.
+/// Shared state of all connections of a proxy.
 #[derive(Clone)]
 pub(super) struct Conversation {
     every: u64,
@@ -46,8 +46,8 @@ pub(super) struct Conversation {
 /// One connection.
 pub(super) struct Connection {
     conversation: Conversation,
-    /// Numbers of the requests whose reply will be lost.
-    doomed: Mutex<HashMap<u32, Loss>>,
+    /// Numbers of the requests whose reply is to be lost.
+    to_lose: Mutex<HashMap<u32, Loss>>,
 }
 
 impl Conversation {
@@ -56,15 +56,15 @@ impl Conversation {
     }
 
     pub(super) fn connection(self) -> Connection {
-        Connection { conversation: self, doomed: Mutex::default() }
+        Connection { conversation: self, to_lose: Mutex::default() }
     }
 
-    /// Counts a write; what shall become of its reply.
+    /// Counts a write. Returns whether and how its reply is to be lost.
     fn next_write(&self) -> Option<Loss> {
         let count = self.writes.fetch_add(1, Ordering::AcqRel) + 1;
-        let doomed = count.is_multiple_of(self.every);
-        // In turns: clients meet the two in different ways.
-        doomed.then(|| if (count / self.every).is_multiple_of(2) { Loss::Swallowed } else { Loss::Cut })
+        let is_lost = count.is_multiple_of(self.every);
+        // Alternates, as clients handle the two differently.
+        is_lost.then(|| if (count / self.every).is_multiple_of(2) { Loss::Dropped } else { Loss::Cut })
     }
 }
 
@@ -73,16 +73,16 @@ impl Connection {
         &self,
         mut from: impl AsyncReadExt + Unpin,
         mut to: impl AsyncWriteExt + Unpin,
-        mut heard: watch::Receiver<Mode>,
+        mut modes: watch::Receiver<Mode>,
     ) -> Result<()> {
         loop {
             let message = read(&mut from).await?;
             if command(&message).is_some_and(|command| WRITES.contains(&command))
                 && let Some(loss) = self.conversation.next_write()
             {
-                self.doomed().insert(number(&message, 4), loss);
+                self.to_lose().insert(number(&message, 4), loss);
             }
-            passable(&mut heard).await?;
+            passable(&mut modes).await?;
             to.write_all(&message).await?;
         }
     }
@@ -91,13 +91,13 @@ impl Connection {
         &self,
         mut from: impl AsyncReadExt + Unpin,
         mut to: impl AsyncWriteExt + Unpin,
-        mut heard: watch::Receiver<Mode>,
+        mut modes: watch::Receiver<Mode>,
     ) -> Result<()> {
         loop {
             let message = read(&mut from).await?;
-            passable(&mut heard).await?;
-            let doomed = self.doomed().remove(&number(&message, 8));
-            match doomed {
+            passable(&mut modes).await?;
+            let to_lose = self.to_lose().remove(&number(&message, 8));
+            match to_lose {
                 None => to.write_all(&message).await?,
                 Some(loss) => {
                     self.conversation.lost.fetch_add(1, Ordering::AcqRel);
@@ -109,12 +109,12 @@ impl Connection {
         }
     }
 
-    fn doomed(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Loss>> {
-        self.doomed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn to_lose(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Loss>> {
+        self.to_lose.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A whole message.
+/// Reads one message.
 async fn read(from: &mut (impl AsyncReadExt + Unpin)) -> Result<Vec<u8>> {
     let mut message = vec![0; HEADER_BYTES];
     from.read_exact(&mut message).await?;
@@ -132,8 +132,8 @@ fn number(message: &[u8], at: usize) -> u32 {
     bytes.map_or(0, u32::from_le_bytes)
 }
 
-/// The command of a request: behind the flags come sections; one of kind 0 is a document, whose first element is named
-/// for the command; one of kind 1 has its length in front.
+/// The command of a request. After the flags there are sections: one of kind 0 is a document, whose first element has the name
+/// of the command; one of kind 1 starts with its length.
 fn command(message: &[u8]) -> Option<&[u8]> {
     if number(message, 12) != OP_MSG {
         return None;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_is_found_in_front_of_its_documents_and_behind_them() {
+    fn the_command_is_found_before_and_after_its_documents() {
         let body = b"\0\x11\0\0\0\x02insert\0\x01\0\0\0x\0\0";
         let documents = b"\x01\x12\0\0\0documents\0\x05\0\0\0\0";
         assert_eq!(command(&message(&[&body[..], documents].concat())), Some(&b"insert"[..]));

@@ -1,6 +1,6 @@
-//! The checker checked: it finds what was planted.
+//! Tests of the checker and the ledger.
 
-// Test helpers are not told from other code by clippy's own allowance for tests.
+// Clippy's allowance for tests does not include helper functions of tests.
 #![allow(clippy::unwrap_used)]
 
 mod checking;

@@ -1,4 +1,4 @@
-//! A look into the embedded log from outside, while it is in use.
+//! Reads the embedded log from another process while it is in use.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn record(text: &str) -> NewRecord {
 }
 
 #[tokio::test]
-async fn a_log_in_use_can_be_looked_into_but_not_written() {
+async fn a_log_in_use_can_be_read_but_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("log.db").display());
     let owner = open(&url).await.unwrap();
@@ -27,12 +27,12 @@ async fn a_log_in_use_can_be_looked_into_but_not_written() {
     let publisher = owner.publisher().unwrap();
     publisher.send("prices", vec![record("one"), record("two")]).await.unwrap().durable().await.unwrap();
 
-    let looking = open_for_reading(&url).await.unwrap();
-    assert_eq!(looking.topics().await.unwrap()[0].partitions, [(0, 2)]);
-    // What comes later is seen too.
+    let reading = open_for_reading(&url).await.unwrap();
+    assert_eq!(reading.topics().await.unwrap()[0].partitions, [(0, 2)]);
+    // Later records are read as well.
     publisher.send("prices", vec![record("three")]).await.unwrap().durable().await.unwrap();
-    let place = TopicPartition { topic: "prices".into(), partition: 0 };
-    let read = looking.read(&place, 1, 10).await.unwrap();
+    let partition = TopicPartition { topic: "prices".into(), partition: 0 };
+    let read = reading.read(&partition, 1, 10).await.unwrap();
     assert_eq!(read.iter().map(|message| &message.payload[..]).collect::<Vec<_>>(), [&b"two"[..], b"three"]);
     assert!(read.iter().all(|message| message.handle.is_none()));
 
@@ -51,16 +51,16 @@ async fn a_log_in_use_can_be_looked_into_but_not_written() {
     }
     handles.truncate(2);
     member.commit(handles).await.unwrap();
-    let lag = looking.lag("readers", &["prices"]).await.unwrap();
+    let lag = reading.lag("readers", &["prices"]).await.unwrap();
     assert_eq!((lag[0].committed, lag[0].end, lag[0].lag), (Some(2), 3, 1));
 
-    assert!(matches!(looking.ensure_topics(&[spec]).await, Err(EventLogError::Storage { .. })));
-    assert!(looking.publisher().is_err());
-    assert!(looking.subscribe("readers", &["prices"]).await.is_err());
+    assert!(matches!(reading.ensure_topics(&[spec]).await, Err(EventLogError::Storage { .. })));
+    assert!(reading.publisher().is_err());
+    assert!(reading.subscribe("readers", &["prices"]).await.is_err());
 }
 
 #[tokio::test]
-async fn a_log_that_is_not_there_is_not_made_by_looking() {
+async fn opening_a_missing_log_read_only_does_not_create_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");
     let error = open_for_reading(&format!("sqlite:{}", path.display())).await.err().unwrap();
