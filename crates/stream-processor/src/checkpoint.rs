@@ -137,15 +137,21 @@ pub(crate) fn read_state<S: Default + DeserializeOwned>(
     #[derive(Deserialize)]
     struct Versioned {
         version: Option<u32>,
+        former: Option<Former>,
+    }
+    /// The log read before, in states without a version.
+    #[derive(Deserialize)]
+    struct Former {
+        until: DateTime<Utc>,
     }
     let Checkpoint { processor, topic, partition, state: text, .. } = checkpoint;
     if text.is_empty() {
         return Ok((S::default(), None));
     }
     let read = || -> anyhow::Result<(S, Option<DateTime<Utc>>)> {
-        let Versioned { version } = serde_json::from_str(text)?;
+        let Versioned { version, former } = serde_json::from_str(text)?;
         match version {
-            None => Ok((serde_json::from_str(text)?, None)),
+            None => Ok((serde_json::from_str(text)?, former.map(|former| former.until))),
             Some(VERSION) => {
                 let saved: Saved = serde_json::from_str(text)?;
                 Ok((serde_json::from_str(saved.state.get())?, saved.replaced_at))
@@ -199,6 +205,11 @@ mod tests {
         }
         let old: Owned<Series> = Owned::restore(&checkpoint(r#"{"log":"x","series":[7]}"#)).unwrap();
         assert_eq!(old.state.series, [7]);
+        let replaced =
+            r#"{"log":"x","former":{"next_offset":9,"until":"2026-11-03T10:00:00Z"},"series":[7]}"#;
+        let old: Owned<Series> = Owned::restore(&checkpoint(replaced)).unwrap();
+        let before = Verdict::Redelivered(DateTime::from_timestamp(1_793_600_000, 0).unwrap());
+        assert!(!old.applies(10, before), "applied out of the log before");
         let newer = checkpoint(r#"{"version":9,"state":{"series":[7]}}"#);
         let error = format!("{:#}", Owned::<Series>::restore(&newer).err().unwrap());
         assert!(error.contains("version 9") && error.contains("stock-prices[0]"), "{error}");

@@ -140,6 +140,8 @@ impl<P: Processor> Keeper<P> {
                 Reply::Revoked
             }
             Command::Finish => {
+                // What another process has claimed is its own: it may have closed what is open here.
+                self.save().await?;
                 let mut effects = Vec::new();
                 for owned in self.partitions.values() {
                     self.processor.finish(&owned.state, &mut effects);
@@ -151,13 +153,13 @@ impl<P: Processor> Keeper<P> {
         })
     }
 
-    /// Claims partitions and restores their states; where to read on in each. Nowhere, if the shutdown comes before the log has
+    /// Claims partitions and restores their states; where to read on in each. Empty if the shutdown comes before the log has
     /// answered.
     async fn assign(
         &mut self,
         assigned: &[TopicPartition],
         known_mismatch: Option<LogMismatch>,
-    ) -> anyhow::Result<Vec<(TopicPartition, u64)>> {
+    ) -> anyhow::Result<Vec<(TopicPartition, Option<u64>)>> {
         let names: Vec<(Arc<str>, i32)> =
             assigned.iter().map(|known| (Arc::clone(&known.topic), known.partition)).collect();
         let claimed = self.store.claim(P::NAME, &names).await?;
@@ -197,12 +199,15 @@ impl<P: Processor> Keeper<P> {
             owned.is_changed |= self.adopt(&mut owned.state, partition, &all, &view)?;
             // The previous owner's clock may have been another one.
             self.processor.restart_idle(&mut owned.state, self.now());
-            starts.push((partition.clone(), owned.next_offset));
+            starts.push((partition.clone(), Some(owned.next_offset)));
             self.partitions.insert(partition.clone(), owned);
         }
         self.save().await?;
-        // One that was claimed by another process meanwhile is reported as fenced.
-        starts.retain(|(partition, _)| self.partitions.contains_key(partition));
+        for (partition, next_offset) in &mut starts {
+            if !self.partitions.contains_key(partition) {
+                *next_offset = None;
+            }
+        }
         Ok(starts)
     }
 

@@ -25,8 +25,8 @@ pub(crate) enum Command<B> {
 pub(crate) enum Reply {
     /// The events of the batch are stored, and the next batch may come.
     Stored,
-    /// Where to read on in each partition.
-    Assigned(Vec<(TopicPartition, u64)>),
+    /// Where to read on in each partition; `None` where another process has claimed the checkpoint meanwhile.
+    Assigned(Vec<(TopicPartition, Option<u64>)>),
     Revoked,
     /// All that follows from the batch is stored.
     Written(Vec<CommitHandle>),

@@ -7,7 +7,7 @@ use event_log::{Message, Position, TopicPartition};
 /// The reading of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// Its checkpoint is being claimed, by so many commands; nothing that is delivered counts.
+    /// Its checkpoint is to be claimed, and so many commands that claim it are under way; nothing that is delivered counts.
     Claiming { commands: u32 },
     /// The checkpoint is known, and the log is to start delivering there.
     Starting { next_offset: u64 },
@@ -31,7 +31,7 @@ pub(crate) enum Delivered {
 pub(crate) struct Partitions(BTreeMap<TopicPartition, Reading>);
 
 impl Partitions {
-    /// These are claimed from now on: assigned just now, or to be claimed again.
+    /// A command that claims these is sent: they are assigned just now, or claimed again.
     pub(crate) fn claim(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             let reading = self.0.entry(partition.clone()).or_insert(Reading::Claiming { commands: 0 });
@@ -40,19 +40,39 @@ impl Partitions {
         }
     }
 
+    /// Another process has claimed the checkpoints of these. Those that are still assigned are to be claimed again, and are
+    /// returned; for one that was revoked meanwhile the other process is the owner.
+    pub(crate) fn fenced(&mut self, partitions: Vec<TopicPartition>) -> Vec<TopicPartition> {
+        let mut assigned = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let Some(reading) = self.0.get_mut(&partition) else { continue };
+            if !matches!(reading, Reading::Claiming { .. }) {
+                *reading = Reading::Claiming { commands: 0 };
+            }
+            assigned.push(partition);
+        }
+        assigned
+    }
+
+    /// Whether its checkpoint is to be claimed and no command that does so is under way.
+    pub(crate) fn is_unclaimed(&self, partition: &TopicPartition) -> bool {
+        matches!(self.0.get(partition), Some(Reading::Claiming { commands: 0 }))
+    }
+
     pub(crate) fn revoke(&mut self, partitions: &[TopicPartition]) {
         self.0.retain(|partition, _| !partitions.contains(partition));
     }
 
-    /// The checkpoints of these are claimed. Those that were revoked meanwhile are left out, and those that are being claimed
-    /// once more.
-    pub(crate) fn claimed(&mut self, next_offsets: Vec<(TopicPartition, u64)>) {
+    /// A command has claimed the checkpoints of these, except where the offset is `None`: another process has claimed that one
+    /// meanwhile. Those that were revoked meanwhile are left out, and those that are being claimed once more.
+    pub(crate) fn claimed(&mut self, next_offsets: Vec<(TopicPartition, Option<u64>)>) {
         for (partition, next_offset) in next_offsets {
-            match self.0.get_mut(&partition) {
-                Some(Reading::Claiming { commands }) if *commands > 1 => *commands -= 1,
-                Some(reading @ Reading::Claiming { .. }) => *reading = Reading::Starting { next_offset },
-                Some(Reading::Starting { .. } | Reading::Started { .. }) | None => {}
-            }
+            let Some(reading) = self.0.get_mut(&partition) else { continue };
+            let Reading::Claiming { commands } = *reading else { continue };
+            *reading = match (commands.saturating_sub(1), next_offset) {
+                (0, Some(next_offset)) => Reading::Starting { next_offset },
+                (commands, _) => Reading::Claiming { commands },
+            };
         }
     }
 
@@ -77,10 +97,6 @@ impl Partitions {
     /// Whether its checkpoint is being claimed, or was claimed and the log has not started it yet.
     pub(crate) fn is_beginning(&self, partition: &TopicPartition) -> bool {
         matches!(self.0.get(partition), Some(Reading::Claiming { .. } | Reading::Starting { .. }))
-    }
-
-    pub(crate) fn is_assigned(&self, partition: &TopicPartition) -> bool {
-        self.0.contains_key(partition)
     }
 
     /// A message was delivered.
@@ -110,5 +126,46 @@ impl Partitions {
             by_topic.entry(topic.to_string()).or_default().insert(*partition);
         }
         by_topic
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition() -> TopicPartition {
+        TopicPartition { topic: "stock-prices".into(), partition: 2 }
+    }
+
+    #[test]
+    fn a_partition_that_was_revoked_is_not_claimed_again() {
+        let mut partitions = Partitions::default();
+        partitions.claim(&[partition()]);
+        partitions.revoke(&[partition()]);
+        assert_eq!(partitions.fenced(vec![partition()]), []);
+        assert_eq!((partitions.is_unclaimed(&partition()), partitions.len()), (false, 0));
+    }
+
+    #[test]
+    fn a_partition_that_is_being_claimed_or_read_is_not_claimed_beside_it() {
+        let mut partitions = Partitions::default();
+        partitions.claim(&[partition()]);
+        assert_eq!(partitions.fenced(vec![partition()]), [partition()]);
+        assert!(!partitions.is_unclaimed(&partition()));
+        partitions.claimed(vec![(partition(), Some(7))]);
+        assert_eq!(partitions.starting(), [(partition(), 7)]);
+        assert!(!partitions.is_unclaimed(&partition()));
+    }
+
+    #[test]
+    fn a_partition_whose_claim_was_refused_is_claimed_again() {
+        let mut partitions = Partitions::default();
+        partitions.claim(&[partition()]);
+        partitions.fenced(vec![partition()]);
+        partitions.claimed(vec![(partition(), None)]);
+        assert!(partitions.is_unclaimed(&partition()));
+        partitions.claim(&[partition()]);
+        partitions.claimed(vec![(partition(), Some(7))]);
+        assert_eq!(partitions.starting(), [(partition(), 7)]);
     }
 }

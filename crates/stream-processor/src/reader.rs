@@ -1,7 +1,10 @@
 //! Reads the log without interruption: gathers a batch while the one before is being written, and keeps polling, with its
 //! partitions paused, while the store is unavailable.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::Context;
 use chrono::Utc;
@@ -103,6 +106,11 @@ impl<P: Processor> Reader<P> {
                 biased;
                 () = shutdown.cancelled() => return self.drain().await,
                 reply = self.replies.recv() => self.take_reply(reply).await?,
+                // The other stage still waits for commands, so that no closed channel would show it on a quiet log.
+                Some(ended) = self.stages.join_next() => {
+                    ended.context("a stage of the processor panicked")??;
+                    return self.stage_ended().await;
+                }
                 event = self.subscription.next(room, wait) => match event {
                     Ok(event) => {
                         if std::mem::take(&mut self.is_log_down) {
@@ -183,7 +191,8 @@ impl<P: Processor> Reader<P> {
                 self.commits.handles.extend(handles.into_iter().map(by_partition).filter(is_current));
             }
             Some(Reply::Fenced(partitions)) => {
-                self.claim(&partitions);
+                let partitions = self.partitions.fenced(partitions);
+                self.forget(&partitions);
                 let at = Instant::now() + Duration::from_millis(CLAIM_AGAIN_MS);
                 self.claim_again.extend(partitions.into_iter().map(|partition| (at, partition)));
             }
@@ -198,9 +207,14 @@ impl<P: Processor> Reader<P> {
         self.health.reads(self.partitions.by_topic());
     }
 
-    /// Partitions are to be claimed: what was read of them before is read again from the checkpoint on.
+    /// A command that claims partitions is sent.
     fn claim(&mut self, partitions: &[TopicPartition]) {
         self.partitions.claim(partitions);
+        self.forget(partitions);
+    }
+
+    /// What was read of partitions that are to be claimed is read again from the checkpoint on.
+    fn forget(&mut self, partitions: &[TopicPartition]) {
         self.batcher.forget(partitions);
         self.commits.handles.retain(|partition, _| !partitions.contains(partition));
     }
@@ -209,9 +223,14 @@ impl<P: Processor> Reader<P> {
     async fn claim_fenced(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         let due = self.claim_again.extract_if(.., |(at, _)| *at <= now);
-        let due: Vec<TopicPartition> =
-            due.map(|(_, partition)| partition).filter(|known| self.partitions.is_assigned(known)).collect();
-        if due.is_empty() { Ok(()) } else { self.command(Command::Assign(due)).await }
+        let due: BTreeSet<TopicPartition> =
+            due.map(|(_, partition)| partition).filter(|known| self.partitions.is_unclaimed(known)).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let due: Vec<TopicPartition> = due.into_iter().collect();
+        self.claim(&due);
+        self.command(Command::Assign(due)).await
     }
 
     /// Starts the partitions whose checkpoints are claimed. A broker that has just come back may refuse for a while.

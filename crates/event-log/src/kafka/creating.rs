@@ -1,6 +1,6 @@
 //! Creates missing topics.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -30,12 +30,18 @@ pub(crate) async fn ensure(queries: &Arc<BrokerQueries>, specs: &[TopicSpec]) ->
     let all = [&[identities::spec()], specs].concat();
     let names: Vec<&str> = all.iter().map(|spec| spec.name.as_str()).collect();
     let absent = missing(queries, &names).await?;
-    let mut new = Vec::new();
+    let mut new = BTreeMap::new();
     if !absent.is_empty() {
         tracing::info!(topics = absent.join(", "), "creating missing topics");
         let absent: Vec<TopicSpec> = all.iter().filter(|spec| absent.contains(&spec.name)).cloned().collect();
-        new = create(queries, &absent).await?;
-        new.retain(|name| name != identities::TOPIC);
+        let before = Arc::clone(queries);
+        let mut before = blocking(move || identities::read(&before)).await?;
+        let created = create(queries, &absent).await?;
+        let created = created.into_iter().filter(|name| name != identities::TOPIC);
+        new.extend(created.map(|name| {
+            let former = before.remove(&name);
+            (name, former)
+        }));
         let deadline = Instant::now() + VISIBLE_LIMIT;
         while !missing(queries, &names).await?.is_empty() {
             if Instant::now() >= deadline {
@@ -44,9 +50,15 @@ pub(crate) async fn ensure(queries: &Arc<BrokerQueries>, specs: &[TopicSpec]) ->
             tokio::time::sleep(VISIBLE_INTERVAL).await;
         }
     }
-    // A topic that was created here may have replaced a deleted one, whose identity is still in the log.
-    identities::write(queries, &new).await?;
-    let others = specs.iter().map(|spec| spec.name.clone()).filter(|name| !new.contains(name)).collect();
+    if !new.is_empty() {
+        // A topic that was created here may have replaced a deleted one, whose identity is still in the log. Where another one has
+        // come meanwhile, a process that waited for this one has written it, and uses it.
+        let after = Arc::clone(queries);
+        let after = blocking(move || identities::read(&after)).await?;
+        let unchanged = new.iter().filter(|(name, former)| after.get(*name) == former.as_ref());
+        identities::write(queries, &unchanged.map(|(name, _)| name.clone()).collect::<Vec<_>>()).await?;
+    }
+    let others = specs.iter().map(|spec| spec.name.clone()).filter(|name| !new.contains_key(name)).collect();
     let without = identities::missing(queries, others).await?;
     identities::write(queries, &without).await
 }
