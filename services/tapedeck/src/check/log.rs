@@ -1,7 +1,12 @@
 //! Checks of the event log: connection, topics, groups, clocks.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
 
+use backon::{ConstantBuilder, Retryable};
 use chrono::{DateTime, TimeDelta, Utc};
 use event_log::{EventLog, EventLogError, LogDescription, PROBE_TOPIC, TopicInfo, TopicPartition};
 use live_store::Checkpoint;
@@ -15,6 +20,12 @@ use crate::{cli::CheckArgs, data_dir};
 const REFUSED_AHEAD: TimeDelta = TimeDelta::minutes(5);
 /// A larger difference between clocks distorts the latencies.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(2);
+
+/// A broker that has just started refuses some queries until its partitions have leaders; they are repeated for so long. An
+/// address where nothing responds takes longer, and is queried once.
+const STARTING_LIMIT: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+const MAX_RETRIES: usize = 10;
 
 const FIX_URL: &str = "check --log (LOG_URL), LOG_PASSWORD and LOG_PASSWORD_FILE";
 const FIX_CLOCK: &str = "synchronise the clocks of all machines with NTP (`timedatectl set-ntp true`)";
@@ -41,10 +52,15 @@ pub(super) async fn event_log(report: &mut Report, args: &CheckArgs, data: &Path
         let log = opened?;
         let all = topics::ALL;
         let names: Vec<&str> = all.iter().map(|topic| &*topic.name).collect();
-        let identities = log.identities(&names).await?;
-        Ok::<_, EventLogError>((log.describe().await?, log.topics().await?, identities, log))
+        let deadline = Instant::now() + STARTING_LIMIT;
+        let query =
+            || async { Ok((log.describe().await?, log.topics().await?, log.identities(&names).await?)) };
+        let retries = ConstantBuilder::new().with_delay(RETRY_INTERVAL).with_max_times(MAX_RETRIES);
+        let is_starting = |error: &EventLogError| error.is_transient() && Instant::now() < deadline;
+        let answers = query.retry(retries).when(is_starting).await?;
+        Ok::<_, EventLogError>((answers, log))
     };
-    let (description, infos, identities, log) = match queried.await {
+    let ((description, infos, identities), log) = match queried.await {
         Ok(queried) => queried,
         Err(error) => {
             report.wrong("event log", error.to_string(), FIX_URL);
