@@ -34,8 +34,7 @@ pub(crate) async fn ensure(queries: &Arc<BrokerQueries>, specs: &[TopicSpec]) ->
     if !absent.is_empty() {
         tracing::info!(topics = absent.join(", "), "creating missing topics");
         let absent: Vec<TopicSpec> = all.iter().filter(|spec| absent.contains(&spec.name)).cloned().collect();
-        let before = Arc::clone(queries);
-        let mut before = blocking(move || identities::read(&before)).await?;
+        let mut before = identities::known(queries).await?;
         let created = create(queries, &absent).await?;
         let created = created.into_iter().filter(|name| name != identities::TOPIC);
         new.extend(created.map(|name| {
@@ -53,8 +52,7 @@ pub(crate) async fn ensure(queries: &Arc<BrokerQueries>, specs: &[TopicSpec]) ->
     if !new.is_empty() {
         // A topic that was created here may have replaced a deleted one, whose identity is still in the log. Where another one has
         // come meanwhile, a process that waited for this one has written it, and uses it.
-        let after = Arc::clone(queries);
-        let after = blocking(move || identities::read(&after)).await?;
+        let after = identities::known(queries).await?;
         let unchanged = new.iter().filter(|(name, former)| after.get(*name) == former.as_ref());
         identities::write(queries, &unchanged.map(|(name, _)| name.clone()).collect::<Vec<_>>()).await?;
     }

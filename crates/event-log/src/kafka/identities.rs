@@ -18,6 +18,8 @@ pub(super) const TOPIC: &str = "topic-identities";
 
 /// How long the process that created a topic may take to write its identity.
 const CREATOR_LIMIT: Duration = Duration::from_secs(2);
+/// How long a topic that was just created may have no leader.
+const LEADER_LIMIT: Duration = Duration::from_secs(5);
 /// Interval of the reads meanwhile.
 const READ_INTERVAL: Duration = Duration::from_millis(100);
 /// Records of one page.
@@ -28,7 +30,7 @@ pub(super) fn spec() -> TopicSpec {
 }
 
 /// Every identity in the log, by topic; empty if the topic of the identities does not exist. Blocks.
-pub(super) fn read(queries: &BrokerQueries) -> Result<BTreeMap<String, String>> {
+fn read(queries: &BrokerQueries) -> Result<BTreeMap<String, String>> {
     let mut identities = BTreeMap::new();
     let Some(topic) = queries.topics()?.get_key_value(TOPIC).map(|(topic, _)| Arc::clone(topic)) else {
         return Ok(identities);
@@ -44,6 +46,21 @@ pub(super) fn read(queries: &BrokerQueries) -> Result<BTreeMap<String, String>> 
             if let Some(key) = &message.key {
                 identities.insert(text(key), text(&message.payload));
             }
+        }
+    }
+}
+
+/// Every identity in the log, as [`read`] returns them. Repeated while the partition has no leader: another process may have
+/// created the topic a moment ago.
+pub(super) async fn known(queries: &Arc<BrokerQueries>) -> Result<BTreeMap<String, String>> {
+    let deadline = Instant::now() + LEADER_LIMIT;
+    loop {
+        let queries = Arc::clone(queries);
+        match blocking(move || read(&queries)).await {
+            Err(error) if error.is_transient() && Instant::now() < deadline => {
+                tokio::time::sleep(READ_INTERVAL).await;
+            }
+            known => return known,
         }
     }
 }
@@ -71,8 +88,7 @@ pub(super) async fn write(queries: &Arc<BrokerQueries>, topics: &[String]) -> Re
 pub(super) async fn missing(queries: &Arc<BrokerQueries>, mut topics: Vec<String>) -> Result<Vec<String>> {
     let deadline = Instant::now() + CREATOR_LIMIT;
     loop {
-        let queries = Arc::clone(queries);
-        let known = blocking(move || read(&queries)).await?;
+        let known = known(queries).await?;
         topics.retain(|topic| !known.contains_key(topic));
         if topics.is_empty() || Instant::now() >= deadline {
             return Ok(topics);

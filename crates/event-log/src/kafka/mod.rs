@@ -91,8 +91,7 @@ impl LogAdmin for KafkaLog {
 #[async_trait]
 impl EventLog for KafkaLog {
     async fn identities(&self, topics: &[&str]) -> Result<BTreeMap<String, String>> {
-        let queries = Arc::clone(&self.0);
-        let mut identities = blocking(move || identities::read(&queries)).await?;
+        let mut identities = identities::known(&self.0).await?;
         identities.retain(|topic, _| topics.contains(&topic.as_str()));
         Ok(identities)
     }
