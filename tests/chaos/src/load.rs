@@ -3,8 +3,9 @@
 use std::{fmt::Write, path::PathBuf, time::Duration};
 
 use anyhow::Context;
+use backon::{ConstantBuilder, Retryable};
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{EventLog, Receipt, Retention, TopicSpec};
+use event_log::{EventLog, EventLogError, Receipt, Retention, TopicSpec};
 use market::Interval;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -21,6 +22,9 @@ const MAX_UNACKNOWLEDGED: usize = 256;
 const BURST_INTERVAL_MS: u64 = 5;
 /// Limit of the backlog that is published faster than the rate.
 const MAX_BACKLOG_SECONDS: f64 = 2.0;
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Limit of attempts to create the topics: some outages last a minute.
+const MAX_RETRIES: usize = 120;
 
 /// Publishes ticks until a number of them is acknowledged, and records them in a ledger. Another run with the same ledger
 /// continues with new sequence numbers.
@@ -129,7 +133,10 @@ pub async fn create_topics(log: &dyn EventLog) -> anyhow::Result<()> {
         retention: Retention::For(topic.retention),
     });
     let specs: Vec<TopicSpec> = specs.collect();
-    log.ensure_topics(&specs).await.context("cannot create the topics")
+    // A fault may stop the broker while this program starts.
+    let retries = ConstantBuilder::new().with_delay(RETRY_INTERVAL).with_max_times(MAX_RETRIES);
+    let created = (|| log.ensure_topics(&specs)).retry(retries).when(EventLogError::is_transient);
+    created.await.context("cannot create the topics")
 }
 
 /// Computes how many ticks are due.
