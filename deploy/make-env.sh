@@ -17,7 +17,7 @@ while IFS= read -r line; do
 done <.env.example >"$new"
 # A hard link, because it fails where the name is taken, in one step.
 if ! ln "$new" .env 2>/dev/null; then
-  echo ".env is there already and stays as it is; remove it first if its volumes are gone too" >&2
+  echo ".env exists and is not changed; remove it first if its volumes are gone too" >&2
   exit 1
 fi
 echo ".env is written; start with: docker compose up -d"

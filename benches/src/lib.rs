@@ -164,7 +164,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A script is asked, so that it can end what it has started; there is nobody to tell if it has gone already.
+        // SIGTERM, so that a script can end what it has started. The script may have ended already.
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
         let _ = self.0.wait();
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# with-servers.sh COMMAND...: starts the servers that the suites need, tells the command where they are, and stops
+# with-servers.sh COMMAND...: starts the servers that the suites need, passes their addresses to the command, and stops
 # those that it started itself. With REQUIRE_SERVERS=1 a suite that finds no server fails instead of passing by.
 # With STRICT=1 also FerretDB, a second opinion on the MongoDB adapter, which takes minutes to build.
 set -euo pipefail

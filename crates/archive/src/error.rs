@@ -1,4 +1,4 @@
-//! What can go wrong with an archive, in words that say what to do next.
+//! The errors of an archive; each message includes what to do next.
 
 use std::{io, path::Path};
 

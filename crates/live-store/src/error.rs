@@ -1,4 +1,4 @@
-//! What can go wrong with the store, in words that say what to do next.
+//! The errors of the store; each message includes what to do next.
 
 /// A failure of the live store.
 #[derive(Debug, thiserror::Error)]

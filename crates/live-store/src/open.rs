@@ -20,7 +20,7 @@ use crate::{LiveStore, LiveStoreError, Migration, Result, mongo, sqlite};
 /// - `serverSelectionTimeoutMS` (5000), `connectTimeoutMS` (5000), `socketTimeoutMS` (30000, for a whole command);
 /// - `w` (majority), `journal` (true), `wTimeoutMS` (10000): what a write waits for; `w=0` is refused.
 ///
-/// Reading is always from the primary, whatever `readPreference` says.
+/// Reads always go to the primary; `readPreference` has no effect.
 ///
 /// # Errors
 /// [`LiveStoreError::BadUrl`], [`LiveStoreError::NewerFormat`], and what else the place refuses.

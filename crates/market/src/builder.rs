@@ -152,7 +152,7 @@ impl CandleBuilder {
     pub fn restore(state: BuilderState, intervals: &[Interval], timing: CandleTiming) -> Self {
         let mut builder = Self::new(intervals, timing);
         let intervals = &builder.intervals;
-        // A series that contradicts the rest of its state begins anew.
+        // A series that contradicts the rest of its state is left out, and starts empty.
         let fits = |series: &Series| series.closed_until.len() == state.intervals.len();
         for mut series in state.series.into_iter().filter(fits) {
             let known: Vec<_> = state.intervals.iter().zip(&series.closed_until).collect();

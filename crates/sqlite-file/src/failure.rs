@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// The result codes that are told apart, <https://www.sqlite.org/rescode.html>.
+/// The result codes that are distinguished, <https://www.sqlite.org/rescode.html>.
 mod code {
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;

@@ -53,7 +53,7 @@ fn exchange(folder: &Path) {
     });
 }
 
-/// More than the manifest says; as a bomb would.
+/// More bytes than the manifest states, as in a decompression bomb.
 fn grow(folder: &Path) {
     let packed = zstd::encode_all(&vec![b'\n'; 100_000_000][..], 3).expect("packs");
     let bytes = packed.len() as u64;
@@ -107,7 +107,7 @@ async fn a_damaged_file_is_named_and_nothing_of_it_is_stored(
         (1, 0, 50)
     );
 
-    // And with the file mended, so does that.
+    // With the file restored, this one is imported too.
     fs::write(folder.join(FIRST), backup).expect("written");
     fs::write(folder.join("manifest.json"), manifest).expect("written");
     let counts = import(&folder, &*to.store).await.expect("imported").counts;

@@ -81,7 +81,7 @@ pub(crate) fn kind_of_code(code: i32, message: &str) -> Kind {
     }
 }
 
-/// The error of the port for a code of the server. `what` says what was tried, `words` the server's message.
+/// The error of the port for a code of the server. `what` is the attempted action, `words` the server's message.
 pub(crate) fn of_code(place: &str, what: &str, code: i32, words: &str) -> LiveStoreError {
     of_kind(place, what, kind_of_code(code, words), &format!("{} (code {code})", one_line(words)))
 }

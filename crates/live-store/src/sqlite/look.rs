@@ -24,7 +24,7 @@ pub(crate) async fn look(path: &Path) -> Result<StoreCheck> {
     let bytes = match OpenOptions::new().write(true).open(path).and_then(|file| file.metadata()) {
         Ok(file) => file.len(),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Ok(check(false, "none yet".to_owned(), Vec::new()));
+            return Ok(check(false, "not created yet".to_owned(), Vec::new()));
         }
         Err(error) => {
             return Err(LiveStoreError::Refused { place, reason: format!("cannot be written: {error}") });

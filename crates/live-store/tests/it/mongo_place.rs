@@ -66,7 +66,7 @@ impl MongoPlace {
         )
     }
 
-    /// The same database as somebody else, whom `users` knows.
+    /// The same database as another user, whose account is in `users`.
     pub(crate) fn url_as(&self, user: &str, password: &str, users: &str) -> String {
         format!("mongodb://{user}:{password}@{}/{}?authSource={users}", self.address(), self.database)
     }

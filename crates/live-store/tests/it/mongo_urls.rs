@@ -1,4 +1,4 @@
-//! URLs that name no MongoDB, and servers that are not there: what is said, and what is kept secret.
+//! URLs of no MongoDB, and servers that cannot be reached: the errors, and the secrets that they leave out.
 
 use std::net::TcpListener;
 
@@ -52,7 +52,7 @@ async fn a_certificate_that_is_not_there_is_named() {
 #[case::unnamed("")]
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable(#[case] database: &str) {
-    // Bound and let go: nobody listens there.
+    // Bound and closed: no process listens there.
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let url = format!("mongodb://me:secret@127.0.0.1:{port}/{database}?serverSelectionTimeoutMS=300");
     let error = refused(&url).await;

@@ -20,7 +20,7 @@ use tokio::{
 pub(crate) enum Wire {
     /// Passes everything on.
     Whole,
-    /// Passes on what the client says, and swallows what the server answers.
+    /// Forwards the client's requests, and drops the server's replies.
     NoAnswers,
     /// Closes every connection, old and new.
     Cut,

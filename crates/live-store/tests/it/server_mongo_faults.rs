@@ -52,7 +52,7 @@ async fn a_batch_whose_answer_was_lost_is_stored_once_and_told_as_redelivered() 
     proxy.set(Wire::Cut);
     proxy.set(Wire::Whole);
     let outcomes = write_until_taken(&*store, &batch).await;
-    assert!(!outcomes.contains(&TickOutcome::Duplicate), "nobody else said these");
+    assert!(!outcomes.contains(&TickOutcome::Duplicate), "no other process stored these");
     let taken = |outcome: &TickOutcome| matches!(outcome, TickOutcome::Redelivered(_));
     assert!(outcomes.iter().any(taken), "the server had taken what it did not answer");
     assert_eq!(all_ticks(&*store, "AAPL", 5000).await, ticks(0..3010));
@@ -68,7 +68,7 @@ async fn a_server_that_goes_away_in_the_middle_is_found_again() {
             let error = store.write_ticks(&batch).await.expect_err("away");
             assert!(matches!(&error, LiveStoreError::Unavailable { .. }), "{error}");
             assert!(error.is_transient());
-            assert!(!error.to_string().contains('{'), "the driver's innards: {error}");
+            assert!(!error.to_string().contains('{'), "the driver's debug text: {error}");
         }
         let bar = candle(market::Interval::Minute, at(0), "binance", 100);
         assert!(store.write_candles(&[bar]).await.expect_err("away").is_transient());
@@ -79,7 +79,7 @@ async fn a_server_that_goes_away_in_the_middle_is_found_again() {
     assert_eq!(all_ticks(&*store, "AAPL", 5000).await, ticks(0..1500));
 }
 
-/// The wire is cut at moments that nobody chose, while batches are on their way.
+/// The connection is cut at varying moments, while batches are in flight.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_on_a_wire_that_is_cut_again_and_again() {
     let Some((place, proxy, store)) = through_a_wire().await else { return };

@@ -1,4 +1,4 @@
-//! A file that somebody else has written into.
+//! A file that another program has written into.
 
 use live_store::{CandleQuery, LiveStoreError};
 use market::Interval;

@@ -31,7 +31,7 @@ fn checkpoint(number: u64, claimed: &Checkpoint) -> Checkpoint {
     }
 }
 
-/// Stores batch after batch, and says which are done.
+/// Stores batch after batch, and prints which are done.
 async fn child(url: &str, first: u64) {
     let store = live_store::open(url).await.expect("opens");
     let claimed = store.claim("consumer", &[("stock-prices".into(), 1)]).await.expect("claimed").remove(0);

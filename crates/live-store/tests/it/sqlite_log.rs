@@ -18,8 +18,7 @@ fn log_bytes(place: &SqlitePlace) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
-/// Somebody always reads: when one ends, the next has begun. Checkpoints that wait for nobody then never start the log
-/// over.
+/// One of two readers is always active. Checkpoints that do not wait for readers then never restart the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_overlap_do_not_make_the_log_grow_without_end() {
     let place = SqlitePlace::new();

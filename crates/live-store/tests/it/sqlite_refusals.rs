@@ -1,4 +1,4 @@
-//! Places that cannot be opened or written, and what is said about them.
+//! Places that cannot be opened or written, and their errors.
 
 use std::{
     os::unix::{fs::MetadataExt, fs::PermissionsExt, process::CommandExt},
@@ -162,7 +162,7 @@ async fn a_reader_that_never_ends_does_not_stop_the_writer() {
 /// Set in the child: the store's URL.
 const CHILD: &str = "LIVE_STORE_TEST_READ_ONLY";
 const NAME: &str = "sqlite_refusals::a_read_only_folder_or_file_is_refused_in_words";
-/// `nobody`: root may write anywhere, so a test run by root hands the opening to somebody else.
+/// `nobody`: root may write anywhere, so a test run by root opens it in a process of another user.
 const NOBODY: u32 = 65_534;
 
 #[test]
@@ -211,7 +211,7 @@ async fn try_writing(url: &str) -> String {
         .map_or_else(|error| error.to_string(), |_| "it was written".to_owned())
 }
 
-/// What a process without special rights is told.
+/// The error in a process without special rights.
 fn ask_child(folder: &Path, url: &str) -> String {
     // A copy, where everybody can reach it.
     let program = folder.join("test");

@@ -1,6 +1,6 @@
 //! The market model, from outside.
 
-// Test helpers are not told from other code by clippy's own allowance for tests.
+// Clippy's own allowance for tests leaves out test helpers.
 #![allow(clippy::unwrap_used)]
 
 mod builder;

@@ -7,64 +7,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     count::Stored,
-    scripted_log::ScriptedLog,
     scripted_store::{Fault, ScriptedStore},
-    world::{Running, counted, numbers, partition, start, wait_until},
+    scripted_world::World,
+    world::{partition, start, wait_until},
 };
-
-const ALL: DeadLetterPolicy = DeadLetterPolicy::Publish;
-
-/// A log with two partitions, a store, and what the processor has stored.
-struct World {
-    log: ScriptedLog,
-    store: Arc<ScriptedStore>,
-    stored: Arc<Stored>,
-}
-
-impl World {
-    fn new() -> Self {
-        Self::with(Stored::default())
-    }
-
-    fn with(stored: Stored) -> Self {
-        let log = ScriptedLog::default();
-        "one".clone_into(&mut log.state().identity);
-        Self { log, store: Arc::default(), stored: Arc::new(stored) }
-    }
-
-    /// A member with both partitions.
-    fn start(&self) -> Running {
-        let running = self.start_without_partitions();
-        self.log.assign(&[partition(0), partition(1)]);
-        running
-    }
-
-    fn start_without_partitions(&self) -> Running {
-        let (log, store) = (Arc::new(self.log.clone()), Arc::clone(&self.store));
-        start(log, store, &self.stored, ("group", "numbers"), ALL)
-    }
-
-    fn append(&self, range: std::ops::Range<u64>) {
-        self.log.append(&partition(0), &numbers(range));
-    }
-
-    fn committed(&self) -> Option<u64> {
-        self.log.state().committed.get(&partition(0)).copied()
-    }
-
-    async fn settled(&self, records: u64) {
-        wait_until("everything is committed", async || self.committed() == Some(records)).await;
-    }
-
-    fn saved(&self) -> u64 {
-        self.store.of("numbers", 0).map_or(0, |checkpoint| checkpoint.next_offset)
-    }
-
-    fn assert_counted(&self, records: u64) {
-        assert_eq!(*self.stored.counts.lock().unwrap(), counted(records));
-        assert_eq!(self.stored.numbers.lock().unwrap().len() as u64, records);
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn records_are_stored_applied_emitted_saved_and_committed() {
@@ -86,7 +32,7 @@ async fn a_partition_that_is_read_to_its_end_is_caught_up() {
     let before = chrono::Utc::now();
     let running = world.start();
     let caught_up = || world.store.of("numbers", 0).and_then(|checkpoint| checkpoint.caught_up_at);
-    wait_until("the checkpoint tells it", async || caught_up().is_some()).await;
+    wait_until("the checkpoint is saved", async || caught_up().is_some()).await;
     assert!(caught_up().unwrap() >= before);
     running.stop().await.unwrap();
 }
@@ -309,54 +255,4 @@ async fn a_shutdown_in_the_middle_of_a_batch_stores_and_commits_it() {
     running.stop().await.unwrap();
     world.assert_counted(30);
     assert_eq!((world.committed(), world.saved()), (Some(30), 30));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_owner_that_stood_still_cannot_overwrite_its_successor() {
-    let world = World::new();
-    world.append(0..50);
-    let first = world.start();
-    world.settled(50).await;
-    // It stands still: its store does not answer. Meanwhile another process has the partitions.
-    let second_log = ScriptedLog::default();
-    {
-        let (state, mut second) = (world.log.state(), second_log.state());
-        state.identity.clone_into(&mut second.identity);
-        second.partitions.clone_from(&state.partitions);
-    }
-    let store: Arc<ScriptedStore> = Arc::clone(&world.store);
-    let second = start(Arc::new(second_log.clone()), store, &world.stored, ("group", "numbers"), ALL);
-    second_log.assign(&[partition(0), partition(1)]);
-    second_log.append(&partition(0), &numbers(50..80));
-    let committed = || second_log.state().committed.get(&partition(0)).copied();
-    wait_until("the successor is at work", async || committed() == Some(80)).await;
-    wait_until("its state is saved", async || world.saved() == 80).await;
-    let saved = world.store.of("numbers", 0).unwrap();
-    // It wakes with records of its own, and is then told that the partitions are gone.
-    world.append(50..60);
-    sleep(Duration::from_secs(2)).await; // past the interval of checkpoints, before it claims again
-    assert_eq!(world.store.of("numbers", 0).unwrap().next_offset, 80);
-    world.log.revoke(&[partition(0), partition(1)]);
-    first.stop().await.unwrap();
-    second.stop().await.unwrap();
-    let end = world.store.of("numbers", 0).unwrap();
-    assert_eq!((end.generation, end.next_offset, end.state), (saved.generation, 80, saved.state));
-    world.assert_counted(80);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_owner_whose_checkpoint_was_claimed_by_mistake_claims_it_again() {
-    let world = World::new();
-    let running = world.start();
-    world.append(0..20);
-    world.settled(20).await;
-    wait_until("it is saved", async || world.saved() == 20).await;
-    let names = [("numbers".into(), 0)];
-    live_store::CheckpointStore::claim(&*world.store, "count", &names).await.unwrap();
-    world.append(20..50);
-    world.settled(50).await;
-    wait_until("it is saved again", async || world.saved() == 50).await;
-    running.stop().await.unwrap();
-    world.assert_counted(50);
-    assert_eq!(world.store.of("numbers", 0).unwrap().generation, 3);
 }

@@ -53,6 +53,10 @@ impl Fault {
 pub(crate) struct ScriptedStore {
     checkpoints: Mutex<BTreeMap<(String, i32), Checkpoint>>,
     pub(crate) fault: Fault,
+    /// Another process claims everything right after the next claim.
+    pub(crate) claim_after_next: AtomicBool,
+    /// No retry helps.
+    pub(crate) refuses_saves: AtomicBool,
 }
 
 impl ScriptedStore {
@@ -86,11 +90,18 @@ impl CheckpointStore for ScriptedStore {
             known.generation += 1;
             claimed.push(known.clone());
         }
+        if self.claim_after_next.swap(false, Ordering::SeqCst) {
+            checkpoints.values_mut().for_each(|known| known.generation += 1);
+        }
         Ok(claimed)
     }
 
     async fn save_checkpoints(&self, new: &[Checkpoint]) -> live_store::Result<Vec<usize>> {
         self.fault.pass().await?;
+        if self.refuses_saves.load(Ordering::SeqCst) {
+            let (place, reason) = ("the scripted store".to_owned(), "a disk that is full".to_owned());
+            return Err(LiveStoreError::Refused { place, reason });
+        }
         let mut checkpoints = self.checkpoints.lock().unwrap();
         let mut refused = Vec::new();
         for (index, checkpoint) in new.iter().enumerate() {

@@ -29,6 +29,11 @@ impl Running {
     /// As Ctrl-C does; how it ended.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
+        self.ended().await
+    }
+
+    /// Waits until it ends by itself; how.
+    pub(crate) async fn ended(self) -> anyhow::Result<()> {
         timeout(DEADLINE, self.task).await.expect("it ends in time").expect("it does not panic")
     }
 

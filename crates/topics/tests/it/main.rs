@@ -1,6 +1,6 @@
 //! What is on the wire, against the golden samples.
 
-// Test helpers are not told from other code by clippy's own allowance for tests.
+// Clippy's own allowance for tests leaves out test helpers.
 #![allow(clippy::unwrap_used)]
 
 mod golden;

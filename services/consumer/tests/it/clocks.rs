@@ -1,4 +1,4 @@
-//! Producers whose clocks are not this host's. The consumer is a process here: what it says is part of the test.
+//! Producers whose clocks are not this host's. The consumer is a process here: its log is part of the test.
 
 use std::{
     io::{BufRead, BufReader},

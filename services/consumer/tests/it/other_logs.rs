@@ -45,7 +45,7 @@ async fn a_shorter_log_is_read_from_its_beginning_and_bars_in_progress_go_on() {
     assert_eq!(checkpoint(&pipeline).await.next_offset, 40);
 
     pipeline.another_log("second.db").await;
-    // Some of them once more: the feed said them again.
+    // Some of them once more: the feed has repeated them.
     pipeline.publish_ticks(&ticks(35..50)).await;
     pipeline.start();
     all_stored(&pipeline, 0..50).await;

@@ -56,7 +56,7 @@ impl Pipeline {
         url(&self.folder, file)
     }
 
-    /// A second store that knows nothing yet.
+    /// A second store, empty.
     pub(crate) async fn empty_store(&self) -> Arc<dyn LiveStore> {
         live_store::open(&url(&self.folder, "other.db")).await.unwrap()
     }
@@ -92,7 +92,7 @@ impl Pipeline {
         running.await.unwrap()
     }
 
-    /// Whether the consumer says that the store answers.
+    /// Whether the consumer reports that the store responds.
     pub(crate) fn store_is_up(&self) -> bool {
         let parts = self.status.snapshot(Utc::now()).components;
         parts.iter().any(|part| part.name == "live store" && part.state == ComponentState::Up)

@@ -87,11 +87,11 @@ async fn killed_at_any_point_it_ends_with_the_same_ticks_and_bars() {
     assert_eq!(stored, ticks(0..240));
     let killed = minutes(&*pipeline.store).await;
 
-    // The same log read once, without a kill, by a store that knows nothing.
+    // The same log read once, without a kill, into an empty store.
     pipeline.store = pipeline.empty_store().await;
     pipeline.start();
-    wait_until("everything is stored anew", async || pipeline.stored("AAPL").await.len() == 240).await;
-    wait_until("the bars are closed anew", async || minutes(&*pipeline.store).await.len() >= 3).await;
+    wait_until("everything is stored again", async || pipeline.stored("AAPL").await.len() == 240).await;
+    wait_until("the candles are closed again", async || minutes(&*pipeline.store).await.len() >= 3).await;
     pipeline.stop().await;
     assert_eq!(killed[..3], minutes(&*pipeline.store).await[..3]);
     assert_eq!(killed[..3].iter().map(|bar| bar.ticks).sum::<u64>(), 180);

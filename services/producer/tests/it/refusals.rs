@@ -28,7 +28,7 @@ async fn refused_with(answer: ResponseTemplate) -> (World, MockServer, Venue) {
     (world, server, venue)
 }
 
-/// The wait that a reason tells, in seconds.
+/// The wait that a reason states, in seconds.
 fn wait_told(reason: &str) -> f64 {
     let (_, wait) = reason.split_once("trying again in ").unwrap();
     wait.strip_suffix(" s").unwrap().parse().unwrap()

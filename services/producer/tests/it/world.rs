@@ -153,7 +153,7 @@ pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> b
     }
 }
 
-/// The address of a port on which nobody listens any more.
+/// The address of a port on which no process listens any more.
 pub(crate) async fn closed_port() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()

@@ -1,4 +1,4 @@
-//! Yahoo's feed: a provider that is asked again and again, and mostly says what it said before.
+//! Yahoo's feed: a provider that is polled, and mostly returns what it returned before.
 
 use market::{CandleOrigin, Interval, parse_decimal};
 use serde_json::Value;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 /// Why an answer cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ParseError {
-    #[error("the provider says: {0}")]
+    #[error("the provider reports: {0}")]
     Provider(String),
     #[error("{0} is missing")]
     Missing(&'static str),

@@ -128,7 +128,7 @@ fn an_answer_without_bars_still_holds_the_price() {
 fn a_refusal_is_told_in_the_providers_words() {
     let refusal =
         json!({"chart": {"result": null, "error": {"code": "Not Found", "description": "No data found"}}});
-    assert_eq!(read(&refusal, received_at()).unwrap_err().to_string(), "the provider says: No data found");
+    assert_eq!(read(&refusal, received_at()).unwrap_err().to_string(), "the provider reports: No data found");
     let empty = json!({"chart": {"result": [], "error": null}});
     assert_eq!(read(&empty, received_at()).unwrap_err().to_string(), "chart.result is missing");
 }
