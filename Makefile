@@ -72,8 +72,9 @@ chaos-long: ui ## The same with the full numbers, more than an hour; notes the r
 	cargo build --release --locked --bins
 	tests/servers/with-servers.sh target/release/chaos --long $(if $(FAULTS),--faults $(FAULTS))
 
-test-servers-strict: ui ## The same with FerretDB (minutes to build) as a second opinion on the MongoDB adapter.
-	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server --include-ignored
+test-servers-strict: ui ## The same, and the MongoDB adapter on FerretDB (minutes to build) and, if MONGODB_URI names one, on MongoDB.
+	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- --include-ignored \
+	  server ferretdb $(if $(MONGODB_URI),real_mongodb)
 
 test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## The pages in a real Chromium.
 	cargo build --locked $(WITH_FEATURES) --bin tapedeck
