@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     crash::{logged, stored, total, url},
-    process::{Running, output, stderr, tapedeck, wait_until},
+    process::{Running, output, server, stderr, tapedeck, wait_until},
 };
 
 /// Four files of an archive.
@@ -338,11 +338,9 @@ async fn a_copy_gives_the_password_to_the_side_that_lacks_it() {
 
 /// The stand-in for MongoDB knows nobody: whoever signs in is refused, and only who signs in.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_copy_signs_in_at_a_server_with_the_password_that_stands_beside() {
-    let Ok(mongo) = std::env::var("MONGO_URL") else {
-        assert!(std::env::var("REQUIRE_SERVERS").is_err(), "MONGO_URL is not set");
-        return;
-    };
+    let mongo = server("MONGO_URL");
     let folder = tempfile::tempdir().unwrap();
     let data = filled(folder.path(), 10).await;
     let named = mongo.replace("mongodb://", "mongodb://nobody@") + "/copied";
