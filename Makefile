@@ -72,8 +72,9 @@ chaos-long: ui ## Run the fault tests with the full numbers, over an hour; appen
 	cargo build --release --locked --bins
 	tests/servers/with-servers.sh target/release/chaos --long $(if $(FAULTS),--faults $(FAULTS))
 
-test-servers-strict: ui ## Run test-servers with FerretDB as well (minutes to build), for the MongoDB adapter.
-	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server --include-ignored
+test-servers-strict: ui ## Run test-servers with FerretDB as well (minutes to build) and, with MONGODB_URI, with MongoDB, for the MongoDB adapter.
+	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- --include-ignored \
+	  server ferretdb $(if $(MONGODB_URI),real_mongodb)
 
 test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## Test the pages in Chromium.
 	@# The same build as that of the fault tests.

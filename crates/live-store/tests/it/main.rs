@@ -7,36 +7,40 @@ mod mongo_urls;
 mod old_formats;
 mod place;
 mod proxy;
+mod real_mongodb_only;
 mod samples;
 mod server_mongo_faults;
 mod server_mongo_schema;
 mod server_mongo_tls;
-mod server_mongodb_only;
 mod sqlite_damage;
 mod sqlite_kill;
 mod sqlite_log;
 mod sqlite_refusals;
 mod tls_wire;
 
-/// Runs tests of the contract against a kind of place; none where its server is not there and need not be.
+/// Runs a test of the contract against a kind of place; ignored if there is a reason.
+macro_rules! contract_test {
+    ([$($reason:literal)?], $place:expr, $module:ident::$name:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $(#[ignore = $reason])?
+        async fn $name() {
+            crate::contract::$module::$name($place).await;
+        }
+    };
+}
+
 macro_rules! contract {
-    ($adapter:ident, $place:expr, [$($module:ident :: $name:ident),* $(,)?]) => {
+    ($adapter:ident, $ignored:tt, $place:expr, [$($module:ident::$name:ident),* $(,)?]) => {
         mod $adapter {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    let Some(place) = $place else { return };
-                    crate::contract::$module::$name(place).await;
-                }
-            )*
+            $(contract_test!($ignored, $place, $module::$name);)*
         }
     };
 }
 
 /// Every adapter's line; the list of tests is written once.
 macro_rules! adapters {
-    ($($adapter:ident: $place:expr),* $(,)?) => {
-        $(contract!($adapter, $place, [
+    ($($adapter:ident $ignored:tt: $place:expr),* $(,)?) => {
+        $(contract!($adapter, $ignored, $place, [
             ticks_writing::every_tick_is_stored_once_and_its_outcome_returned,
             ticks_writing::a_batch_sent_again_changes_nothing,
             ticks_writing::outcomes_agree_with_a_simple_model,
@@ -75,14 +79,17 @@ macro_rules! adapters {
 }
 
 adapters! {
-    sqlite: Some(crate::place::SqlitePlace::new()),
-    server_mongo: crate::mongo_place::MongoPlace::new(),
-    server_real_mongodb: crate::mongo_place::MongoPlace::real(),
+    sqlite []: crate::place::SqlitePlace::new(),
+    server_mongo ["needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]:
+        crate::mongo_place::MongoPlace::new(),
+    real_mongodb ["needs a MongoDB, which MONGODB_URI names: `make test-servers-strict`"]:
+        crate::mongo_place::MongoPlace::real(),
 }
 
 // Few documents: it reads a whole collection for every question.
 contract!(
-    server_ferretdb,
+    ferretdb,
+    ["needs a FerretDB, which FERRETDB_URL names: `make test-servers-strict`"],
     crate::mongo_place::MongoPlace::ferretdb(),
     [
         ticks_writing::every_tick_is_stored_once_and_its_outcome_returned,

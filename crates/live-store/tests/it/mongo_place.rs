@@ -21,30 +21,27 @@ pub(crate) struct MongoPlace {
 }
 
 impl MongoPlace {
-    /// On the server of `MONGO_URL`; `None` where there need not be one.
-    pub(crate) fn new() -> Option<Self> {
-        let url = std::env::var("MONGO_URL").ok();
-        let is_required = std::env::var_os("REQUIRE_SERVERS").is_some();
-        assert!(url.is_some() || !is_required, "REQUIRE_SERVERS is set, MONGO_URL is not");
-        url.map(|url| Self::at(&url))
+    /// On the server of `MONGO_URL`. Tests that need it are ignored, unless they are asked for.
+    pub(crate) fn new() -> Self {
+        Self::named_by("MONGO_URL")
     }
 
-    /// On a MongoDB of MongoDB, which `MONGODB_URI` names: no package registry has it, so that it may be missing
-    /// anywhere.
-    pub(crate) fn real() -> Option<Self> {
-        std::env::var("MONGODB_URI").ok().map(|url| Self::at(&url))
+    /// On MongoDB itself, which `MONGODB_URI` names. No package registry has it, so that `make test-servers` cannot start it.
+    pub(crate) fn real() -> Self {
+        Self::named_by("MONGODB_URI")
     }
 
-    /// On the FerretDB of `FERRETDB_URL`: minutes to build, so that only the strict run has it.
-    pub(crate) fn ferretdb() -> Option<Self> {
-        std::env::var("FERRETDB_URL").ok().map(|url| Self::at(&url))
+    /// On the FerretDB of `FERRETDB_URL`, which takes minutes to build: only `make test-servers-strict` has it.
+    pub(crate) fn ferretdb() -> Self {
+        Self::named_by("FERRETDB_URL")
     }
 
-    fn at(server: &str) -> Self {
+    fn named_by(variable: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        let server = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names no server"));
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let database = format!("test_{}_{}_{count}", Utc::now().timestamp_millis(), process::id());
-        Self { url: with_database(server, &database), database }
+        Self { url: with_database(&server, &database), database }
     }
 
     pub(crate) fn url(&self) -> &str {

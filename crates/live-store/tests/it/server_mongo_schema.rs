@@ -18,8 +18,9 @@ async fn refused(url: &str) -> LiveStoreError {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn preparing_a_database_twice_changes_nothing_the_second_time() {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let first = live_store::migrate(place.url()).await.expect("prepared");
     let done = first.done.join("\n");
     for words in ["realtime_prices has its index symbol_timestamp", "candles has its index", "is now 2"] {
@@ -33,8 +34,9 @@ async fn preparing_a_database_twice_changes_nothing_the_second_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn several_that_prepare_an_empty_database_at_once_all_succeed() {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let preparing = (0..4).map(|_| live_store::migrate(place.url()));
     for migration in futures_util::future::join_all(preparing).await {
         migration.expect("prepared");
@@ -43,8 +45,9 @@ async fn several_that_prepare_an_empty_database_at_once_all_succeed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let formats = place.raw().await.collection::<Document>("schema_format");
     formats.insert_one(doc! { "_id": "live_store", "format": 99 }).await.expect("written");
     let error = refused(place.url()).await;
@@ -60,11 +63,12 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
 #[case::candles("candles", doc! { "colour": "green" })]
 #[case::checkpoints("checkpoints", doc! { "_id": ObjectId::new(), "x": 1 })]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_collection_with_somebody_elses_documents_is_refused_and_left_alone(
     #[case] name: &str,
     #[case] document: Document,
 ) {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let database = place.raw().await;
     let collection = database.collection::<Document>(name);
     collection.insert_one(document.clone()).await.expect("written");
@@ -79,8 +83,9 @@ async fn a_collection_with_somebody_elses_documents_is_refused_and_left_alone(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_collection_is_refused_also_where_other_documents_came_after_it_was_prepared() {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let store = place.open().await;
     store.write_candles(&[candle(market::Interval::Minute, at(0), "binance", 100)]).await.expect("stored");
     live_store::migrate(place.url()).await.expect("its own documents are no obstacle");
@@ -94,8 +99,9 @@ async fn a_collection_is_refused_also_where_other_documents_came_after_it_was_pr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn readers_find_dates_doubles_and_the_identity() {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let store = place.open().await;
     store.write_ticks(&[tick(7)]).await.expect("stored");
     let bar = candle(market::Interval::Minute, at(60), "binance/ticks", 101);
@@ -134,8 +140,9 @@ fn date(time: chrono::DateTime<chrono::Utc>) -> Bson {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_document_that_is_damaged_is_named() {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let store = place.open().await;
     store.write_ticks(&ticks(0..3)).await.expect("stored");
     let prices = place.raw().await.collection::<Document>("realtime_prices");
@@ -149,8 +156,9 @@ async fn a_document_that_is_damaged_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_unique_index_of_somebody_elses_is_not_taken_for_a_tick_already_there() {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let store = place.open().await;
     let index = doc! { "key": { "symbol": 1 }, "name": "one_each", "unique": true };
     let command = doc! { "createIndexes": "realtime_prices", "indexes": [index] };
@@ -161,8 +169,9 @@ async fn a_unique_index_of_somebody_elses_is_not_taken_for_a_tick_already_there(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_login_that_fails_is_refused_without_its_password() {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let url = place.url_as("somebody", "geheim", "admin");
     let error = refused(&url).await;
     assert!(matches!(&error, LiveStoreError::Refused { .. }), "{error}");
@@ -171,8 +180,9 @@ async fn a_login_that_fails_is_refused_without_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_look_tells_what_is_there_and_changes_nothing() {
-    let Some(place) = MongoPlace::new() else { return };
+    let place = MongoPlace::new();
     let found = live_store::check(place.url()).await.expect("looked at");
     assert!(found.found.contains("not prepared yet") && found.warnings.len() == 1, "{found:?}");
     assert_eq!(place.raw().await.list_collection_names().await.expect("listed"), Vec::<String>::new());

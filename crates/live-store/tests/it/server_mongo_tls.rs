@@ -22,8 +22,8 @@ struct Behind {
 }
 
 impl Behind {
-    async fn new(asks_for_certificates: bool) -> Option<Self> {
-        let place = MongoPlace::new()?;
+    async fn new(asks_for_certificates: bool) -> Self {
+        let place = MongoPlace::new();
         let folder = tempfile::tempdir().expect("a folder");
         let (ours, other) = (Authority::new("ours"), Authority::new("another"));
         ours.write(&folder.path().join("ca.pem"));
@@ -32,7 +32,7 @@ impl Behind {
         other.write_client(&folder.path().join("stranger.pem"));
         let clients = asks_for_certificates.then_some(&ours);
         let wire = TlsWire::before(place.address(), &ours, clients).await;
-        Some(Self { place, folder, wire })
+        Self { place, folder, wire }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -62,8 +62,9 @@ impl Behind {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_certificate_of_the_right_authority_is_trusted_and_of_no_other() {
-    let Some(behind) = Behind::new(false).await else { return };
+    let behind = Behind::new(false).await;
     behind.works("tls=true&tlsCAFile={}/ca.pem").await;
 
     for settings in ["tls=true&tlsCAFile={}/other.pem", "tls=true"] {
@@ -76,8 +77,9 @@ async fn a_certificate_of_the_right_authority_is_trusted_and_of_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_port_that_is_encrypted_and_a_url_that_is_not_are_told_apart() {
-    let Some(behind) = Behind::new(false).await else { return };
+    let behind = Behind::new(false).await;
     let error = behind.refusal("localhost", "tls=false").await.to_string();
     assert!(error.contains("; it closed the connection"), "{error}");
 
@@ -87,8 +89,9 @@ async fn a_port_that_is_encrypted_and_a_url_that_is_not_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_server_that_asks_for_a_certificate_is_shown_ours() {
-    let Some(behind) = Behind::new(true).await else { return };
+    let behind = Behind::new(true).await;
     behind.works("tls=true&tlsCAFile={}/ca.pem&tlsCertificateKeyFile={}/client.pem").await;
 
     for certificate in ["", "&tlsCertificateKeyFile={}/stranger.pem"] {
@@ -99,8 +102,9 @@ async fn a_server_that_asks_for_a_certificate_is_shown_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn files_without_certificates_are_named_with_their_setting() {
-    let Some(behind) = Behind::new(false).await else { return };
+    let behind = Behind::new(false).await;
     std::fs::write(behind.file("empty.pem"), "").expect("written");
     for (settings, named) in [
         ("tls=true&tlsCAFile={}/empty.pem", "tlsCAFile="),

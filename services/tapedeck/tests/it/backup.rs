@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     crash::{logged, stored, total, url},
-    process::{Running, output, stderr, tapedeck, wait_until},
+    process::{Running, output, server, stderr, tapedeck, wait_until},
 };
 
 /// Fills four files of an archive.
@@ -338,11 +338,9 @@ async fn a_copy_uses_the_password_for_the_url_that_has_none() {
 
 /// The stand-in for MongoDB has no users: every login is refused, and a connection without one is accepted.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server of MongoDB's protocol, which MONGO_URL names: `make test-servers`"]
 async fn a_copy_signs_in_to_a_server_with_the_password_of_the_variable() {
-    let Ok(mongo) = std::env::var("MONGO_URL") else {
-        assert!(std::env::var("REQUIRE_SERVERS").is_err(), "MONGO_URL is not set");
-        return;
-    };
+    let mongo = server("MONGO_URL");
     let folder = tempfile::tempdir().unwrap();
     let data = filled(folder.path(), 10).await;
     let named = mongo.replace("mongodb://", "mongodb://unknown@") + "/copied";

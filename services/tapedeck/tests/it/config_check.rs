@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener, path::Path};
 
 use serde_json::Value;
 
-use crate::process::{Running, output, stderr, tapedeck, wait_until};
+use crate::process::{Running, output, server, stderr, tapedeck, wait_until};
 
 /// The findings, and whether the exit code is 0.
 fn check(args: &[&str]) -> (Value, bool) {
@@ -203,19 +203,11 @@ fn each_check_that_succeeds_has_one_line() {
     }
 }
 
-/// URL of a server of `make test-servers`; with `REQUIRE_SERVERS` a missing one fails the test.
-fn server(variable: &str) -> Option<String> {
-    let value = std::env::var(variable).ok();
-    assert!(value.is_some() || std::env::var("REQUIRE_SERVERS").is_err(), "{variable} is not set");
-    value
-}
-
 #[test]
+#[ignore = "needs Kafka and MongoDB servers, which KAFKA_SASL_URL and MONGO_URL name: `make test-servers`"]
 fn wrong_passwords_of_the_servers_are_reported_and_the_right_one_is_read_from_its_file() {
-    let (Some(log), Some(password)) = (server("KAFKA_SASL_URL"), server("KAFKA_SASL_PASSWORD")) else {
-        return;
-    };
-    let Some(mongo) = server("MONGO_URL") else { return };
+    let (log, password) = (server("KAFKA_SASL_URL"), server("KAFKA_SASL_PASSWORD"));
+    let mongo = server("MONGO_URL");
     let store = mongo.replace("mongodb://", "mongodb://unknown@") + "/prices";
     let variables = [
         ("LOG_URL", &*log),
@@ -243,8 +235,9 @@ fn wrong_passwords_of_the_servers_are_reported_and_the_right_one_is_read_from_it
 }
 
 #[test]
+#[ignore = "needs Kafka and MongoDB servers, which KAFKA_URL and MONGO_URL name: `make test-servers`"]
 fn a_check_of_servers_reports_each_and_a_database_that_is_not_prepared() {
-    let (Some(log), Some(mongo)) = (server("KAFKA_URL"), server("MONGO_URL")) else { return };
+    let (log, mongo) = (server("KAFKA_URL"), server("MONGO_URL"));
     let store = format!("{mongo}/config_check_{}", std::process::id());
     let variables = [("LOG_URL", &*log), ("STORE_URL", &*store)];
     let (text, code) = text_output(&variables, &[]);
@@ -259,8 +252,9 @@ fn a_check_of_servers_reports_each_and_a_database_that_is_not_prepared() {
 }
 
 #[test]
+#[ignore = "needs a Kafka server, which KAFKA_URL names: `make test-servers`"]
 fn a_check_of_a_kafka_server_publishes_only_with_probe() {
-    let Some(url) = crate::server_kafka::kafka() else { return };
+    let url = server("KAFKA_URL");
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let args = ["--listen", "127.0.0.1:0", "--data", data, "--log", &url, "--consumer-group", "unused-group"];

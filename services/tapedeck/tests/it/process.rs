@@ -36,6 +36,11 @@ pub(crate) fn tapedeck() -> Command {
     command
 }
 
+/// What the environment names of a server of `make test-servers`. Tests that need one are ignored, unless they are asked for.
+pub(crate) fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set"))
+}
+
 /// Runs a command to its end.
 pub(crate) fn output(args: &[&str]) -> Output {
     tapedeck().args(args).stdin(Stdio::null()).output().unwrap()

@@ -2,18 +2,12 @@
 
 use serde_json::Value;
 
-use crate::process::{Running, output, wait_until};
-
-/// URL of the broker of `make test-servers`; with `REQUIRE_SERVERS` a missing one fails the test.
-pub(crate) fn kafka() -> Option<String> {
-    let url = std::env::var("KAFKA_URL").ok();
-    assert!(url.is_some() || std::env::var("REQUIRE_SERVERS").is_err(), "KAFKA_URL is not set");
-    url
-}
+use crate::process::{Running, output, server, wait_until};
 
 #[test]
+#[ignore = "needs a Kafka server, which KAFKA_URL names: `make test-servers`"]
 fn ticks_go_through_kafka_to_the_page_and_survive_a_kill() {
-    let Some(url) = kafka() else { return };
+    let url = server("KAFKA_URL");
     let folder = tempfile::tempdir().unwrap();
     let group = format!("group-{}", std::process::id());
     let args = [

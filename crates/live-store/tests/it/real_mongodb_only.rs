@@ -1,5 +1,5 @@
-//! What only MongoDB itself has: validators, plans that follow indexes, users. These tests run where `MONGODB_URI` names
-//! one; its user must be allowed to make others.
+//! What only MongoDB itself has: validators, plans that follow indexes, users. The user in `MONGODB_URI` must be allowed to
+//! make others.
 
 use live_store::LiveStoreError;
 use mongodb::bson::{Bson, Document, doc};
@@ -11,8 +11,9 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a MongoDB, which MONGODB_URI names: `make test-servers-strict`"]
 async fn nothing_is_refused_and_the_second_look_finds_all_as_it_should_be() {
-    let Some(place) = MongoPlace::real() else { return };
+    let place = MongoPlace::real();
     let first = live_store::migrate(place.url()).await.expect("prepared");
     assert_eq!(first.refused, Vec::<String>::new());
     let second = live_store::migrate(place.url()).await.expect("prepared");
@@ -20,8 +21,9 @@ async fn nothing_is_refused_and_the_second_look_finds_all_as_it_should_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a MongoDB, which MONGODB_URI names: `make test-servers-strict`"]
 async fn the_validator_refuses_what_is_no_tick_and_takes_what_is() {
-    let Some(place) = MongoPlace::real() else { return };
+    let place = MongoPlace::real();
     let store = place.open().await;
     store.write_ticks(&ticks(0..3)).await.expect("stored");
     let prices = place.raw().await.collection::<Document>("realtime_prices");
@@ -33,8 +35,9 @@ async fn the_validator_refuses_what_is_no_tick_and_takes_what_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a MongoDB, which MONGODB_URI names: `make test-servers-strict`"]
 async fn a_changed_validator_is_put_right() {
-    let Some(place) = MongoPlace::real() else { return };
+    let place = MongoPlace::real();
     place.open().await;
     let loose = doc! { "collMod": "candles", "validator": {} };
     place.raw().await.run_command(loose).await.expect("changed");
@@ -44,8 +47,9 @@ async fn a_changed_validator_is_put_right() {
 
 /// With millions of ticks a scan takes seconds; which way the server goes must not be left to chance.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a MongoDB, which MONGODB_URI names: `make test-servers-strict`"]
 async fn a_page_of_ticks_follows_the_index_and_sorts_nothing() {
-    let Some(place) = MongoPlace::real() else { return };
+    let place = MongoPlace::real();
     let store = place.open().await;
     store.write_ticks(&ticks(0..2000)).await.expect("stored");
     let from = mongodb::bson::DateTime::from_millis(0);
@@ -63,8 +67,9 @@ async fn a_page_of_ticks_follows_the_index_and_sorts_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a MongoDB, which MONGODB_URI names: `make test-servers-strict`"]
 async fn a_user_who_may_only_read_reads_and_is_told_what_it_may_not() {
-    let Some(place) = MongoPlace::real() else { return };
+    let place = MongoPlace::real();
     let store = place.open().await;
     store.write_ticks(&ticks(0..3)).await.expect("stored");
     let user = doc! { "createUser": "reader", "pwd": "geheim", "roles": ["read"] };
@@ -78,8 +83,9 @@ async fn a_user_who_may_only_read_reads_and_is_told_what_it_may_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a MongoDB, which MONGODB_URI names: `make test-servers-strict`"]
 async fn a_time_series_in_place_of_the_collection_is_refused() {
-    let Some(place) = MongoPlace::real() else { return };
+    let place = MongoPlace::real();
     let command = doc! { "create": "realtime_prices", "timeseries": { "timeField": "timestamp" } };
     place.raw().await.run_command(command).await.expect("made");
     let Err(error) = live_store::open(place.url()).await else { panic!("it was opened") };
