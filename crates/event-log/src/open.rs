@@ -6,8 +6,8 @@ use crate::{EventLog, EventLogError, Result, error::without_credentials, kafka, 
 
 /// Opens the log of a URL.
 ///
-/// - `sqlite:path/to/log.db`: embedded, durable, for one process; the file is created if it is missing. `?max_bytes=N`
-///   limits its size.
+/// - `sqlite:path/to/log.db`: embedded, durable, for one process; the file is created if it is missing. `?max_mb=N`
+///   limits its size, in MiB.
 /// - `kafka://[user:password@]host:9092[,host2:9092][?setting=value&...]`: Kafka; the settings are librdkafka's, and
 ///   `sasl=plain|scram-sha-256|scram-sha-512`. Does not connect: an unavailable broker or a refused user is reported
 ///   by the first call.

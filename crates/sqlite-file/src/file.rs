@@ -91,7 +91,7 @@ impl SqliteFile {
         };
         // Also where the format is up to date: whether the file can be written shows now, not with the first write.
         let mut writing = file.begin().await?;
-        let made = format.apply(&mut writing).await?;
+        let made = format.apply(path, writing.connection()).await?;
         writing.commit().await?;
         Ok((file, made))
     }

@@ -4,13 +4,15 @@ use std::path::Path;
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use crate::{Failure, Result, WriteTransaction};
+use crate::{Failure, Result};
 
 /// The format of one kind of file.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
     /// `PRAGMA application_id`: four letters.
     pub application_id: i64,
+    /// A table by which files from before the application id are recognised.
+    pub unmarked_table: Option<&'static str>,
     /// What the file is, for messages: `live store`.
     pub name: &'static str,
     /// Step `n` (from 0) makes format `n + 1` (`PRAGMA user_version`). Steps are only ever appended.
@@ -29,32 +31,37 @@ impl Format {
     /// [`Failure::NewerFormat`], [`Failure::OtherProgram`], and those of the engine.
     pub async fn check(&self, path: &Path, connection: &mut SqliteConnection) -> Result<usize> {
         let sql = "SELECT (SELECT user_version FROM pragma_user_version), \
-                   (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
-        let (found, application, tables): (i64, i64, i64) =
-            sqlx::query_as(sql).fetch_one(connection).await.map_err(|error| Failure::of(&error).at(path))?;
+                   (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema), \
+                   (SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+        let (found, application, tables, unmarked): (i64, i64, i64, i64) = sqlx::query_as(sql)
+            .bind(self.unmarked_table)
+            .fetch_one(connection)
+            .await
+            .map_err(|error| Failure::of(&error).at(path))?;
         let known = self.newest() as i64;
-        match (application, found) {
-            (0, 0) if tables == 0 => Ok(0),
-            (id, found) if id == self.application_id && found > known => {
-                Err(Failure::NewerFormat { found, known }.at(path))
-            }
-            (id, found) if id == self.application_id && found >= 0 => Ok(found as usize),
-            _ => Err(Failure::OtherProgram(self.name).at(path)),
+        let is_ours = application == self.application_id || (application == 0 && unmarked > 0);
+        match found {
+            0 if application == 0 && tables == 0 => Ok(0),
+            _ if !is_ours || found < 0 => Err(Failure::OtherProgram(self.name).at(path)),
+            _ if found > known => Err(Failure::NewerFormat { found, known }.at(path)),
+            _ => Ok(found as usize),
         }
     }
 
-    /// Brings the file to the newest format. Returns the formats that were made, oldest first.
-    pub(crate) async fn apply(&self, writing: &mut WriteTransaction<'_>) -> Result<Vec<usize>> {
-        let path = writing.path().to_owned();
-        let found = self.check(&path, writing.connection()).await?;
+    /// Brings the file to the newest format, in a transaction of the caller. Returns the formats that were made, oldest first.
+    ///
+    /// # Errors
+    /// As [`Format::check`].
+    pub async fn apply(&self, path: &Path, connection: &mut SqliteConnection) -> Result<Vec<usize>> {
+        let found = self.check(path, connection).await?;
         let mut made = Vec::new();
         for (step, format) in self.steps.iter().zip(1..).skip(found) {
             let id = self.application_id;
             let script = format!("{step};\nPRAGMA user_version = {format};\nPRAGMA application_id = {id};");
             sqlx::raw_sql(AssertSqlSafe(script))
-                .execute(writing.connection())
+                .execute(&mut *connection)
                 .await
-                .map_err(|error| Failure::of(&error).at(&path))?;
+                .map_err(|error| Failure::of(&error).at(path))?;
             made.push(format);
         }
         Ok(made)

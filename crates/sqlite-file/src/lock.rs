@@ -1,13 +1,11 @@
 //! A lock for a file that one process owns.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
     time::Duration,
 };
-
-use fs4::{FileExt, TryLockError};
 
 /// How long a process that is just closing may hold the lock.
 const LOCK_WAIT_MS: u64 = 1_500;
@@ -41,7 +39,7 @@ impl Lock {
         name.push(".lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name))?;
         for _ in 0..=LOCK_WAIT_MS / LOCK_RETRY_MS {
-            match FileExt::try_lock(&file) {
+            match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
                 Err(TryLockError::WouldBlock) => {
                     tokio::time::sleep(Duration::from_millis(LOCK_RETRY_MS)).await;

@@ -1,7 +1,5 @@
 //! One write transaction.
 
-use std::path::Path;
-
 use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
 
 use crate::{Result, SqliteFile};
@@ -32,10 +30,6 @@ impl WriteTransaction<'_> {
     /// The connection, for the statements of the transaction.
     pub fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.connection
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.file.path()
     }
 
     /// Makes it durable.

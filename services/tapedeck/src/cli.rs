@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Migrate(MigrateArgs),
     /// Export ticks and candles into a folder of compressed files, as a backup or to move them to another store.
     Export(ExportArgs),
-    /// Import an exported folder into a store. Existing rows are not changed; an import can be repeated.
+    /// Import an exported folder into a store. Existing rows are not changed, except candles in progress that the archive has more complete; an import can be repeated.
     Import(ImportArgs),
     /// Copy a store into another one: tapedeck copy data mongodb://localhost/stock_market.
     Copy(CopyArgs),

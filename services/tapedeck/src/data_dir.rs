@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use archive::Prices;
 
 /// The data folder without --data. Simulated prices are stored in a separate folder inside it.
 const DEFAULT: &str = "data";
@@ -18,24 +19,6 @@ const PRICES_FILE: &str = "prices";
 /// The given folder, or the default.
 pub(crate) fn folder(given: Option<&Path>) -> PathBuf {
     given.unwrap_or(Path::new(DEFAULT)).to_owned()
-}
-
-/// The kind of prices in a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Prices {
-    /// From a venue, live or recorded.
-    Real,
-    /// From the simulated market.
-    Simulated,
-}
-
-impl Prices {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Real => "real",
-            Self::Simulated => "simulated",
-        }
-    }
 }
 
 /// A data folder, locked until this is dropped.

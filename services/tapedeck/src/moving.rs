@@ -206,20 +206,16 @@ impl StorePlace {
 
     /// Opens a store for writing. A data folder stays locked until the target is dropped, and is marked with the kind of prices.
     pub(crate) async fn open_target(&self, prices: Prices, who: &str) -> anyhow::Result<Target> {
-        let kind = match prices {
-            Prices::Real => data_dir::Prices::Real,
-            Prices::Simulated => data_dir::Prices::Simulated,
-        };
         let (folder, url) = if let Some(url) = &self.store {
             let path = sqlite_path(url.expose_secret()).filter(|path| path.ends_with(STORE_FILE));
             // An empty parent is the current folder.
             let folder = path.map(|path| Path::new(".").join(path.parent().unwrap_or(Path::new(""))));
-            let folder = folder.map(|folder| DataDir::open(&folder, kind, who)).transpose()?;
+            let folder = folder.map(|folder| DataDir::open(&folder, prices, who)).transpose()?;
             (folder, self.password.fill(url).context("the store to write to")?)
         } else {
             let root = data_dir::folder(self.data.as_deref());
             let apart = self.data.is_none() && prices == Prices::Simulated;
-            let folder = DataDir::open(&if apart { root.join("simulated") } else { root }, kind, who)?;
+            let folder = DataDir::open(&if apart { root.join("simulated") } else { root }, prices, who)?;
             let url = folder.store_url().into();
             (Some(folder), url)
         };

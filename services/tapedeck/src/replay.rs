@@ -1,11 +1,12 @@
 //! `tapedeck replay FILE...`: publishes recordings, waits until the consumer has stored them, and exits with 0.
 
 use anyhow::bail;
+use archive::Prices;
 use producer::Report;
 
 use crate::{
     cli::ReplayArgs,
-    data_dir::{DataDir, Prices, folder},
+    data_dir::{DataDir, folder},
     drain::wait_until_stored,
     output::print_line,
     run::open_runtime,

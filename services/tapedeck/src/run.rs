@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use archive::Prices;
 use live_store::{LiveStore, LiveStoreError};
 use market::Symbol;
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
@@ -18,7 +19,7 @@ use web::WebConfig;
 
 use crate::{
     cli::{Places, RunArgs},
-    data_dir::{DataDir, Prices, folder},
+    data_dir::{DataDir, folder},
     drain::wait_until_stored,
     output::{print_line, shown},
 };

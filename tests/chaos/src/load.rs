@@ -4,10 +4,11 @@ use std::{fmt::Write, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use backon::{ConstantBuilder, Retryable};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use event_log::{EventLog, EventLogError, Receipt, Retention, TopicSpec};
 use market::Interval;
 use tokio::{sync::mpsc, time::Instant};
+use topics::TopicDefinition;
 
 use crate::{
     ledger::{Ledger, LedgerContent, SeqAllocator},
@@ -122,17 +123,22 @@ async fn collect(mut sent: mpsc::Receiver<Sent>, plan: Plan, mut ledger: Ledger)
     Ok(())
 }
 
+/// The topics of the suite, as services create them.
+pub fn topic_specs() -> Vec<TopicSpec> {
+    let spec = |topic: TopicDefinition| TopicSpec {
+        name: topic.name.into_owned(),
+        partitions: topic.partitions,
+        retention: Retention::For(topic.retention),
+    };
+    topics::all_with_dead_letters().map(spec).collect()
+}
+
 /// Creates the missing topics of the suite.
 ///
 /// # Errors
 /// Errors of the log.
 pub async fn create_topics(log: &dyn EventLog) -> anyhow::Result<()> {
-    let specs = topics::all_with_dead_letters().map(|topic| TopicSpec {
-        name: topic.name.into_owned(),
-        partitions: topic.partitions,
-        retention: Retention::For(topic.retention),
-    });
-    let specs: Vec<TopicSpec> = specs.collect();
+    let specs = topic_specs();
     // A fault may stop the broker while this program starts.
     let retries = ConstantBuilder::new().with_delay(RETRY_INTERVAL).with_max_times(MAX_RETRIES);
     let created = (|| log.ensure_topics(&specs)).retry(retries).when(EventLogError::is_transient);
@@ -185,11 +191,8 @@ impl Clock {
     }
 
     fn next(&mut self) -> DateTime<Utc> {
-        self.newest = micros(Utc::now() - self.behind).max(self.newest + TimeDelta::microseconds(1));
+        self.newest =
+            (Utc::now() - self.behind).trunc_subsecs(6).max(self.newest + TimeDelta::microseconds(1));
         self.newest
     }
-}
-
-fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }

@@ -102,11 +102,6 @@ impl Program {
         self.peak_kb.load(Ordering::Acquire) / 1024
     }
 
-    /// Current resident memory, in MiB; 0 after its end.
-    pub fn memory_mb(&self) -> u64 {
-        memory_kb(self.pid(), "VmRSS:").unwrap_or(0) / 1024
-    }
-
     /// Its output since its start.
     pub fn output(&self) -> String {
         let bytes = std::fs::read(&self.output).unwrap_or_default();
@@ -288,9 +283,7 @@ pub fn free_address() -> anyhow::Result<String> {
 /// # Errors
 /// Errors of the operating system.
 pub fn free_port() -> anyhow::Result<u16> {
-    let address = free_address()?;
-    let (_, port) = address.rsplit_once(':').context("an address has a port")?;
-    Ok(port.parse()?)
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Path of a program in the build folder of this one.

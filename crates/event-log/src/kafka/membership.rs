@@ -52,7 +52,7 @@ pub(crate) struct Membership {
     /// Connection error of the member. Not shared: other clients of the log may be connected to other brokers.
     connection_error: ConnectionError,
     state: Mutex<State>,
-    /// Notified when the owner has wakeup to read: an event, a failure, or messages in an empty queue.
+    /// Notified when the owner has something to read: an event, a failure, or messages in an empty queue.
     pub(crate) wakeup: Notify,
     closing: AtomicBool,
     /// Notified when the client is closed and has left the group.

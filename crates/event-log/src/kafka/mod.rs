@@ -63,9 +63,11 @@ impl LogAdmin for KafkaLog {
         let queries = Arc::clone(&self.0);
         blocking(move || {
             let topics = queries.topics()?;
-            let names: Vec<_> = topics.keys().map(ToString::to_string).collect();
-            let partitions = queries.partitions_of(&names)?;
-            let bounds = queries.bounds(&partitions)?;
+            let partitions_of = |(topic, count): (&Arc<str>, &i32)| {
+                let topic = Arc::clone(topic);
+                (0..*count).map(move |partition| TopicPartition { topic: Arc::clone(&topic), partition })
+            };
+            let bounds = queries.bounds(&topics.iter().flat_map(partitions_of).collect::<Vec<_>>())?;
             let bounds_of = |topic: &Arc<str>, partition| {
                 let wanted = TopicPartition { topic: Arc::clone(topic), partition };
                 bounds.get(&wanted).copied().unwrap_or_default()

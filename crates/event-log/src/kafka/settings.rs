@@ -1,4 +1,4 @@
-//! ClientSettings of librdkafka.
+//! Settings of librdkafka.
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
@@ -14,7 +14,7 @@ pub(crate) struct ClientSettings {
 }
 
 impl ClientSettings {
-    /// ClientSettings of all clients.
+    /// Settings of all clients.
     fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config

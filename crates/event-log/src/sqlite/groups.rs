@@ -62,7 +62,7 @@ struct State {
     wanted: BTreeMap<TopicPartition, Vec<Member>>,
     target: HashMap<TopicPartition, Member>,
     owners: HashMap<TopicPartition, Owner>,
-    /// Partitions that were assigned_now from a member after its time limit; reported at its next call.
+    /// Partitions that were taken from a member after its time limit; reported at its next call.
     lost: HashMap<Member, Vec<TopicPartition>>,
     /// Members that have received `Standby` since they last had a partition.
     standing_by: HashSet<Member>,

@@ -16,7 +16,6 @@ mod publisher;
 pub(crate) mod read_only;
 mod reader;
 mod retention;
-mod settings;
 mod store;
 mod subscription;
 mod writer;
@@ -26,6 +25,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use sqlite_file::FileUrl;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -40,7 +40,7 @@ use self::{
 use crate::{
     EventLog, EventLogError, LogAdmin, LogDescription, Message, NewRecord, PROBE_TOPIC, PartitionLag,
     Publisher, Result, Retention, Subscription, TopicInfo, TopicPartition, TopicSpec, check::check_spec,
-    model::PROBE_RETENTION,
+    error::without_credentials, model::PROBE_RETENTION,
 };
 
 /// Limit of operations that wait for the writer.
@@ -76,10 +76,15 @@ impl Shared {
 /// The open embedded log.
 struct SqliteLog(Arc<Shared>);
 
+/// Parses `rest`, the part of the URL after `sqlite:`.
+fn file_url(rest: &str) -> Result<FileUrl> {
+    let bad = |reason| EventLogError::BadUrl { url: without_credentials(&format!("sqlite:{rest}")), reason };
+    FileUrl::parse(rest).map_err(bad)
+}
+
 /// Opens the log of `rest`, the part of the URL after `sqlite:`, and creates the file if it is missing.
 pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
-    let settings = settings::parse(rest)?;
-    let (files, mut connection, lock) = store::open(&settings).await?;
+    let (files, mut connection, lock) = store::open(&file_url(rest)?).await?;
     let catalog = Arc::new(store::load_topics(&files, &mut connection).await?);
     let identity = store::load_identity(&files, &mut connection).await?;
     let groups = Groups::new(store::load_offsets(&files, &mut connection, &catalog).await?);

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use tokio::sync::Mutex;
 
-use super::{catalog::Catalog, reader, settings, store, store::Files};
+use super::{catalog::Catalog, file_url, reader, store, store::Files};
 use crate::{
     EventLog, EventLogError, LogAdmin, LogDescription, Message, PartitionLag, Publisher, Result,
     Subscription, TopicInfo, TopicPartition, TopicSpec,
@@ -21,7 +21,7 @@ struct ReadOnlyLog {
 
 /// Opens the file of `rest`, the part of the URL after `sqlite:`. It must exist.
 pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
-    let (files, connection) = store::open_for_reading(&settings::parse(rest)?).await?;
+    let (files, connection) = store::open_for_reading(&file_url(rest)?).await?;
     Ok(Arc::new(ReadOnlyLog { files, connection: Mutex::new(connection) }))
 }
 

@@ -1,28 +1,26 @@
 //! The file: lock, format, statements and errors.
 
-use std::{
-    collections::HashMap,
-    fs::{File, OpenOptions},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use fs4::{FileExt, TryLockError};
+use sqlite_file::{
+    Failure, FileUrl, Format, Lock, LockError, SqliteFileError, base_options, create_folder_of,
+};
 use sqlx::{
-    ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    Connection, Row, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
 };
 
-use super::{
-    catalog::{Catalog, Partition, StoredBatch, Topic},
-    settings::FileSettings,
-};
+use super::catalog::{Catalog, Partition, StoredBatch, Topic};
 use crate::{EventLogError, Result, TopicPartition};
 
-/// `PRAGMA user_version` of the files that this version writes.
-const FORMAT: i64 = 1;
+const FORMAT: Format = Format {
+    // `TDEL`
+    application_id: 0x5444_454c,
+    unmarked_table: Some("group_offsets"),
+    name: "event log",
+    steps: &[SCHEMA],
+};
 /// Page size of the database, in bytes; larger than the default because most rows are large.
 const PAGE_BYTES: u32 = 8192;
 /// Pages of the write-ahead log after which SQLite moves them into the database.
@@ -31,10 +29,6 @@ const CHECKPOINT_PAGES: u32 = 2000;
 const MAX_READERS: u32 = 4;
 /// How long to wait for another connection of this process.
 const BUSY_TIMEOUT_MS: u64 = 10_000;
-/// How long to wait for the lock, as another instance may be closing.
-const LOCK_WAIT_MS: u64 = 1_500;
-/// Interval of the attempts within that time.
-const LOCK_RETRY_MS: u64 = 30;
 /// Batches that a reader reads at once.
 const BATCHES_PER_READ: u32 = 8;
 
@@ -63,7 +57,6 @@ CREATE TABLE group_offsets (
     next_offset INTEGER NOT NULL,
     PRIMARY KEY (group_name, topic, partition)
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 1;
 ";
 
 /// Separate from the schema, so that older files get an identity; older versions ignore the table.
@@ -79,25 +72,21 @@ pub(crate) struct Files {
     readers: SqlitePool,
 }
 
-/// Lock on the file while the log is open; the operating system releases it when the process ends.
-pub(crate) struct Lock {
-    _file: File,
-}
-
 /// Locks and opens the file, and creates it if it is missing. The connection is for the writer.
-pub(crate) async fn open(settings: &FileSettings) -> Result<(Files, SqliteConnection, Lock)> {
-    let path: Arc<Path> = Arc::from(settings.path.as_path());
-    let lock = lock(&path).await?;
-    let options = SqliteConnectOptions::new()
-        .filename(&*path)
-        .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
-        .disable_statement_logging();
-    let mut connection = connect(&path, &options, settings).await.map_err(|error| failure(&path, &error))?;
-    let found = format_of(&mut connection).await.map_err(|error| failure(&path, &error))?;
-    if found > FORMAT {
-        return Err(EventLogError::NewerFormat { path: path.display().to_string(), found, known: FORMAT });
-    }
-    prepare(&mut connection, found).await.map_err(|error| failure(&path, &error))?;
+pub(crate) async fn open(url: &FileUrl) -> Result<(Files, SqliteConnection, Lock)> {
+    let path: Arc<Path> = Arc::from(url.path.as_path());
+    create_folder_of(&path).await?;
+    let lock = Lock::take(&path).await.map_err(|error| {
+        let path = path.display().to_string();
+        match error {
+            LockError::Held => EventLogError::Locked { path },
+            LockError::Io(error) => EventLogError::Storage { path, reason: error.to_string() },
+        }
+    })?;
+    let options = base_options(&path).busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS));
+    let mut connection = connect(&options, url).await.map_err(|error| failure(&path, &error))?;
+    FORMAT.check(&path, &mut connection).await?;
+    prepare(&path, &mut connection).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(MAX_READERS)
         .connect_lazy_with(options.pragma("query_only", "ON"));
@@ -105,87 +94,38 @@ pub(crate) async fn open(settings: &FileSettings) -> Result<(Files, SqliteConnec
 }
 
 /// Opens the file read-only, without a lock. The connection is for topics and offsets.
-pub(crate) async fn open_for_reading(settings: &FileSettings) -> Result<(Files, SqliteConnection)> {
-    let path: Arc<Path> = Arc::from(settings.path.as_path());
-    let options = SqliteConnectOptions::new()
-        .filename(&*path)
-        .read_only(true)
-        .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
-        .disable_statement_logging();
-    let opened = async {
-        let mut connection = SqliteConnection::connect_with(&options).await?;
-        let found = format_of(&mut connection).await?;
-        Ok((connection, found))
-    };
-    let (connection, found) = opened.await.map_err(|error| failure(&path, &error))?;
-    if found > FORMAT {
-        return Err(EventLogError::NewerFormat { path: path.display().to_string(), found, known: FORMAT });
-    }
+pub(crate) async fn open_for_reading(url: &FileUrl) -> Result<(Files, SqliteConnection)> {
+    let path: Arc<Path> = Arc::from(url.path.as_path());
+    let options = base_options(&path).read_only(true).busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS));
+    let mut connection =
+        SqliteConnection::connect_with(&options).await.map_err(|error| failure(&path, &error))?;
+    FORMAT.check(&path, &mut connection).await?;
     let readers = SqlitePoolOptions::new().max_connections(MAX_READERS).connect_lazy_with(options);
     Ok((Files { path, readers }, connection))
 }
 
-async fn lock(path: &Path) -> Result<Lock> {
-    let shown = path.display().to_string();
-    let storage =
-        |error: std::io::Error| EventLogError::Storage { path: shown.clone(), reason: error.to_string() };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        tokio::fs::create_dir_all(folder).await.map_err(storage)?;
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(PathBuf::from(name))
-        .map_err(storage)?;
-    for _ in 0..=LOCK_WAIT_MS / LOCK_RETRY_MS {
-        match FileExt::try_lock(&file) {
-            Ok(()) => return Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(LOCK_RETRY_MS)).await,
-            Err(TryLockError::Error(error)) => return Err(storage(error)),
-        }
-    }
-    Err(EventLogError::Locked { path: shown })
-}
-
-async fn connect(
-    path: &Path,
-    options: &SqliteConnectOptions,
-    settings: &FileSettings,
-) -> Result<SqliteConnection, sqlx::Error> {
+async fn connect(options: &SqliteConnectOptions, url: &FileUrl) -> Result<SqliteConnection, sqlx::Error> {
     // The format is checked before any change, so an existing file is not switched to WAL here.
     let mut options = options.clone().create_if_missing(true).page_size(PAGE_BYTES);
-    if tokio::fs::metadata(path).await.map_or(true, |file| file.len() == 0) {
+    if tokio::fs::metadata(&url.path).await.map_or(true, |file| file.len() == 0) {
         options = options.journal_mode(SqliteJournalMode::Wal);
     }
-    options = options
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
-    if let Some(bytes) = settings.max_bytes {
+    options = options.pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
+    if let Some(bytes) = url.max_bytes {
         options = options.pragma("max_page_count", (bytes / u64::from(PAGE_BYTES)).max(1).to_string());
     }
     SqliteConnection::connect_with(&options).await
 }
 
-async fn format_of(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query("PRAGMA user_version").fetch_one(connection).await?.try_get(0)
-}
-
-async fn prepare(connection: &mut SqliteConnection, found: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await?;
-    if found == 0 {
-        let mut transaction = connection.begin().await?;
-        sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-        transaction.commit().await?;
+async fn prepare(path: &Path, connection: &mut SqliteConnection) -> Result<()> {
+    let failed = |error: sqlx::Error| failure(path, &error);
+    sqlx::query("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await.map_err(failed)?;
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    FORMAT.apply(path, &mut transaction).await?;
+    if !has_identity(&mut transaction).await.map_err(failed)? {
+        sqlx::raw_sql(IDENTITY).execute(&mut *transaction).await.map_err(failed)?;
     }
-    if !has_identity(connection).await? {
-        let mut transaction = connection.begin().await?;
-        sqlx::raw_sql(IDENTITY).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-    }
-    Ok(())
+    transaction.commit().await.map_err(failed)
 }
 
 async fn has_identity(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
@@ -216,17 +156,17 @@ pub(crate) async fn find_identity(
 
 /// Translates an error of SQLite.
 fn failure(path: &Path, error: &sqlx::Error) -> EventLogError {
-    /// Extended code: the file of the shared memory cannot grow, for lack of space.
-    const IOERR_SHMSIZE: i32 = 4874;
-    const FULL: i32 = 13;
-    let shown = path.display().to_string();
-    if let sqlx::Error::Database(error) = error {
-        let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(0);
-        if code & 0xff == FULL || code == IOERR_SHMSIZE {
-            return EventLogError::DiskFull { path: shown };
+    Failure::of(error).at(path).into()
+}
+
+impl From<SqliteFileError> for EventLogError {
+    fn from(SqliteFileError { path, failure }: SqliteFileError) -> Self {
+        match failure {
+            Failure::Full => Self::DiskFull { path },
+            Failure::NewerFormat { found, known } => Self::NewerFormat { path, found, known },
+            _ => Self::Storage { path, reason: failure.to_string() },
         }
     }
-    EventLogError::Storage { path: shown, reason: error.to_string() }
 }
 
 /// Every topic with the bounds of its partitions.

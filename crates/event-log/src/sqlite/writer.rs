@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use super::{
     catalog::{Catalog, Partition, StoredBatch, Topic},
     groups::{CommitPermit, Group},
-    store::{Files, Lock},
+    store::Files,
 };
 use crate::{Position, Result, Retention, TopicSpec, batch};
 
@@ -110,7 +110,7 @@ pub(crate) struct Writer {
     /// Wakes the readers.
     pub(crate) changed: Arc<watch::Sender<u64>>,
     /// Held until the last write has ended.
-    pub(crate) _lock: Lock,
+    pub(crate) _lock: sqlite_file::Lock,
 }
 
 impl Writer {

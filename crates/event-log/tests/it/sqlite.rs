@@ -30,10 +30,10 @@ async fn failure_of(url: &str) -> EventLogError {
 #[tokio::test]
 async fn an_invalid_url_is_refused_with_a_reason() {
     for (url, reason) in [
-        ("sqlite::memory:", "not be durable"),
-        ("sqlite:", "no path"),
-        ("sqlite:x.db?speed=11", "speed"),
-        ("sqlite:x.db?max_bytes=much", "max_bytes"),
+        ("sqlite::memory:", "keeps nothing"),
+        ("sqlite:", "path is missing"),
+        ("sqlite:x.db?speed=11", "max_mb"),
+        ("sqlite:x.db?max_mb=much", "max_mb"),
         ("postgres://me:secret@host/db?password=secret", "no adapter"),
         ("nonsense", "no adapter"),
         ("kafka:me:secret@host", "//"),
@@ -91,7 +91,9 @@ async fn a_file_of_a_newer_version_is_refused_and_not_changed() -> anyhow::Resul
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("log.db");
     let mut connection = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", path.display())).await?;
-    sqlx::raw_sql("CREATE TABLE later (x); PRAGMA user_version = 7").execute(&mut connection).await?;
+    // The application id is `TDEL`.
+    let later = "CREATE TABLE later (x); PRAGMA user_version = 7; PRAGMA application_id = 0x5444454c";
+    sqlx::raw_sql(later).execute(&mut connection).await?;
     connection.close().await?;
     let before = std::fs::read(&path)?;
     let error = failure_of(&url_of(&path)).await;
@@ -110,6 +112,44 @@ async fn a_file_that_is_not_a_database_is_refused_and_not_changed() -> anyhow::R
     assert!(matches!(error, EventLogError::Storage { .. }), "{error}");
     assert!(error.to_string().contains("log.db"), "{error}");
     assert_eq!(std::fs::read(&path)?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_refused_and_not_changed() -> anyhow::Result<()> {
+    const OTHERS: [&str; 2] = [
+        "CREATE TABLE notes (x)",
+        // A live store.
+        "CREATE TABLE realtime_prices (x); PRAGMA user_version = 4; PRAGMA application_id = 0x54444c53",
+    ];
+    let folder = tempfile::tempdir()?;
+    for (number, script) in OTHERS.into_iter().enumerate() {
+        let path = folder.path().join(format!("{number}.db"));
+        let mut connection =
+            SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", path.display())).await?;
+        sqlx::raw_sql(script).execute(&mut connection).await?;
+        connection.close().await?;
+        let before = std::fs::read(&path)?;
+        let error = failure_of(&url_of(&path)).await;
+        assert!(error.to_string().contains("is a database, but no event log"), "{error}");
+        assert!(event_log::open_for_reading(&url_of(&path)).await.is_err());
+        assert_eq!(std::fs::read(&path)?, before);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_from_before_the_application_id_is_opened() -> anyhow::Result<()> {
+    let fixture = Fixture::sqlite()?;
+    let log = fixture.open().await?;
+    let topic = topic(&fixture, &*log, 1).await?;
+    publish(&*log, &topic, numbered(0..3)).await?;
+    drop(log);
+    let mut connection = SqliteConnection::connect(&fixture.url).await?;
+    sqlx::raw_sql("PRAGMA application_id = 0; DROP TABLE log_identity").execute(&mut connection).await?;
+    connection.close().await?;
+    let partition = TopicPartition { topic: topic.as_str().into(), partition: 0 };
+    assert_eq!(fixture.open().await?.read(&partition, 0, 10).await?.len(), 3);
     Ok(())
 }
 
@@ -153,8 +193,8 @@ fn large(number: usize) -> NewRecord {
 #[tokio::test]
 async fn a_full_disk_refuses_whole_batches_until_there_is_space() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    // Simulates a disk of 1.5 MB.
-    let fixture = Fixture::at(format!("{}?max_bytes=1500000", url_of(&folder.path().join("log.db"))));
+    // Simulates a disk of 2 MiB.
+    let fixture = Fixture::at(format!("{}?max_mb=2", url_of(&folder.path().join("log.db"))));
     let log = fixture.open().await?;
     let name = fixture.name("topic");
     let spec = TopicSpec { retention: Retention::For(Duration::from_secs(2)), ..spec(&name, 1) };

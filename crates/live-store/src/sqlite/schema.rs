@@ -5,6 +5,7 @@ use sqlite_file::Format;
 pub(crate) const FORMAT: Format = Format {
     // `TDLS`
     application_id: 0x5444_4c53,
+    unmarked_table: None,
     name: "live store",
     steps: &[
         include_str!("../../../../schema/sqlite/live-store/0001_ticks_candles_checkpoints.sql"),

@@ -181,8 +181,8 @@ fn commands_without_an_instance_fail_with_the_command_that_starts_one() {
 fn a_full_disk_ends_the_process_with_a_message_and_with_space_it_continues() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    // Limits the log to 2 MB, as a full disk would.
-    let log = format!("sqlite:{}?max_bytes=2000000", folder.path().join("log.db").display());
+    // Limits the log to 2 MiB, as a full disk would.
+    let log = format!("sqlite:{}?max_mb=2", folder.path().join("log.db").display());
     let market = ["--provider", "simulated", "--watchlist", "AAPL,MSFT"];
     let small = ["--simulated-rate", "20000", "--log", &log];
     let ended = output_in_time(&run(&data, &[&market[..], &small].concat()));

@@ -87,8 +87,10 @@ impl Args {
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(rand::random);
-    let folder = tempfile::Builder::new().prefix("chaos-").tempdir()?.keep();
-    let folder = args.output.clone().unwrap_or(folder);
+    let folder = match args.output.clone() {
+        Some(folder) => folder,
+        None => tempfile::Builder::new().prefix("chaos-").tempdir()?.keep(),
+    };
     let (proxied, proxy) = (free_port()?, free_port()?);
     let kafka_env = vec![
         ("KAFKA_PORT".to_owned(), args.kafka_port.to_string()),

@@ -283,7 +283,7 @@ async fn full_embedded(world: &World, outcome: &mut Outcome) -> anyhow::Result<(
     if disk.is_none() {
         let url = |file: &str, bound: &str| format!("sqlite:{}?{bound}", data.join(file).display());
         embedded.urls = vec![
-            ("LOG_URL".to_owned(), url("log.db", "max_bytes=10000000")),
+            ("LOG_URL".to_owned(), url("log.db", "max_mb=10")),
             ("STORE_URL".to_owned(), url("store.db", &format!("max_mb={BOUND_MB}"))),
         ];
     }

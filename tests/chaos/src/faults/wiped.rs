@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use event_log::{Retention, TopicSpec};
+use event_log::TopicSpec;
 use tokio::time::Instant;
 
 use crate::{
@@ -197,12 +197,10 @@ async fn load(
 /// Creates the topics with more partitions than the services do, so that there are fewer after the broker was wiped.
 async fn more_partitions(scene: &Scene<'_>) -> anyhow::Result<()> {
     replace(scene.world, CLUSTERS[0]).await?;
-    let specs = topics::all_with_dead_letters().map(|topic| TopicSpec {
-        name: topic.name.into_owned(),
-        partitions: topic.partitions * 2,
-        retention: Retention::For(topic.retention),
-    });
-    let specs: Vec<TopicSpec> = specs.collect();
+    let specs: Vec<TopicSpec> = crate::load::topic_specs()
+        .into_iter()
+        .map(|spec| TopicSpec { partitions: spec.partitions * 2, ..spec })
+        .collect();
     scene.log.ensure_topics(&specs).await.context("cannot create the topics")
 }
 
