@@ -119,14 +119,29 @@ impl LiveQuotes {
         changes
     }
 
-    /// Every symbol, in alphabetical order.
+    /// Every symbol with its sparkline, in alphabetical order.
     pub(crate) fn views(&self, now: DateTime<Utc>) -> Vec<SymbolView> {
-        self.symbols.iter().map(|(symbol, live)| live.view(*symbol, now)).collect()
+        let view = |(symbol, live): (&Symbol, &LiveSymbol)| SymbolView {
+            symbol: *symbol,
+            quote: live.quote(now),
+            sparkline: live.minutes.sparkline(),
+        };
+        self.symbols.iter().map(view).collect()
     }
 
-    /// One symbol; `None` where nothing is known of it.
-    pub(crate) fn view(&self, symbol: Symbol, now: DateTime<Utc>) -> Option<SymbolView> {
-        self.symbols.get(&symbol).map(|live| live.view(symbol, now))
+    /// Every symbol with its quote, `None` before its first tick; in alphabetical order.
+    pub(crate) fn quotes(&self, now: DateTime<Utc>) -> impl Iterator<Item = (Symbol, Option<Quote>)> {
+        self.symbols.iter().map(move |(symbol, live)| (*symbol, live.quote(now)))
+    }
+
+    /// The quote of one symbol; `None` before its first tick.
+    pub(crate) fn quote(&self, symbol: Symbol, now: DateTime<Utc>) -> Option<Quote> {
+        self.symbols.get(&symbol).and_then(|live| live.quote(now))
+    }
+
+    /// Whether the symbol is watched or had ticks.
+    pub(crate) fn contains(&self, symbol: Symbol) -> bool {
+        self.symbols.contains_key(&symbol)
     }
 
     /// Every symbol, in alphabetical order.
@@ -179,7 +194,8 @@ impl LiveSymbol {
     fn apply_candle(&mut self, candle: &Candle) {
         self.changed.spark |= self.minutes.put(candle);
         let is_newest = self.closed_candle.is_none_or(|known| {
-            known.time < candle.time || (known.time == candle.time && candle.source <= known.source)
+            let is_preferred = candle.source.origin <= known.source.origin && *candle != known;
+            known.time < candle.time || (known.time == candle.time && is_preferred)
         });
         if is_newest {
             self.closed_candle = Some(*candle);
@@ -224,16 +240,15 @@ impl LiveSymbol {
         }
     }
 
-    fn view(&self, symbol: Symbol, now: DateTime<Utc>) -> SymbolView {
-        let quote = self.tick.as_ref().map(|tick| Quote::new(tick, self.relative_volume, now));
-        SymbolView { symbol, quote, sparkline: self.minutes.sparkline() }
+    fn quote(&self, now: DateTime<Utc>) -> Option<Quote> {
+        self.tick.as_ref().map(|tick| Quote::new(tick, self.relative_volume, now))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use market::{Source, TickFields, parse_decimal};
+    use market::{CandleFields, Source, TickFields, parse_decimal};
 
     fn tick(price: &str, timestamp: DateTime<Utc>, received_at: DateTime<Utc>) -> Tick {
         let price = parse_decimal(price).expect("a decimal");
@@ -255,7 +270,41 @@ mod tests {
     }
 
     fn shown(quotes: &LiveQuotes, now: DateTime<Utc>) -> Option<f64> {
-        quotes.views(now).first().and_then(|view| view.quote.as_ref()).map(|quote| quote.price)
+        quotes.quotes(now).next().and_then(|(_, quote)| quote).map(|quote| quote.price)
+    }
+
+    #[test]
+    fn a_provider_s_candle_is_not_replaced_by_the_one_of_its_ticks_and_is_not_repeated() {
+        let now: DateTime<Utc> = "2026-01-13T12:00:00Z".parse().expect("a time");
+        let candle = |source: &str, close: &str, volume: &str| {
+            let decimal = |text| parse_decimal(text).expect("a decimal");
+            Candle::new(CandleFields {
+                symbol: Symbol::parse("BTC/USDT").expect("a symbol"),
+                interval: Interval::Minute,
+                time: now,
+                open: decimal("100"),
+                high: decimal("110"),
+                low: decimal("90"),
+                close: decimal(close),
+                volume: Some(decimal(volume)),
+                ticks: 3,
+                source: source.parse().expect("a source"),
+                is_final: true,
+            })
+            .expect("a candle")
+        };
+        let mut quotes = LiveQuotes::new(&[]);
+        quotes.apply_candle(&candle("binance/ticks", "104", "3"));
+        assert_eq!(quotes.take_changes(now).len(), 2);
+        quotes.apply_candle(&candle("binance", "105", "5"));
+        let changes = quotes.take_changes(now);
+        let [Change::Spark(_, sparkline), Change::ClosedCandle(..)] = &changes[..] else {
+            panic!("{changes:?}")
+        };
+        assert_eq!(sparkline.closes, [105.0]);
+        quotes.apply_candle(&candle("binance/ticks", "104", "3"));
+        quotes.apply_candle(&candle("binance", "105", "5"));
+        assert!(quotes.take_changes(now).is_empty());
     }
 
     #[test]

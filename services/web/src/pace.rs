@@ -18,14 +18,18 @@ const RECOVERY_MS: u64 = 10_000;
 pub(crate) struct Pace {
     /// When the last batch was handed to the connection.
     sent: Option<Instant>,
+    /// That batch is not taken yet.
+    is_outstanding: bool,
     /// When the connection was last late.
     late: Option<Instant>,
 }
 
 impl Pace {
-    /// The connection has taken the last batch and asks for more.
+    /// The connection has taken the last batch and asks for more. Further calls before the next batch change nothing: the
+    /// client waits for a change.
     pub(crate) fn taken(&mut self, now: Instant) {
-        if self.sent.is_some_and(|sent| now - sent > Duration::from_millis(LATE_MS)) {
+        let was_outstanding = std::mem::take(&mut self.is_outstanding);
+        if was_outstanding && self.sent.is_some_and(|sent| now - sent > Duration::from_millis(LATE_MS)) {
             self.late = Some(now);
         }
     }
@@ -33,6 +37,7 @@ impl Pace {
     /// A batch is handed to the connection.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.sent = Some(now);
+        self.is_outstanding = true;
     }
 
     /// Whether it was late within the recovery time.
@@ -68,6 +73,16 @@ mod tests {
         let sent =
             (0..25).filter(|n| send_while_keeping_up(&mut pace, start + Duration::from_millis(n * 40)));
         assert_eq!(sent.count(), 25);
+    }
+
+    #[test]
+    fn a_client_that_waits_for_a_change_is_not_late() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        pace.sent(start);
+        pace.taken(start + Duration::from_millis(1));
+        let changed = start + Duration::from_secs(1);
+        pace.taken(changed);
+        assert!(!pace.is_slow(changed));
     }
 
     #[test]

@@ -4,8 +4,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use market::{AssetClass, Source, Symbol, Tick, decimal_to_f64};
 use serde::Serialize;
 
-use crate::trading_hours;
-
 /// While its market is open, a price without a newer tick for so long is stale.
 pub(crate) const STALE_AFTER_SECONDS: i64 = 60;
 
@@ -35,7 +33,7 @@ impl Freshness {
     pub(crate) fn of(tick: &Tick, now: DateTime<Utc>) -> Self {
         if now - tick.received_at <= TimeDelta::seconds(STALE_AFTER_SECONDS) {
             Self::Live
-        } else if trading_hours::is_open(tick.asset_class(), now) {
+        } else if market::is_open(tick.asset_class(), now) {
             Self::Stale
         } else {
             Self::Closed

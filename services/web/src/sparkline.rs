@@ -3,10 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use chrono::{DateTime, Utc};
-use market::{AssetClass, Candle, decimal_to_f64};
+use market::{AssetClass, Candle, CandleOrigin, day_bounds, decimal_to_f64};
 use serde::Serialize;
-
-use crate::trading_hours;
 
 /// Minutes kept for each symbol; the oldest is dropped first.
 pub(crate) const MAX_MINUTES: usize = 1_440;
@@ -24,8 +22,17 @@ pub(crate) const SPARKLINE_SIZE: (f64, f64) = (100.0, 32.0);
 #[derive(Debug)]
 pub(crate) struct RecentMinutes {
     class: AssetClass,
-    /// Close, and volume where it is known, by minute since the epoch.
-    minutes: BTreeMap<i64, (f64, Option<f64>)>,
+    /// By minute since the epoch.
+    minutes: BTreeMap<i64, Minute>,
+}
+
+/// What is shown of a one-minute candle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Minute {
+    close: f64,
+    /// `None` where it is unknown.
+    volume: Option<f64>,
+    origin: CandleOrigin,
 }
 
 /// The points of a sparkline, oldest first.
@@ -44,15 +51,23 @@ impl RecentMinutes {
         Self { class, minutes: BTreeMap::new() }
     }
 
-    /// Adds a one-minute candle, replacing what was known of its minute. `false` where it changes nothing.
+    /// Adds a one-minute candle, replacing what was known of its minute, unless that is preferred. `false` where it changes
+    /// nothing.
     pub(crate) fn put(&mut self, candle: &Candle) -> bool {
-        let minute = candle.time.timestamp().div_euclid(60);
-        let value = (decimal_to_f64(candle.close), candle.volume.map(decimal_to_f64));
+        let number = candle.time.timestamp().div_euclid(60);
+        let minute = Minute {
+            close: decimal_to_f64(candle.close),
+            volume: candle.volume.map(decimal_to_f64),
+            origin: candle.source.origin,
+        };
         let is_too_old = self.minutes.len() >= MAX_MINUTES
-            && self.minutes.first_key_value().is_some_and(|(first, _)| minute < *first);
-        if is_too_old || self.minutes.insert(minute, value) == Some(value) {
+            && self.minutes.first_key_value().is_some_and(|(first, _)| number < *first);
+        let is_preferred =
+            self.minutes.get(&number).is_none_or(|known| minute.origin <= known.origin && minute != *known);
+        if is_too_old || !is_preferred {
             return false;
         }
+        self.minutes.insert(number, minute);
         if self.minutes.len() > MAX_MINUTES {
             self.minutes.pop_first();
         }
@@ -64,14 +79,13 @@ impl RecentMinutes {
         let Some((last, _)) = self.minutes.last_key_value() else {
             return Sparkline::default();
         };
-        let shown: Vec<(i64, f64)> = self
-            .minutes
-            .range(last - MAX_MINUTES as i64 + 1..)
-            .filter(|(minute, _)| {
-                trading_hours::same_day(self.class, minute_time(**minute), minute_time(*last))
-            })
-            .map(|(minute, (close, _))| (*minute, *close))
-            .collect();
+        let mut first = last - MAX_MINUTES as i64 + 1;
+        if self.class == AssetClass::Stock {
+            let day = day_bounds(self.class, minute_time(*last));
+            first = first.max(day.start.timestamp().div_euclid(60));
+        }
+        let shown: Vec<(i64, f64)> =
+            self.minutes.range(first..).map(|(number, minute)| (*number, minute.close)).collect();
         let span = shown.first().map_or(1, |(first, _)| last - first + 1);
         let point_minutes = (span + MAX_POINTS - 1) / MAX_POINTS;
         let mut closes: Vec<(i64, f64)> = Vec::new();
@@ -93,12 +107,12 @@ impl RecentMinutes {
     /// are known, and where the volume of one of the last is unknown.
     pub(crate) fn relative_volume(&self) -> Option<f64> {
         let (first, last) = (*self.minutes.first_key_value()?.0, *self.minutes.last_key_value()?.0);
-        let known: Vec<f64> = self.minutes.values().filter_map(|(_, volume)| *volume).collect();
+        let known: Vec<f64> = self.minutes.values().filter_map(|minute| minute.volume).collect();
         if known.len() / (VOLUME_MINUTES as usize) < MIN_SPANS || last - first < VOLUME_MINUTES {
             return None;
         }
         let recent: Option<f64> =
-            self.minutes.range(last - VOLUME_MINUTES + 1..).map(|(_, (_, volume))| *volume).sum();
+            self.minutes.range(last - VOLUME_MINUTES + 1..).map(|(_, minute)| minute.volume).sum();
         let mean = known.iter().sum::<f64>() / (known.len() as f64 / VOLUME_MINUTES as f64);
         recent.filter(|_| mean > 0.0).map(|recent| recent / mean)
     }
@@ -138,7 +152,9 @@ mod tests {
     #[test]
     fn the_relative_volume_is_unknown_where_a_recent_volume_is() {
         let minutes = |volume_of: fn(i64) -> Option<f64>| {
-            let minutes = (0..20).map(|minute| (minute, (100.0, volume_of(minute)))).collect();
+            let minute =
+                |number| Minute { close: 100.0, volume: volume_of(number), origin: CandleOrigin::Provider };
+            let minutes = (0..20).map(|number| (number, minute(number))).collect();
             RecentMinutes { class: AssetClass::Crypto, minutes }.relative_volume()
         };
         assert_eq!(minutes(|_| Some(10.0)), Some(1.0));

@@ -4,16 +4,6 @@ use chrono::{DateTime, Utc};
 use chrono_tz::America::New_York;
 use market::{AssetClass, Interval, current_session, day_bounds, next_session};
 
-/// Whether regular trading is in progress.
-pub(crate) fn is_open(class: AssetClass, now: DateTime<Utc>) -> bool {
-    market::is_open(class, now)
-}
-
-/// Whether both moments belong to one sparkline: stocks show a trading day, crypto the last 24 hours.
-pub(crate) fn same_day(class: AssetClass, a: DateTime<Utc>, b: DateTime<Utc>) -> bool {
-    class == AssetClass::Crypto || day_bounds(class, a).date == day_bounds(class, b).date
-}
-
 /// Start of the candle of this interval that contains the minute.
 pub(crate) fn candle_start(class: AssetClass, interval: Interval, minute: DateTime<Utc>) -> DateTime<Utc> {
     match interval {

@@ -217,17 +217,19 @@ pub(crate) async fn symbol(
         Err(problem) => return not_found_page(&app, theme, "This chart does not exist", problem.detail()),
     };
     let now = Utc::now();
-    let view = app.live.quotes().view(symbol, now);
+    let (is_known, quote) = {
+        let live = app.live.quotes();
+        (live.contains(symbol), live.quote(symbol, now))
+    };
     let query =
         CandleQuery { symbol, interval, from: DateTime::UNIX_EPOCH, to: far_future(), limit: TABLE_ROWS };
     let candles = v1::read_candles(&app, &query).await?;
-    if view.is_none() && candles.is_empty() {
+    if !is_known && candles.is_empty() {
         let advice = format!(
             "No feed delivers {symbol}. Add it to the watch list (--watchlist or WATCHLIST) and start again."
         );
         return not_found_page(&app, theme, "There are no prices of this symbol", &advice);
     }
-    let quote = view.and_then(|view| view.quote);
     let candles: Vec<CandleJson> = candles.iter().map(CandleJson::from).collect();
     let layout = Layout::new(&app, theme, "symbol");
     render(&SymbolPage::new(layout, symbol, quote.as_ref(), interval, &candles, now))

@@ -14,7 +14,6 @@ use serde::Serialize;
 use super::App;
 use crate::{
     candle_json::CandleJson,
-    live_quotes::SymbolView,
     params::Params,
     problem::Problem,
     quote::{Quote, class_name},
@@ -54,16 +53,15 @@ struct SymbolJson {
 pub(crate) async fn symbols(State(app): State<App>, params: Params) -> Result<Json<Symbols>, Problem> {
     params.allow(&[])?;
     let now = Utc::now();
-    let symbol = |view: SymbolView| SymbolJson {
-        symbol: view.symbol,
-        asset_class: class_name(view.symbol.asset_class()),
-        source: view.quote.as_ref().map(|quote| quote.source),
-        simulated: view.quote.as_ref().is_some_and(|quote| quote.simulated),
-        market_open: trading_hours::is_open(view.symbol.asset_class(), now),
-        last_tick_at: view.quote.as_ref().map(|quote| quote.timestamp),
+    let symbol = |(symbol, quote): (Symbol, Option<Quote>)| SymbolJson {
+        symbol,
+        asset_class: class_name(symbol.asset_class()),
+        source: quote.as_ref().map(|quote| quote.source),
+        simulated: quote.as_ref().is_some_and(|quote| quote.simulated),
+        market_open: market::is_open(symbol.asset_class(), now),
+        last_tick_at: quote.as_ref().map(|quote| quote.timestamp),
     };
-    let views = app.live.quotes().views(now);
-    Ok(Json(Symbols { symbols: views.into_iter().map(symbol).collect() }))
+    Ok(Json(Symbols { symbols: app.live.quotes().quotes(now).map(symbol).collect() }))
 }
 
 #[derive(Serialize)]
@@ -79,12 +77,12 @@ pub(crate) async fn quotes(State(app): State<App>, params: Params) -> Result<Jso
     let now = Utc::now();
     let live = app.live.quotes();
     if requested.is_empty() {
-        let quotes = live.views(now).into_iter().filter_map(|view| view.quote).collect();
+        let quotes = live.quotes(now).filter_map(|(_, quote)| quote).collect();
         return Ok(Json(Quotes { quotes, unknown: Vec::new() }));
     }
     let mut answer = Quotes { quotes: Vec::new(), unknown: Vec::new() };
     for symbol in requested {
-        match live.view(symbol, now).and_then(|view| view.quote) {
+        match live.quote(symbol, now) {
             Some(quote) => answer.quotes.push(quote),
             None => answer.unknown.push(symbol),
         }
@@ -108,6 +106,8 @@ struct TickJson {
     open: f64,
     high: f64,
     low: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<f64>,
     change_percent: f64,
     source: Source,
     received_at: DateTime<Utc>,
@@ -129,6 +129,7 @@ impl From<&StoredTick> for TickJson {
             open: decimal_to_f64(tick.open),
             high: decimal_to_f64(tick.high),
             low: decimal_to_f64(tick.low),
+            size: tick.size.map(decimal_to_f64),
             change_percent: tick.change_percent,
             source: tick.source,
             received_at: tick.received_at,
