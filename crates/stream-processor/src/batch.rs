@@ -150,11 +150,9 @@ impl<P: Processor> Batcher<P> {
         });
         (*events, *places) = staying.unzip();
         *records -= before - events.len();
+        // Its dead letters leave with it: the new owner reads their records, too.
         if partitions.is_empty() {
-            *records = 0;
-        }
-        if self.batch.is_empty() {
-            (self.since, self.batch.bytes) = (None, 0);
+            (self.batch, self.since) = (Batch::default(), None);
         }
     }
 }

@@ -9,8 +9,9 @@ use std::{
 };
 
 use anyhow::Context;
+use backon::{ConstantBuilder, Retryable};
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{CommitHandle, EventLog, TopicPartition};
+use event_log::{CommitHandle, EventLog, EventLogError, TopicPartition};
 use live_store::Checkpoint;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ use crate::{
 /// Checkpoints are saved this often, and when a partition is revoked.
 const CHECKPOINT_INTERVAL_MS: u64 = 1_000;
 /// Between two queries of a log that is unavailable.
-const LOG_RETRY_MS: u64 = 250;
+const LOG_RETRY: Duration = Duration::from_millis(250);
 /// Between two looks for states whose idle time is due.
 const IDLE_INTERVAL_MS: u64 = 1_000;
 /// The log is queried so long before a state's idle time is due, so that a log that was unavailable until then is noticed.
@@ -236,19 +237,13 @@ impl<P: Processor> Keeper<P> {
 
     /// Queries the log, again and again while it is unavailable. `None` when the shutdown has begun.
     async fn query_log(&self, partitions: &[TopicPartition]) -> anyhow::Result<Option<LogView>> {
-        loop {
-            let viewed = tokio::select! {
-                viewed = LogView::query(&*self.log, &self.group, partitions) => viewed,
-                () = self.shutdown.cancelled() => return Ok(None),
-            };
-            match viewed {
-                Ok(view) => return Ok(Some(view)),
-                Err(error) if error.is_transient() => {
-                    tracing::debug!(%error, "cannot compare the log with the checkpoints yet");
-                    tokio::time::sleep(Duration::from_millis(LOG_RETRY_MS)).await;
-                }
-                Err(error) => return Err(error).context("cannot query the event log (--log, LOG_URL)"),
+        let query = || LogView::query(&*self.log, &self.group, partitions);
+        let retries = ConstantBuilder::new().with_delay(LOG_RETRY).without_max_times();
+        tokio::select! {
+            viewed = query.retry(retries).when(EventLogError::is_transient) => {
+                viewed.map(Some).context("cannot query the event log (--log, LOG_URL)")
             }
+            () = self.shutdown.cancelled() => Ok(None),
         }
     }
 

@@ -1,7 +1,5 @@
 //! What a service implements.
 
-use std::fmt;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use event_log::{EventLogError, Message};
@@ -97,21 +95,14 @@ impl<S> OtherPartitions<S> {
 }
 
 /// A failure of [`Processor::store`] or [`Processor::emit`].
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ProcessorError {
     /// The same call may succeed later: it is repeated until it does.
+    #[error("{0}")]
     Unavailable(String),
     /// Repeating does not help: the processor ends.
+    #[error("{0:#}")]
     Failed(anyhow::Error),
-}
-
-impl fmt::Display for ProcessorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unavailable(reason) => f.write_str(reason),
-            Self::Failed(error) => write!(f, "{error:#}"),
-        }
-    }
 }
 
 impl From<LiveStoreError> for ProcessorError {
@@ -126,7 +117,7 @@ impl From<LiveStoreError> for ProcessorError {
 impl From<EventLogError> for ProcessorError {
     fn from(error: EventLogError) -> Self {
         if error.is_transient() {
-            return Self::Unavailable(error.to_string());
+            return Self::Unavailable(format!("the event log: {error}"));
         }
         Self::Failed(anyhow::Error::new(error).context("the event log failed (--log, LOG_URL)"))
     }

@@ -155,10 +155,11 @@ impl StoreCalls {
 
     fn unavailable_to_the_end(&self, last: Option<String>) -> anyhow::Error {
         let (seconds, reason) =
-            (self.drain.seconds(), last.unwrap_or_else(|| "it does not answer".to_owned()));
+            (self.drain.seconds(), last.unwrap_or_else(|| "it does not respond".to_owned()));
         anyhow::anyhow!(
-            "the live store (--store, STORE_URL) was unavailable until {seconds} s after the shutdown had begun: {reason}; what \
-             was read and is not stored is read again at the next start"
+            "the live store (--store, STORE_URL) or the event log that results are published to (--log, LOG_URL) was \
+             unavailable until {seconds} s after the shutdown had begun: {reason}; what was read and is not stored is read again \
+             at the next start"
         )
     }
 }

@@ -40,7 +40,7 @@ pub struct ConsumerArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Storing")]
 pub struct ConsumerConfig {
-    /// Consumer group; its members share the partitions. Bars that providers quote are read in NAME-candles.
+    /// Consumer group; its members share the partitions. Candles that providers quote are read in NAME-candles.
     #[arg(
         id = "consumer-group",
         long,

@@ -131,7 +131,6 @@ impl Processor for Ticks {
     /// Stores candles, and publishes those of one minute that are final; wider ones can be derived from them.
     async fn emit(&self, candles: &[Candle]) -> Result<(), ProcessorError> {
         self.store.write_candles(candles).await?;
-        self.metrics.candles_closed.add(candles.iter().filter(|candle| candle.is_final).count() as u64);
         let record = |candle: &Candle| NewRecord {
             key: Some(Bytes::copy_from_slice(candle.symbol.as_str().as_bytes())),
             payload: Bytes::from(topics::candle::encode(candle)),
@@ -143,6 +142,7 @@ impl Processor for Ticks {
         if !records.is_empty() {
             self.publisher.send(topics::candle::TOPIC, records).await?.durable().await?;
         }
+        self.metrics.candles_closed.add(candles.iter().filter(|candle| candle.is_final).count() as u64);
         Ok(())
     }
 }

@@ -9,7 +9,6 @@ pub(crate) mod yahoo;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use event_log::EventLog;
 use futures_util::future::BoxFuture;
 use market::{AssetClass, Symbol};
@@ -59,9 +58,4 @@ pub(crate) struct FeedContext {
     pub(crate) outlet: Outlet,
     pub(crate) health: Component,
     pub(crate) shutdown: CancellationToken,
-}
-
-/// Whole microseconds, as times are kept.
-pub(crate) fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }

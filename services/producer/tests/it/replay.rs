@@ -22,6 +22,19 @@ async fn play(world: &World, files: &[PathBuf]) -> producer::Report {
     replay_files(files, Speed::Max, &world.runtime()).await.unwrap()
 }
 
+#[tokio::test]
+async fn a_replay_that_is_stopped_before_its_end_reports_it() {
+    let world = World::new().await;
+    let (runtime, files) = (world.runtime(), [world.file("ticks.csv", TABLE.as_bytes())]);
+    let shutdown = runtime.shutdown.clone();
+    // At its own pace the recording takes two seconds.
+    let playing = tokio::spawn(async move { replay_files(&files, "1".parse().unwrap(), &runtime).await });
+    wait_until("the first tick is published", async || !world.ticks().await.is_empty()).await;
+    shutdown.cancel();
+    let error = playing.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("stopped before the end"), "{error}");
+}
+
 const DAILY: &str = "Date,Open,High,Low,Close,Adj Close,Volume\n\
     2021-01-04,133.520004,133.610001,126.760002,129.410004,127.503639,143301900\n\
     2021-01-05,128.889999,131.740005,128.429993,131.009995,129.080078,97664900\n";

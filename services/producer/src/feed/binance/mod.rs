@@ -5,7 +5,7 @@ pub(crate) mod parse;
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{TimeDelta, Utc};
+use chrono::{SubsecRound, TimeDelta, Utc};
 use futures_util::StreamExt;
 use market::{AssetClass, Source, Symbol};
 use reqwest::Client;
@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 use url::Url;
 
 use self::parse::{Frame, FrameReader, KlineRow, Ticker24h};
-use super::{Feed, FeedContext, Prices, micros, rest};
+use super::{Feed, FeedContext, Prices, rest};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
@@ -225,7 +225,7 @@ impl Binance {
 
     /// Whether the frame held a tick.
     async fn frame(&self, reader: &mut FrameReader, bytes: &[u8]) -> Result<bool, FeedError> {
-        match reader.parse(bytes, micros(Utc::now())) {
+        match reader.parse(bytes, Utc::now().trunc_subsecs(6)) {
             Ok(Frame::Tick(tick)) => {
                 self.outlet.offer(&[tick]).await?;
                 return Ok(true);

@@ -19,7 +19,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use market::{Candle, Tick};
 use service_runtime::{Latency, Runtime};
 use tokio::{sync::mpsc, time::Instant};
-use tokio_util::sync::CancellationToken;
 
 use super::{Feed, FeedContext, Prices};
 use crate::{
@@ -145,14 +144,17 @@ impl fmt::Display for Report {
 /// Plays files into the log; everything is durable there when it returns.
 ///
 /// # Errors
-/// A file that cannot be read or is no recording, or a log that fails for good.
+/// A file that cannot be read or is no recording, a log that fails for good, or a shutdown before the end.
 pub async fn replay_files(files: &[PathBuf], speed: Speed, runtime: &Runtime) -> anyhow::Result<Report> {
     let latency = Arc::new(Latency::new(topics::names::figure::FEED_PUBLISHED));
     let metrics = FeedMetrics::new(&runtime.status, "replay", &latency);
     let publisher = runtime.log.publisher().context("cannot publish")?;
     let (outlet, acknowledgements) = outlet(publisher, metrics);
     let acknowledged = tokio::spawn(acknowledgements.collect());
-    let report = play(files, speed, &outlet, &runtime.shutdown).await;
+    let report = tokio::select! {
+        report = play(files, speed, &outlet) => report,
+        () = runtime.shutdown.cancelled() => Err(anyhow!("stopped before the end of the recording")),
+    };
     drop(outlet);
     acknowledged.await.context("a task panicked")??;
     report
@@ -163,18 +165,15 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
     let FeedContext { config, outlet, health, shutdown, .. } = context;
     let ReplayArgs { files, speed } = config.replay;
     health.up("playing");
-    let report = play(&files, speed, &outlet, &shutdown).await?;
-    health.up(&format!("played: {report}"));
+    tokio::select! {
+        report = play(&files, speed, &outlet) => health.up(&format!("played: {}", report?)),
+        () = shutdown.cancelled() => return Ok(()),
+    }
     shutdown.cancelled().await;
     Ok(())
 }
 
-async fn play(
-    files: &[PathBuf],
-    speed: Speed,
-    outlet: &Outlet,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<Report> {
+async fn play(files: &[PathBuf], speed: Speed, outlet: &Outlet) -> anyhow::Result<Report> {
     let mut sizes = Vec::new();
     for file in files {
         let size = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
@@ -188,9 +187,6 @@ async fn play(
         let path = file.clone();
         let reading = tokio::task::spawn_blocking(move || read::read(&path, &sender));
         while let Some(chunk) = chunks.recv().await {
-            if shutdown.is_cancelled() {
-                return Err(anyhow!("stopped before the end of {}", file.display()));
-            }
             report.lines += chunk.lines;
             for (line, reason) in &chunk.bad {
                 report.bad_lines += 1;
@@ -204,7 +200,7 @@ async fn play(
                     progress.suspend(|| tracing::warn!("{}, line {line}: {remark}", file.display()));
                 }
             }
-            let (ticks, candles) = pass_on(chunk.items, &mut pace, outlet, shutdown).await?;
+            let (ticks, candles) = pass_on(chunk.items, &mut pace, outlet).await?;
             report.ticks += ticks;
             report.candles += candles;
             progress.inc(chunk.bytes);
@@ -217,20 +213,12 @@ async fn play(
 }
 
 /// Sends items in order, runs of ticks together unless they are to be paced.
-async fn pass_on(
-    items: Vec<Item>,
-    pace: &mut Pace,
-    outlet: &Outlet,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<(u64, u64)> {
+async fn pass_on(items: Vec<Item>, pace: &mut Pace, outlet: &Outlet) -> anyhow::Result<(u64, u64)> {
     let (mut ticks, mut sent_ticks, mut sent_candles) = (Vec::new(), 0, 0);
     for item in items {
         if let Some(due) = pace.due(item.recorded_at()) {
             sent_ticks += send(outlet, &mut ticks).await?;
-            tokio::select! {
-                () = tokio::time::sleep_until(due) => {}
-                () = shutdown.cancelled() => return Ok((sent_ticks, sent_candles)),
-            }
+            tokio::time::sleep_until(due).await;
         }
         match item {
             Item::Tick(tick) => ticks.push(tick),

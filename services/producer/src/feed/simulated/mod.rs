@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use ::market::{Source, Tick, is_open};
 use anyhow::Context;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use self::market::Market;
-use super::{Feed, FeedContext, Prices, micros};
+use super::{Feed, FeedContext, Prices};
 use crate::{publish::Outlet, tails};
 
 /// Ticks are made in bursts, so far apart: at high rates often, at low ones so seldom that an idle market costs nothing.
@@ -120,7 +120,7 @@ async fn make_ticks(
         let elapsed = last.elapsed();
         last += elapsed;
         owed = (owed + elapsed.as_secs_f64() * f64::from(settings.rate)).min(MAX_BURST);
-        let now = micros(Utc::now());
+        let now = Utc::now().trunc_subsecs(6);
         let due = owed as i32;
         owed -= f64::from(due);
         let mut ticks: Vec<Tick> = Vec::with_capacity(due.unsigned_abs() as usize);
@@ -128,7 +128,7 @@ async fn make_ticks(
         let since = TimeDelta::from_std(elapsed).unwrap_or_default();
         for n in 1..=due {
             place = (place + 1) % market.len().max(1);
-            let at = micros(now - since + since / due * n);
+            let at = (now - since + since / due * n).trunc_subsecs(6);
             let trades = settings.sessions == Sessions::AlwaysOpen
                 || market.symbol(place).is_some_and(|symbol| is_open(symbol.asset_class(), at));
             if trades && let Some(tick) = market.tick(place, at, now) {

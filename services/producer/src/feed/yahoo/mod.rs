@@ -9,14 +9,14 @@ use std::{
 };
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use market::{AssetClass, Source, Symbol, Tick, TickFields, is_open};
 use rand::RngExt;
 use reqwest::Client;
 use service_runtime::Component;
 use url::Url;
 
-use super::{Feed, FeedContext, Prices, micros, rest};
+use super::{Feed, FeedContext, Prices, rest};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
@@ -133,7 +133,7 @@ impl Yahoo {
     async fn poll_symbol(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
         let answer: parse::Answer =
             rest::get(&self.client, chart_url(&self.config.yahoo.yahoo_url, symbol)?).await?;
-        let parsed = match parse::parse(answer, symbol, self.source, micros(Utc::now())) {
+        let parsed = match parse::parse(answer, symbol, self.source, Utc::now().trunc_subsecs(6)) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(error.to_string())),
         };
