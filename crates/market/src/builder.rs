@@ -253,18 +253,6 @@ impl CandleBuilder {
         candles.sort_by_key(|candle| (candle.symbol, candle.source, candle.interval, candle.time));
         candles
     }
-
-    /// The candles in progress of one symbol, of all feeds.
-    pub fn open_candles_of(&self, symbol: Symbol) -> Vec<Candle> {
-        let mut candles: Vec<Candle> = self
-            .series
-            .values()
-            .filter(|series| series.symbol == symbol)
-            .flat_map(Series::open_candles)
-            .collect();
-        candles.sort_by_key(|candle| (candle.source, candle.interval, candle.time));
-        candles
-    }
 }
 
 /// Each once, narrowest first: an interval named twice must not count its ticks twice.

@@ -122,11 +122,6 @@ impl Symbol {
     pub fn asset_class(&self) -> AssetClass {
         if self.0.contains('/') { AssetClass::Crypto } else { AssetClass::Stock }
     }
-
-    /// `("BTC", "USDT")` for a pair, `None` for a stock.
-    pub fn base_quote(&self) -> Option<(&str, &str)> {
-        self.0.split_once('/')
-    }
 }
 
 impl FromStr for Symbol {

@@ -3,7 +3,7 @@
 use std::{fmt, ops::Deref, str::FromStr};
 
 use arrayvec::ArrayString;
-use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -203,11 +203,6 @@ impl Tick {
     pub fn price_change_pct(&self) -> f64 {
         let open = crate::decimal_to_f64(self.open);
         (crate::decimal_to_f64(self.price) - open) / open * 100.0
-    }
-
-    /// Time from the trade to its receipt; negative where clocks differ.
-    pub fn venue_delay(&self) -> TimeDelta {
-        self.received_at - self.timestamp
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -10,6 +10,8 @@ use chrono::TimeDelta;
 use hdrhistogram::Histogram;
 use metrics::{Counter, Label, counter, histogram};
 use topics::names::figure;
+
+use crate::locked::locked;
 
 /// Rates are means over about so many seconds.
 const RATE_SECONDS: u64 = 10;
@@ -30,11 +32,6 @@ pub trait Figures: Send + Sync {
 
     /// Adds its values under its name.
     fn read(&self, into: &mut Reading);
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Figures stay readable after a panic of a thread that recorded one: they are plain numbers.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name of a figure, with at most one label.

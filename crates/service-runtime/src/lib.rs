@@ -7,6 +7,7 @@ mod admin;
 mod figures;
 mod heartbeat;
 mod http_client;
+mod locked;
 mod settings;
 mod shutdown;
 mod start;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use chrono::{DateTime, Utc};
@@ -10,7 +10,10 @@ use metrics::{Gauge, gauge};
 use tokio::time::Instant;
 use topics::status::{ComponentState, ComponentStatus, ServiceStatus, figure_key};
 
-use crate::figures::{Figures, Reading};
+use crate::{
+    figures::{Figures, Reading},
+    locked::locked,
+};
 
 /// 1 while a component works, otherwise 0; by service and component.
 const COMPONENT_UP: &str = "tapedeck_component_up";
@@ -52,11 +55,6 @@ pub struct Component {
     cell: Arc<Cell>,
     service: Arc<str>,
     name: Arc<str>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Health stays readable after a panic of a thread that wrote it: every value is complete.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Status {

@@ -2,13 +2,15 @@
 
 use std::{
     io::{IsTerminal, Write, stderr},
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::locked::locked;
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -90,7 +92,7 @@ const UPKEEP_INTERVAL_MS: u64 = 1_000;
 pub fn install_metrics() -> anyhow::Result<&'static PrometheusHandle> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     // Two first calls at once must not both install.
-    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = locked(&INSTALLING);
     if let Some(handle) = REGISTRY.get() {
         return Ok(handle);
     }

@@ -27,18 +27,18 @@ CREATE TABLE realtime_prices (
 
 CREATE INDEX realtime_prices_by_time ON realtime_prices (symbol, timestamp, source, seq);
 
--- One row per bar and maker: closed ones, and those that were in progress at the last shutdown.
+-- One row per candle and source: closed ones, and those that were in progress at the last shutdown.
 CREATE TABLE candles (
     symbol   TEXT    NOT NULL,
     interval TEXT    NOT NULL, -- 1m, 5m, 1h, 1d
-    time     TEXT    NOT NULL, -- open time; of a daily bar the trading date at midnight
+    time     TEXT    NOT NULL, -- open time; of a daily candle the trading date at midnight
     open     REAL    NOT NULL, -- quote currency
     high     REAL    NOT NULL,
     low      REAL    NOT NULL,
     close    REAL    NOT NULL,
     volume   REAL    NOT NULL, -- of the interval, shares or base currency
     ticks    INTEGER NOT NULL, -- how many it summarises, 0 where not said
-    source   TEXT    NOT NULL, -- binance: the provider's own bar; binance/ticks: built here
+    source   TEXT    NOT NULL, -- binance: the provider's own candle; binance/ticks: built here
     final    INTEGER NOT NULL, -- 1: it will not change any more
     stored_at TEXT   NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'), -- when it was first stored
     PRIMARY KEY (symbol, interval, time, source)
@@ -49,7 +49,7 @@ CREATE TABLE checkpoints (
     processor   TEXT    NOT NULL,
     topic       TEXT    NOT NULL,
     "partition" INTEGER NOT NULL,
-    next_offset INTEGER NOT NULL, -- never goes back
+    next_offset INTEGER NOT NULL, -- within one generation of the owner (0002) it does not decrease
     state       TEXT    NOT NULL, -- the processor's own, JSON
     PRIMARY KEY (processor, topic, "partition")
 ) STRICT, WITHOUT ROWID;

@@ -310,7 +310,7 @@ fn make_env_writes_distinct_passwords_readable_by_the_owner_only_and_only_once()
 
     let again = make();
     assert!(!again.status.success(), "the passwords of existing volumes were replaced");
-    assert!(String::from_utf8_lossy(&again.stderr).contains("stays as it is"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("is not changed"));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), made);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "there are other files");
 }
