@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use chrono::{DateTime, Utc};
-use market::{Candle, CandleBuilder, CandleTiming, Interval, Source, Symbol, Tick};
+use market::{Candle, CandleBuilder, CandleOrigin, CandleTiming, Interval, Source, Symbol, Tick};
 
 use crate::{
     candle_json::SymbolCandle,
@@ -216,7 +216,11 @@ impl LiveSymbol {
     fn keep_unstored(&mut self, closed: Vec<Candle>) {
         for candle in closed {
             // The consumer may have been quicker.
-            if self.closed_candle.is_none_or(|known| known.time < candle.time) {
+            let is_known = |known: Candle| {
+                known.time > candle.time
+                    || (known.time == candle.time && known.source.feed == candle.source.feed)
+            };
+            if !self.closed_candle.is_some_and(is_known) {
                 self.unstored.push_back(candle.in_progress());
             }
         }
@@ -232,8 +236,12 @@ impl LiveSymbol {
     }
 
     fn apply_candle(&mut self, candle: &Candle, now: DateTime<Utc>) {
-        self.unstored
-            .retain(|unstored| unstored.time != candle.time || unstored.source.feed != candle.source.feed);
+        // The candles that are built of a feed's ticks are published in their order.
+        let is_stored = |unstored: &Candle| {
+            let is_built_after = candle.source.origin == CandleOrigin::Ticks && unstored.time < candle.time;
+            unstored.source.feed == candle.source.feed && (unstored.time == candle.time || is_built_after)
+        };
+        self.unstored.retain(|unstored| !is_stored(unstored));
         self.changed.spark |= self.minutes.put(candle);
         let is_newest = self.closed_candle.is_none_or(|known| {
             let is_preferred = candle.source.origin <= known.source.origin && *candle != known;
