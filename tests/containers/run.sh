@@ -154,6 +154,14 @@ interrupted_first_start() {
   say "an interrupted first start of MongoDB needs no other step than the next one"
 }
 
+# A newer checkout is built by `up` alone. The last stage of the Dockerfile is that of the pages.
+update() {
+  printf 'LABEL tapedeck.newer=yes\n' >>"$clone/Dockerfile"
+  compose up -d --wait --wait-timeout 300 >"$work/up.log" 2>&1 || { cat "$work/up.log" >&2; fail "up after an update"; }
+  [ "$(docker inspect -f '{{index .Config.Labels "tapedeck.newer"}}' "$(compose ps -q web)")" = yes ] || fail "up did not build"
+  say "up builds a newer checkout and starts it"
+}
+
 # The services get the new password when MongoDB has it; another password of the administrator is named.
 changed_passwords() {
   local said before
@@ -406,6 +414,7 @@ replicas
 health_tells_of_the_store
 wrong_password
 changed_passwords
+update
 backup
 figures
 data_survives "$(ticks)"

@@ -257,7 +257,8 @@ fn addresses_are_those_of_services_that_listen_and_are_waited_for() {
             let there = &compose.services[host];
             assert!(share_a_network(&compose, service, there), "{name} cannot reach {host}");
             let port = match kind(host) {
-                Kind::Server { port, .. } | Kind::Page { port } => port,
+                Kind::Server { port, .. } => port,
+                Kind::Page { port, clients } => clients.unwrap_or(port),
                 Kind::Own(_) => there.environment["LISTEN"].rsplit(':').next().unwrap().parse().unwrap(),
                 Kind::Job { .. } => panic!("{name}: {host} ends before {name} starts"),
             };
@@ -288,7 +289,6 @@ fn addresses_are_those_of_services_that_listen_and_are_waited_for() {
 #[test]
 fn passwords_are_variables_of_their_own_and_only_where_they_are_used() {
     let compose = compose();
-    let users = text("deploy/mongodb/users.js");
     let secrets: Vec<String> = filled()
         .into_iter()
         .filter(|(name, _)| name.ends_with("_PASSWORD"))
@@ -302,25 +302,46 @@ fn passwords_are_variables_of_their_own_and_only_where_they_are_used() {
         }
     }
     for (name, service) in compose.ours() {
+        let mut given: BTreeSet<&str> =
+            service.environment.keys().filter_map(|variable| variable.strip_suffix("_PASSWORD")).collect();
         for (prefix, url) in addresses(service) {
             assert_eq!(url.password(), None, "{name}: {prefix}_URL");
-            let password = service.environment.get(&format!("{prefix}_PASSWORD"));
-            assert_eq!(password.is_some(), !url.username().is_empty(), "{name}: {prefix}");
-            let Some(password) = password else { continue };
-            let job = &compose.services["mongodb-users"].environment;
-            let (variable, _) = job.iter().find(|(_, given)| *given == password).unwrap();
-            let user = format!("{{ name: \"{}\", password: process.env.{variable},", url.username());
-            assert!(users.contains(&user), "{name}: no job creates its user with its password: {user}");
-            assert_eq!(url.path(), "/stock_market", "{name}: the database in which the job creates the user");
-            let count = service.environment.keys().filter(|variable| variable.ends_with("_PASSWORD")).count();
-            assert_eq!(count, 1, "{name} has the password of another user");
+            assert_eq!(given.remove(prefix), !url.username().is_empty(), "{name}: {prefix}_PASSWORD");
+            let Some(password) = service.environment.get(&format!("{prefix}_PASSWORD")) else { continue };
+            let server = url.host_str().unwrap();
+            let sets = |line: &(&str, Kind)| {
+                let is_of_server =
+                    line.0 == server || matches!(line.1, Kind::Job { server: of } if of == server);
+                is_of_server && compose.services[line.0].environment.values().any(|value| value == password)
+            };
+            assert!(
+                SERVICES.iter().any(sets),
+                "{name}: neither {server} nor a job of it has {prefix}_PASSWORD"
+            );
         }
+        assert!(given.is_empty(), "{name} has passwords of no URL: {given:?}");
     }
-    // The pages show what the consumer stores.
-    assert!(compose.services["web"].environment["STORE_URL"].starts_with("mongodb://reader@"));
-    assert!(
-        users.contains("{ name: \"reader\", password: process.env.MONGO_READER_PASSWORD, actions: READ }")
-    );
+}
+
+#[test]
+fn the_users_of_mongodb_have_the_rights_that_their_services_need() {
+    let compose = compose();
+    let script = text("deploy/mongodb/users.js");
+    let job = &compose.services["mongodb-users"].environment;
+    for (name, service) in compose.ours() {
+        let Some((_, url)) = addresses(service).find(|(_, url)| url.host_str() == Some("mongodb")) else {
+            continue;
+        };
+        assert_eq!(url.path(), "/stock_market", "{name}: the database in which the job creates its user");
+        let password = &service.environment["STORE_PASSWORD"];
+        let (variable, _) = job.iter().find(|(_, given)| *given == password).unwrap();
+        // The pages show what the consumer stores.
+        let (user, rights) =
+            if name == "web" { ("reader", "READ") } else { ("tapedeck", "[...READ, ...WRITE]") };
+        assert_eq!(url.username(), user, "{name}");
+        let line = format!("{{ name: \"{user}\", password: process.env.{variable}, actions: {rights} }}");
+        assert!(script.contains(&line), "{name}: the job does not have {line}");
+    }
 }
 
 #[test]
@@ -329,7 +350,7 @@ fn only_pages_are_published_and_only_on_this_host() {
     for (name, service) in &compose.services {
         let listens = match kind(name) {
             Kind::Own(_) => service.environment["LISTEN"].rsplit(':').next().unwrap().to_owned(),
-            Kind::Page { port } => port.to_string(),
+            Kind::Page { port, .. } => port.to_string(),
             Kind::Server { .. } | Kind::Job { .. } => String::new(),
         };
         for port in &service.ports {

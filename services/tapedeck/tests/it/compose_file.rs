@@ -20,8 +20,8 @@ pub(crate) enum Kind {
     Own(fn() -> clap::Command),
     /// A server for other services: the port that they use, and the folder of its volume.
     Server { port: u16, data: &'static str },
-    /// A server for browsers: the port of its pages.
-    Page { port: u16 },
+    /// A server for browsers: the port of its pages, and the port that other services use, if there is one.
+    Page { port: u16, clients: Option<u16> },
     /// Runs at every start and ends before the services that wait for it: the server that it prepares.
     Job { server: &'static str },
 }
@@ -34,7 +34,7 @@ pub(crate) const SERVICES: [(&str, Kind); 7] = [
     ("producer", Kind::Own(ProducerArgs::command)),
     ("consumer", Kind::Own(ConsumerArgs::command)),
     ("web", Kind::Own(WebArgs::command)),
-    ("mailpit", Kind::Page { port: 8025 }),
+    ("mailpit", Kind::Page { port: 8025, clients: Some(1025) }),
 ];
 
 /// The kind of a service.
