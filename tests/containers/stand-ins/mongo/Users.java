@@ -47,7 +47,8 @@ class Users {
     private static final Map<String, String> ACTIONS = Map.ofEntries(
         Map.entry("find", "find"), Map.entry("aggregate", "find"), Map.entry("count", "find"),
         Map.entry("distinct", "find"), Map.entry("insert", "insert"), Map.entry("update", "update"),
-        Map.entry("findAndModify", "update"), Map.entry("delete", "remove"), Map.entry("create", "createCollection"), Map.entry("collMod", "collMod"),
+        Map.entry("findAndModify", "update"), Map.entry("delete", "remove"),
+        Map.entry("create", "createCollection"), Map.entry("collMod", "collMod"),
         Map.entry("createIndexes", "createIndex"), Map.entry("listCollections", "listCollections"),
         Map.entry("listIndexes", "listIndexes"), Map.entry("collStats", "collStats"), Map.entry("dbStats", "dbStats"));
 
