@@ -12,6 +12,9 @@ pub(crate) fn candle_start(class: AssetClass, interval: Interval, minute: DateTi
     }
 }
 
+/// In its place where prices are invented outside trading hours.
+pub(crate) const SIMULATED: &str = "Simulated, open around the clock";
+
 /// Whether the market is open, and until or from when, as text for a page.
 pub(crate) fn description(class: AssetClass, now: DateTime<Utc>) -> String {
     if class == AssetClass::Crypto {
