@@ -26,6 +26,10 @@ pub mod component {
     pub const LIVE_PRICES: &str = "live prices";
     /// The name of a feed follows: `feed binance`.
     pub const FEED_PREFIX: &str = "feed ";
+    /// The feed of invented prices.
+    pub const SIMULATED_FEED: &str = "feed simulated";
+    /// In the detail of [`SIMULATED_FEED`]; the reason follows, which pages show.
+    pub const SIMULATED_BECAUSE: &str = "; prices are invented because ";
 }
 
 /// Metrics, by their names at `/metrics`. A status has the same under derived names, see [`per_second`](figure::per_second)

@@ -25,7 +25,15 @@ pub struct Choice {
     /// For people: what was tried, and which symbols no provider serves.
     pub notes: Vec<String>,
     automatic: bool,
+    /// Why prices are invented, where they are.
+    simulated_because: Option<String>,
 }
+
+/// Of a provider that was named.
+const NAMED: &str = "--provider (PROVIDER) is simulated; auto has real ones where a provider answers";
+/// Of a log that was filled by a simulation.
+const LOG_IS_SIMULATED: &str = "the log holds simulated prices, which real ones are kept apart from. For real ones begin \
+    with an empty log and store, or name a provider (--provider, PROVIDER)";
 
 /// A provider and the symbols it serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +48,11 @@ impl Choice {
     /// Its prices are invented.
     pub fn is_simulated(&self) -> bool {
         self.feeds.iter().any(|feed| feed.provider.prices() == Prices::Simulated)
+    }
+
+    /// Why prices are invented, as the rest of a sentence; `None` where they are not.
+    pub fn simulated_because(&self) -> Option<&str> {
+        self.simulated_because.as_deref().filter(|_| self.is_simulated())
     }
 
     /// The provider was chosen here, not named.
@@ -66,11 +79,8 @@ impl Choice {
             );
         } else if !self.is_simulated() && kinds.simulated && !kinds.real {
             self.feeds = vec![FeedPlan { provider: Provider::simulated(), symbols: symbols.to_vec() }];
-            self.notes.push(
-                "providers answer, but the log holds simulated prices, which real ones are kept apart from: it goes on being \
-                 simulated. For real ones begin with an empty log and store, or name a provider (--provider, PROVIDER)"
-                    .to_owned(),
-            );
+            self.notes.push(format!("providers answer, but prices are invented: {LOG_IS_SIMULATED}"));
+            self.simulated_because = Some(LOG_IS_SIMULATED.to_owned());
         }
         Ok(self)
     }
@@ -94,7 +104,8 @@ pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
 }
 
 fn only(provider: Provider, symbols: Vec<Symbol>, notes: Vec<String>) -> Choice {
-    Choice { feeds: vec![FeedPlan { provider, symbols }], notes, automatic: false }
+    let simulated_because = (provider == Provider::simulated()).then(|| NAMED.to_owned());
+    Choice { feeds: vec![FeedPlan { provider, symbols }], notes, automatic: false, simulated_because }
 }
 
 fn of_class(symbols: &[Symbol], class: AssetClass) -> Vec<Symbol> {
@@ -144,11 +155,12 @@ async fn automatic(config: &ProducerConfig) -> Choice {
     let symbols = config.watchlist.symbols();
     let plans = venues(symbols);
     let answers = join_all(plans.iter().map(|plan| answer(plan.provider, config))).await;
-    let (mut answering, mut notes) = (Vec::new(), Vec::new());
+    let (mut answering, mut notes, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for (plan, answer) in plans.into_iter().zip(answers) {
         match answer {
             Ok(()) => answering.push(plan),
             Err(reason) => {
+                reasons.push(format!("{} ({reason})", plan.provider));
                 notes.push(format!(
                     "{} does not answer ({reason}): {}",
                     plan.provider,
@@ -161,7 +173,11 @@ async fn automatic(config: &ProducerConfig) -> Choice {
     if feeds.is_empty() {
         feeds.push(FeedPlan { provider: Provider::simulated(), symbols: symbols.to_vec() });
     }
-    Choice { feeds, notes, automatic: true }
+    let simulated_because = Some(format!(
+        "no provider answered at the start: {}. The next start queries them again",
+        reasons.join(", ")
+    ));
+    Choice { feeds, notes, automatic: true, simulated_because }
 }
 
 async fn answer(provider: Provider, config: &ProducerConfig) -> Result<(), String> {

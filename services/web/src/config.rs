@@ -43,7 +43,7 @@ pub struct WebConfig {
     /// Address of the pages, and of /healthz, /readyz and /metrics; 0.0.0.0:5000 admits other machines.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// Most live clients at once; each open tab is one. Further tabs are served, too: they poll every 5 seconds.
+    /// Most live clients at once; a browser with all its tabs is one. Further ones are served, too: they poll every 5 seconds.
     #[arg(long, env = "WEB_MAX_LIVE_CLIENTS", default_value_t = DEFAULT_MAX_LIVE_CLIENTS, value_name = "N")]
     pub web_max_live_clients: usize,
     /// Symbols shown on the board before their first price.

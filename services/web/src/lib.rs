@@ -82,7 +82,7 @@ pub async fn run(
     let unreadable = Arc::clone(&metrics.unreadable);
     let follow = live_reader::join(&runtime, &boot).await?;
     let reader = live_reader::LiveReader::new(Arc::clone(&live), unreadable);
-    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone());
+    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone(), watched);
     let mut tasks = runtime.tasks();
     // The live topics first, then the store: records between the two are seen twice rather than never.
     tasks.spawn("web live prices", follow.run(reader, runtime.shutdown.clone()));

@@ -183,6 +183,13 @@ impl Pipeline {
         }
     }
 
+    /// Why prices are invented, as the rest of a sentence; `None` where no process reports it.
+    pub(crate) fn simulated_because(&self, now: DateTime<Utc>) -> Option<&str> {
+        let mut components = self.heartbeats.shown(now).flat_map(|known| &known.status.components);
+        let feed = components.find(|part| part.name == component::SIMULATED_FEED)?;
+        feed.detail.split_once(component::SIMULATED_BECAUSE).map(|(_, reason)| reason)
+    }
+
     /// All figures, as of `now`; `own` is the status of this process.
     pub(crate) fn system(
         &mut self,

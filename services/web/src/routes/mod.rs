@@ -6,7 +6,7 @@ mod pages;
 mod system;
 mod v1;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -16,6 +16,7 @@ use axum::{
     routing::{get, post},
 };
 use live_store::LiveStore;
+use market::Symbol;
 use service_runtime::{Runtime, admin_routes};
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
@@ -32,7 +33,7 @@ const RESPONSE_TIMEOUT_MS: u64 = 15_000;
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// Only what this host serves; nothing inline.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; \
     font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
     frame-ancestors 'none'";
 
@@ -44,6 +45,8 @@ pub(crate) struct App {
     store: Arc<dyn LiveStore>,
     runtime: Runtime,
     bundle: Arc<assets::Bundle>,
+    /// The watched symbols with their places in the watch list.
+    watched: Arc<HashMap<Symbol, usize>>,
     latency_limit: Arc<v1::LatencyLimit>,
 }
 
@@ -53,9 +56,12 @@ impl App {
         metrics: Arc<Metrics>,
         store: Arc<dyn LiveStore>,
         runtime: Runtime,
+        watched: &[Symbol],
     ) -> Self {
         let bundle = Arc::new(assets::Bundle::read());
-        Self { live, metrics, store, runtime, bundle, latency_limit: Arc::default() }
+        let watched = watched.iter().enumerate().map(|(place, symbol)| (*symbol, place)).collect();
+        let watched = Arc::new(watched);
+        Self { live, metrics, store, runtime, bundle, watched, latency_limit: Arc::default() }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The pages, rendered here and readable without JavaScript.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{
     extract::{Path, State, rejection::PathRejection},
@@ -18,7 +20,7 @@ use crate::{
     middleware::cookies::Theme,
     params::{Params, far_future},
     problem::Problem,
-    quote::{Quote, class_name},
+    quote::{Freshness, Quote, class_name},
     trading_hours,
 };
 
@@ -44,6 +46,7 @@ impl<'a> Layout<'a> {
 /// A symbol on the board.
 pub(crate) struct Tile {
     name: String,
+    is_watched: bool,
     quote: Option<QuoteText>,
     path: String,
     area: String,
@@ -93,15 +96,21 @@ impl From<&Quote> for QuoteText {
 }
 
 impl Tile {
-    fn new(view: &SymbolView) -> Self {
+    fn new(view: &SymbolView, is_watched: bool) -> Self {
         let path = view.sparkline.path();
         let area = if path.is_empty() { String::new() } else { format!("{path}L100 32L0 32Z") };
-        Self { name: view.symbol.to_string(), quote: view.quote.as_ref().map(QuoteText::from), path, area }
+        Self {
+            name: view.symbol.to_string(),
+            is_watched,
+            quote: view.quote.as_ref().map(QuoteText::from),
+            path,
+            area,
+        }
     }
 
     /// The template of scripts, for symbols that appear after the page was loaded.
     fn blank() -> Self {
-        Self { name: String::new(), quote: None, path: String::new(), area: String::new() }
+        Self { name: String::new(), is_watched: false, quote: None, path: String::new(), area: String::new() }
     }
 
     fn halves(&self) -> (&str, &str) {
@@ -130,30 +139,54 @@ struct BoardPage<'a> {
     blank: Tile,
     is_empty: bool,
     simulated: bool,
+    /// Why prices are invented, where it is known.
+    simulated_because: Option<String>,
 }
 
 /// GET /
 pub(crate) async fn board(State(app): State<App>, theme: Theme) -> Result<Response, Problem> {
     let now = Utc::now();
     let views = app.live.quotes().views(now);
-    render(&BoardPage::new(Layout::new(&app, theme, "board"), &views, now))
+    let because = app.live.pipeline().simulated_because(now).map(str::to_owned);
+    render(&BoardPage::new(Layout::new(&app, theme, "board"), views, &app.watched, because, now))
 }
 
 impl<'a> BoardPage<'a> {
-    fn new(layout: Layout<'a>, views: &[SymbolView], now: DateTime<Utc>) -> Self {
-        let market = |class: AssetClass, title, name| Market {
-            title,
-            class: name,
-            hours: trading_hours::description(class, now),
-            tiles: views.iter().filter(|view| view.symbol.asset_class() == class).map(Tile::new).collect(),
+    /// The watched symbols come in the order of the watch list, the others after them in alphabetical order, which `views` has.
+    fn new(
+        layout: Layout<'a>,
+        mut views: Vec<SymbolView>,
+        watched: &HashMap<Symbol, usize>,
+        simulated_because: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        views.sort_by_key(|view| watched.get(&view.symbol).copied().unwrap_or(usize::MAX));
+        let market = |class: AssetClass, title, name| {
+            let views = || views.iter().filter(|view| view.symbol.asset_class() == class);
+            Market {
+                title,
+                class: name,
+                hours: hours(class, views().filter_map(|view| view.quote.as_ref()), now),
+                tiles: views().map(|view| Tile::new(view, watched.contains_key(&view.symbol))).collect(),
+            }
         };
         let markets = vec![
             market(AssetClass::Stock, "Stocks", "stock"),
             market(AssetClass::Crypto, "Crypto", "crypto"),
         ];
         let simulated = views.iter().filter_map(|view| view.quote.as_ref()).any(|quote| quote.simulated);
-        Self { layout, markets, blank: Tile::blank(), is_empty: views.is_empty(), simulated }
+        let is_empty = views.is_empty();
+        Self { layout, markets, blank: Tile::blank(), is_empty, simulated, simulated_because }
     }
+}
+
+/// When the market of these quotes trades.
+fn hours<'a>(class: AssetClass, mut quotes: impl Iterator<Item = &'a Quote>, now: DateTime<Utc>) -> String {
+    let is_ticking = |quote: &Quote| quote.simulated && quote.state == Freshness::Live;
+    if !market::is_open(class, now) && quotes.any(is_ticking) {
+        return trading_hours::SIMULATED.to_owned();
+    }
+    trading_hours::description(class, now)
 }
 
 /// A candle, formatted.
@@ -251,7 +284,7 @@ impl<'a> SymbolPage<'a> {
             symbol,
             class: class_name(class),
             quote: quote.map(QuoteText::from),
-            hours: trading_hours::description(class, now),
+            hours: hours(class, quote.into_iter(), now),
             zone: trading_hours::zone_name(class),
             interval,
             rows: candles.iter().rev().map(|candle| candle_row(candle, class == AssetClass::Stock)).collect(),
@@ -342,6 +375,10 @@ mod tests {
         }
     }
 
+    fn watched(names: &[&str]) -> HashMap<Symbol, usize> {
+        names.iter().map(|name| Symbol::parse(name).expect("a symbol")).zip(0..).collect()
+    }
+
     fn waiting(name: &str) -> SymbolView {
         let symbol = Symbol::parse(name).expect("a symbol");
         SymbolView { symbol, quote: None, sparkline: Sparkline::default() }
@@ -358,29 +395,46 @@ mod tests {
         Layout { bundle, theme, page, symbols: symbols.to_vec() }
     }
 
-    /// What is between the note on polling and the footer.
+    /// What is between the notes on the connection and the footer.
     fn content(page: &impl Template) -> String {
         let html = page.render().expect("it renders");
-        let (_, rest) = html.split_once("as soon as a connection is free.</p>").expect("a beginning");
+        let (_, rest) = html.split_once("lost-note\" hidden></p>").expect("a beginning");
         rest.split_once("</main>").expect("an end").0.trim().to_owned()
     }
 
     #[test]
     fn the_board() {
         let bundle = Bundle::default();
-        let views = [
+        let views = vec![
             view("AAPL", "105.5", "simulated", 3),
             waiting("MSFT"),
+            view("NVDA", "120", "simulated", 3),
             view("BTC/USDT", "117.25", "binance", 120),
         ];
-        let page = BoardPage::new(layout(&bundle, Theme::Dark, "board"), &views, now());
+        let because = Some("no provider answered at the start: yahoo (nothing within 3 s)".to_owned());
+        let layout = layout(&bundle, Theme::Dark, "board");
+        let watched = watched(&["NVDA", "BTC/USDT", "MSFT"]);
+        let page = BoardPage::new(layout, views, &watched, because, now());
         insta::assert_snapshot!(page.render().expect("it renders"));
+    }
+
+    #[test]
+    fn invented_stocks_that_trade_at_night_do_not_stand_below_a_closed_market() {
+        let night = now() - chrono::TimeDelta::hours(12);
+        let mut simulated = view("AAPL", "105.5", "simulated", 3).quote.expect("a quote");
+        let hours = |quote: &Quote| hours(AssetClass::Stock, std::iter::once(quote), night);
+        assert_eq!(hours(&simulated), trading_hours::SIMULATED);
+        simulated.state = Freshness::Closed;
+        assert!(hours(&simulated).starts_with("US market closed"));
+        let real = view("AAPL", "105.5", "yahoo", 3).quote.expect("a quote");
+        assert!(hours(&real).starts_with("US market closed"));
     }
 
     #[test]
     fn the_board_without_symbols() {
         let bundle = Bundle::default();
-        let page = BoardPage::new(layout(&bundle, Theme::System, "board"), &[], now());
+        let layout = layout(&bundle, Theme::System, "board");
+        let page = BoardPage::new(layout, Vec::new(), &HashMap::new(), None, now());
         let html = content(&page);
         let (before_template, _) = html.split_once("<template").expect("a template of tiles");
         insta::assert_snapshot!(before_template.trim());

@@ -157,10 +157,10 @@ fn nodes(system: &SystemFigures, max_live_clients: usize) -> Vec<Node> {
             worst(system.components.iter().filter(|row| row.name == component::LIVE_PRICES)),
             vec![
                 figure(
-                    "tabs",
-                    "Tabs",
+                    "browsers",
+                    "Browsers",
                     format!("{} of {max_live_clients}", system.sse_connections),
-                    "Open event streams, one for each browser tab, of the limit (--web-max-live-clients). Tabs past the limit poll.",
+                    "Open event streams, one for each browser, of the limit (--web-max-live-clients). Browsers past the limit poll.",
                 ),
                 figure(
                     "screen99",
