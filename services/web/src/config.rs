@@ -46,6 +46,11 @@ pub struct WebConfig {
     /// Most live clients at once; each open tab is one. Further tabs are served, too: they poll every 5 seconds.
     #[arg(long, env = "WEB_MAX_LIVE_CLIENTS", default_value_t = DEFAULT_MAX_LIVE_CLIENTS, value_name = "N")]
     pub web_max_live_clients: usize,
+    /// Hosts besides localhost and the address of --listen that the pages may be requested for: prices.example,10.0.0.7. Needed
+    /// behind a reverse proxy and under a name of this machine; others are refused, as a page of another site could otherwise
+    /// read prices through its own name.
+    #[arg(long, env = "WEB_ALLOWED_HOSTS", value_name = "HOSTS", value_delimiter = ',')]
+    pub web_allowed_hosts: Vec<String>,
     /// Symbols shown on the board before their first price.
     #[arg(skip)]
     pub watchlist: Option<Watchlist>,
