@@ -52,7 +52,7 @@ export interface Handlers {
   hello?: (resumed: boolean) => void;
 }
 
-type LinkState = "connecting" | "live" | "polling" | "reconnecting";
+type LinkState = "connecting" | "live" | "polling" | "reconnecting" | "stalled";
 
 /** What the header shows. */
 const TEXTS: Record<LinkState, string> = {
@@ -60,6 +60,7 @@ const TEXTS: Record<LinkState, string> = {
   live: "Live",
   polling: "Every 5 s",
   reconnecting: "Reconnecting\u2026",
+  stalled: "No new prices",
 };
 
 /** A stream that the browser gave up (an error instead of events) is opened again after so long. */
@@ -68,13 +69,22 @@ const REOPEN_MS = 2_000;
 const MAX_SILENCE_MS = 40_000;
 
 let shown: LinkState = "connecting";
+/** The event log does not respond: connected, but no new prices can arrive. */
+let logIsDown = false;
 
 /** Whether events arrive as prices change. */
 export function isLive(): boolean {
   return shown === "live";
 }
 
-function show(state: LinkState): void {
+function showLog(down: boolean): void {
+  logIsDown = down;
+  document.querySelector(".log-note")?.toggleAttribute("hidden", !down);
+  show(shown === "stalled" ? "live" : shown);
+}
+
+function show(connected: LinkState): void {
+  const state = connected === "live" && logIsDown ? "stalled" : connected;
   shown = state;
   const place = document.querySelector<HTMLElement>(".link-state");
   if (!place || place.dataset["linkState"] === state) return;
@@ -119,8 +129,11 @@ export function connect(query: string, handlers: Handlers): void {
       if (stream.readyState === EventSource.CLOSED) reopen();
     });
     on("beat", () => undefined);
+    on<{ down: boolean }>("log", ({ down }) => showLog(down));
     on<{ resumed: boolean; live: boolean }>("hello", ({ resumed, live }) => {
       isPolling = !live;
+      // A server that was restarted sends the state of its log again only while that is down.
+      if (!resumed) showLog(false);
       show(live ? "live" : "polling");
       handlers.hello?.(resumed);
     });
