@@ -37,15 +37,7 @@ impl AllowedHosts {
         let listen = listen.ip();
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()];
         names.push(if listen.is_ipv6() { format!("[{listen}]") } else { listen.to_string() });
-        let more = more.iter().map(|host| host.trim()).filter(|host| !host.is_empty());
-        names.extend(more.map(|host| {
-            let host = if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
-                format!("[{host}]")
-            } else {
-                host.to_owned()
-            };
-            host_of(&host).unwrap_or(host)
-        }));
+        names.extend(more.iter().filter_map(|host| parse_host(host)));
         Arc::new(Self { names, any_address: listen.is_unspecified() })
     }
 
@@ -53,6 +45,14 @@ impl AllowedHosts {
         let is_address = || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         self.names.iter().any(|name| name == host) || (self.any_address && is_address())
     }
+}
+
+/// A host of the setting as requests name it; `None` where it is none, such as a URL.
+pub(crate) fn parse_host(text: &str) -> Option<String> {
+    let text = text.trim();
+    let is_bare_v6 = text.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
+    let host = if is_bare_v6 { host_of(&format!("[{text}]")) } else { host_of(text) };
+    host.filter(|host| !host.is_empty() && !host.contains('*'))
 }
 
 /// The host without its port, in lower case; `None` where it is no host.
@@ -139,6 +139,11 @@ mod tests {
             assert!(allows("127.0.0.1:5000", &more, host), "{host}");
         }
         assert!(!allows("127.0.0.1:5000", &more, "example"));
+        for wrong in
+            ["http://prices.example", "*.example", "prices.example/v1", "a b", "", "user@prices.example"]
+        {
+            assert_eq!(parse_host(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
