@@ -1,18 +1,19 @@
 //! What every service does before and around its own work.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use backon::{ExponentialBuilder, Retryable};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use event_log::{EventLogError, LogAdmin, Retention, TopicSpec};
+use rustix::system::uname;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::{
     LogFormat, LogSettings, Runtime, Status, cancel_on_signals, heartbeat, init_logs, install_metrics,
-    renamed_variables, serve_admin, shutdown,
+    process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin, shutdown,
 };
 
 /// First wait before a server that is unavailable is tried again; doubled up to the longest.
@@ -42,7 +43,7 @@ where
     let process = open_log(service, &log.url()?).await?;
     let mut tasks = process.tasks();
     if let Some(listen) = listen {
-        tasks.spawn("health", serve_admin(listen, process.status.clone(), process.shutdown.clone()));
+        tasks.spawn("health", serve_admin(listen, process.clone()));
     }
     tasks.spawn("heartbeat", heartbeat(process.clone()));
     let runtime = process.for_service(service);
@@ -59,6 +60,8 @@ pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runti
         bail!(renamed);
     }
     install_metrics()?;
+    raise_open_files();
+    let now = Utc::now();
     let stopping = CancellationToken::new();
     cancel_on_signals(stopping.clone())?;
     shutdown::limit(stopping.clone());
@@ -71,9 +74,16 @@ pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runti
         .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not available yet"))
         .await
         .context("cannot create the topics (--log, LOG_URL)")?;
-    let now = Utc::now();
-    let instance = format!("{service}-{}-{}", std::process::id(), now.timestamp_millis());
-    Ok(Runtime { log, status: Status::new(service, &instance, now), shutdown: stopping })
+    let status = Status::new(service, &instance(service, now), now);
+    status.report(Arc::new(ProcessFigures));
+    Ok(Runtime { log, status, shutdown: stopping })
+}
+
+/// Distinguishes replicas, whose process ids are all 1 in containers. There the host name is the container's.
+fn instance(service: &str, now: DateTime<Utc>) -> String {
+    let host = uname();
+    let host = host.nodename().to_string_lossy();
+    format!("{service}-{host}-{}-{}", std::process::id(), now.timestamp_millis())
 }
 
 /// Servers that are started together are not ready at the same time, so that an unavailable one is tried again for about

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Print the ticks of a symbol as they are stored.
     Tail(TailArgs),
-    /// Show the health and the figures of the running instance.
+    /// Show on one screen whether the running instance works: its prices, rates and latencies, and what is down and why.
     Status(StatusArgs),
     /// Check whether a service is ready; exits with 1 if it is not. For health checks of containers.
     Health(HealthArgs),
@@ -168,9 +168,12 @@ pub(crate) struct TailArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// Print the figures as JSON.
+    /// Print everything as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print all parts, partitions and figures as tables.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) metrics: bool,
     #[command(flatten)]
     pub(crate) instance: Instance,
 }

@@ -47,7 +47,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         tasks.spawn(service, run.instrument(info_span!("service", service)));
     };
     let of = |service: &str| runtime.for_service(service);
-    spawn(service::WEB, Box::pin(web::run(web, listener, Arc::clone(&store), of(service::WEB))));
+    let opened = Arc::clone(&store);
+    let pages =
+        web::run(web, listener, move || std::future::ready(Ok(Arc::clone(&opened))), of(service::WEB));
+    spawn(service::WEB, Box::pin(pages));
     spawn(service::CONSUMER, Box::pin(consumer::run(args.consumer, store, of(service::CONSUMER))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));

@@ -1,8 +1,7 @@
 //! The web service as a process of its own.
 
 use clap::Parser;
-use live_store::LiveStoreError;
-use service_runtime::{ExposeSecret, open_patiently};
+use service_runtime::ExposeSecret;
 use web::{WebArgs, bind, run};
 
 #[tokio::main]
@@ -12,10 +11,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = bind(args.web.listen).await?;
     let (log, url, format) = (args.log.clone(), args.store.url()?, args.log_format);
     service_runtime::main("web", format, &log, None, |runtime| async move {
-        let open = || live_store::open(url.expose_secret());
-        let store =
-            open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
-        run(args.into_config(), listener, store, runtime).await
+        run(args.into_config(), listener, || live_store::open(url.expose_secret()), runtime).await
     })
     .await
 }

@@ -146,3 +146,15 @@ async fn a_service_that_the_pages_were_not_made_for_is_on_the_system_page_when_i
     let page = suite.text("/system").await;
     assert!(page.contains("mail server") && page.contains("no route to host"), "{page}");
 }
+
+#[tokio::test]
+async fn a_process_that_ended_in_order_is_not_on_the_system_page_any_more() {
+    let suite = Suite::start().await;
+    let other = service_runtime::Status::new("consumer", "consumer-of-this-test", Utc::now());
+    suite.publish_status(&other.snapshot(Utc::now())).await;
+    suite.until(async || suite.text("/system").await.contains("consumer-of-this-test")).await;
+    let mut last = other.snapshot(Utc::now());
+    last.stopping = true;
+    suite.publish_status(&last).await;
+    suite.until(async || !suite.text("/system").await.contains("consumer-of-this-test")).await;
+}

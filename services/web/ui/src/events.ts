@@ -61,12 +61,14 @@ export interface Wanted {
 }
 
 /**
- * The connection to the server. `polling`: the server has all its live connections in use, and answers every few seconds.
+ * The connection to the server. `stalled`: it is live, but the event log does not respond, so that no new price can arrive.
+ * `polling`: the server has all its live connections in use, and answers every few seconds.
  * `reconnecting`: nothing arrives, for the reason given.
  */
 export type Link =
   | { state: "connecting" }
   | { state: "live" }
+  | { state: "stalled" }
   | { state: "polling" }
   | { state: "reconnecting"; reason: string };
 

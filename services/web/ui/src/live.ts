@@ -14,6 +14,7 @@ const TEXTS: Record<Link["state"], string> = {
   live: "Live",
   polling: "Every 5 s",
   reconnecting: "Reconnecting\u2026",
+  stalled: "No new prices",
 };
 
 /** A page without live data gives the reason after so long; a server that restarts is back before. */
@@ -30,7 +31,7 @@ export function isLive(): boolean {
 
 function show(link: Link): void {
   shown = link;
-  const isConnected = link.state === "live" || link.state === "polling";
+  const isConnected = link.state === "live" || link.state === "stalled" || link.state === "polling";
   if (isConnected) lostAt = undefined;
   else lostAt ??= Date.now();
   const place = document.querySelector<HTMLElement>(".link-state");
@@ -40,6 +41,8 @@ function show(link: Link): void {
     const text = place.querySelector(".link-text");
     if (text) text.textContent = TEXTS[link.state];
     document.querySelector(".polling-note")?.toggleAttribute("hidden", link.state !== "polling");
+    // Until the first contact the page shows what the server knew when it made the page.
+    if (isConnected) document.querySelector(".log-note")?.toggleAttribute("hidden", link.state !== "stalled");
   }
   explain();
 }

@@ -149,6 +149,8 @@ export class Stream {
   private source: Source = { state: "closed" };
   private link: Link = { state: "connecting" };
   private boot = "";
+  /** The event log of the server does not respond. */
+  private logIsDown = false;
   private reopening: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
@@ -219,6 +221,11 @@ export class Stream {
       sign();
       this.hello(source, JSON.parse(data) as Hello);
     });
+    events.addEventListener("log", ({ data }: MessageEvent<string>) => {
+      sign();
+      this.logIsDown = (JSON.parse(data) as { down: boolean }).down;
+      if (this.isLive()) this.show(this.connected(), "nothing");
+    });
     events.addEventListener("error", () => this.lost(source));
     for (const kind of EVENT_KINDS) {
       events.addEventListener(kind, ({ data, lastEventId }: MessageEvent<string>) => {
@@ -252,7 +259,9 @@ export class Stream {
     source.isPoll = !live;
     // The ids of another run of the server count from 1 again.
     if (!isSameServer) this.latest.clear();
-    const wasLive = this.link.state === "live";
+    // A server that was restarted sends the state of its log again only while that is down.
+    if (!isSameServer) this.logIsDown = false;
+    const wasLive = this.isLive();
     if (source.reason === "filter" && !live && wasLive) {
       this.openLater("filter again", SECOND_OPEN_MS);
       return;
@@ -261,7 +270,15 @@ export class Stream {
     // From now on the browser opens this stream again by itself, with the id of the last event.
     source.reason = "lost";
     const gap = isOwnGap ? "little" : "much";
-    this.show({ state: live ? "live" : "polling" }, resumed ? "nothing" : gap);
+    this.show(live ? this.connected() : { state: "polling" }, resumed ? "nothing" : gap);
+  }
+
+  private isLive(): boolean {
+    return this.link.state === "live" || this.link.state === "stalled";
+  }
+
+  private connected(): Link {
+    return { state: this.logIsDown ? "stalled" : "live" };
   }
 
   private lost(source: OpenSource): void {
@@ -315,7 +332,7 @@ export class Stream {
     if (now - this.source.lastSign > MAX_SILENCE_MS) {
       this.show({ state: "reconnecting", reason: UNREACHABLE }, "nothing");
       this.openLater("lost", REOPEN_MS);
-    } else if (this.link.state === "live" && !covers(this.wanted(), this.source.asked)) {
+    } else if (this.isLive() && !covers(this.wanted(), this.source.asked)) {
       // Narrower at leisure: tabs that leave are often followed by others.
       this.open("filter");
     }
