@@ -24,6 +24,8 @@ pub mod component {
     pub const CONSUMER: &str = "consumer";
     /// The reader of the live topics that the pages show.
     pub const LIVE_PRICES: &str = "live prices";
+    /// The disk of the data folder, in a process with embedded log or store.
+    pub const DISK: &str = "disk";
     /// The name of a feed follows: `feed binance`.
     pub const FEED_PREFIX: &str = "feed ";
 }
@@ -49,6 +51,13 @@ pub mod figure {
     pub const FEED_STORED: &str = "tapedeck_feed_stored_seconds";
     /// From `received_at` to the frame of the browser that showed the price, in seconds.
     pub const FEED_SCREEN: &str = "tapedeck_feed_screen_seconds";
+
+    /// Size of the files in the data folder, in bytes.
+    pub const DATA_BYTES: &str = "tapedeck_data_bytes";
+    /// How many bytes they grow by in a day, at the rate of the last hours; 0 while it is unknown.
+    pub const DATA_GROWTH: &str = "tapedeck_data_growth_bytes_per_day";
+    /// Free space on the disk of the data folder, in bytes.
+    pub const DISK_FREE: &str = "tapedeck_disk_free_bytes";
 
     /// The figure of a status with the rate of a counter: `tapedeck_ticks_stored_per_second`.
     pub fn per_second(counter: &str) -> String {

@@ -1,5 +1,8 @@
 //! The web service as a process of its own.
 
+use std::sync::Arc;
+
+use anyhow::Context;
 use clap::Parser;
 use live_store::LiveStoreError;
 use service_runtime::{ExposeSecret, open_patiently};
@@ -15,7 +18,8 @@ async fn main() -> anyhow::Result<()> {
         let open = || live_store::open(url.expose_secret());
         let store =
             open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
-        run(args.into_config(), listener, store, runtime).await
+        let done = run(args.into_config(), listener, Arc::clone(&store), runtime).await;
+        done.and(store.close().await.context("the live store was not closed in order"))
     })
     .await
 }
