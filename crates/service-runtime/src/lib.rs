@@ -26,7 +26,7 @@ use event_log::EventLog;
 use tokio_util::sync::CancellationToken;
 
 pub use admin::{admin_routes, health_response, metrics_response, ready_response, serve_admin};
-pub use figures::{Figures, Latency, Meter};
+pub use figures::{Figures, Gauge, Latency, Meter};
 pub use heartbeat::heartbeat;
 pub use http_client::{http_client, install_tls};
 pub use http_server::{ClientAddress, serve_http};

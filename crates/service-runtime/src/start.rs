@@ -48,7 +48,8 @@ where
     tasks.spawn("heartbeat", heartbeat(process.clone()));
     let runtime = process.for_service(service);
     tasks.spawn(service, run(runtime).instrument(info_span!("service", service)));
-    tasks.join().await.with_context(|| format!("the {service} stopped"))
+    let done = tasks.join().await.with_context(|| format!("the {service} stopped"));
+    done.and(process.log.close().await.context("the event log was not closed in order"))
 }
 
 /// Installs metrics and signal handlers, opens the event log, and creates its topics.
@@ -65,12 +66,13 @@ pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runti
     let stopping = CancellationToken::new();
     cancel_on_signals(stopping.clone())?;
     shutdown::limit(stopping.clone());
-    let log =
-        event_log::open(url.expose_secret()).await.context("cannot open the event log (--log, LOG_URL)")?;
+    let open = || event_log::open(url.expose_secret());
+    // A server is connected to later, and its errors come then.
+    let log = open_patiently("event log", "--log, LOG_URL", EventLogError::is_transient, open).await?;
     (|| create_topics(&*log))
         .retry(patience())
         // A log that refuses the user is not tried again: a password or a certificate has to be corrected.
-        .when(|error| matches!(error, EventLogError::Unavailable { .. }))
+        .when(|error| matches!(error, EventLogError::Unavailable { .. } | EventLogError::DiskFull { .. }))
         .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not available yet"))
         .await
         .context("cannot create the topics (--log, LOG_URL)")?;

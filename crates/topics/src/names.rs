@@ -26,6 +26,8 @@ pub mod component {
     pub const LIVE_PRICES: &str = "live prices";
     /// The pages, which are served when they are loaded from the live store.
     pub const PAGES: &str = "pages";
+    /// The disk of the data folder, in a process with embedded log or store.
+    pub const DISK: &str = "disk";
     /// The name of a feed follows: `feed binance`.
     pub const FEED_PREFIX: &str = "feed ";
     /// The feed of invented prices.
@@ -65,6 +67,13 @@ pub mod figure {
     pub const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
     /// Open files and connections of a process.
     pub const PROCESS_FILES: &str = "process_open_fds";
+
+    /// Size of the files in the data folder, in bytes.
+    pub const DATA_BYTES: &str = "tapedeck_data_bytes";
+    /// How many bytes they grow by in a day, at the rate of the last hours; 0 while it is unknown.
+    pub const DATA_GROWTH: &str = "tapedeck_data_growth_bytes_per_day";
+    /// Free space on the disk of the data folder, in bytes.
+    pub const DISK_FREE: &str = "tapedeck_disk_free_bytes";
 
     /// The figure of a status with the rate of a counter: `tapedeck_ticks_stored_per_second`.
     pub fn per_second(counter: &str) -> String {

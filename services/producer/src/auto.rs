@@ -9,7 +9,7 @@ use market::{AssetClass, Symbol};
 
 use crate::{
     config::ProducerConfig,
-    feed::Prices,
+    feed::{Prices, replay::check_files},
     provider::{Provider, ProviderChoice},
     tails,
 };
@@ -89,16 +89,20 @@ impl Choice {
 /// Decides which provider serves which symbols; `auto` probes those that need no key.
 ///
 /// # Errors
-/// A provider that serves none of the symbols, or a replay without files.
+/// A provider that serves none of the symbols, or a recording that cannot be read.
 pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
     let symbols = config.watchlist.symbols();
     let ProviderChoice::Named(provider) = config.provider else { return Ok(automatic(config).await) };
     match provider.prices() {
         Prices::Simulated => Ok(only(provider, symbols.to_vec(), Vec::new())),
         Prices::Recorded if config.replay.files.is_empty() => {
-            bail!("--provider {provider} needs a recording: --replay-file PATH")
+            let note = "no recording is played (--replay-file): what is stored is shown";
+            Ok(only(provider, Vec::new(), vec![note.to_owned()]))
         }
-        Prices::Recorded => Ok(only(provider, Vec::new(), Vec::new())),
+        Prices::Recorded => {
+            check_files(&config.replay.files)?;
+            Ok(only(provider, Vec::new(), Vec::new()))
+        }
         Prices::Live(class) => served(provider, class, symbols),
     }
 }

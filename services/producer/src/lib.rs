@@ -23,7 +23,7 @@ pub use auto::{Choice, FeedPlan, choose};
 pub use config::{ProducerArgs, ProducerConfig};
 pub use feed::{
     Prices,
-    replay::{Report, Speed, replay_files},
+    replay::{Report, Speed, check_files, replay_files},
     simulated::Sessions,
 };
 pub use provider::{Provider, ProviderChoice};

@@ -117,9 +117,12 @@ async fn a_simulated_market_that_was_asked_for_is_not_automatic() {
 }
 
 #[tokio::test]
-async fn a_replay_needs_a_recording() {
-    let refused = choose(&config(&["--provider", "replay"])).await.unwrap_err();
-    assert_eq!(refused.to_string(), "--provider replay needs a recording: --replay-file PATH");
+async fn without_a_recording_a_replay_shows_what_is_stored_and_a_missing_one_is_refused() {
+    let choice = choose(&config(&["--provider", "replay"])).await.unwrap();
+    assert!(choice.notes[0].contains("what is stored is shown"), "{:?}", choice.notes);
+    let refused =
+        choose(&config(&["--provider", "replay", "--replay-file", "/no/such.csv"])).await.unwrap_err();
+    assert_eq!(refused.to_string(), "cannot read /no/such.csv");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -135,6 +135,9 @@ fn a_closed_pipe_is_not_a_failure() {
         folder.path(),
         &["--provider", "simulated", "--simulated-rate", "50", "--watchlist", "AAPL"],
     );
+    wait_until("AAPL has a price", || {
+        running.get("/v1/quotes?symbols=AAPL")["quotes"].as_array().is_some_and(|quotes| !quotes.is_empty())
+    });
     let data = folder.path().to_str().unwrap().to_owned();
     for args in [
         vec!["status", "--url", &running.url],
