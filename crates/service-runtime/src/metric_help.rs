@@ -37,12 +37,15 @@ const COUNTERS: [(&str, &str); 25] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 5] = [
+const GAUGES: [(&str, &str); 8] = [
     (crate::status::COMPONENT_UP, "1 while a component works, otherwise 0."),
     (crate::connections::CONNECTIONS, "Open HTTP connections."),
     ("tapedeck_sse_connections", "Open event streams of pages."),
     (figure::LAG, "Records of a partition that the consumer has not stored and committed."),
     (figure::TOPIC_RECORDS, "Records kept in a topic."),
+    (figure::DATA_BYTES, "Size of the files in the data folder, in bytes."),
+    (figure::DATA_GROWTH, "Growth of the files in the data folder in a day, in bytes; 0 while it is unknown."),
+    (figure::DISK_FREE, "Free space on the disk of the data folder, in bytes."),
 ];
 
 const HISTOGRAMS: [(&str, &str); 3] = [
