@@ -10,4 +10,6 @@ tests/servers/with-servers.sh target/release/kafka
 benches/kafka-to-mongodb.sh
 MONGO_MEMORY=1 tests/servers/with-servers.sh target/release/replicas
 benches/outage.sh
+benches/writes.sh 20 600
+benches/writes.sh 2000 120
 node benches/screen.mjs
