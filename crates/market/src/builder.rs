@@ -22,12 +22,23 @@ pub struct CandleTiming {
     pub idle_timeout: TimeDelta,
 }
 
+impl CandleTiming {
+    /// After so much time past its end a candle is closed, unless its ticks come late.
+    pub(crate) fn longest(self) -> TimeDelta {
+        self.late_tick_tolerance + self.idle_timeout
+    }
+}
+
 impl Default for CandleTiming {
     /// Five seconds each.
     fn default() -> Self {
         Self { late_tick_tolerance: TimeDelta::seconds(5), idle_timeout: TimeDelta::seconds(5) }
     }
 }
+
+/// A series whose newest tick is ahead of the caller's clock by more than this begins anew with a tick that is older by more than
+/// this: the clock that gave the times was fast, and has been corrected. One minute.
+const CORRECTED_CLOCK: TimeDelta = TimeDelta::minutes(1);
 
 /// Orders the ticks of one series: by their time, then by their number.
 type Order = (DateTime<Utc>, u64);
@@ -41,6 +52,8 @@ type Order = (DateTime<Utc>, u64);
 ///   no running total: without sizes the volume is unknown.
 /// - A candle closes by [`CandleTiming`]: when a tick is past its end ([`CandleBuilder::apply`]), or when its series is idle
 ///   ([`CandleBuilder::advance`]). A tick that comes after that is late: it is not applied.
+/// - A clock that was fast and is corrected does not stop the candles: the series begins anew, and candles that were built ahead of
+///   the clock are replaced when their time comes.
 ///
 /// The state can be taken out ([`CandleBuilder::state`]) and restored: the rest of the ticks then gives the same candles as
 /// without the interruption.
@@ -219,7 +232,12 @@ impl CandleBuilder {
     /// the caller's clock: it starts the idle timer of the series.
     pub fn apply(&mut self, tick: &Tick, now: DateTime<Utc>, closed: &mut Vec<Candle>) -> Applied {
         let key = (tick.symbol, tick.source);
-        let series = self.series.entry(key).or_insert_with(|| Series::new(tick, now, self.intervals.len()));
+        let new = || Series::new(tick, now, self.intervals.len());
+        let series = self.series.entry(key).or_insert_with(new);
+        let newest = series.newest.order.0;
+        if newest > now + CORRECTED_CLOCK && newest > tick.timestamp + CORRECTED_CLOCK {
+            *series = new();
+        }
         let tolerance = self.timing.late_tick_tolerance;
         let applied = series.apply(tick, now, &self.intervals, tolerance);
         series.close_until(series.newest.order.0 - tolerance, &self.intervals, closed);

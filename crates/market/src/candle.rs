@@ -159,6 +159,18 @@ impl Candle {
         self.0
     }
 
+    /// The same candle under another source.
+    #[must_use]
+    pub fn under(self, source: CandleSource) -> Self {
+        Self(CandleFields { source, ..self.0 })
+    }
+
+    /// The same candle, not final.
+    #[must_use]
+    pub fn in_progress(self) -> Self {
+        Self(CandleFields { is_final: false, ..self.0 })
+    }
+
     /// `source:symbol:interval:open time in seconds`.
     pub fn id(&self) -> String {
         format!("{}:{}:{}:{}", self.source, self.symbol, self.interval, self.time.timestamp())

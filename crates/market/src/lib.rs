@@ -23,7 +23,7 @@ pub use candle::{Candle, CandleFields, CandleOrigin, CandleSource, InvalidCandle
 pub use day::{DayBounds, day_bounds};
 pub use decimal::{DecimalError, MAX_SIGNIFICANT_DIGITS, decimal_from_f64, decimal_to_f64, parse_decimal};
 pub use interval::{Interval, UnknownInterval};
-pub use rollup::{prefer, rollup};
+pub use rollup::{prefer, rollup, widen};
 pub use symbol::{AssetClass, Symbol, SymbolError};
 pub use tick::{Source, SourceError, Tick, TickError, TickFields};
 pub use watchlist::Watchlist;

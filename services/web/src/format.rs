@@ -108,10 +108,13 @@ pub(crate) fn ratio(value: f64) -> String {
     format!("{}\u{d7}", grouped(value.clamp(0.0, 999.0), 1))
 }
 
-/// `3 s`, `5 min`, `2 h`, `4 d`.
+/// `3 s`, `5 min`, `2 h`, `4 d`; `unknown` for a time that is ahead of the clock.
 pub(crate) fn age(milliseconds: i64) -> String {
-    let seconds = milliseconds.max(0) / 1_000;
-    match seconds {
+    let seconds = milliseconds / 1_000;
+    if seconds < -topics::MAX_SKEW_SECONDS {
+        return "unknown".to_owned();
+    }
+    match seconds.max(0) {
         0..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min", seconds / 60),
         3_600..86_400 => format!("{} h", seconds / 3_600),
@@ -178,6 +181,7 @@ mod tests {
         assert_eq!(volume(None), "\u{2013}", "unknown is not zero");
         assert_eq!(age(59_999), "59 s");
         assert_eq!(age(-5), "0 s");
+        assert_eq!(age(-40_000), "unknown");
         assert_eq!(span(TimeDelta::minutes(1_500)), "1 d 1 h");
         assert_eq!(milliseconds(12.44), "12.4 ms");
     }

@@ -30,7 +30,7 @@ pub(crate) async fn load(
 ) -> Result<(), LiveStoreError> {
     let latest = store.latest_ticks().await?;
     for stored in &latest {
-        live.quotes().show(&stored.tick);
+        live.quotes().show(&stored.tick, now);
     }
     for stored in &latest {
         let from = Interval::Minute.floor(now);
@@ -44,6 +44,7 @@ pub(crate) async fn load(
             }
         }
     }
+    live.quotes().end_loading();
     load_days(live, store).await
 }
 
@@ -63,10 +64,11 @@ async fn load_day(live: &Live, store: &dyn LiveStore, symbol: Symbol) -> Result<
         to: far_future(),
         limit: MAX_MINUTES,
     };
-    let candles = best_candles(store, &query, Utc::now()).await?;
+    let now = Utc::now();
+    let candles = best_candles(store, &query, &[], now).await?;
     let mut quotes = live.quotes();
     for candle in candles.iter().filter(|candle| candle.is_final) {
-        quotes.apply_candle(candle);
+        quotes.apply_candle(candle, now);
     }
     Ok(())
 }

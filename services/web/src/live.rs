@@ -19,6 +19,8 @@ use crate::{
 const FLUSH_INTERVAL_MS: u64 = 40;
 /// What changes with time alone is looked for this often.
 const ADVANCE_INTERVAL_MS: u64 = 1_000;
+/// Ticks that were received at a time ahead of the clock are logged at most so often.
+const AHEAD_LOG_INTERVAL_SECONDS: u64 = 600;
 
 /// The live view. Each part has a lock of its own; none is held across an await, and none while another is taken.
 pub(crate) struct Live {
@@ -81,19 +83,31 @@ pub(crate) async fn flush(live: Arc<Live>, runtime: Runtime) -> anyhow::Result<(
     let mut due = tokio::time::interval(Duration::from_millis(FLUSH_INTERVAL_MS));
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut advanced = Instant::now();
+    let mut ahead_logged: Option<Instant> = None;
     loop {
         tokio::select! {
             () = runtime.shutdown.cancelled() => return Ok(()),
             _ = due.tick() => {}
         }
         let now = Utc::now();
+        let mut ahead = None;
         let mut quotes = live.quotes();
         if advanced.elapsed() >= Duration::from_millis(ADVANCE_INTERVAL_MS) {
             advanced = Instant::now();
             quotes.advance(now);
+            ahead = quotes.farthest_ahead(now);
         }
         let changes = quotes.take_changes(now);
         drop(quotes);
+        let interval = Duration::from_secs(AHEAD_LOG_INTERVAL_SECONDS);
+        if let Some(ahead) = ahead.filter(|_| ahead_logged.is_none_or(|at| at.elapsed() >= interval)) {
+            ahead_logged = Some(Instant::now());
+            tracing::warn!(
+                seconds = ahead.num_seconds(),
+                "prices are shown that were received at a time ahead of this host's clock: a clock was changed or is wrong (set \
+                 it by NTP); they are shown as stale until newer ones arrive"
+            );
+        }
         live.publish(&changes);
     }
 }

@@ -71,7 +71,7 @@ impl Follower for LiveReader {
         for record in records {
             match record {
                 Record::Tick(tick) => quotes.apply_tick(&tick, now),
-                Record::Candle(candle) => quotes.apply_candle(&candle),
+                Record::Candle(candle) => quotes.apply_candle(&candle, now),
                 Record::Heartbeat(heartbeat) => heartbeats.push(heartbeat),
             }
         }

@@ -29,15 +29,58 @@ impl Freshness {
         }
     }
 
-    /// As of `now`.
-    pub(crate) fn of(tick: &Tick, now: DateTime<Utc>) -> Self {
-        if now - tick.received_at <= TimeDelta::seconds(STALE_AFTER_SECONDS) {
+    /// As of `now`, of a symbol whose tick was seen at a time (see [`LatestTick::seen_at`]).
+    fn of(class: AssetClass, seen_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+        let is_recent = |seen_at: DateTime<Utc>| {
+            !is_ahead(seen_at, now) && now - seen_at <= TimeDelta::seconds(STALE_AFTER_SECONDS)
+        };
+        if seen_at.is_some_and(is_recent) {
             Self::Live
-        } else if market::is_open(tick.asset_class(), now) {
+        } else if market::is_open(class, now) {
             Self::Stale
         } else {
             Self::Closed
         }
+    }
+}
+
+/// Whether a time cannot have been reached by `now`: the clock that gave it, or this host's, was changed or is wrong.
+pub(crate) fn is_ahead(time: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    time > now + TimeDelta::seconds(topics::MAX_SKEW_SECONDS)
+}
+
+/// The tick that is shown of a symbol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LatestTick {
+    pub(crate) tick: Tick,
+    /// When it was received, by this host's clock at that time; `None` for a stored tick that was received at a time that is
+    /// ahead of this host's clock.
+    seen_at: Option<DateTime<Utc>>,
+}
+
+impl LatestTick {
+    /// A tick that arrives at `now`.
+    pub(crate) fn arriving(tick: Tick, now: DateTime<Utc>) -> Self {
+        Self { tick, seen_at: Some(tick.received_at.min(now)) }
+    }
+
+    /// A tick that was stored before `now`.
+    pub(crate) fn stored(tick: Tick, now: DateTime<Utc>) -> Self {
+        Self { tick, seen_at: Some(tick.received_at).filter(|at| !is_ahead(*at, now)) }
+    }
+
+    /// Whether `newer`, which arrived later, replaces this one. A tick that happened earlier does not while this one is recent:
+    /// a recording that is replayed beside a live feed does not replace its prices. It does where this one is ahead of the
+    /// clock, as after the correction of a clock that was fast.
+    pub(crate) fn gives_way_to(&self, newer: &Self, now: DateTime<Utc>) -> bool {
+        newer.tick.timestamp >= self.tick.timestamp
+            || is_ahead(self.tick.timestamp, now)
+            || self.freshness(now) != Freshness::Live
+    }
+
+    /// As of `now`.
+    pub(crate) fn freshness(&self, now: DateTime<Utc>) -> Freshness {
+        Freshness::of(self.tick.asset_class(), self.seen_at, now)
     }
 }
 
@@ -63,7 +106,7 @@ pub(crate) struct Quote {
     pub(crate) simulated: bool,
     pub(crate) timestamp: DateTime<Utc>,
     pub(crate) received_at: DateTime<Utc>,
-    /// Since `received_at`, in milliseconds.
+    /// Since `received_at`, in milliseconds; negative where that is ahead of this host's clock.
     pub(crate) age_ms: i64,
     pub(crate) state: Freshness,
     pub(crate) stale: bool,
@@ -71,8 +114,8 @@ pub(crate) struct Quote {
 
 impl Quote {
     /// As of `now`.
-    pub(crate) fn new(tick: &Tick, relative_volume: Option<f64>, now: DateTime<Utc>) -> Self {
-        let state = Freshness::of(tick, now);
+    pub(crate) fn new(latest: &LatestTick, relative_volume: Option<f64>, now: DateTime<Utc>) -> Self {
+        let (tick, state) = (&latest.tick, latest.freshness(now));
         Self {
             symbol: tick.symbol,
             asset_class: class_name(tick.asset_class()),
@@ -88,7 +131,7 @@ impl Quote {
             simulated: tick.source.is_simulated(),
             timestamp: tick.timestamp,
             received_at: tick.received_at,
-            age_ms: (now - tick.received_at).num_milliseconds().max(0),
+            age_ms: (now - tick.received_at).num_milliseconds(),
             state,
             stale: state == Freshness::Stale,
         }

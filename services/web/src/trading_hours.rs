@@ -2,15 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::America::New_York;
-use market::{AssetClass, Interval, current_session, day_bounds, next_session};
-
-/// Start of the candle of this interval that contains the minute.
-pub(crate) fn candle_start(class: AssetClass, interval: Interval, minute: DateTime<Utc>) -> DateTime<Utc> {
-    match interval {
-        Interval::Day => day_bounds(class, minute).start,
-        _ => interval.floor(minute),
-    }
-}
+use market::{AssetClass, current_session, next_session};
 
 /// Whether the market is open, and until or from when, as text for a page.
 pub(crate) fn description(class: AssetClass, now: DateTime<Utc>) -> String {

@@ -1,7 +1,7 @@
 //! The candles that a chart shows: of every interval the best that is stored.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use market::{Candle, CandleOrigin, Interval, prefer, rollup};
+use market::{Candle, CandleOrigin, Interval, day_bounds, prefer, widen};
 
 use super::{CandleQuery, CandleStore};
 use crate::Result;
@@ -13,37 +13,53 @@ const SOURCES: usize = 4;
 /// One-minute candles read for one result; three weeks of one source around the clock.
 const MAX_MINUTES: usize = 30_000;
 
-/// The newest `limit` (at most [`MAX_BEST_CANDLES`]) intervals of a range, oldest first, one candle each: a provider's candle of
-/// this width; else the one-minute candles rolled up (see [`market::prefer`] for which of them) or the stored candle built
-/// from ticks, whichever covers more. Intervals without any candle are left out. `now` decides which are final.
+/// The newest `limit` (at most [`MAX_BEST_CANDLES`]) intervals of a range, oldest first, one candle each: of the minute the
+/// preferred one ([`market::prefer`]), of wider intervals what [`market::widen`] makes of the stored ones. Intervals without any
+/// candle are left out. `live` are one-minute candles of the symbol that may not be stored yet.
 ///
 /// # Errors
 /// Those of [`CandleStore::candles`].
 pub async fn best_candles(
     store: &dyn CandleStore,
     query: &CandleQuery,
+    live: &[Candle],
     now: DateTime<Utc>,
 ) -> Result<Vec<Candle>> {
     let limit = query.limit.clamp(1, MAX_BEST_CANDLES);
+    // The wide candles first: of one that is final, the minutes are stored by then.
     let mut candles = newest(store, query, limit * SOURCES + 1).await?.candles;
-    if query.interval != Interval::Minute {
+    let mut best = if query.interval == Interval::Minute {
+        candles.extend(live);
+        prefer(&candles)
+    } else {
         // In order of time, as the store returned them.
         let quoted: Vec<_> = candles
             .iter()
-            .filter(|candle| candle.source.origin == CandleOrigin::Provider)
+            .filter(|candle| candle.is_final && candle.source.origin == CandleOrigin::Provider)
             .map(|candle| candle.time)
             .collect();
         let minutes = minutes_of(query, oldest_shown(&quoted, limit));
-        let Newest { candles: minutes, cut } = newest(store, &minutes, MAX_MINUTES).await?;
-        let rolled = rollup(&prefer(&minutes), query.interval, now);
-        // Where the reading stopped, an interval may lack its beginning.
-        let whole = rolled.into_iter().skip(usize::from(cut));
-        candles.extend(whole.filter(|candle| quoted.binary_search(&candle.time).is_err()));
-    }
-    let mut best = prefer(&candles);
+        let Newest { candles: mut minutes, cut } = newest(store, &minutes, MAX_MINUTES).await?;
+        let oldest_minute = minutes.first().map(|minute| minute.time);
+        minutes.extend(live);
+        let mut minutes = prefer(&minutes);
+        if cut && let Some(oldest) = oldest_minute {
+            // Where the reading stopped, an interval may lack its beginning.
+            minutes.retain(|minute| minute.time >= first_whole(query, oldest));
+        }
+        widen(&candles, &minutes, query.interval, now)
+    };
     best.retain(|candle| query.from <= candle.time && candle.time < query.to);
     best.drain(..best.len().saturating_sub(limit));
     Ok(best)
+}
+
+/// The start of the first interval that begins after a minute.
+fn first_whole(query: &CandleQuery, minute: DateTime<Utc>) -> DateTime<Utc> {
+    match query.interval {
+        Interval::Day => day_bounds(query.symbol.asset_class(), minute).end,
+        interval => interval.floor(minute) + interval.duration(),
+    }
 }
 
 /// Nothing before the `limit`-th newest quoted interval will be shown.

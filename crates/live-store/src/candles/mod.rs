@@ -2,13 +2,17 @@
 
 mod best;
 pub(crate) mod mongo;
+mod settle;
 pub(crate) mod sqlite;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use market::{Candle, Interval, Symbol};
+use market::{Candle, Interval, Symbol, day_bounds};
 
-pub use self::best::{MAX_BEST_CANDLES, best_candles};
+pub use self::{
+    best::{MAX_BEST_CANDLES, best_candles},
+    settle::settle_candles,
+};
 use crate::Result;
 
 /// The most candles of one result, whatever its query asks for.
@@ -46,9 +50,20 @@ pub trait CandleStore: Send + Sync {
     /// Every symbol of which candles are stored, in order.
     async fn candle_symbols(&self) -> Result<Vec<Symbol>>;
 
-    /// Removes one-minute candles that both opened and were first stored before `before`, in bounded steps; wider ones
-    /// stay. Returns how many.
+    /// Removes one-minute candles that both opened and were first stored before `before`, of each symbol whole trading days from
+    /// the oldest on: a wide candle is put together of all of its minutes or of none. In bounded steps; wider candles stay.
+    /// Returns how many.
     async fn prune_candles(&self, before: DateTime<Utc>) -> Result<u64>;
+}
+
+/// Minutes before the result are removed when pruning; `first_stored_later` is the oldest minute before `before` that was stored
+/// after it.
+fn prunable_until(
+    symbol: Symbol,
+    before: DateTime<Utc>,
+    first_stored_later: Option<DateTime<Utc>>,
+) -> DateTime<Utc> {
+    day_bounds(symbol.asset_class(), first_stored_later.unwrap_or(before)).start
 }
 
 /// How many candles a query asks for, within bounds.

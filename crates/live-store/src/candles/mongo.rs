@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use market::{Candle, CandleFields, Symbol, decimal_to_f64};
 use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::cstr, rawdoc};
 
-use super::{CandleQuery, CandleStore, limit};
+use super::{CandleQuery, CandleStore, limit, prunable_until};
 use crate::{
     Result,
     mongo::{
@@ -71,13 +71,40 @@ impl CandleStore for MongoStore {
     }
 
     async fn prune_candles(&self, before: DateTime<Utc>) -> Result<u64> {
-        let before = Moment::range_end(before);
-        let conditions = doc! {
+        let stored_before = Moment::range_end(before);
+        let mut removed = 0;
+        for symbol in self.candle_symbols().await? {
+            let first_stored_later = self.first_stored_later(symbol, stored_before).await?;
+            let until = Moment::range_end(prunable_until(symbol, before, first_stored_later));
+            let conditions = doc! {
+                "interval": "1m",
+                "time": { "$lte": until.date() },
+                "$and": [OPEN_TIME.before(until), STORED_AT.before(stored_before)],
+            };
+            removed += self.remove_of_symbol(COLLECTION, symbol, conditions, &doc! { "time": 1 }).await?;
+        }
+        Ok(removed)
+    }
+}
+
+impl MongoStore {
+    /// The open time of the oldest minute that opened before a time and was stored after it.
+    async fn first_stored_later(&self, symbol: Symbol, before: Moment) -> Result<Option<DateTime<Utc>>> {
+        let filter = doc! {
+            "symbol": symbol.as_str(),
             "interval": "1m",
             "time": { "$lte": before.date() },
-            "$and": [OPEN_TIME.before(before), STORED_AT.before(before)],
+            "$and": [OPEN_TIME.before(before), { "$nor": [STORED_AT.before(before)] }],
         };
-        self.remove_by_symbol(COLLECTION, &conditions, &doc! { "time": 1 }).await
+        let found = self
+            .find("cannot read candles", COLLECTION, filter, |find| {
+                find.projection(doc! { "time": 1, "time_us": 1 })
+                    .sort(doc! { "time": 1, "time_us": 1 })
+                    .limit(1)
+            })
+            .await?;
+        let times = self.decode(COLLECTION, &found, |document| time(document, "time", "time_us"))?;
+        Ok(times.into_iter().next())
     }
 }
 

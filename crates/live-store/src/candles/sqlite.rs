@@ -11,12 +11,12 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{CandleQuery, CandleStore, limit};
+use super::{CandleQuery, CandleStore, limit, prunable_until};
 use crate::{
     Result,
     sqlite::{
         SqliteStore,
-        columns::{decimal, optional_decimal, placeholders, read_time, text, time, unsigned},
+        columns::{decimal, optional_decimal, optional_time, placeholders, read_time, text, time, unsigned},
         time_text::range_end,
     },
 };
@@ -51,7 +51,11 @@ fn range_sql() -> String {
 
 const PRUNE: &str = "DELETE FROM candles WHERE (symbol, interval, time, source) IN ( \
      SELECT symbol, interval, time, source FROM candles \
-     WHERE symbol = ?1 AND interval = '1m' AND time < ?2 AND stored_at < ?2 LIMIT ?3)";
+     WHERE symbol = ?1 AND interval = '1m' AND time < ?2 AND stored_at < ?3 LIMIT ?4)";
+
+/// The oldest minute of a symbol (`?1`) that happened before a time (`?2`) and was stored after it.
+const FIRST_STORED_LATER: &str = "SELECT min(time) FROM candles \
+     WHERE symbol = ?1 AND interval = '1m' AND time < ?2 AND stored_at >= ?2";
 
 #[async_trait]
 impl CandleStore for SqliteStore {
@@ -96,7 +100,14 @@ impl CandleStore for SqliteStore {
     }
 
     async fn prune_candles(&self, before: DateTime<Utc>) -> Result<u64> {
-        self.remove_by_symbol(TABLE, PRUNE, before).await
+        let mut removed = 0;
+        for symbol in self.candle_symbols().await? {
+            let select = sqlx::query(FIRST_STORED_LATER).bind(symbol.as_str()).bind(range_end(before));
+            let found = self.read(select, TABLE, |row| optional_time(row, "time", 0)).await?;
+            let until = prunable_until(symbol, before, found.into_iter().flatten().next());
+            removed += self.remove_of_symbol(symbol, PRUNE, until, before).await?;
+        }
+        Ok(removed)
     }
 }
 

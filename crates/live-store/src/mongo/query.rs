@@ -68,21 +68,20 @@ impl MongoStore {
         Ok(symbols)
     }
 
-    /// Removes, symbol by symbol because the indexes in the order of time are by symbol, the documents that fulfil the
-    /// conditions, in bounded steps. Returns how many.
-    pub(crate) async fn remove_by_symbol(
+    /// Removes the documents of a symbol (the indexes in the order of time are by symbol) that fulfil the conditions, in bounded
+    /// steps. Returns how many.
+    pub(crate) async fn remove_of_symbol(
         &self,
         collection: &str,
-        conditions: &Document,
+        symbol: Symbol,
+        conditions: Document,
         order: &Document,
     ) -> Result<u64> {
+        let mut filter = doc! { "symbol": symbol.as_str() };
+        filter.extend(conditions);
         let mut removed = 0;
-        for symbol in self.symbols_in(collection).await? {
-            let mut filter = doc! { "symbol": symbol.as_str() };
-            filter.extend(conditions.clone());
-            while let Some(step) = self.remove_step(collection, &filter, order).await? {
-                removed += step;
-            }
+        while let Some(step) = self.remove_step(collection, &filter, order).await? {
+            removed += step;
         }
         Ok(removed)
     }

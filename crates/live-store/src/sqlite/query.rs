@@ -51,34 +51,33 @@ impl SqliteStore {
         self.read(sqlx::query(AssertSqlSafe(symbols_sql(table))), table, columns::symbol).await
     }
 
-    /// Runs a `DELETE` for every symbol of a table (`?1`), before a time (`?2`), at most so many rows at once (`?3`), so
-    /// that other writers get their turn in between. Returns the number of rows.
-    pub(crate) async fn remove_by_symbol(
+    /// Runs a `DELETE` for one symbol (`?1`), of rows that happened before a time (`?2`) and were stored before a time (`?3`), at
+    /// most so many rows at once (`?4`), so that other writers get their turn in between. Returns the number of rows.
+    pub(crate) async fn remove_of_symbol(
         &self,
-        table: &str,
+        symbol: Symbol,
         delete: &'static str,
-        before: DateTime<Utc>,
+        happened_before: DateTime<Utc>,
+        stored_before: DateTime<Utc>,
     ) -> Result<u64> {
-        let before = range_end(before);
+        let (happened_before, stored_before) = (range_end(happened_before), range_end(stored_before));
         let mut removed = 0;
-        for symbol in self.symbols_of(table).await? {
-            loop {
-                let mut writing = self.begin().await?;
-                let done = sqlx::query(delete)
-                    .bind(symbol.as_str())
-                    .bind(&before)
-                    .bind(PRUNE_ROWS)
-                    .execute(writing.connection())
-                    .await
-                    .map_err(|error| self.failure(&error))?;
-                writing.commit().await?;
-                removed += done.rows_affected();
-                if done.rows_affected() < PRUNE_ROWS as u64 {
-                    break;
-                }
+        loop {
+            let mut writing = self.begin().await?;
+            let done = sqlx::query(delete)
+                .bind(symbol.as_str())
+                .bind(&happened_before)
+                .bind(&stored_before)
+                .bind(PRUNE_ROWS)
+                .execute(writing.connection())
+                .await
+                .map_err(|error| self.failure(&error))?;
+            writing.commit().await?;
+            removed += done.rows_affected();
+            if done.rows_affected() < PRUNE_ROWS as u64 {
+                return Ok(removed);
             }
         }
-        Ok(removed)
     }
 }
 

@@ -31,7 +31,7 @@ async fn store_with(bars: &[Candle]) -> (SqlitePlace, Arc<dyn LiveStore>) {
 }
 
 async fn best(store: &dyn LiveStore, query: &CandleQuery) -> Vec<Candle> {
-    best_candles(store, query, time("2026-01-13T12:11:00Z")).await.expect("bars")
+    best_candles(store, query, &[], time("2026-01-13T12:11:00Z")).await.expect("bars")
 }
 
 #[tokio::test]
@@ -120,6 +120,43 @@ async fn where_reading_minutes_stops_no_bucket_is_shown_in_part() {
     let (newest, whole) = found.split_last().expect("hours");
     assert!(whole.iter().all(|bar| bar.ticks == 7 * 60), "an hour lacks minutes");
     assert_eq!(newest.ticks, 7 * 30);
+}
+
+#[tokio::test]
+async fn settled_candles_are_those_of_their_minutes_once_the_minutes_are_gone() {
+    let mut candles: Vec<_> = (0..120).map(|n| minute(n, "binance", 100 + n)).collect();
+    // Building began in the second half of the first hour, and the second hour is quoted.
+    candles.extend((40..60).map(|n| minute(n, "binance/ticks", 500 + n)));
+    candles.push(changed(candle(Interval::Hour, time(NOON), "binance/ticks", 159), |fields| {
+        fields.ticks = 9_000;
+    }));
+    let quoted = candle(Interval::Hour, time(NOON) + TimeDelta::hours(1), "binance", 777);
+    candles.push(quoted);
+    let (_place, store) = store_with(&candles).await;
+    let now = time("2026-01-15T00:20:00Z");
+    let range = (time("2026-01-13T00:00:00Z"), time("2026-01-15T00:00:00Z"));
+    let settle = async || {
+        live_store::settle_candles(&*store, symbol("BTC/USDT"), range.0, range.1, now).await.expect("settled")
+    };
+    let all = async || {
+        let mut all = Vec::new();
+        for interval in [Interval::FiveMinutes, Interval::Hour, Interval::Day] {
+            let query = query(interval, 5_000);
+            let read = best_candles(&*store, &query, &[], now).await.expect("candles");
+            // The source differs: what is put together of quoted minutes is not quoted.
+            let numbers = |c: &Candle| {
+                (c.interval, c.time, c.open, c.high, c.low, c.close, c.volume, c.ticks, c.is_final)
+            };
+            all.extend(read.iter().map(numbers));
+        }
+        all
+    };
+    let before = all().await;
+    assert_eq!(settle().await, 24 + 1 + 1, "five minutes, the first hour and the day");
+    assert_eq!(settle().await, 0, "nothing differs any more");
+    assert_eq!(all().await, before);
+    assert_eq!(store.prune_candles(DateTime::<Utc>::MAX_UTC).await.expect("pruned"), 140);
+    assert_eq!(all().await, before);
 }
 
 #[tokio::test]

@@ -70,6 +70,7 @@ macro_rules! adapters {
             ticks_reading::a_day_is_a_stream_of_its_ticks_in_order,
             ticks_reading::pruning_removes_old_ticks_and_nothing_else,
             candles::pruning_removes_old_minutes_and_nothing_else,
+            candles::pruning_removes_whole_trading_days,
             checkpoints::a_day_is_complete_when_every_partition_was_read_past_its_end,
             jobs::one_owner_at_a_time_has_a_job,
             jobs::the_lease_of_an_owner_that_died_expires,

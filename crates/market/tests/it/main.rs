@@ -8,4 +8,4 @@ mod calendar;
 mod numbers;
 mod symbols;
 mod watchlist;
-mod wide_bars;
+mod wide_candles;

@@ -174,7 +174,7 @@ async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
     wait_until("both bars are there", async || minutes(&*pipeline.store).await.len() == 2).await;
     let (from, to) = (quoted.time, quoted.time + TimeDelta::minutes(1));
     let query = CandleQuery { symbol: quoted.symbol, interval: Interval::Minute, from, to, limit: 10 };
-    let best = live_store::best_candles(&*pipeline.store, &query, Utc::now()).await.unwrap();
+    let best = live_store::best_candles(&*pipeline.store, &query, &[], Utc::now()).await.unwrap();
     assert_eq!(best, [quoted]);
     pipeline.stop().await;
 }

@@ -26,14 +26,15 @@ fn decimal(text: &str) -> Decimal {
     parse_decimal(text).unwrap()
 }
 
-/// A bar of each minute that the question spans, the last one still in progress, as the venue answers.
+/// A candle of each interval that the request spans, the last one still in progress, as the venue returns them.
 fn klines(request: &Request) -> ResponseTemplate {
     let asked: BTreeMap<String, String> = request.url.query_pairs().into_owned().collect();
-    assert_eq!((asked["symbol"].as_str(), asked["interval"].as_str()), ("BNBBTC", "1m"));
+    assert_eq!(asked["symbol"], "BNBBTC");
+    let width = asked["interval"].parse::<Interval>().unwrap().duration().num_milliseconds();
     let number = |name: &str| asked[name].parse::<i64>().unwrap();
     let (start, end) = (number("startTime"), number("endTime"));
-    let first = (start + 59_999) / 60_000 * 60_000;
-    let times = (first..=end).step_by(60_000).take(number("limit") as usize);
+    let first = (start + width - 1) / width * width;
+    let times = (first..=end).step_by(width as usize).take(number("limit") as usize);
     let row = |time: i64| {
         let close = format!("100.{:02}000000", time / 60_000 % 60);
         json!([
@@ -43,7 +44,7 @@ fn klines(request: &Request) -> ResponseTemplate {
             "99.50000000",
             close,
             "12.50000000",
-            time + 59_999,
+            time + width - 1,
             "1250.0",
             7,
             "6.0",
@@ -138,6 +139,7 @@ async fn a_day_of_bars_is_asked_for_and_the_minute_in_progress_left_out() {
     world.stop().await;
 
     let candles = world.candles().await;
+    let candles: Vec<_> = candles.into_iter().filter(|candle| candle.interval == Interval::Minute).collect();
     let (live, history): (Vec<_>, Vec<_>) =
         candles.into_iter().partition(|bar| bar.volume == Some(decimal("33.5")));
     let [live] = live.as_slice() else { panic!("{live:?}") };
@@ -157,6 +159,25 @@ async fn a_day_of_bars_is_asked_for_and_the_minute_in_progress_left_out() {
             [decimal("100"), decimal("101"), decimal("99.5"), close]
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_years_of_days_and_a_month_of_hours_are_filled_in_beside_the_trades() {
+    let (mut world, rest) = (World::new().await, rest().await);
+    let venue = Venue::saying(vec![trade(1, "4.3")]).await;
+    start(&mut world, &rest, &venue, PATIENT).await;
+    wait_for_trade(&world, 1).await;
+    let count = async |interval: Interval| {
+        world.candles().await.iter().filter(|candle| candle.interval == interval).count()
+    };
+    wait_until("the history is in the log", async || {
+        (729..=731).contains(&count(Interval::Day).await)
+            && (719..=721).contains(&count(Interval::Hour).await)
+    })
+    .await;
+    let now = Utc::now();
+    assert!(world.candles().await.iter().all(|candle| candle.time + candle.interval.duration() <= now));
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

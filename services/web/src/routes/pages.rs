@@ -307,6 +307,7 @@ pub(super) fn render(page: &impl Template) -> Result<Response, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quote::LatestTick;
     use crate::sparkline::Sparkline;
     use market::{Source, Tick, TickFields, parse_decimal};
 
@@ -334,7 +335,11 @@ mod tests {
         })
         .expect("a tick");
         let sparkline = Sparkline { point_seconds: 60, last_point: 3, closes: vec![100.0, 110.0, 105.0] };
-        SymbolView { symbol, quote: Some(Quote::new(&tick, Some(1.25), now())), sparkline }
+        SymbolView {
+            symbol,
+            quote: Some(Quote::new(&LatestTick::arriving(tick, now()), Some(1.25), now())),
+            sparkline,
+        }
     }
 
     fn waiting(name: &str) -> SymbolView {

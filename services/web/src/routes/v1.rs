@@ -8,8 +8,9 @@ use std::{
 use axum::{Json, body::Bytes, extract::State, http::StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{CandleQuery, StoredTick, TickQuery, best_candles};
-use market::{Candle, Interval, Source, Symbol, decimal_to_f64, rollup};
+use market::{Candle, Interval, Source, Symbol, decimal_to_f64};
 use serde::Serialize;
+use topics::MAX_SKEW_SECONDS;
 
 use super::App;
 use crate::{
@@ -17,14 +18,11 @@ use crate::{
     params::Params,
     problem::Problem,
     quote::{Quote, class_name},
-    trading_hours,
 };
 
 /// Rows where no limit is given, and at most.
 const DEFAULT_LIMIT: usize = 500;
 const MAX_LIMIT: usize = 5_000;
-/// Minutes of the widest candle, a day; one on which clocks are set back has an hour more.
-const MINUTES_OF_A_DAY: usize = 1_500;
 /// Most measurements in one request.
 const MAX_MEASUREMENTS: usize = 500;
 /// Largest latency that is accepted; above it a clock or a suspended tab was measured.
@@ -172,42 +170,15 @@ pub(crate) async fn candles(State(app): State<App>, params: Params) -> Result<Js
     Ok(Json(Candles { symbol, interval, candles: candles.iter().map(CandleJson::from).collect() }))
 }
 
-/// The candles of the store, then the candle in progress; the newest `limit` of the range.
+/// The newest `limit` of the range, those in progress included. Candles ahead of the clock are left out: a clock that was fast
+/// made them, and the candles of now would be drawn before them.
 pub(super) async fn read_candles(app: &App, query: &CandleQuery) -> Result<Vec<Candle>, Problem> {
-    let mut candles = best_candles(&*app.store, query, Utc::now()).await?;
-    if let Some(open) = open_candle(app, query.symbol, query.interval).await?
-        && (query.from..query.to).contains(&open.time)
-    {
-        let is_closed = candles.iter().any(|candle| candle.time == open.time && candle.is_final);
-        let is_behind = candles.last().is_some_and(|last| last.time > open.time);
-        if !is_closed && !is_behind {
-            candles.retain(|candle| candle.time != open.time);
-            candles.push(open);
-        }
-    }
-    let too_many = candles.len().saturating_sub(query.limit);
-    candles.drain(..too_many);
-    Ok(candles)
-}
-
-/// The minute in progress; for wider intervals, merged with the minutes already closed.
-async fn open_candle(app: &App, symbol: Symbol, interval: Interval) -> Result<Option<Candle>, Problem> {
-    let Some(minute) = app.live.quotes().open_candle(symbol) else {
-        return Ok(None);
-    };
-    if interval == Interval::Minute {
-        return Ok(Some(minute));
-    }
-    let query = CandleQuery {
-        symbol,
-        interval: Interval::Minute,
-        from: trading_hours::candle_start(symbol.asset_class(), interval, minute.time),
-        to: minute.time,
-        limit: MINUTES_OF_A_DAY,
-    };
-    let mut minutes = best_candles(&*app.store, &query, Utc::now()).await?;
-    minutes.push(minute);
-    Ok(rollup(&minutes, interval, Utc::now()).pop())
+    let now = Utc::now();
+    // Before the store is read: a candle that is stored meanwhile is in both, and then the stored one is preferred.
+    let live = app.live.quotes().unstored_candles(query.symbol);
+    let reachable = now + TimeDelta::seconds(MAX_SKEW_SECONDS);
+    let query = CandleQuery { to: query.to.min(reachable), ..query.clone() };
+    Ok(best_candles(&*app.store, &query, &live, now).await?)
 }
 
 #[derive(Serialize)]

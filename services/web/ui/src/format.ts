@@ -69,7 +69,11 @@ export function ratio(value: number): string {
   return `${fixed(Math.min(Math.max(value, 0), 999), 1)}\u00d7`;
 }
 
+/** Times this far ahead of the clock are those of a wrong clock. Seconds. */
+const MAX_SKEW = 30;
+
 export function age(milliseconds: number): string {
+  if (milliseconds < -MAX_SKEW * 1000) return "unknown";
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;

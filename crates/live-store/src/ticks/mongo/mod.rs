@@ -97,7 +97,13 @@ impl TickStore for MongoStore {
             "timestamp": { "$lte": before.date() },
             "$and": [TIMESTAMP.before(before), PROCESSED_AT.before(before)],
         };
-        self.remove_by_symbol(COLLECTION, &conditions, &doc! { "timestamp": 1 }).await
+        let mut removed = 0;
+        for symbol in self.tick_symbols().await? {
+            removed += self
+                .remove_of_symbol(COLLECTION, symbol, conditions.clone(), &doc! { "timestamp": 1 })
+                .await?;
+        }
+        Ok(removed)
     }
 }
 

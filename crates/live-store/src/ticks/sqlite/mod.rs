@@ -48,8 +48,8 @@ fn latest_sql() -> String {
 
 /// By symbol, because the index in order of time is by symbol.
 const PRUNE: &str = "DELETE FROM realtime_prices WHERE (source, symbol, seq) IN ( \
-     SELECT source, symbol, seq FROM realtime_prices WHERE symbol = ?1 AND timestamp < ?2 AND processed_at < ?2 \
-     ORDER BY timestamp LIMIT ?3)";
+     SELECT source, symbol, seq FROM realtime_prices WHERE symbol = ?1 AND timestamp < ?2 AND processed_at < ?3 \
+     ORDER BY timestamp LIMIT ?4)";
 
 #[async_trait]
 impl TickStore for SqliteStore {
@@ -81,7 +81,11 @@ impl TickStore for SqliteStore {
     }
 
     async fn prune_ticks(&self, before: DateTime<Utc>) -> Result<u64> {
-        self.remove_by_symbol(TABLE, PRUNE, before).await
+        let mut removed = 0;
+        for symbol in self.tick_symbols().await? {
+            removed += self.remove_of_symbol(symbol, PRUNE, before, before).await?;
+        }
+        Ok(removed)
     }
 }
 

@@ -1,4 +1,4 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{CandleQuery, LiveStore};
 use market::{Candle, Interval};
 
@@ -94,4 +94,19 @@ pub(crate) async fn every_symbol_with_ticks_or_candles_is_named_once(place: impl
     assert_eq!(all, ["AAPL", "BRK.B", "BTC/USDT", "MSFT"].map(symbol));
     assert_eq!(store.tick_symbols().await.expect("read"), ["AAPL", "BRK.B", "MSFT"].map(symbol));
     assert_eq!(store.candle_symbols().await.expect("read"), ["AAPL", "BTC/USDT"].map(symbol));
+}
+
+pub(crate) async fn pruning_removes_whole_trading_days(place: impl Place) {
+    let store = place.open().await;
+    let minutes_of = |day: &str| -> Vec<Candle> {
+        let midnight = time(&format!("{day}T00:00:00Z"));
+        (0..24).map(|n| candle(Interval::Minute, midnight + TimeDelta::hours(n), "binance", 100)).collect()
+    };
+    let (first, second) = (minutes_of("2199-01-13"), minutes_of("2199-01-14"));
+    store.write_candles(&[first.clone(), second.clone()].concat()).await.expect("stored");
+    let all = CandleQuery { to: time("2200-01-01T00:00:00Z"), ..minutes(100) };
+    assert_eq!(store.prune_candles(time("2199-01-13T23:59:00Z")).await.expect("pruned"), 0);
+    assert_eq!(read(&*store, &all).await, [first, second.clone()].concat());
+    assert_eq!(store.prune_candles(time("2199-01-14T12:00:00Z")).await.expect("pruned"), 24);
+    assert_eq!(read(&*store, &all).await, second, "the second day is not over");
 }

@@ -1,12 +1,13 @@
 //! Binance: trades over the combined web socket stream, history over REST. No key.
 
+mod history;
 pub(crate) mod parse;
 
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{SubsecRound, TimeDelta, Utc};
-use futures_util::StreamExt;
+use chrono::{SubsecRound, Utc};
+use futures_util::{StreamExt, future::BoxFuture};
 use market::{AssetClass, Source, Symbol};
 use reqwest::Client;
 use serde_json::Value;
@@ -18,7 +19,7 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
-use self::parse::{Frame, FrameReader, KlineRow, Ticker24h};
+use self::parse::{Frame, FrameReader, Ticker24h};
 use super::{Feed, FeedContext, Prices, rest};
 use crate::{
     config::ProducerConfig,
@@ -34,8 +35,6 @@ const MAX_CONNECTION_SECONDS: u64 = 23 * 3_600;
 /// Larger frames are refused.
 const MAX_FRAME_BYTES: usize = 1 << 20;
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
-/// One-minute candles of history, in two requests: the venue returns at most 1,000 at a time.
-const HISTORY_MINUTES: i64 = 24 * 60;
 const USER_AGENT: &str = concat!("tapedeck/", env!("CARGO_PKG_VERSION"));
 
 pub(crate) static FEED: Feed = Feed {
@@ -76,7 +75,7 @@ async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fills in the history, then passes trades on until the shutdown.
+/// Fills in the minutes of the last day, then passes trades on until the shutdown, while the older history is filled in.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
     let FeedContext { config, symbols, outlet, health, shutdown, .. } = context;
     let source = Source::parse("binance").context("the name of the source")?;
@@ -89,12 +88,13 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
         );
     }
     let feed = Binance { config, symbols, source, client, outlet, health };
-    let history = feed.fill_history();
-    tokio::select! {
-        filled = history => filled?,
-        () = shutdown.cancelled() => return Ok(()),
-    }
-    keep_alive(&feed.health, feed.outlet.metrics(), &shutdown, || feed.connection()).await
+    let until_shutdown = async |filling: BoxFuture<'_, anyhow::Result<()>>| {
+        shutdown.run_until_cancelled(filling).await.unwrap_or(Ok(()))
+    };
+    until_shutdown(Box::pin(feed.fill_minutes())).await?;
+    let live = keep_alive(&feed.health, feed.outlet.metrics(), &shutdown, || feed.connection());
+    tokio::try_join!(live, until_shutdown(Box::pin(feed.fill_wide_candles())))?;
+    Ok(())
 }
 
 struct Binance {
@@ -120,44 +120,6 @@ fn endpoint(base: &Url, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Ur
 }
 
 impl Binance {
-    /// A chart without history is better than no chart: a failure is logged, and the feed continues.
-    async fn fill_history(&self) -> anyhow::Result<()> {
-        for symbol in &self.symbols {
-            match self.history_of(*symbol).await {
-                Ok(()) => {}
-                Err(FeedError::Provider { reason, .. }) => {
-                    self.outlet.metrics().errors.add(1);
-                    tracing::warn!(%symbol, reason, "no history");
-                }
-                Err(FeedError::Fatal(error)) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    async fn history_of(&self, symbol: Symbol) -> Result<(), FeedError> {
-        let now = Utc::now();
-        let half = TimeDelta::minutes(HISTORY_MINUTES / 2);
-        for start in [now - half * 2, now - half] {
-            let (from, to) =
-                (start.timestamp_millis().to_string(), (start + half).timestamp_millis().to_string());
-            let name = venue_name(symbol);
-            let query = [
-                ("symbol", name.as_str()),
-                ("interval", "1m"),
-                ("startTime", &from),
-                ("endTime", &to),
-                ("limit", "1000"),
-            ];
-            let url = endpoint(&self.config.binance.binance_rest_url, "api/v3/klines", &query)?;
-            let rows: Vec<KlineRow> = rest::get(&self.client, url).await?;
-            let candles = parse::klines(&rows, self.source, symbol, now)
-                .map_err(|error| FeedError::provider(format!("klines of {symbol}: {error}")))?;
-            self.outlet.send_candles(&candles).await?;
-        }
-        Ok(())
-    }
-
     /// The day's figures, so that the first trade already carries them.
     async fn seeded_reader(&self) -> Result<FrameReader, FeedError> {
         let mut reader = FrameReader::new(self.source);

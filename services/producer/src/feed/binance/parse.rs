@@ -250,7 +250,7 @@ impl FrameReader {
             text("v", kline.v)?,
         ];
         let (open_time, trades) = (plain("t", kline.t)?, plain("n", kline.n)?);
-        candle(self.source, symbol(frame)?, open_time, prices, trades).map(Frame::Candle)
+        candle(self.source, symbol(frame)?, Interval::Minute, open_time, prices, trades).map(Frame::Candle)
     }
 }
 
@@ -267,13 +267,14 @@ fn change_percent(open: Decimal, price: Decimal) -> f64 {
 fn candle(
     feed: Source,
     symbol: Symbol,
+    interval: Interval,
     open_time: i64,
     [open, high, low, close, volume]: [&str; 5],
     ticks: u64,
 ) -> Result<Candle, ParseError> {
     Ok(Candle::new(CandleFields {
         symbol,
-        interval: Interval::Minute,
+        interval,
         time: millis("open time", open_time)?,
         open: decimal("open", open)?,
         high: decimal("high", high)?,
@@ -286,13 +287,17 @@ fn candle(
     })?)
 }
 
-/// The candles of `/api/v3/klines` that were over at `now`.
+/// The candles of `/api/v3/klines` of an interval that were over at `now`.
 pub(crate) fn klines(
     rows: &[KlineRow],
     feed: Source,
     symbol: Symbol,
+    interval: Interval,
     now: DateTime<Utc>,
 ) -> Result<Vec<Candle>, ParseError> {
     let closed = rows.iter().filter(|row| row.6 < now.timestamp_millis());
-    closed.map(|row| candle(feed, symbol, row.0, [&row.1, &row.2, &row.3, &row.4, &row.5], row.8)).collect()
+    let prices = |row: &'_ KlineRow| {
+        candle(feed, symbol, interval, row.0, [&row.1, &row.2, &row.3, &row.4, &row.5], row.8)
+    };
+    closed.map(prices).collect()
 }

@@ -160,12 +160,13 @@ fn the_answer_with_bars_holds_those_that_were_over() {
     let feed = Source::parse("binance").unwrap();
     let end = DateTime::from_timestamp_millis(1_499_644_799_999).unwrap();
     assert_eq!(
-        klines(&rows, feed, symbol("BNB/BTC"), end).unwrap(),
+        klines(&rows, feed, symbol("BNB/BTC"), Interval::Minute, end).unwrap(),
         [],
         "its last millisecond is still running"
     );
 
-    let bars = klines(&rows, feed, symbol("BNB/BTC"), end + TimeDelta::milliseconds(1)).unwrap();
+    let bars =
+        klines(&rows, feed, symbol("BNB/BTC"), Interval::Minute, end + TimeDelta::milliseconds(1)).unwrap();
     let [bar] = bars.as_slice() else { panic!("{} bars", bars.len()) };
     assert_eq!(bar.time.timestamp_millis(), 1_499_040_000_000);
     assert_eq!(

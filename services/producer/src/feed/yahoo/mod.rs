@@ -29,8 +29,10 @@ const USER_AGENT: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
 /// While the exchange is closed, polls are so many times rarer.
 const CLOSED_FACTOR: u32 = 8;
-/// Between the questions of one round.
+/// Between the requests of one round.
 const PAUSE_MS: u64 = 100;
+/// Between the requests for history: they leave room for those of the round.
+const HISTORY_PAUSE_MS: u64 = 250;
 
 pub(crate) static FEED: Feed = Feed {
     name: "yahoo",
@@ -54,11 +56,16 @@ async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
     let client = rest::client(USER_AGENT)?;
     let probe = config.watchlist.symbols().iter().find(|symbol| symbol.asset_class() == AssetClass::Stock);
     let symbol = *probe.context("no stock is watched")?;
-    let _: parse::Answer = rest::get(&client, chart_url(&config.yahoo.yahoo_url, symbol)?).await?;
+    let _: parse::Answer = rest::get(&client, chart_url(&config.yahoo.yahoo_url, symbol, TODAY)?).await?;
     Ok(())
 }
 
-/// Polls until the shutdown; the first round brings the candles of the day.
+/// What is polled: interval and range.
+const TODAY: (&str, &str) = ("1m", "1d");
+/// Candles of the past: two years of days, and a month of hours. Its hours begin at the half: they are made of half hours.
+const HISTORY: [(&str, &str); 2] = [("1d", "2y"), ("30m", "1mo")];
+
+/// Polls until the shutdown; the first round brings the candles of the day. Older history is filled in meanwhile.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
     let FeedContext { config, symbols, log, outlet, health, shutdown } = context;
     let source = Source::parse("yahoo").context("the name of the source")?;
@@ -73,7 +80,10 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
         health,
         state: Mutex::new(State { seen, last_seq: tails.highest_seq, candles: HashMap::new() }),
     };
-    keep_alive(&yahoo.health, yahoo.outlet.metrics(), &shutdown, || yahoo.poll()).await
+    let live = keep_alive(&yahoo.health, yahoo.outlet.metrics(), &shutdown, || yahoo.poll());
+    let history = async { shutdown.run_until_cancelled(yahoo.fill_history()).await.unwrap_or(Ok(())) };
+    tokio::try_join!(live, history)?;
+    Ok(())
 }
 
 struct Yahoo {
@@ -95,15 +105,41 @@ struct State {
     candles: HashMap<Symbol, DateTime<Utc>>,
 }
 
-fn chart_url(base: &Url, symbol: Symbol) -> anyhow::Result<Url> {
+fn chart_url(base: &Url, symbol: Symbol, (interval, range): (&str, &str)) -> anyhow::Result<Url> {
     let mut url = base
         .join(&format!("v8/finance/chart/{}", parse::venue_name(symbol)))
         .with_context(|| format!("{base} is no base for the chart endpoint"))?;
-    url.query_pairs_mut().append_pair("interval", "1m").append_pair("range", "1d");
+    url.query_pairs_mut().append_pair("interval", interval).append_pair("range", range);
     Ok(url)
 }
 
 impl Yahoo {
+    /// A chart without history is better than no chart: a failure is logged, and the feed continues.
+    async fn fill_history(&self) -> anyhow::Result<()> {
+        for part in HISTORY {
+            for symbol in &self.symbols {
+                tokio::time::sleep(Duration::from_millis(HISTORY_PAUSE_MS)).await;
+                match self.history_of(*symbol, part).await {
+                    Ok(()) => {}
+                    Err(FeedError::Provider { reason, .. }) => {
+                        self.outlet.metrics().errors.add(1);
+                        tracing::warn!(%symbol, interval = part.0, reason, "no history");
+                    }
+                    Err(FeedError::Fatal(error)) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn history_of(&self, symbol: Symbol, part: (&str, &str)) -> Result<(), FeedError> {
+        let answer: parse::Answer =
+            rest::get(&self.client, chart_url(&self.config.yahoo.yahoo_url, symbol, part)?).await?;
+        let candles = parse::history(answer, symbol, self.source, Utc::now())
+            .map_err(|error| FeedError::provider(error.to_string()))?;
+        Ok(self.outlet.send_candles(&candles).await?)
+    }
+
     async fn poll(&self) -> Result<(), FeedError> {
         loop {
             let mut refused = Vec::new();
@@ -132,7 +168,7 @@ impl Yahoo {
 
     async fn poll_symbol(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
         let answer: parse::Answer =
-            rest::get(&self.client, chart_url(&self.config.yahoo.yahoo_url, symbol)?).await?;
+            rest::get(&self.client, chart_url(&self.config.yahoo.yahoo_url, symbol, TODAY)?).await?;
         let parsed = match parse::parse(answer, symbol, self.source, Utc::now().trunc_subsecs(6)) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(error.to_string())),

@@ -94,6 +94,17 @@ pub(crate) fn venue_name(symbol: Symbol) -> String {
     symbol.as_str().replace('.', "-")
 }
 
+/// The candles of an answer about `symbol`, holes left out.
+pub(crate) fn history(
+    answer: Answer,
+    symbol: Symbol,
+    source: Source,
+    now: DateTime<Utc>,
+) -> Result<Vec<Candle>, ParseError> {
+    let outcome = outcome(answer, symbol)?;
+    Ok(candles(&outcome, symbol, CandleSource { feed: source, origin: CandleOrigin::Provider }, now))
+}
+
 /// Reads the answer to a question about `symbol`.
 pub(crate) fn parse(
     answer: Answer,
@@ -101,6 +112,15 @@ pub(crate) fn parse(
     source: Source,
     received_at: DateTime<Utc>,
 ) -> Result<Parsed, ParseError> {
+    let outcome = outcome(answer, symbol)?;
+    let feed = CandleSource { feed: source, origin: CandleOrigin::Provider };
+    let candles = candles(&outcome, symbol, feed, received_at);
+    let tick = tick(&outcome, symbol, source, received_at)?;
+    Ok(Parsed { tick, candles })
+}
+
+/// What the provider returned, if it is about the symbol.
+fn outcome(answer: Answer, symbol: Symbol) -> Result<Outcome, ParseError> {
     if let Some(Refusal { description }) = answer.chart.error {
         return Err(ParseError::Provider(
             description.unwrap_or_else(|| "an error without description".to_owned()),
@@ -116,10 +136,7 @@ pub(crate) fn parse(
             outcome.meta.symbol.chars().take(24).flat_map(char::escape_debug).collect(),
         ));
     }
-    let feed = CandleSource { feed: source, origin: CandleOrigin::Provider };
-    let candles = candles(&outcome, symbol, feed, received_at);
-    let tick = tick(&outcome, symbol, source, received_at)?;
-    Ok(Parsed { tick, candles })
+    Ok(outcome)
 }
 
 fn seconds(field: &'static str, seconds: Option<i64>) -> Result<DateTime<Utc>, ParseError> {
@@ -191,44 +208,74 @@ fn tick(
     })?)
 }
 
-/// Candles without holes; the last one only where it is over.
+/// Candles without holes; the last one only where it is over. Half hours are put together to hours. A candle that does not begin
+/// where ours of its interval do is left out: the hours of a stock begin at the half.
 fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTime<Utc>) -> Vec<Candle> {
-    let interval = match outcome.meta.data_granularity.as_deref() {
-        Some("1m") => Interval::Minute,
-        Some("5m") => Interval::FiveMinutes,
-        Some("1h" | "60m") => Interval::Hour,
-        Some("1d") => Interval::Day,
+    let (interval, is_half_hours) = match outcome.meta.data_granularity.as_deref() {
+        Some("1m") => (Interval::Minute, false),
+        Some("5m") => (Interval::FiveMinutes, false),
+        Some("30m") => (Interval::Hour, true),
+        Some("1h" | "60m") => (Interval::Hour, false),
+        Some("1d") => (Interval::Day, false),
         _ => return Vec::new(),
     };
-    let Some(quote) = outcome.indicators.quote.first() else { return Vec::new() };
-    let at = |values: &[Option<f64>], place: usize| values.get(place).copied().flatten();
-    let positive = |values: &[Option<f64>], place| {
-        at(values, place).and_then(widened).filter(|price| *price > Decimal::ZERO)
-    };
-    let candle = |(place, seconds): (usize, &i64)| {
-        let moment = moment(*seconds)?;
-        let day = day_bounds(symbol.asset_class(), moment);
+    let mut candles: Vec<Candle> = Vec::new();
+    for (place, seconds) in outcome.timestamp.iter().enumerate() {
+        let Some(opened) = moment(*seconds) else { continue };
+        let day = day_bounds(symbol.asset_class(), opened);
         let (time, end) = match interval {
             Interval::Day => (day.label(), day.end),
-            _ => (interval.floor(moment), interval.floor(moment) + interval.duration()),
+            _ => (interval.floor(opened), interval.floor(opened) + interval.duration()),
         };
-        let (open, close) = (positive(&quote.open, place)?, positive(&quote.close, place)?);
-        Candle::new(CandleFields {
-            symbol,
-            interval,
-            time,
-            open,
-            high: positive(&quote.high, place)?.max(open).max(close),
-            low: positive(&quote.low, place)?.min(open).min(close),
-            close,
-            volume: at(&quote.volume, place)
-                .and_then(decimal_from_f64)
-                .filter(|volume| *volume >= Decimal::ZERO),
-            ticks: 0,
-            source,
-            is_final: end <= now,
-        })
-        .ok()
+        let begins_inside = interval == Interval::Hour && !is_half_hours && opened != time;
+        if begins_inside || end > now {
+            continue;
+        }
+        let Some(candle) = candle(outcome, place, (symbol, interval, time), source) else { continue };
+        match candles.last_mut().filter(|last| is_half_hours && last.time == time) {
+            Some(last) => *last = joined(*last, candle),
+            None => candles.push(candle),
+        }
+    }
+    candles
+}
+
+/// One candle of two that follow each other in one interval.
+fn joined(first: Candle, second: Candle) -> Candle {
+    let fields = CandleFields {
+        high: first.high.max(second.high),
+        low: first.low.min(second.low),
+        close: second.close,
+        volume: first.volume.zip(second.volume).and_then(|(a, b)| a.checked_add(b)),
+        ..first.into_fields()
     };
-    outcome.timestamp.iter().enumerate().filter_map(candle).filter(|candle| candle.is_final).collect()
+    Candle::new(fields).unwrap_or(first)
+}
+
+/// The row at a place, `None` where it has a hole.
+fn candle(
+    outcome: &Outcome,
+    place: usize,
+    (symbol, interval, time): (Symbol, Interval, DateTime<Utc>),
+    source: CandleSource,
+) -> Option<Candle> {
+    let quote = outcome.indicators.quote.first()?;
+    let at = |values: &[Option<f64>]| values.get(place).copied().flatten();
+    let positive =
+        |values: &[Option<f64>]| at(values).and_then(widened).filter(|price| *price > Decimal::ZERO);
+    let (open, close) = (positive(&quote.open)?, positive(&quote.close)?);
+    Candle::new(CandleFields {
+        symbol,
+        interval,
+        time,
+        open,
+        high: positive(&quote.high)?.max(open).max(close),
+        low: positive(&quote.low)?.min(open).min(close),
+        close,
+        volume: at(&quote.volume).and_then(decimal_from_f64).filter(|volume| *volume >= Decimal::ZERO),
+        ticks: 0,
+        source,
+        is_final: true,
+    })
+    .ok()
 }

@@ -7,7 +7,7 @@ use rstest::rstest;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::parse::{Answer, ParseError, Parsed, parse, venue_name};
+use super::parse::{Answer, ParseError, Parsed, history, parse, venue_name};
 
 const ANSWER: &str = include_str!("../../../tests/fixtures/yahoo_chart_NVDA.json");
 
@@ -206,4 +206,35 @@ fn read_bytes(bytes: &[u8]) {
     if let Ok(answer) = serde_json::from_slice::<Answer>(bytes) {
         let _ = parse(answer, nvda(), Source::parse("yahoo").unwrap(), received_at());
     }
+}
+
+#[test]
+fn half_hours_make_hours_and_hours_that_begin_at_the_half_are_left_out() {
+    let mut answer = answer();
+    meta(&mut answer)["dataGranularity"] = json!("30m");
+    // 14:30, 15:00 and 15:30 UTC are 09:30 to 10:30 in New York; the fourth is a hole, the fifth is not over.
+    answer["chart"]["result"][0]["timestamp"] =
+        json!([1_705_933_800, 1_705_935_600, 1_705_937_400, 1_705_939_200, 1_705_942_800]);
+    let hours = |answer: &Value| {
+        let answer: Answer = serde_json::from_value(answer.clone()).unwrap();
+        let now = "2024-01-22T17:30:00Z".parse().unwrap();
+        history(answer, nvda(), Source::parse("yahoo").unwrap(), now).unwrap()
+    };
+    answer["chart"]["result"][0]["indicators"]["quote"][0] = json!({
+        "open": [10.0, 11.0, 12.0, null, 13.0], "high": [15.0, 16.0, 14.0, null, 14.0],
+        "low": [9.0, 8.0, 11.0, null, 12.0], "close": [11.0, 12.0, 13.0, null, 13.5],
+        "volume": [100.0, 200.0, 300.0, null, 400.0]
+    });
+    let found: Vec<String> = hours(&answer)
+        .iter()
+        .map(|hour| {
+            let time = hour.time.format("%H:%M");
+            format!("{time} {} {} {} {} {}", hour.open, hour.high, hour.low, hour.close, hour.volume.unwrap())
+        })
+        .collect();
+    assert_eq!(found, ["14:00 10 15 9 11 100", "15:00 11 16 8 13 500"]);
+
+    meta(&mut answer)["dataGranularity"] = json!("60m");
+    let found: Vec<_> = hours(&answer).iter().map(|hour| hour.time.format("%H:%M").to_string()).collect();
+    assert_eq!(found, ["15:00"], "the others begin at the half, or have no row, or are not over");
 }
