@@ -159,7 +159,7 @@ fn an_indicator_begins_anew_after_a_missing_value() {
     let mut broken = values.clone();
     broken[20] = f64::NAN;
     let bar = |close: &f64| Bar { high: close + 1.0, low: close - 1.0, close: *close };
-    let (mut s, mut e, mut r, mut d, mut a) = (
+    let (mut simple, mut exponential, mut index, mut spread, mut range) = (
         Sma::new(period(5)),
         Ema::new(period(5)),
         Rsi::new(period(5)),
@@ -168,7 +168,13 @@ fn an_indicator_begins_anew_after_a_missing_value() {
     );
     let mut last = Vec::new();
     for value in &broken {
-        last = vec![s.next(*value), e.next(*value), r.next(*value), d.next(*value), a.next(bar(value))];
+        last = vec![
+            simple.next(*value),
+            exponential.next(*value),
+            index.next(*value),
+            spread.next(*value),
+            range.next(bar(value)),
+        ];
     }
     let after = &values[21..];
     let bars: Vec<Bar> = after.iter().map(bar).collect();
