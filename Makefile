@@ -85,7 +85,7 @@ $(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package.json $(BROWSER)/p
 	npm --prefix $(BROWSER) ci --no-audit --no-fund
 	@touch $@
 
-env: ## Write .env with generated passwords, for docker compose.
+env: ## Write .env for docker compose, or add the generated settings that it lacks.
 	deploy/make-env.sh
 
 test-containers: ## Test Dockerfile and docker-compose.yml on a Docker engine; see tests/containers/README.md.

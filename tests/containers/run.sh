@@ -9,8 +9,9 @@ set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 here=$root/tests/containers
-project=tapedeck-test
 work=$(mktemp -d)
+# A copy of the checkout under a strict umask: only its owner can read its files.
+clone=$work/clone
 
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
 fail() {
@@ -22,7 +23,7 @@ fail() {
   done
   exit 1
 }
-compose() { docker compose --project-name "$project" --project-directory "$root" --env-file "$work/.env" "$@"; }
+compose() { (cd "$clone" && docker compose "$@"); }
 # The value of a JavaScript expression about the JSON `it` on standard input.
 json() { node -e 'const it = JSON.parse(require("fs").readFileSync(0)); const v = eval(process.argv[1]);
   console.log(typeof v === "object" ? JSON.stringify(v) : v)' "$1"; }
@@ -41,7 +42,7 @@ until_true() {
 stand_ins=()
 clean_up() {
   if [ -n "${KEEP:-}" ]; then
-    say "left running; to remove it: docker compose -p $project --env-file $work/.env --profile mail down -v"
+    say "left running; to remove it: (cd $clone && docker compose --profile mail down -v) && rm -r $work"
     return
   fi
   compose --profile mail down -v --remove-orphans >/dev/null 2>&1 || true
@@ -51,12 +52,31 @@ clean_up() {
 
 # The settings that `make env` makes, for this run alone.
 settings() {
-  mkdir "$work/deploy"
-  cp .env.example "$work/" && cp deploy/make-env.sh "$work/deploy/"
-  bash "$work/deploy/make-env.sh" >/dev/null
+  mkdir "$clone"
+  (umask 077 && git ls-files -z --cached --others --exclude-standard |
+    while IFS= read -rd '' file; do [ ! -e "$file" ] || cp --parents "$file" "$clone"; done)
+  bash "$clone/deploy/make-env.sh" >/dev/null
   web_port=${WEB_PORT:-15000} mail_port=${MAIL_PORT:-18025}
   sed -i -e "s/^WEB_PORT=.*/WEB_PORT=$web_port/" -e "s/^MAIL_PORT=.*/MAIL_PORT=$mail_port/" \
-    -e 's/^PROVIDER=.*/PROVIDER=simulated/' "$work/.env"
+    -e 's/^PROVIDER=.*/PROVIDER=simulated/' "$clone/.env"
+}
+
+# setting NAME: its value in .env.
+setting() { sed -n "s/^$1=//p" "$clone/.env" | tail -n 1; }
+
+# An .env of an earlier version: every command works or names the variable and `make env`, which appends it.
+older_env() {
+  local said before
+  cp "$clone/.env" "$work/env"
+  sed -i /^MONGO_READER_PASSWORD=/d "$clone/.env"
+  before=$(cat "$clone/.env")
+  if said=$(compose config -q 2>&1); then fail "an .env without MONGO_READER_PASSWORD is accepted"; fi
+  [[ $said == *MONGO_READER_PASSWORD*"make env"* ]] || fail "neither the variable nor the command is named: $said"
+  bash "$clone/deploy/make-env.sh" >/dev/null
+  compose config -q
+  [[ $(cat "$clone/.env") == "$before"*MONGO_READER_PASSWORD=* ]] || fail "make env changed more than it had to"
+  mv "$work/env" "$clone/.env"
+  say "an older .env is refused with the name of the variable, and make env completes it"
 }
 
 # stand_in IMAGE FOLDER [JARS]: only where the engine has no image of that name but an earlier stand-in.
@@ -78,8 +98,8 @@ old_compose_reads_it() {
   local image=tapedeck-compose-1
   docker build -q -t "$image" "$here/compose-1" >/dev/null
   stand_ins+=("$image")
-  docker run --rm --network none -v "$root/docker-compose.yml:/project/docker-compose.yml:ro" \
-    -v "$work/.env:/project/.env:ro" "$image" --profile mail config -q || fail "docker-compose 1 refuses the file"
+  docker run --rm --network none -v "$clone/docker-compose.yml:/project/docker-compose.yml:ro" \
+    -v "$clone/.env:/project/.env:ro" "$image" --profile mail config -q || fail "docker-compose 1 refuses the file"
   say "$(docker run --rm --network none "$image" version --short) of docker-compose reads the file too"
 }
 
@@ -116,8 +136,45 @@ start() {
     { cat "$work/up.log" >&2; fail "up"; }
   say "everything is healthy after $((SECONDS - begun)) s"
   local unhealthy
-  unhealthy=$(compose ps -a --format '{{.Service}} {{.State}} {{.Health}}' | grep -v ' running healthy$' || true)
+  unhealthy=$(compose ps -a --format '{{.Service}} {{.State}} {{.Health}}{{.ExitCode}}' |
+    grep -v -e ' running healthy0$' -e '^mongodb-users exited 0$' || true)
   [ -z "$unhealthy" ] || fail "not healthy: $unhealthy"
+}
+
+# The first start of MongoDB is interrupted as soon as there are data; what the image creates only in an empty folder is missing
+# from then on.
+interrupted_first_start() {
+  local id
+  compose up -d --pull never --quiet-pull mongodb >/dev/null 2>&1
+  id=$(compose ps -q mongodb)
+  has_data() { compose exec -T mongodb bash -c 'ls /data/db/store.mv /data/db/WiredTiger 2>/dev/null | grep -q .'; }
+  until_true 60 "MongoDB has data" has_data
+  kill -9 "$(docker inspect -f '{{.State.Pid}}' "$id")"
+  start
+  say "an interrupted first start of MongoDB needs no other step than the next one"
+}
+
+# A newer checkout is built by `up` alone. The last stage of the Dockerfile is that of the pages.
+update() {
+  printf 'LABEL tapedeck.newer=yes\n' >>"$clone/Dockerfile"
+  compose up -d --wait --wait-timeout 300 >"$work/up.log" 2>&1 || { cat "$work/up.log" >&2; fail "up after an update"; }
+  [ "$(docker inspect -f '{{index .Config.Labels "tapedeck.newer"}}' "$(compose ps -q web)")" = yes ] || fail "up did not build"
+  say "up builds a newer checkout and starts it"
+}
+
+# The services get the new password when MongoDB has it; another password of the administrator is named.
+changed_passwords() {
+  local said before
+  before=$(ticks)
+  sed -i -e 's/^MONGO_PASSWORD=.*/MONGO_PASSWORD=another1/' \
+    -e 's/^MONGO_READER_PASSWORD=.*/MONGO_READER_PASSWORD=another2/' "$clone/.env"
+  start
+  until_true 60 "ticks go on with other passwords" more_ticks_than "$before"
+  if said=$(compose run --rm -T --no-deps -e MONGO_ROOT_PASSWORD=not-the-password mongodb-users 2>&1); then
+    fail "another password of the administrator is accepted"
+  fi
+  grep -q MONGO_ROOT_PASSWORD <<<"$said" || fail "another password of the administrator is not named: $said"
+  say "changed passwords are set by the next start; another password of the administrator is named"
 }
 
 price() { page "/v1/quotes?symbols=NVDA" | json 'it.quotes[0].price'; }
@@ -168,8 +225,20 @@ confinement() {
     [ "$(compose exec -T $service id -u)" != 0 ] || fail "$service runs as root"
     compose exec -T $service grep -q '^CapEff:.0000000000000000$' /proc/1/status || fail "$service has capabilities"
   done
-  if compose exec -T consumer bash -c ': </dev/tcp/1.1.1.1/443' 2>/dev/null; then fail "the consumer reaches the outside"; fi
-  say "nobody is root, has a capability or can write the root file system; the consumer cannot reach the outside"
+  # reaches SERVICE HOST PORT
+  reaches() { compose exec -T "$1" timeout 5 bash -c ": </dev/tcp/$2/$3" 2>/dev/null; }
+  reaches web mongodb 27017 || fail "the web service does not reach its store"
+  for service in consumer web; do
+    if reaches $service 1.1.1.1 443; then fail "the $service reaches the outside"; fi
+  done
+  if reaches producer mongodb 27017; then fail "the producer reaches the store"; fi
+  say "no service is root, has a capability or can write the root file system"
+  say "consumer and web cannot reach the outside, and the producer not the store"
+  local said
+  if said=$(compose exec -T mongodb mongosh --quiet --norc -u reader -p "$(setting MONGO_READER_PASSWORD)" stock_market \
+    --eval 'print(db.candles.countDocuments() > 0); db.candles.deleteMany({})' 2>&1); then fail "the user of the pages deletes candles"; fi
+  [[ $said == *true*"not authorized"* ]] || fail "the user of the pages reads, and may not delete: $said"
+  say "the user of the pages reads candles and cannot delete them"
 }
 
 # Replicas are all it takes to share the work, and one container can go without the others' work standing still.
@@ -216,16 +285,17 @@ health_tells_of_the_store() {
 
 wrong_password() {
   local said
-  if said=$(compose run --rm -T --no-deps -e STORE_URL=mongodb://tapedeck:not-the-password@mongodb:27017/stock_market \
-    consumer 2>&1); then fail "the consumer started with a wrong password"; fi
-  grep -q STORE_URL <<<"$said" || fail "a wrong password does not name the setting: $said"
+  if said=$(compose run --rm -T --no-deps -e STORE_PASSWORD=not-the-password consumer 2>&1); then
+    fail "the consumer started with a wrong password"
+  fi
+  grep -q STORE_PASSWORD <<<"$said" || fail "a wrong password does not name the setting: $said"
   if grep -q not-the-password <<<"$said"; then fail "the password is in the log"; fi
   say "a wrong password ends the consumer with the name of the setting and without the password"
 }
 
 # As README has it. The work in a container must succeed; what it says is in $said, without the commas of large numbers.
 in_folder() {
-  said=$(compose run --rm -T --no-deps --user "$(id -u):$(id -g)" -v "$1:/folder" "${in_folder_options[@]}" \
+  said=$(compose run --rm -T --no-deps --user "$(id -u):$(id -g)" -v "$1:/folder" \
     consumer tapedeck "${@:2}" 2>&1) || fail "tapedeck ${*:2}: $said"
   said=${said//,/}
 }
@@ -233,15 +303,16 @@ in_folder() {
 # The store loses all it has, users too. Nobody writes meanwhile.
 empty_the_store() {
   compose rm --stop --force mongodb >/dev/null 2>&1
-  docker volume rm "${project}_mongodb-data" >/dev/null
-  compose up -d --wait --wait-timeout 300 --pull never --quiet-pull mongodb >"$work/up.log" 2>&1 ||
+  docker volume rm "$(setting COMPOSE_PROJECT_NAME)_mongodb-data" >/dev/null
+  # Starts the server, too, and waits for it.
+  compose run --rm -T --quiet-pull mongodb-users >"$work/up.log" 2>&1 ||
     { cat "$work/up.log" >&2; fail "the store without its data"; }
   until_true 60 "no ticks are there" ticks_are 0
 }
 
 # Out of the store and into an empty one, by export and import, and by a data folder and copy.
 backup() {
-  local before first rows password said in_folder_options=()
+  local before first rows password said
   ticks_are() { [ "$(ticks)" = "$1" ]; }
   # ROWS: ticks and candles, all of them new, or all stored already.
   all_new() { grep -q "^ *ticks *$1: $1 new 0 already" <<<"$said" && grep -q "^ *candles *$2: $2 new 0 already" <<<"$said"; }
@@ -260,11 +331,9 @@ backup() {
   [ -O "$work/backups/one/manifest.json" ] || fail "the backup is somebody else's"
   in_folder "$work/backups" import /folder/one
   all_there "${rows[@]}" || fail "an import into the same store: $said"
-  # Signed in by the password that stands beside the URL.
-  password=$(sed -n 's/^MONGO_PASSWORD=//p' "$work/.env")
-  in_folder_options=(-e "STORE_PASSWORD=$password")
+  # Signed in by the password of the service.
+  password=$(setting MONGO_PASSWORD)
   in_folder "$work/data" copy mongodb://tapedeck@mongodb:27017/stock_market /folder
-  in_folder_options=()
   all_new "${rows[@]}" || fail "a copy into a folder: $said"
   if grep -q "$password" <<<"$said"; then fail "the password is in what copy says"; fi
 
@@ -308,7 +377,8 @@ figures() {
     docker stop "$id" >/dev/null
     began=$(date +%s%N)
     docker start "$id" >/dev/null
-    ip=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$id")
+    # One of its addresses, which the host reaches in every network.
+    read -r ip _ <<<"$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$id")"
     timeout 60 bash -c "until curl -fs -m 1 -o /dev/null http://$ip:5002/readyz; do sleep 0.01; done" ||
       fail "the consumer is not ready within 60 s"
     answered=$(date +%s%N)
@@ -333,9 +403,10 @@ trap 'fail "line $LINENO"' ERR
 say "engine $(docker version -f '{{.Server.Version}}'), compose $(docker compose version --short)"
 compose --profile mail config -q
 old_compose_reads_it
+older_env
 server_images
 our_images
-start
+interrupted_first_start
 prices_arrive
 command_lines
 confinement
@@ -343,6 +414,8 @@ for service in consumer producer web mongodb kafka; do back_after_a_kill $servic
 replicas
 health_tells_of_the_store
 wrong_password
+changed_passwords
+update
 backup
 figures
 data_survives "$(ticks)"

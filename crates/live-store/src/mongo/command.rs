@@ -69,15 +69,13 @@ impl MongoStore {
         }
     }
 
-    /// Runs statements of which each succeeds or fails by itself. Those whose identity is taken are no failure; of
-    /// the others the first for good is returned, else the first at all.
-    pub(crate) async fn write(
+    /// The command that [`MongoStore::write`] runs.
+    pub(crate) fn write_command(
         &self,
-        what: &str,
         write: Write,
         collection: &str,
         statements: &RawArrayBuf,
-    ) -> Result<WriteReply> {
+    ) -> RawDocumentBuf {
         let mut command = RawDocumentBuf::new();
         match write {
             Write::Insert => command.append(cstr!("insert"), collection),
@@ -91,13 +89,26 @@ impl MongoStore {
             Write::Update => command.append(cstr!("updates"), statements),
             Write::Delete => command.append(cstr!("deletes"), statements),
         }
+        command
+    }
+
+    /// Runs statements of which each succeeds or fails by itself. Those whose identity is taken are no failure; of
+    /// the others the first for good is returned, else the first at all.
+    pub(crate) async fn write(
+        &self,
+        what: &str,
+        write: Write,
+        collection: &str,
+        statements: &RawArrayBuf,
+    ) -> Result<WriteReply> {
+        let command = self.write_command(write, collection, statements);
         let reply = self.run(what, command).await?;
         judge(&self.place, what, &reply)
     }
 }
 
 /// The result of a write command.
-fn judge(place: &str, what: &str, reply: &Document) -> Result<WriteReply> {
+pub(crate) fn judge(place: &str, what: &str, reply: &Document) -> Result<WriteReply> {
     let mut taken = Vec::new();
     let mut failed: Option<LiveStoreError> = None;
     for item in item_errors(reply) {

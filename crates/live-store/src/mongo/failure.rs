@@ -140,8 +140,9 @@ fn of_kind(place: &str, what: &str, kind: Kind, words: &str) -> LiveStoreError {
         Kind::Login => LiveStoreError::Refused {
             place,
             reason: format!(
-                "{what}: the login failed ({words}); check user, password and authSource of STORE_URL (without \
-                 authSource the user is looked for in the database that the URL names)"
+                "{what}: the login failed ({words}); check user and authSource of STORE_URL (without authSource the \
+                 user is looked for in the database that the URL names) and the password, in STORE_URL or \
+                 STORE_PASSWORD"
             ),
         },
         Kind::Refused => LiveStoreError::Refused { place, reason: format!("{what}: {words}") },

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     MongoStore,
-    command::{Write, integer},
+    command::{Write, integer, judge},
     failure::code,
     fields::{self, RowError},
 };
@@ -77,8 +77,10 @@ pub(crate) async fn prepare(store: &MongoStore) -> Result<Migration> {
         create_indexes(store, schema, &mut migration).await?;
     }
     if found != Some(FORMAT) {
-        write_format(store).await?;
-        migration.done.push(format!("the format of the documents is now {FORMAT}"));
+        match write_format(store).await? {
+            Ok(()) => migration.done.push(format!("the format of the documents is now {FORMAT}")),
+            Err(reason) => migration.refused.push(format!("the format of the documents: {reason}")),
+        }
     }
     Ok(migration)
 }
@@ -130,7 +132,9 @@ async fn read_format(store: &MongoStore) -> Result<Option<i64>> {
     }
 }
 
-async fn write_format(store: &MongoStore) -> Result<()> {
+/// Records the format, or returns the reason why this user may not: a service that only reads may start before the one
+/// that writes has prepared the database.
+async fn write_format(store: &MongoStore) -> Result<Result<(), String>> {
     let statement = raw(
         store,
         &doc! {
@@ -139,9 +143,14 @@ async fn write_format(store: &MongoStore) -> Result<()> {
             "upsert": true,
         },
     )?;
-    let statements = [statement].iter().collect();
-    // A format that is taken was written by a process that started at the same moment.
-    store.write("cannot write the format", Write::Update, FORMATS, &statements).await.map(drop)
+    let what = "cannot write the format";
+    let command = store.write_command(Write::Update, FORMATS, &[statement].iter().collect());
+    match store.try_run(what, command).await? {
+        // A format that is taken was written by a process that started at the same moment.
+        Ok(reply) => judge(&store.place, what, &reply).map(|_| Ok(())),
+        Err((code::UNAUTHORIZED, reason)) => Ok(Err(reason)),
+        Err((_, reason)) => Err(store.refused(format!("{what}: {reason}"))),
+    }
 }
 
 async fn list_collections(store: &MongoStore, migration: &mut Migration) -> Result<Vec<Existing>> {

@@ -1,32 +1,29 @@
 //! Tests `docker-compose.yml` against the README and against the settings of the binaries.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    os::unix::fs::PermissionsExt,
-    process::Command,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{CommandFactory, Parser};
 use consumer::ConsumerArgs;
 use producer::ProducerArgs;
 use tapedeck::Cli;
 use url::Url;
-use web::WebArgs;
 
-use crate::compose_file::{Compose, OURS, Service, example, filled, root, text, used};
+use crate::compose_file::{
+    Compose, Health, Kind, Network, SERVICES, Service, example, filled, kind, root, text, used,
+};
+
+/// The network of published pages, and those through which connections to outside are made.
+const PAGES: &str = "pages";
+const OUTGOING: [&str; 1] = ["feeds"];
 
 fn compose() -> Compose {
     Compose::read(&filled())
 }
 
-/// The command line of a service.
+/// The command line of a service of this workspace.
 fn settings(service: &str) -> clap::Command {
-    match service {
-        "producer" => ProducerArgs::command(),
-        "consumer" => ConsumerArgs::command(),
-        "web" => WebArgs::command(),
-        other => panic!("{other} is not a service of Tapedeck"),
-    }
+    let Kind::Own(command) = kind(service) else { panic!("{service} is not a binary of this workspace") };
+    command()
 }
 
 /// Environment variable -> flag, of a command and its subcommands.
@@ -54,9 +51,16 @@ fn seconds(text: &str) -> u32 {
 }
 
 #[test]
-fn every_service_is_checked_limited_confined_and_restarted() {
+fn every_service_of_the_file_has_a_kind() {
+    let compose = compose();
+    let named: BTreeSet<&str> = SERVICES.into_iter().map(|(name, _)| name).collect();
+    let there: BTreeSet<&str> = compose.services.keys().map(String::as_str).collect();
+    assert_eq!(there, named);
+}
+
+#[test]
+fn every_service_is_limited_confined_checked_and_restarted() {
     for (name, service) in compose().services {
-        assert_eq!(service.restart, "unless-stopped", "{name}");
         assert!(service.read_only, "{name}");
         assert_eq!(service.cap_drop, ["ALL"], "{name}");
         assert_eq!(service.security_opt, ["no-new-privileges:true"], "{name}");
@@ -71,10 +75,39 @@ fn every_service_is_checked_limited_confined_and_restarted() {
                 "the log of {name} is not rotated: no {option}"
             );
         }
-        let health = service.healthcheck;
-        assert_eq!(health.test[0], "CMD", "{name}: not through a shell, which the image may not have");
-        assert!(seconds(&health.timeout) <= seconds(&health.interval).max(10), "{name}");
-        assert!(health.retries >= 3 && seconds(&health.start_period) >= 30, "{name}");
+        assert!(service.profiles.is_empty() || matches!(kind(&name), Kind::Page { .. }), "{name}");
+        if let Kind::Job { .. } = kind(&name) {
+            assert_eq!(service.restart, "no", "{name} runs once for each start");
+            assert!(service.healthcheck.is_none(), "{name}");
+        } else {
+            assert_eq!(service.restart, "unless-stopped", "{name}");
+            let health = service.healthcheck.unwrap_or_else(|| panic!("{name} has no health check"));
+            has_sensible_times(&name, &health);
+        }
+    }
+}
+
+fn has_sensible_times(name: &str, health: &Health) {
+    assert_eq!(health.test[0], "CMD", "{name}: not through a shell, which the image may not have");
+    assert!(seconds(&health.timeout) <= seconds(&health.interval).max(10), "{name}");
+    assert!(health.retries >= 3 && seconds(&health.start_period) >= 30, "{name}");
+}
+
+#[test]
+fn a_job_ends_before_the_services_that_wait_for_it() {
+    let compose = compose();
+    for (name, of) in SERVICES {
+        let Kind::Job { server } = of else { continue };
+        let job = &compose.services[name];
+        assert_eq!(job.image, compose.services[server].image, "{name} uses the tools of another version");
+        assert_eq!(job.depends_on[server].condition, "service_healthy", "{name}");
+        assert_eq!(job.network_mode, Some(format!("service:{server}")), "{name}");
+        let waits = |service: &Service| {
+            let condition = service.depends_on.get(name).map(|on| on.condition.as_str());
+            assert!(matches!(condition, None | Some("service_completed_successfully")), "{name}");
+            condition.is_some()
+        };
+        assert!(compose.services.values().filter(|service| waits(service)).count() > 0, "{name}");
     }
 }
 
@@ -95,7 +128,12 @@ fn images_are_pinned_and_those_of_services_have_the_version_of_the_workspace() {
     let dockerfile = text("Dockerfile");
     for (name, service) in compose().services {
         let (image, tag) = service.image.rsplit_once(':').unwrap_or_else(|| panic!("{name} has no tag"));
-        if OURS.contains(&name.as_str()) {
+        if let Kind::Own(_) = kind(&name) {
+            assert_eq!(
+                service.pull_policy.as_deref(),
+                Some("build"),
+                "`up` starts an earlier version of {name}"
+            );
             assert_eq!((image, tag), (format!("tapedeck-{name}").as_str(), env!("CARGO_PKG_VERSION")));
             let build = service.build.unwrap();
             assert_eq!((build.context.as_str(), build.target.as_str()), (".", name.as_str()));
@@ -104,7 +142,7 @@ fn images_are_pinned_and_those_of_services_have_the_version_of_the_workspace() {
         } else {
             let version = tag.trim_start_matches('v').split('.').filter(|part| part.parse::<u32>().is_ok());
             assert!(version.count() >= 2, "{name}: {tag} is not a version");
-            assert!(service.build.is_none(), "{name}");
+            assert!(service.build.is_none() && service.pull_policy.is_none(), "{name}");
         }
     }
 }
@@ -126,7 +164,9 @@ fn the_variables_of_the_file_and_the_example_are_the_same_with_the_same_defaults
         }
         names.insert(name);
     }
-    let documented: BTreeSet<String> = example.into_keys().collect();
+    // Compose itself uses those with its name.
+    let documented: BTreeSet<String> =
+        example.into_keys().filter(|name| !name.starts_with("COMPOSE_")).collect();
     assert_eq!(names, documented, "some of the documented variables are not used");
 }
 
@@ -186,7 +226,7 @@ fn a_backup_runs_in_a_service_that_has_the_store_and_the_command_line() {
 #[test]
 fn health_checks_use_the_address_of_the_service() {
     for (name, service) in compose().ours() {
-        let test = &service.healthcheck.test[1..];
+        let test = &service.healthcheck.as_ref().unwrap().test[1..];
         assert_eq!(test, ["tapedeck", "health"], "{name}");
         // Both have the same variable.
         let listen = &service.environment["LISTEN"];
@@ -196,33 +236,111 @@ fn health_checks_use_the_address_of_the_service() {
     }
 }
 
+/// The addresses in the environment of a service: prefix of the variable (`STORE` of `STORE_URL`), and URL.
+fn addresses(service: &Service) -> impl Iterator<Item = (&str, Url)> {
+    let urls = service.environment.iter();
+    urls.filter_map(|(name, value)| Some((name.strip_suffix("_URL")?, Url::parse(value).unwrap())))
+}
+
+/// Whether two services share a network without connections to outside.
+fn share_a_network(compose: &Compose, one: &Service, other: &Service) -> bool {
+    let shared = |network: &String| compose.networks[network].internal && other.networks.contains(network);
+    one.networks.iter().any(shared)
+}
+
 #[test]
-fn addresses_are_those_of_healthy_services_that_listen() {
+fn addresses_are_those_of_services_that_listen_and_are_waited_for() {
     let compose = compose();
+    for (name, service) in compose.ours() {
+        for (prefix, url) in addresses(service) {
+            let host = url.host_str().unwrap();
+            let there = &compose.services[host];
+            assert!(share_a_network(&compose, service, there), "{name} cannot reach {host}");
+            let port = match kind(host) {
+                Kind::Server { port, .. } => port,
+                Kind::Page { port, clients } => clients.unwrap_or(port),
+                Kind::Own(_) => there.environment["LISTEN"].rsplit(':').next().unwrap().parse().unwrap(),
+                Kind::Job { .. } => panic!("{name}: {host} ends before {name} starts"),
+            };
+            assert_eq!(url.port(), Some(port), "{name}: {prefix}_URL");
+            if let Kind::Server { .. } = kind(host) {
+                let is_awaited = |on: &str, condition: &str| {
+                    service.depends_on.get(on).is_some_and(|found| found.condition == condition)
+                };
+                let jobs = SERVICES
+                    .into_iter()
+                    .filter(|(_, of)| matches!(of, Kind::Job { server } if *server == host));
+                let mut jobs = jobs.map(|(job, _)| job).peekable();
+                // A job waits for its server.
+                let is_ready = if jobs.peek().is_some() {
+                    jobs.all(|job| is_awaited(job, "service_completed_successfully"))
+                } else {
+                    is_awaited(host, "service_healthy")
+                };
+                assert!(is_ready, "{name} starts before {host}");
+            }
+        }
+    }
     let kafka = &compose.services["kafka"].environment;
     assert!(kafka["KAFKA_LISTENERS"].split(',').any(|listener| listener == "PLAINTEXT://:9092"));
     assert_eq!(kafka["KAFKA_ADVERTISED_LISTENERS"], "PLAINTEXT://kafka:9092");
+}
+
+#[test]
+fn passwords_are_variables_of_their_own_and_only_where_they_are_used() {
+    let compose = compose();
+    let secrets: Vec<String> = filled()
+        .into_iter()
+        .filter(|(name, _)| name.ends_with("_PASSWORD"))
+        .map(|(_, secret)| secret)
+        .collect();
+    for (name, service) in &compose.services {
+        let is_secret = |value: &String| secrets.iter().any(|secret| value.contains(secret.as_str()));
+        assert!(!service.command.iter().any(is_secret), "{name}: the list of processes shows its command");
+        for (variable, value) in service.environment.iter().filter(|(_, value)| is_secret(value)) {
+            assert!(variable.ends_with("_PASSWORD") && secrets.contains(value), "{name}: {variable}");
+        }
+    }
     for (name, service) in compose.ours() {
-        assert_eq!(service.environment["LOG_URL"], "kafka://kafka:9092", "{name}");
-        let pages = Url::parse(&service.environment["TAPEDECK_URL"]).unwrap();
-        let listen = &compose.services["web"].environment["LISTEN"];
-        assert_eq!(pages.host_str(), Some("web"));
-        assert!(listen.ends_with(&format!(":{}", pages.port().unwrap())), "{name}");
-        let mut needs = vec!["kafka"];
-        if let Some(store) = service.environment.get("STORE_URL") {
-            let store = Url::parse(store).unwrap();
-            let mongodb = &compose.services["mongodb"];
-            assert_eq!((store.host_str(), store.port()), (Some("mongodb"), Some(27017)), "{name}");
-            assert_eq!(store.path(), format!("/{}", mongodb.environment["MONGO_INITDB_DATABASE"]));
-            assert_eq!(Some(store.username()), Some("tapedeck"), "the user must not be the administrator");
-            assert_eq!(store.password(), Some(mongodb.environment["TAPEDECK_PASSWORD"].as_str()));
-            needs.push("mongodb");
+        let mut given: BTreeSet<&str> =
+            service.environment.keys().filter_map(|variable| variable.strip_suffix("_PASSWORD")).collect();
+        for (prefix, url) in addresses(service) {
+            assert_eq!(url.password(), None, "{name}: {prefix}_URL");
+            assert_eq!(given.remove(prefix), !url.username().is_empty(), "{name}: {prefix}_PASSWORD");
+            let Some(password) = service.environment.get(&format!("{prefix}_PASSWORD")) else { continue };
+            let server = url.host_str().unwrap();
+            let sets = |line: &(&str, Kind)| {
+                let is_of_server =
+                    line.0 == server || matches!(line.1, Kind::Job { server: of } if of == server);
+                is_of_server && compose.services[line.0].environment.values().any(|value| value == password)
+            };
+            assert!(
+                SERVICES.iter().any(sets),
+                "{name}: neither {server} nor a job of it has {prefix}_PASSWORD"
+            );
         }
-        for server in needs {
-            assert_eq!(service.depends_on[server].condition, "service_healthy", "{name} on {server}");
-            let shared = |network: &String| compose.services[server].networks.contains(network);
-            assert!(service.networks.iter().any(shared), "{name} cannot reach {server}");
-        }
+        assert!(given.is_empty(), "{name} has passwords of no URL: {given:?}");
+    }
+}
+
+#[test]
+fn the_users_of_mongodb_have_the_rights_that_their_services_need() {
+    let compose = compose();
+    let script = text("deploy/mongodb/users.js");
+    let job = &compose.services["mongodb-users"].environment;
+    for (name, service) in compose.ours() {
+        let Some((_, url)) = addresses(service).find(|(_, url)| url.host_str() == Some("mongodb")) else {
+            continue;
+        };
+        assert_eq!(url.path(), "/stock_market", "{name}: the database in which the job creates its user");
+        let password = &service.environment["STORE_PASSWORD"];
+        let (variable, _) = job.iter().find(|(_, given)| *given == password).unwrap();
+        // The pages show what the consumer stores.
+        let (user, rights) =
+            if name == "web" { ("reader", "READ") } else { ("tapedeck", "[...READ, ...WRITE]") };
+        assert_eq!(url.username(), user, "{name}");
+        let line = format!("{{ name: \"{user}\", password: process.env.{variable}, actions: {rights} }}");
+        assert!(script.contains(&line), "{name}: the job does not have {line}");
     }
 }
 
@@ -230,23 +348,49 @@ fn addresses_are_those_of_healthy_services_that_listen() {
 fn only_pages_are_published_and_only_on_this_host() {
     let compose = compose();
     for (name, service) in &compose.services {
+        let listens = match kind(name) {
+            Kind::Own(_) => service.environment["LISTEN"].rsplit(':').next().unwrap().to_owned(),
+            Kind::Page { port, .. } => port.to_string(),
+            Kind::Server { .. } | Kind::Job { .. } => String::new(),
+        };
         for port in &service.ports {
-            let listens = service.environment.iter().any(|(variable, value)| {
-                ["LISTEN", "MP_UI_BIND_ADDR"].contains(&variable.as_str())
-                    && value.rsplit(':').next() == port.rsplit(':').next()
-            });
-            assert!(listens, "{name} publishes {port} and does not listen there");
+            assert_eq!(port.rsplit(':').next(), Some(listens.as_str()), "{name} does not listen there");
             assert!(port.starts_with("127.0.0.1:"), "{name} publishes {port}");
         }
         let is_published = !service.ports.is_empty();
-        assert_eq!(is_published, ["web", "mailpit"].contains(&name.as_str()), "{name}");
-        assert_eq!(!service.profiles.is_empty(), name == "mailpit", "{name}");
+        assert_eq!(is_published, service.networks.iter().any(|network| network == PAGES), "{name}");
+        assert!(is_published || !matches!(kind(name), Kind::Page { .. }), "{name} is not published");
+    }
+}
+
+#[test]
+fn networks_connect_services_with_the_servers_that_they_use_and_nothing_else() {
+    let compose = compose();
+    for (name, network) in &compose.networks {
+        let Network { internal, driver_opts } = network;
+        if name == PAGES {
+            assert_eq!(driver_opts["com.docker.network.bridge.enable_ip_masquerade"], "false", "a way out");
+        } else {
+            assert_ne!(*internal, OUTGOING.contains(&name.as_str()), "{name}");
+        }
+    }
+    for (name, service) in &compose.services {
         assert!(service.networks.iter().all(|network| compose.networks.contains_key(network)), "{name}");
+        assert_eq!(service.networks.is_empty(), matches!(kind(name), Kind::Job { .. }), "{name}");
+        let goes_out = service.networks.iter().any(|network| OUTGOING.contains(&network.as_str()));
+        assert!(!goes_out || matches!(kind(name), Kind::Own(_)) && service.ports.is_empty(), "{name}");
+        if let Kind::Server { .. } = kind(name) {
+            assert!(service.networks.iter().all(|network| compose.networks[network].internal), "{name}");
+        }
     }
-    for server in ["kafka", "mongodb"] {
-        assert_eq!(compose.services[server].networks, ["servers"]);
+    for (name, service) in compose.ours() {
+        for (server, of) in SERVICES {
+            let Kind::Server { .. } = of else { continue };
+            let uses = addresses(service).any(|(_, url)| url.host_str() == Some(server));
+            let reaches = share_a_network(&compose, service, &compose.services[server]);
+            assert_eq!(reaches, uses, "{name} and {server}");
+        }
     }
-    assert!(compose.networks["servers"].internal);
 }
 
 #[test]
@@ -270,47 +414,13 @@ fn data_is_in_named_volumes_and_mounted_files_exist_read_only() {
             assert!(owned, "{name} cannot write to {mount}");
         }
     }
-    for (server, path) in [("kafka", "/var/lib/kafka/data"), ("mongodb", "/data/db")] {
-        let volume = format!("{server}-data:{path}");
+    for (server, of) in SERVICES {
+        let Kind::Server { data, .. } = of else { continue };
+        let volume = format!("{server}-data:{data}");
         assert!(compose.services[server].volumes.contains(&volume), "{server} loses its data at `down`");
         assert!(
             compose.services[server].stop_grace_period.is_some(),
             "{server} is killed during its shutdown"
         );
     }
-}
-
-#[test]
-fn make_env_writes_distinct_passwords_readable_by_the_owner_only_and_only_once() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("deploy")).unwrap();
-    for file in [".env.example", "deploy/make-env.sh"] {
-        std::fs::copy(root().join(file), folder.path().join(file)).unwrap();
-    }
-    let make = || Command::new("bash").arg(folder.path().join("deploy/make-env.sh")).output().unwrap();
-    assert!(make().status.success());
-    let file = folder.path().join(".env");
-    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let made = std::fs::read_to_string(&file).unwrap();
-    let value = |name: &str| {
-        let line = made.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        line.unwrap_or_else(|| panic!("{name} is missing")).to_owned()
-    };
-    let mut generated = BTreeSet::new();
-    for (name, default) in example() {
-        if default.is_empty() {
-            let secret = value(&name);
-            assert!(secret.len() >= 22, "{name} is short");
-            assert!(secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{name}");
-            assert!(generated.insert(secret), "{name} equals another password");
-        } else {
-            assert_eq!(value(&name), default);
-        }
-    }
-
-    let again = make();
-    assert!(!again.status.success(), "the passwords of existing volumes were replaced");
-    assert!(String::from_utf8_lossy(&again.stderr).contains("is not changed"));
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), made);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "there are other files");
 }

@@ -5,12 +5,48 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::CommandFactory;
+use consumer::ConsumerArgs;
+use producer::ProducerArgs;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::PropertySyntax;
+use web::WebArgs;
 
-/// The services that are binaries of this workspace.
-pub(crate) const OURS: [&str; 3] = ["producer", "consumer", "web"];
+/// What a service of the file is. `compose.rs` has the rules of each kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// A binary of this workspace of the same name, with its command line.
+    Own(fn() -> clap::Command),
+    /// A server for other services: the port that they use, and the folder of its volume.
+    Server { port: u16, data: &'static str },
+    /// A server for browsers: the port of its pages, and the port that other services use, if there is one.
+    Page { port: u16, clients: Option<u16> },
+    /// Runs at every start and ends before the services that wait for it: the server that it prepares.
+    Job { server: &'static str },
+}
+
+/// One line for each service of the file. The order of own services is that in which `server_compose.rs` starts them.
+pub(crate) const SERVICES: [(&str, Kind); 7] = [
+    ("kafka", Kind::Server { port: 9092, data: "/var/lib/kafka/data" }),
+    ("mongodb", Kind::Server { port: 27017, data: "/data/db" }),
+    ("mongodb-users", Kind::Job { server: "mongodb" }),
+    ("producer", Kind::Own(ProducerArgs::command)),
+    ("consumer", Kind::Own(ConsumerArgs::command)),
+    ("web", Kind::Own(WebArgs::command)),
+    ("mailpit", Kind::Page { port: 8025, clients: Some(1025) }),
+];
+
+/// The kind of a service.
+pub(crate) fn kind(service: &str) -> Kind {
+    let line = SERVICES.into_iter().find(|(name, _)| *name == service);
+    line.unwrap_or_else(|| panic!("{service} has no line in SERVICES")).1
+}
+
+/// The names of the services that are binaries of this workspace.
+pub(crate) fn ours() -> impl Iterator<Item = &'static str> {
+    SERVICES.into_iter().filter(|(_, kind)| matches!(kind, Kind::Own(_))).map(|(name, _)| name)
+}
 
 /// Unknown fields are refused, so that every field of the file is one that a test checks, or was added here on purpose.
 #[derive(Debug, Deserialize)]
@@ -18,6 +54,8 @@ pub(crate) const OURS: [&str; 3] = ["producer", "consumer", "web"];
 pub(crate) struct Service {
     pub(crate) image: String,
     pub(crate) build: Option<Build>,
+    #[serde(default)]
+    pub(crate) pull_policy: Option<String>,
     #[serde(default)]
     pub(crate) command: Vec<String>,
     pub(crate) user: String,
@@ -30,12 +68,16 @@ pub(crate) struct Service {
     pub(crate) pids_limit: u32,
     #[serde(default)]
     pub(crate) stop_grace_period: Option<String>,
-    pub(crate) healthcheck: Health,
+    #[serde(default)]
+    pub(crate) healthcheck: Option<Health>,
     #[serde(default)]
     pub(crate) environment: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) ports: Vec<String>,
+    #[serde(default)]
     pub(crate) networks: Vec<String>,
+    #[serde(default)]
+    pub(crate) network_mode: Option<String>,
     #[serde(default)]
     pub(crate) volumes: Vec<String>,
     #[serde(default)]
@@ -75,9 +117,12 @@ pub(crate) struct Dependency {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Network {
     #[serde(default)]
     pub(crate) internal: bool,
+    #[serde(default)]
+    pub(crate) driver_opts: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,7 +141,7 @@ impl Compose {
     }
 
     pub(crate) fn ours(&self) -> impl Iterator<Item = (&'static str, &Service)> {
-        OURS.into_iter().map(|name| (name, &self.services[name]))
+        ours().map(|name| (name, &self.services[name]))
     }
 }
 

@@ -10,6 +10,7 @@ mod compose_file;
 mod config_check;
 mod crash;
 mod dependencies;
+mod make_env;
 mod migrate;
 mod process;
 mod replays;

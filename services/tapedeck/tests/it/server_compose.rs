@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    compose_file::{Compose, OURS, Service, filled, root},
+    compose_file::{Compose, Service, filled, ours, root},
     process::{DEADLINE, get, server, wait_until},
 };
 
@@ -24,17 +24,17 @@ impl LocalAddresses {
     fn new(compose: &Compose, kafka: &str, mongo: &str) -> Self {
         let broker = kafka.trim_start_matches("kafka://").split(['/', '?']).next().unwrap();
         let (host, port) = broker.rsplit_once(':').unwrap();
-        let store = compose.services["consumer"].environment["STORE_URL"].clone();
+        let stores = compose.ours().filter_map(|(_, service)| service.environment.get("STORE_URL").cloned());
         let database = format!("compose_{}", std::process::id());
         let mongo = mongo.split('?').next().unwrap().trim_end_matches('/');
-        let mut replacements = vec![
-            // The stand-in for MongoDB has no users.
-            (store, format!("{mongo}/{database}")),
+        // The stand-in for MongoDB has no users.
+        let mut replacements: Vec<_> = stores.map(|store| (store, format!("{mongo}/{database}"))).collect();
+        replacements.extend([
             ("kafka:9092".to_owned(), broker.to_owned()),
             ("kafka 9092".to_owned(), format!("{host} {port}")),
             ("/opt/tapedeck/ready.sh".to_owned(), root().join("deploy/kafka/ready.sh").display().to_string()),
-        ];
-        for name in OURS {
+        ]);
+        for name in ours() {
             let listen = &compose.services[name].environment["LISTEN"];
             let (_, port) = listen.rsplit_once(':').unwrap();
             // Released just now; another process is unlikely to get the same port before the service.
@@ -52,7 +52,8 @@ impl LocalAddresses {
     fn environment(&self, service: &Service) -> BTreeMap<String, String> {
         // The image has no certificates.
         let without = ("SSL_CERT_FILE".to_owned(), "/dev/null".to_owned());
-        let given = service.environment.iter().map(|(name, value)| (name.clone(), self.of(value)));
+        let given = service.environment.iter().filter(|(name, _)| !name.ends_with("_PASSWORD"));
+        let given = given.map(|(name, value)| (name.clone(), self.of(value)));
         given.chain([without]).collect()
     }
 }
@@ -62,7 +63,7 @@ impl LocalAddresses {
 /// dependencies by the packages of a build.)
 fn binaries() -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_tapedeck")).parent().unwrap();
-    if OURS.iter().any(|name| !folder.join(name).exists()) {
+    if ours().any(|name| !folder.join(name).exists()) {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--locked", "--bins"]).current_dir(root());
         if !cfg!(debug_assertions) {
@@ -88,7 +89,7 @@ struct Running {
 impl Running {
     fn start(name: &'static str, service: &Service, addresses: &LocalAddresses, binaries: &Path) -> Self {
         let environment = addresses.environment(service);
-        let health = service.healthcheck.test[1..].to_vec();
+        let health = service.healthcheck.as_ref().unwrap().test[1..].to_vec();
         let binaries = binaries.to_owned();
         let mut command = Command::new(binaries.join(&service.command[0]));
         let child = command
@@ -167,7 +168,7 @@ fn the_services_of_the_compose_file_show_prices_on_the_page() {
     let addresses = LocalAddresses::new(&compose, &kafka, &mongo);
     let binaries = binaries();
 
-    let ready = addresses.of(&compose.services["kafka"].healthcheck.test[1..].join(" "));
+    let ready = addresses.of(&compose.services["kafka"].healthcheck.as_ref().unwrap().test[1..].join(" "));
     let ready: Vec<&str> = ready.split(' ').collect();
     assert!(
         Command::new(ready[0]).args(&ready[1..]).status().unwrap().success(),

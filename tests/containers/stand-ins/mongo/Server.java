@@ -7,10 +7,11 @@ import io.netty.channel.Channel;
 import java.nio.file.Path;
 import java.util.List;
 
-/** mongo-java-server over a file, for those who sign in. Argument: the folder of its data and of users.tsv. */
+/** mongo-java-server over a file. Arguments: the folder of its data and of users.tsv, then options of mongod. */
 class Server {
     public static void main(String[] args) throws Exception {
-        var users = new Users(Path.of(args[0], "users.tsv"));
+        var options = List.of(args);
+        var users = new Users(Path.of(args[0], "users.tsv"), options.contains("--auth"));
         var backend = new H2Backend(args[0] + "/store.mv") {
             /** One command at a time, on disk before it is answered. */
             @Override
@@ -49,6 +50,12 @@ class Server {
         });
         var server = new MongoServer(backend);
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdown));
-        server.bind("0.0.0.0", 27017);
+        String address = options.contains("--bind_ip_all") ? "0.0.0.0" : value(options, "--bind_ip", "0.0.0.0");
+        server.bind(address, Integer.parseInt(value(options, "--port", "27017")));
+    }
+
+    private static String value(List<String> options, String name, String absent) {
+        int at = options.indexOf(name);
+        return at < 0 ? absent : options.get(at + 1);
     }
 }
