@@ -3,6 +3,8 @@
 //! Version 1: one byte 1, then per record, integers little-endian: `u32` key length ([`NO_KEY`] without a key),
 //! `u32` payload length, `u32` number of headers, `i64` timestamp in milliseconds, key, payload, then per header `u32`
 //! name length, `u32` value length, name (UTF-8), value.
+//!
+//! Version 2, in the file only: one byte 2, `u32` length of version 1, and version 1 compressed with zstd.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
@@ -11,6 +13,14 @@ use crate::NewRecord;
 
 /// Version byte at the start of a blob.
 const VERSION: u8 = 1;
+/// That of a compressed blob.
+const COMPRESSED: u8 = 2;
+/// Bytes before the compressed data.
+const COMPRESSED_HEAD_BYTES: usize = 5;
+/// Largest size of a compressed blob when it is expanded, in bytes. Far above what one transaction has.
+const MAX_EXPANDED_BYTES: usize = 64 << 20;
+/// Level of zstd: records of ticks are a fifth at each of the first levels, and the first is the fastest.
+const ZSTD_LEVEL: i32 = 1;
 /// Key length of a record without a key.
 const NO_KEY: u32 = u32::MAX;
 /// Bytes before the key of each record.
@@ -30,6 +40,9 @@ pub(crate) enum DecodeError {
     /// A header's name is not UTF-8, or a time is out of range.
     #[error("record batch is damaged at byte {0}")]
     Damaged(usize),
+    /// Compressed, and cannot be expanded.
+    #[error("compressed record batch is damaged")]
+    Compression,
 }
 
 /// A decoded record; its bytes are slices of the blob.
@@ -55,6 +68,35 @@ pub(crate) fn begin(capacity_bytes: usize) -> BytesMut {
 /// The records of a blob without its version byte, to append them to another batch.
 pub(crate) fn records_of(blob: &[u8]) -> &[u8] {
     blob.get(1..).unwrap_or_default()
+}
+
+/// The blob for the file: compressed if that makes it smaller.
+pub(crate) fn compress(blob: &[u8]) -> Vec<u8> {
+    let mut compressed = vec![COMPRESSED];
+    compressed.extend_from_slice(&u32::try_from(blob.len()).unwrap_or(u32::MAX).to_le_bytes());
+    match zstd::bulk::compress(blob, ZSTD_LEVEL) {
+        Ok(data) if data.len() + COMPRESSED_HEAD_BYTES < blob.len() && blob.len() <= MAX_EXPANDED_BYTES => {
+            compressed.extend_from_slice(&data);
+            compressed
+        }
+        _ => blob.to_vec(),
+    }
+}
+
+/// A blob of the file as it was before [`compress`].
+pub(crate) fn expand(stored: Vec<u8>) -> Result<Bytes, DecodeError> {
+    if stored.first() != Some(&COMPRESSED) {
+        return Ok(Bytes::from(stored));
+    }
+    let (head, data) = stored.split_at_checked(COMPRESSED_HEAD_BYTES).ok_or(DecodeError::Compression)?;
+    let length = head.get(1..).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+    let length = length.map_or(usize::MAX, |length| length as usize);
+    // A damaged length must not allocate gigabytes.
+    if length > MAX_EXPANDED_BYTES {
+        return Err(DecodeError::Compression);
+    }
+    let blob = zstd::bulk::decompress(data, length).map_err(|_| DecodeError::Compression)?;
+    if blob.len() == length { Ok(Bytes::from(blob)) } else { Err(DecodeError::Compression) }
 }
 
 /// Size of a record in a blob, in bytes.
@@ -194,12 +236,16 @@ mod tests {
                 .into_iter()
                 .map(|NewRecord { key, payload, headers, timestamp }| Record { key, payload, headers, timestamp })
                 .collect();
+            prop_assert_eq!(&expand(compress(&blob)).unwrap(), &blob);
             prop_assert_eq!(read_all(blob).unwrap(), expected);
         }
 
         #[test]
         fn arbitrary_bytes_are_refused_or_read_but_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = read_all(Bytes::from(bytes.clone()));
+            let mut compressed = vec![COMPRESSED];
+            compressed.extend(&bytes);
+            let _ = expand(compressed);
             let mut versioned = vec![VERSION];
             versioned.extend(bytes);
             let _ = read_all(Bytes::from(versioned));
@@ -217,8 +263,25 @@ mod tests {
     }
 
     #[test]
+    fn records_that_repeat_are_compressed() {
+        let blob = encode(&vec![
+            NewRecord {
+                key: None,
+                payload: Bytes::from_static(b"a payload that repeats"),
+                headers: Vec::new(),
+                timestamp: DateTime::UNIX_EPOCH,
+            };
+            100
+        ]);
+        let stored = compress(&blob);
+        assert!(stored.len() < blob.len() / 10, "{} of {}", stored.len(), blob.len());
+        assert_eq!(expand(stored.clone()), Ok(blob));
+        assert_eq!(expand(stored[..20].to_vec()), Err(DecodeError::Compression));
+    }
+
+    #[test]
     fn a_batch_of_another_version_is_refused() {
-        assert_eq!(read_all(Bytes::from_static(&[2, 0, 0])), Err(DecodeError::Version));
+        assert_eq!(read_all(Bytes::from_static(&[3, 0, 0])), Err(DecodeError::Version));
         assert_eq!(read_all(Bytes::new()), Err(DecodeError::Version));
     }
 }

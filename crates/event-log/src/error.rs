@@ -62,8 +62,8 @@ pub enum EventLogError {
         /// The newest supported format.
         known: i64,
     },
-    /// The disk is full; nothing of the batch was stored.
-    #[error("no space left on the disk of {path}; nothing of this batch was stored")]
+    /// The disk is full. Records wait for space; a call that does not wait stored nothing. Transient.
+    #[error("no space left on the disk of {path}; make room, records wait for it")]
     DiskFull {
         /// The database file.
         path: String,
@@ -117,9 +117,9 @@ pub enum EventLogError {
 }
 
 impl EventLogError {
-    /// Whether the same call may succeed later without a change on this side: the broker is unavailable, or its users and
-    /// certificates are being changed.
+    /// Whether the same call may succeed later without a change on this side: the broker is unavailable, its users and
+    /// certificates are being changed, or the disk of the embedded log is full.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::AccessDenied { .. })
+        matches!(self, Self::Unavailable { .. } | Self::AccessDenied { .. } | Self::DiskFull { .. })
     }
 }

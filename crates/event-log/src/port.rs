@@ -53,6 +53,13 @@ pub trait EventLog: LogAdmin {
 
     /// The lag of `group` on every partition of `topics`.
     async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>>;
+
+    /// Closes the log in order, whoever else has it: later calls fail with [`EventLogError::Closed`]. An embedded log moves
+    /// everything into its file, so that a copy of that file alone is whole. For the end of a process; without it nothing that
+    /// was acknowledged is lost.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Publishes records through a bounded buffer.
@@ -111,7 +118,8 @@ pub trait Subscription: Send {
     /// Ends a pause. No message was lost.
     async fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
-    /// Commits, for each partition, the offset after the furthest of these handles, durably. Handles of an assignment that has
+    /// Commits, for each partition, the offset after the furthest of these handles. A commit survives the end of this process;
+    /// after a power failure an embedded log may have the one before. Handles of an assignment that has
     /// ended are ignored; their number is returned. After a transient failure ([`EventLogError::is_transient`]) the offsets
     /// stay pending: the next call commits them, with handles or without.
     async fn commit(&mut self, handles: Vec<CommitHandle>) -> Result<usize>;

@@ -21,8 +21,8 @@ pub use check::{StoreCheck, check};
 pub use checkpoints::{Checkpoint, CheckpointStore, DayCompleteness, PartitionBehind, day_completeness};
 pub use error::LiveStoreError;
 pub use migration::Migration;
-pub use open::{migrate, open};
-pub use port::{LiveStore, Pruned};
+pub use open::{migrate, open, open_alone};
+pub use port::{CloseStore, LiveStore, Pruned};
 pub use settings::{StorePassword, StoreSettings};
 pub use ticks::{
     MAX_PAGE_TICKS, StoredTick, TickOutcome, TickPage, TickQuery, TickStore, all_ticks_of_day, ticks_of_day,

@@ -25,7 +25,22 @@ use crate::{LiveStore, LiveStoreError, Migration, Result, mongo, sqlite};
 /// # Errors
 /// [`LiveStoreError::BadUrl`], [`LiveStoreError::NewerFormat`], and what else the place refuses.
 pub async fn open(url: &str) -> Result<Arc<dyn LiveStore>> {
-    let (store, Migration { place, done, refused }) = open_and_report(url).await?;
+    open_and_log(url, false).await
+}
+
+/// Opens the store that `url` names as [`open`] does, for the only process that writes it, such as the one that holds the lock
+/// of a data folder. An embedded store then keeps ticks and checkpoints in memory, for a minute at most while others come,
+/// and writes many at once. Readers of this store have all of them; other processes those in the file. What is lost with the
+/// process is in the event log behind the checkpoint, and is read again.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn open_alone(url: &str) -> Result<Arc<dyn LiveStore>> {
+    open_and_log(url, true).await
+}
+
+async fn open_and_log(url: &str, is_alone: bool) -> Result<Arc<dyn LiveStore>> {
+    let (store, Migration { place, done, refused }) = open_and_report(url, is_alone).await?;
     for change in done {
         tracing::debug!(store = place, change, "live store prepared");
     }
@@ -40,16 +55,18 @@ pub async fn open(url: &str) -> Result<Arc<dyn LiveStore>> {
 /// # Errors
 /// Those of [`open`].
 pub async fn migrate(url: &str) -> Result<Migration> {
-    Ok(open_and_report(url).await?.1)
+    let (store, migration) = open_and_report(url, false).await?;
+    store.close().await?;
+    Ok(migration)
 }
 
-async fn open_and_report(url: &str) -> Result<(Arc<dyn LiveStore>, Migration)> {
+async fn open_and_report(url: &str, is_alone: bool) -> Result<(Arc<dyn LiveStore>, Migration)> {
     let bad =
         |reason: &str| LiveStoreError::BadUrl { url: without_credentials(url), reason: reason.to_owned() };
     match url.split_once(':') {
         Some(("sqlite", rest)) => {
             let url = FileUrl::parse(rest).map_err(|reason| bad(&reason))?;
-            let (store, migration) = sqlite::SqliteStore::open(&url).await?;
+            let (store, migration) = sqlite::SqliteStore::open(&url, is_alone).await?;
             Ok((Arc::new(store), migration))
         }
         Some(("mongodb" | "mongodb+srv", _)) => {

@@ -11,7 +11,7 @@ use crate::{CandleStore, CheckpointStore, Result, TickStore};
 /// derived from its content, and there is no transaction across calls: an effect is written first, then the checkpoint
 /// that stands for it.
 #[async_trait]
-pub trait LiveStore: TickStore + CandleStore + CheckpointStore + JobStore {
+pub trait LiveStore: TickStore + CandleStore + CheckpointStore + JobStore + CloseStore {
     /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
     /// were pruned and whose candles are kept.
     async fn symbols(&self) -> Result<Vec<Symbol>> {
@@ -28,7 +28,15 @@ pub trait LiveStore: TickStore + CandleStore + CheckpointStore + JobStore {
     }
 }
 
-impl<Store: TickStore + CandleStore + CheckpointStore + JobStore> LiveStore for Store {}
+impl<Store: TickStore + CandleStore + CheckpointStore + JobStore + CloseStore> LiveStore for Store {}
+
+/// The end of a store.
+#[async_trait]
+pub trait CloseStore: Send + Sync {
+    /// Closes the store in order, whoever else has it: later calls fail. An embedded store moves everything into its file, so
+    /// that a copy of that file alone is whole. For the end of a process; without it nothing that was written is lost.
+    async fn close(&self) -> Result<()>;
+}
 
 /// What a pruning removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,10 +11,12 @@ use axum::{
     routing::get,
 };
 use chrono::Utc;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio::{net::TcpListener, sync::watch};
 
-use crate::{Status, install_metrics};
+use crate::{Runtime, Status, http_server::serve_http, install_metrics, process_figures::metrics_text};
+
+/// Most connections of a service without pages.
+const MAX_CONNECTIONS: usize = 64;
 
 /// The three routes, to be merged into a service's own.
 pub fn admin_routes(status: Arc<Status>) -> Router {
@@ -37,11 +39,11 @@ pub async fn ready_response(State(status): State<Arc<Status>>) -> Response {
 }
 
 /// Prometheus text format.
-pub async fn metrics_response() -> Response {
+pub async fn metrics_response(State(status): State<Arc<Status>>) -> Response {
     match install_metrics() {
         Ok(registry) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], registry.render())
-                .into_response()
+            let text = registry.render() + &metrics_text(status.started_at());
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }
         Err(error) => {
             tracing::error!("{error:#}");
@@ -54,16 +56,10 @@ pub async fn metrics_response() -> Response {
 ///
 /// # Errors
 /// An address that is in use, with the setting to change.
-pub async fn serve_admin(
-    listen: SocketAddr,
-    status: Arc<Status>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
+pub async fn serve_admin(listen: SocketAddr, runtime: Runtime) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))?;
-    axum::serve(listener, admin_routes(status))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
-        .context("the health server failed")
+    let (_kept, routes) = watch::channel(admin_routes(runtime.status.clone()));
+    serve_http(listener, routes, MAX_CONNECTIONS, runtime).await
 }

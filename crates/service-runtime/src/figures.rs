@@ -8,7 +8,7 @@ use std::{
 
 use chrono::TimeDelta;
 use hdrhistogram::Histogram;
-use metrics::{Counter, Label, counter, histogram};
+use metrics::{Counter, Label, counter, gauge, histogram};
 use topics::names::figure;
 
 use crate::locked::locked;
@@ -131,6 +131,40 @@ impl Figures for Meter {
         drop(counted);
         into.insert(self.name.key(self.name.name), total as f64);
         into.insert(self.name.key(&figure::per_second(self.name.name)), rate);
+    }
+}
+
+/// A value that rises and falls: a Prometheus gauge.
+pub struct Gauge {
+    name: Name,
+    exported: OnceLock<metrics::Gauge>,
+    value: Mutex<f64>,
+}
+
+impl Gauge {
+    /// Without label, with the value 0; `name` ends in a unit.
+    pub fn new(name: &'static str) -> Self {
+        Self { name: Name { name, label: None }, exported: OnceLock::new(), value: Mutex::new(0.0) }
+    }
+
+    fn exported(&self, service: Option<&str>) -> &metrics::Gauge {
+        self.exported.get_or_init(|| gauge!(self.name.name, self.name.labels(service)))
+    }
+
+    /// The value now.
+    pub fn set(&self, value: f64) {
+        self.exported(None).set(value);
+        *locked(&self.value) = value;
+    }
+}
+
+impl Figures for Gauge {
+    fn export(&self, service: &str) {
+        self.exported(Some(service)).set(0.0);
+    }
+
+    fn read(&self, into: &mut Reading) {
+        into.insert(self.name.key(self.name.name), *locked(&self.value));
     }
 }
 

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use chrono::Utc;
 use event_log::{EventLog, NewRecord};
 use tokio::time::timeout;
-use topics::{names::component, status};
+use topics::{
+    names::component,
+    status::{self, ServiceStatus},
+};
 
 use crate::{Component, Runtime};
 
@@ -15,13 +18,15 @@ use crate::{Component, Runtime};
 const INTERVAL_MS: u64 = 2_000;
 /// A heartbeat that takes longer than this to be stored means that the log is down.
 const LATE_MS: u64 = 5_000;
+/// The last heartbeat, at the shutdown, is given up after so long.
+const LAST_MS: u64 = 1_000;
 /// After a heartbeat has taken so long, the topics are looked for.
 const MISSING_MS: u64 = 1_500;
 /// Topics that are missing so many times in a row are gone.
 const MISSING_LOOKS: u32 = 2;
 
-/// Publishes the status of this process until the shutdown. While the log is unavailable heartbeats are late, and at most
-/// one is in flight.
+/// Publishes the status of this process until the shutdown, and then that it stops. While the log is unavailable heartbeats
+/// are late, and at most one is in flight.
 ///
 /// # Errors
 /// A status that cannot be encoded, a log that refuses for good, or one that has lost its topics.
@@ -33,21 +38,13 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
     let mut is_first = true;
     loop {
         tokio::select! {
-            () = runtime.shutdown.cancelled() => return Ok(()),
+            () = runtime.shutdown.cancelled() => break,
             _ = beat.tick() => {}
         }
-        let now = Utc::now();
-        let record = NewRecord {
-            key: Some(Bytes::from(runtime.status.instance().to_owned())),
-            payload: Bytes::from(
-                status::encode(&runtime.status.snapshot(now)).context("cannot encode a status")?,
-            ),
-            headers: Vec::new(),
-            timestamp: now,
-        };
+        let record = record(&runtime, false)?;
         let publish = async { publisher.send(status::TOPIC, vec![record]).await?.durable().await };
         tokio::select! {
-            () = runtime.shutdown.cancelled() => return Ok(()),
+            () = runtime.shutdown.cancelled() => break,
             gone = gone_topics(&*runtime.log) => bail!(
                 "topics that existed are gone ({gone}): the broker was wiped, or is another one; start again to make them, \
                  and correct --log (LOG_URL) if another one is meant"
@@ -64,6 +61,27 @@ pub async fn heartbeat(runtime: Runtime) -> anyhow::Result<()> {
         }
         is_first = false;
     }
+    // Without it the process is shown as silent for some minutes. A log that is away then does not delay the end.
+    let last = record(&runtime, true)?;
+    let publish = async { publisher.send(status::TOPIC, vec![last]).await?.durable().await };
+    match timeout(Duration::from_millis(LAST_MS), publish).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the last heartbeat was not published"),
+        Err(_) => tracing::debug!("the last heartbeat was not published in time"),
+    }
+    Ok(())
+}
+
+/// The status of this process, as of now.
+fn record(runtime: &Runtime, stopping: bool) -> anyhow::Result<NewRecord> {
+    let now = Utc::now();
+    let status = ServiceStatus { stopping, ..runtime.status.snapshot(now) };
+    Ok(NewRecord {
+        key: Some(Bytes::from(status.instance.clone())),
+        payload: Bytes::from(status::encode(&status).context("cannot encode a status")?),
+        headers: Vec::new(),
+        timestamp: now,
+    })
 }
 
 /// Reports the log up at its first answer. The first record takes longer: a new Kafka client requests its producer id only

@@ -4,10 +4,15 @@
 //! of all services with one [`Runtime`], narrowed to each by [`Runtime::for_service`].
 
 mod admin;
+mod connections;
 mod figures;
 mod heartbeat;
 mod http_client;
+mod http_server;
 mod locked;
+mod metric_help;
+mod open_files;
+mod process_figures;
 mod settings;
 mod shutdown;
 mod start;
@@ -21,9 +26,11 @@ use event_log::EventLog;
 use tokio_util::sync::CancellationToken;
 
 pub use admin::{admin_routes, health_response, metrics_response, ready_response, serve_admin};
-pub use figures::{Figures, Latency, Meter};
+pub use figures::{Figures, Gauge, Latency, Meter};
 pub use heartbeat::heartbeat;
 pub use http_client::{http_client, install_tls};
+pub use http_server::{ClientAddress, serve_http};
+pub use open_files::raise_open_files;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::{HELP_END, LogPassword, LogSettings, RENAMED_VARIABLES, renamed_variables};
 pub use shutdown::{SHUTDOWN_LIMIT, ShutdownBudget, ShutdownDeadline, cancel_on_signals};
@@ -31,6 +38,10 @@ pub use start::{create_topics, main, open_log, open_patiently};
 pub use status::{Component, Status};
 pub use tasks::Tasks;
 pub use telemetry::{LogFormat, LogGuard, init_logs, install_metrics};
+
+/// The allocator of every process: the C library's returns little of what is freed (docs/decisions/0070).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What a service receives besides its own settings.
 #[derive(Clone)]

@@ -1,18 +1,19 @@
 //! What every service does before and around its own work.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use backon::{ExponentialBuilder, Retryable};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use event_log::{EventLogError, LogAdmin, Retention, TopicSpec};
+use rustix::system::uname;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::{
     LogFormat, LogSettings, Runtime, Status, cancel_on_signals, heartbeat, init_logs, install_metrics,
-    renamed_variables, serve_admin, shutdown,
+    process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin, shutdown,
 };
 
 /// First wait before a server that is unavailable is tried again; doubled up to the longest.
@@ -42,12 +43,13 @@ where
     let process = open_log(service, &log.url()?).await?;
     let mut tasks = process.tasks();
     if let Some(listen) = listen {
-        tasks.spawn("health", serve_admin(listen, process.status.clone(), process.shutdown.clone()));
+        tasks.spawn("health", serve_admin(listen, process.clone()));
     }
     tasks.spawn("heartbeat", heartbeat(process.clone()));
     let runtime = process.for_service(service);
     tasks.spawn(service, run(runtime).instrument(info_span!("service", service)));
-    tasks.join().await.with_context(|| format!("the {service} stopped"))
+    let done = tasks.join().await.with_context(|| format!("the {service} stopped"));
+    done.and(process.log.close().await.context("the event log was not closed in order"))
 }
 
 /// Installs metrics and signal handlers, opens the event log, and creates its topics.
@@ -59,21 +61,31 @@ pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runti
         bail!(renamed);
     }
     install_metrics()?;
+    raise_open_files();
+    let now = Utc::now();
     let stopping = CancellationToken::new();
     cancel_on_signals(stopping.clone())?;
     shutdown::limit(stopping.clone());
-    let log =
-        event_log::open(url.expose_secret()).await.context("cannot open the event log (--log, LOG_URL)")?;
+    let open = || event_log::open(url.expose_secret());
+    // A server is connected to later, and its errors come then.
+    let log = open_patiently("event log", "--log, LOG_URL", EventLogError::is_transient, open).await?;
     (|| create_topics(&*log))
         .retry(patience())
         // A log that refuses the user is not tried again: a password or a certificate has to be corrected.
-        .when(|error| matches!(error, EventLogError::Unavailable { .. }))
+        .when(|error| matches!(error, EventLogError::Unavailable { .. } | EventLogError::DiskFull { .. }))
         .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not available yet"))
         .await
         .context("cannot create the topics (--log, LOG_URL)")?;
-    let now = Utc::now();
-    let instance = format!("{service}-{}-{}", std::process::id(), now.timestamp_millis());
-    Ok(Runtime { log, status: Status::new(service, &instance, now), shutdown: stopping })
+    let status = Status::new(service, &instance(service, now), now);
+    status.report(Arc::new(ProcessFigures));
+    Ok(Runtime { log, status, shutdown: stopping })
+}
+
+/// Distinguishes replicas, whose process ids are all 1 in containers. There the host name is the container's.
+fn instance(service: &str, now: DateTime<Utc>) -> String {
+    let host = uname();
+    let host = host.nodename().to_string_lossy();
+    format!("{service}-{host}-{}-{}", std::process::id(), now.timestamp_millis())
 }
 
 /// Servers that are started together are not ready at the same time, so that an unavailable one is tried again for about

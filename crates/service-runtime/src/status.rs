@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// 1 while a component works, otherwise 0; by service and component.
-const COMPONENT_UP: &str = "tapedeck_component_up";
+pub(crate) const COMPONENT_UP: &str = "tapedeck_component_up";
 
 /// Health and figures of one process, as one of its services adds to them. Several services of one process share them; each
 /// has names of its own.
@@ -81,6 +81,11 @@ impl Status {
     /// Distinguishes replicas.
     pub fn instance(&self) -> &str {
         &self.process.instance
+    }
+
+    /// When the process started.
+    pub(crate) fn started_at(&self) -> DateTime<Utc> {
+        self.process.started_at
     }
 
     /// The service that adds to this, or that the process is named after.
@@ -149,6 +154,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.process.started_at,
             at: now,
+            stopping: false,
             components: components.values().map(|cell| locked(&cell.status).clone()).collect(),
             figures: all,
         }

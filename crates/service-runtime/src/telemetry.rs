@@ -10,7 +10,7 @@ use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::locked::locked;
+use crate::{locked::locked, metric_help};
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -98,6 +98,7 @@ pub fn install_metrics() -> anyhow::Result<&'static PrometheusHandle> {
     }
     let handle =
         PrometheusBuilder::new().install_recorder().context("cannot install the metrics recorder")?;
+    metric_help::describe();
     let kept = handle.clone();
     // A thread, because the first call may come from outside of the async runtime; it runs until the process ends.
     let upkeep = std::thread::Builder::new().name("metrics-upkeep".to_owned());

@@ -46,6 +46,9 @@ pub enum Failure {
     /// The file cannot be opened or created.
     #[error("cannot be opened; is the folder writable, and is it a file?")]
     CannotOpen,
+    /// The file was removed or replaced while it was open.
+    #[error("was removed or replaced while it was in use; what came since then is lost, start again")]
+    Removed,
     /// The folder cannot be created; the reason.
     #[error("cannot create the folder {0}")]
     NoFolder(String),

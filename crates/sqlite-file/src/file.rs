@@ -12,7 +12,7 @@ use sqlx::{
 };
 
 use crate::{
-    Failure, FileUrl, Format, Result,
+    Failure, FileUrl, Format, Presence, Result,
     wal::{MAX_WAL_BYTES, WalBound},
 };
 
@@ -34,16 +34,29 @@ pub struct Tuning {
     pub writer_cache_kb: u32,
     /// Page cache of each reader, in KiB; behind it is that of the operating system.
     pub reader_cache_kb: u32,
+    /// What a commit survives when it returns.
+    pub durability: Durability,
+}
+
+/// What a commit survives when it returns. In both cases a power failure leaves the file whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process. A power failure may undo the last transactions, all from one moment on. For what can be
+    /// written again from elsewhere: no commit waits for the disk, and it writes less.
+    Process,
+    /// A power failure, too.
+    Power,
 }
 
 /// A file, open: one writing connection, a few that read.
 #[derive(Debug)]
 pub struct SqliteFile {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// One connection: SQLite has one writer at a time, and waiting in this queue is fair and costs nothing.
     pub(crate) writer: SqlitePool,
     readers: SqlitePool,
     pub(crate) wal: WalBound,
+    pub(crate) presence: Presence,
 }
 
 impl SqliteFile {
@@ -62,6 +75,10 @@ impl SqliteFile {
         create_folder_of(path).await?;
         let options = || {
             base_options(path)
+                .synchronous(match tuning.durability {
+                    Durability::Process => SqliteSynchronous::Normal,
+                    Durability::Power => SqliteSynchronous::Full,
+                })
                 // Statements that can fail half-way keep an undo copy of pages; in a file that costs more than all the rest.
                 .pragma("temp_store", "MEMORY")
                 .busy_timeout(BUSY_TIMEOUT)
@@ -88,12 +105,25 @@ impl SqliteFile {
             writer,
             readers: pool(tuning.readers).connect_lazy_with(reading),
             wal: WalBound::new(path),
+            presence: Presence::of(path),
         };
         // Also where the format is up to date: whether the file can be written shows now, not with the first write.
         let mut writing = file.begin().await?;
         let made = format.apply(path, writing.connection()).await?;
         writing.commit().await?;
         Ok((file, made))
+    }
+
+    /// Moves everything into the file itself, so that a copy of it alone is whole, and closes it. Later calls fail.
+    ///
+    /// # Errors
+    /// [`crate::SqliteFileError`]; what was committed stays in the write-ahead log beside the file.
+    pub async fn close(&self) -> Result<()> {
+        // Readers hold the write-ahead log.
+        self.readers.close().await;
+        let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await;
+        self.writer.close().await;
+        moved.map(drop).map_err(|error| self.failure(&error))
     }
 
     /// The file, as given.
@@ -112,7 +142,7 @@ impl SqliteFile {
     }
 }
 
-/// The settings that every connection needs: a commit is durable when it returns.
+/// The settings that every connection needs: a commit survives a power failure when it returns.
 pub fn base_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)

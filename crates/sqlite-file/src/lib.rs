@@ -6,14 +6,16 @@ mod failure;
 mod file;
 mod format;
 mod lock;
+mod presence;
 mod transaction;
 mod url;
 mod wal;
 
 pub use failure::{Failure, SqliteFileError};
-pub use file::{SqliteFile, Tuning, base_options, create_folder_of};
+pub use file::{Durability, SqliteFile, Tuning, base_options, create_folder_of};
 pub use format::Format;
 pub use lock::{Lock, LockError};
+pub use presence::Presence;
 pub use transaction::WriteTransaction;
 pub use url::FileUrl;
 

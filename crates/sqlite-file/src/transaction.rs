@@ -19,6 +19,7 @@ impl SqliteFile {
     /// # Errors
     /// [`crate::SqliteFileError`].
     pub async fn begin(&self) -> Result<WriteTransaction<'_>> {
+        self.presence.check(&self.path)?;
         let connection = self.writer.acquire().await.map_err(|error| self.failure(&error))?;
         let mut transaction = WriteTransaction { file: self, connection, is_open: true };
         transaction.run("BEGIN IMMEDIATE").await?;

@@ -24,8 +24,16 @@ pub mod component {
     pub const CONSUMER: &str = "consumer";
     /// The reader of the live topics that the pages show.
     pub const LIVE_PRICES: &str = "live prices";
+    /// The pages, which are served when they are loaded from the live store.
+    pub const PAGES: &str = "pages";
+    /// The disk of the data folder, in a process with embedded log or store.
+    pub const DISK: &str = "disk";
     /// The name of a feed follows: `feed binance`.
     pub const FEED_PREFIX: &str = "feed ";
+    /// The feed of invented prices.
+    pub const SIMULATED_FEED: &str = "feed simulated";
+    /// In the detail of [`SIMULATED_FEED`]; the reason follows, which pages show.
+    pub const SIMULATED_BECAUSE: &str = "; prices are invented because ";
 }
 
 /// Metrics, by their names at `/metrics`. A status has the same under derived names, see [`per_second`](figure::per_second)
@@ -49,6 +57,23 @@ pub mod figure {
     pub const FEED_STORED: &str = "tapedeck_feed_stored_seconds";
     /// From `received_at` to the frame of the browser that showed the price, in seconds.
     pub const FEED_SCREEN: &str = "tapedeck_feed_screen_seconds";
+    /// Records of a partition that the consumer has not stored and committed, by topic and partition.
+    pub const LAG: &str = "tapedeck_lag_records";
+    /// Records kept, by topic.
+    pub const TOPIC_RECORDS: &str = "tapedeck_topic_records";
+    /// Processor time of a process, in seconds.
+    pub const PROCESS_CPU: &str = "process_cpu_seconds_total";
+    /// Resident memory of a process, in bytes.
+    pub const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
+    /// Open files and connections of a process.
+    pub const PROCESS_FILES: &str = "process_open_fds";
+
+    /// Size of the files in the data folder, in bytes.
+    pub const DATA_BYTES: &str = "tapedeck_data_bytes";
+    /// How many bytes they grow by in a day, at the rate of the last hours; 0 while it is unknown.
+    pub const DATA_GROWTH: &str = "tapedeck_data_growth_bytes_per_day";
+    /// Free space on the disk of the data folder, in bytes.
+    pub const DISK_FREE: &str = "tapedeck_disk_free_bytes";
 
     /// The figure of a status with the rate of a counter: `tapedeck_ticks_stored_per_second`.
     pub fn per_second(counter: &str) -> String {

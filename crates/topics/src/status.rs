@@ -21,6 +21,9 @@ pub struct ServiceStatus {
     pub started_at: DateTime<Utc>,
     /// When this status was made.
     pub at: DateTime<Utc>,
+    /// The process ends in order, and sends no further status. Absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
     /// Its parts, by name.
     pub components: Vec<ComponentStatus>,
     /// Figures by [`figure_key`]; the name ends in the unit (`…_total`, `…_per_second`, `…_ms`).

@@ -1,5 +1,8 @@
 //! The consumer as a process of its own.
 
+use std::sync::Arc;
+
+use anyhow::Context;
 use clap::Parser;
 use consumer::ConsumerArgs;
 use live_store::LiveStoreError;
@@ -13,7 +16,8 @@ async fn main() -> anyhow::Result<()> {
         let open = || live_store::open(url.expose_secret());
         let store =
             open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
-        consumer::run(consumer, store, runtime).await
+        let done = consumer::run(consumer, Arc::clone(&store), runtime).await;
+        done.and(store.close().await.context("the live store was not closed in order"))
     })
     .await
 }

@@ -9,7 +9,7 @@ use market::{AssetClass, Symbol};
 
 use crate::{
     config::ProducerConfig,
-    feed::Prices,
+    feed::{Prices, replay::check_files},
     provider::{Provider, ProviderChoice},
     tails,
 };
@@ -25,7 +25,15 @@ pub struct Choice {
     /// For people: what was tried, and which symbols no provider serves.
     pub notes: Vec<String>,
     automatic: bool,
+    /// Why prices are invented, where they are.
+    simulated_because: Option<String>,
 }
+
+/// Of a provider that was named.
+const NAMED: &str = "--provider (PROVIDER) is simulated; auto has real ones where a provider answers";
+/// Of a log that was filled by a simulation.
+const LOG_IS_SIMULATED: &str = "the log holds simulated prices, which real ones are kept apart from. For real ones begin \
+    with an empty log and store, or name a provider (--provider, PROVIDER)";
 
 /// A provider and the symbols it serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +48,11 @@ impl Choice {
     /// Its prices are invented.
     pub fn is_simulated(&self) -> bool {
         self.feeds.iter().any(|feed| feed.provider.prices() == Prices::Simulated)
+    }
+
+    /// Why prices are invented, as the rest of a sentence; `None` where they are not.
+    pub fn simulated_because(&self) -> Option<&str> {
+        self.simulated_because.as_deref().filter(|_| self.is_simulated())
     }
 
     /// The provider was chosen here, not named.
@@ -66,11 +79,8 @@ impl Choice {
             );
         } else if !self.is_simulated() && kinds.simulated && !kinds.real {
             self.feeds = vec![FeedPlan { provider: Provider::simulated(), symbols: symbols.to_vec() }];
-            self.notes.push(
-                "providers answer, but the log holds simulated prices, which real ones are kept apart from: it goes on being \
-                 simulated. For real ones begin with an empty log and store, or name a provider (--provider, PROVIDER)"
-                    .to_owned(),
-            );
+            self.notes.push(format!("providers answer, but prices are invented: {LOG_IS_SIMULATED}"));
+            self.simulated_because = Some(LOG_IS_SIMULATED.to_owned());
         }
         Ok(self)
     }
@@ -79,22 +89,27 @@ impl Choice {
 /// Decides which provider serves which symbols; `auto` probes those that need no key.
 ///
 /// # Errors
-/// A provider that serves none of the symbols, or a replay without files.
+/// A provider that serves none of the symbols, or a recording that cannot be read.
 pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
     let symbols = config.watchlist.symbols();
     let ProviderChoice::Named(provider) = config.provider else { return Ok(automatic(config).await) };
     match provider.prices() {
         Prices::Simulated => Ok(only(provider, symbols.to_vec(), Vec::new())),
         Prices::Recorded if config.replay.files.is_empty() => {
-            bail!("--provider {provider} needs a recording: --replay-file PATH")
+            let note = "no recording is played (--replay-file): what is stored is shown";
+            Ok(only(provider, Vec::new(), vec![note.to_owned()]))
         }
-        Prices::Recorded => Ok(only(provider, Vec::new(), Vec::new())),
+        Prices::Recorded => {
+            check_files(&config.replay.files)?;
+            Ok(only(provider, Vec::new(), Vec::new()))
+        }
         Prices::Live(class) => served(provider, class, symbols),
     }
 }
 
 fn only(provider: Provider, symbols: Vec<Symbol>, notes: Vec<String>) -> Choice {
-    Choice { feeds: vec![FeedPlan { provider, symbols }], notes, automatic: false }
+    let simulated_because = (provider == Provider::simulated()).then(|| NAMED.to_owned());
+    Choice { feeds: vec![FeedPlan { provider, symbols }], notes, automatic: false, simulated_because }
 }
 
 fn of_class(symbols: &[Symbol], class: AssetClass) -> Vec<Symbol> {
@@ -144,11 +159,12 @@ async fn automatic(config: &ProducerConfig) -> Choice {
     let symbols = config.watchlist.symbols();
     let plans = venues(symbols);
     let answers = join_all(plans.iter().map(|plan| answer(plan.provider, config))).await;
-    let (mut answering, mut notes) = (Vec::new(), Vec::new());
+    let (mut answering, mut notes, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for (plan, answer) in plans.into_iter().zip(answers) {
         match answer {
             Ok(()) => answering.push(plan),
             Err(reason) => {
+                reasons.push(format!("{} ({reason})", plan.provider));
                 notes.push(format!(
                     "{} does not answer ({reason}): {}",
                     plan.provider,
@@ -161,7 +177,11 @@ async fn automatic(config: &ProducerConfig) -> Choice {
     if feeds.is_empty() {
         feeds.push(FeedPlan { provider: Provider::simulated(), symbols: symbols.to_vec() });
     }
-    Choice { feeds, notes, automatic: true }
+    let simulated_because = Some(format!(
+        "no provider answered at the start: {}. The next start queries them again",
+        reasons.join(", ")
+    ));
+    Choice { feeds, notes, automatic: true, simulated_because }
 }
 
 async fn answer(provider: Provider, config: &ProducerConfig) -> Result<(), String> {

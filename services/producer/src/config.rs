@@ -1,7 +1,12 @@
 //! The producer's settings. Those of a single feed are in the feed's file.
 
-use std::net::SocketAddr;
+use std::{ffi::OsStr, net::SocketAddr};
 
+use clap::{
+    Arg, Command,
+    builder::TypedValueParser,
+    error::{Error, ErrorKind},
+};
 use market::Watchlist;
 use service_runtime::{HELP_END, LogFormat, LogSettings};
 
@@ -47,7 +52,7 @@ pub struct ProducerConfig {
     #[arg(long, env = "PROVIDER", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
     /// Symbols to watch, with commas between: stocks (AAPL, BRK.B) and crypto pairs (BTC/USDT); at most 1000.
-    #[arg(long, env = "WATCHLIST", default_value = DEFAULT_WATCHLIST, value_name = "SYMBOLS")]
+    #[arg(long, env = "WATCHLIST", default_value = DEFAULT_WATCHLIST, value_name = "SYMBOLS", value_parser = WatchlistParser)]
     pub watchlist: Watchlist,
     /// Recordings.
     #[command(flatten)]
@@ -69,4 +74,49 @@ pub struct ProducerConfig {
     #[arg(id = "feed-poll-ms", long, env = "FEED_POLL_MS", default_value_t = 15_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     pub poll_ms: u64,
+}
+
+/// Reads a watch list. The error has the first entry that is wrong: clap's own has the whole list, of up to a thousand.
+#[derive(Clone)]
+struct WatchlistParser;
+
+impl TypedValueParser for WatchlistParser {
+    type Value = Watchlist;
+
+    fn parse_ref(&self, cmd: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Watchlist, Error> {
+        let text = value.to_str().ok_or_else(|| Error::new(ErrorKind::InvalidUtf8).with_cmd(cmd))?;
+        let parse = |text: &str| text.parse::<Watchlist>();
+        let Err(reason) = parse(text) else { return parse.parse_ref(cmd, arg, value) };
+        let is_wrong = |entry: &&str| !entry.is_empty() && parse(entry).is_err();
+        match text.split(',').map(str::trim).find(is_wrong) {
+            Some(entry) => parse.parse_ref(cmd, arg, OsStr::new(entry)),
+            None => Err(Error::raw(ErrorKind::ValueValidation, format!("{reason}\n")).with_cmd(cmd)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Settings {
+        #[command(flatten)]
+        _producer: ProducerConfig,
+    }
+
+    #[test]
+    fn a_refused_watch_list_is_not_printed_whole() {
+        let refused =
+            |list: &str| Settings::try_parse_from(["producer", "--watchlist", list]).unwrap_err().to_string();
+        let many: Vec<String> = (0..900).map(|n| format!("A{n}")).collect();
+        let error = refused(&format!("{},$$$,{}", many.join(","), many.join(",")));
+        assert!(error.contains("'$$$' for '--watchlist <SYMBOLS>'") && error.len() < 400, "{error}");
+        let error = refused(&(0..1_001).map(|n| format!("A{n}")).collect::<Vec<_>>().join(","));
+        assert!(error.contains("has 1001 symbols") && error.len() < 400, "{error}");
+        assert!(refused(" , ").contains("the watch list is empty"));
+        assert!(Settings::try_parse_from(["producer", "--watchlist", "MSFT,btcusdt"]).is_ok());
+    }
 }

@@ -23,7 +23,7 @@ pub use auto::{Choice, FeedPlan, choose};
 pub use config::{ProducerArgs, ProducerConfig};
 pub use feed::{
     Prices,
-    replay::{Report, Speed, replay_files},
+    replay::{Report, Speed, check_files, replay_files},
     simulated::Sessions,
 };
 pub use provider::{Provider, ProviderChoice};
@@ -37,6 +37,7 @@ use crate::{feed::FeedContext, metrics::FeedMetrics, publish::outlet};
 pub async fn run(config: ProducerConfig, choice: Choice, runtime: Runtime) -> anyhow::Result<()> {
     let latency = runtime.status.report(Arc::new(Latency::new(figure::FEED_PUBLISHED)));
     let mut tasks = runtime.tasks();
+    let simulated_because = choice.simulated_because().map(str::to_owned);
     for plan in choice.feeds {
         let feed = plan.provider.feed();
         let metrics = FeedMetrics::new(&runtime.status, feed.name, &latency);
@@ -47,6 +48,7 @@ pub async fn run(config: ProducerConfig, choice: Choice, runtime: Runtime) -> an
         let context = FeedContext {
             config: config.clone(),
             symbols: plan.symbols,
+            simulated_because: simulated_because.clone(),
             log: Arc::clone(&runtime.log),
             outlet,
             health,

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Print the ticks of a symbol as they are stored.
     Tail(TailArgs),
-    /// Show the health and the figures of the running instance.
+    /// Show on one screen whether the running instance works: its prices, rates and latencies, and what is down and why.
     Status(StatusArgs),
     /// Check whether a service is ready; exits with 1 if it is not. For health checks of containers.
     Health(HealthArgs),
@@ -59,16 +59,16 @@ pub(crate) enum Command {
     },
 }
 
-/// Locations of the data.
+/// Locations of the data. Global, so that `topics` takes them before and after what it is to show.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Data")]
 pub(crate) struct Places {
     /// Data folder, for one instance at a time [default: data, or data/simulated for simulated prices].
-    #[arg(long, env = "DATA", value_name = "DIR")]
+    #[arg(long, env = "DATA", value_name = "DIR", global = true)]
     pub(crate) data: Option<PathBuf>,
     /// Event log instead of the embedded one: kafka://host:9092[,host:9092],
     /// kafka+tls://user@host:9093?sasl=scram-sha-512&ca=/path/ca.pem, or sqlite:PATH.
-    #[arg(long, env = "LOG_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "LOG_URL", value_name = "URL", hide_env_values = true, global = true)]
     pub(crate) log: Option<SecretString>,
     /// Its password, if the URL has none.
     #[command(flatten)]
@@ -168,9 +168,12 @@ pub(crate) struct TailArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// Print the figures as JSON.
+    /// Print everything as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print all parts, partitions and figures as tables.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) metrics: bool,
     #[command(flatten)]
     pub(crate) instance: Instance,
 }

@@ -1,6 +1,6 @@
 //! `tapedeck copy SOURCE TARGET`: copies a store into another one.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use archive::Kind;
 use indicatif::HumanCount;
 use service_runtime::ExposeSecret;
@@ -29,6 +29,9 @@ pub(crate) async fn copy(args: CopyArgs) -> anyhow::Result<()> {
     })
     .await?;
     drop(progress_view);
+    for store in [&from, &target.store] {
+        store.close().await.context("a store was not closed in order")?;
+    }
     print_line(format_args!(
         "copied {} rows of {} prices from {source} into {}, and verified them\n{}",
         HumanCount(counts.of(Kind::TICKS).all() + counts.of(Kind::CANDLES).all()),

@@ -92,10 +92,14 @@ fn lock(path: &Path, who: &str) -> anyhow::Result<File> {
             return Err(error).with_context(|| format!("cannot lock {}", file.display()));
         }
     }
-    lock.set_len(0)
+    let written = lock
+        .set_len(0)
         .and_then(|()| lock.rewind())
-        .and_then(|()| writeln!(lock, "pid {}, {who}", std::process::id()))
-        .with_context(|| format!("cannot write {}; is the disk full?", file.display()))?;
+        .and_then(|()| writeln!(lock, "pid {}, {who}", std::process::id()));
+    if let Err(error) = written {
+        // The lock holds without the text, and on a full disk log and store wait for space.
+        tracing::warn!(file = %file.display(), %error, "the holder of the lock was not written");
+    }
     Ok(lock)
 }
 

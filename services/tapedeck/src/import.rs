@@ -1,6 +1,6 @@
 //! `tapedeck import FOLDER`: imports a folder of compressed files into a store.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use archive::{Importing, Manifest};
 
 use crate::{
@@ -26,6 +26,7 @@ pub(crate) async fn import(args: ImportArgs) -> anyhow::Result<()> {
     })
     .await?;
     drop(progress_view);
+    target.store.close().await.context("the store was not closed in order")?;
     print_line(format_args!(
         "imported {} ({} prices of {}) into {}, and verified them\n{}",
         args.folder.display(),

@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod copy;
 mod data_dir;
+mod disk;
 mod drain;
 mod export;
 mod health;

@@ -36,6 +36,9 @@ pub(crate) struct ExportArgs {
     /// Only real or only simulated prices, of a store that has both.
     #[arg(long, value_enum)]
     pub(crate) prices: Option<WhichPrices>,
+    /// Succeed although the store has no rows to export.
+    #[arg(long)]
+    pub(crate) allow_empty: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -204,6 +207,28 @@ impl StorePlace {
         }
     }
 
+    /// Fails if the store has no rows at all, and names a folder that has some.
+    pub(crate) async fn check_not_empty(&self, store: &dyn LiveStore, name: &str) -> anyhow::Result<()> {
+        if !store.symbols().await.context("cannot list the symbols")?.is_empty() {
+            return Ok(());
+        }
+        let root = data_dir::folder(self.data.as_deref());
+        let roots = [root, data_dir::folder(None)];
+        for folder in roots.iter().flat_map(|root| [root.clone(), root.join("simulated")]) {
+            let path = folder.join(STORE_FILE);
+            if path.exists() && has_rows(&path).await {
+                let folder = folder.display();
+                bail!(
+                    "{name} has no ticks and no candles; the folder {folder} has: set it with --data {folder}, or export nothing \
+                     with --allow-empty"
+                );
+            }
+        }
+        bail!(
+            "{name} has no ticks and no candles; set another folder with --data, or export nothing with --allow-empty"
+        )
+    }
+
     /// Opens a store for writing. A data folder stays locked until the target is dropped, and is marked with the kind of prices.
     pub(crate) async fn open_target(&self, prices: Prices, who: &str) -> anyhow::Result<Target> {
         let (folder, url) = if let Some(url) = &self.store {
@@ -223,6 +248,15 @@ impl StorePlace {
         let store = live_store::open(url).await.context("cannot open the store to write to")?;
         Ok(Target { store, name: shown(Some(url), ""), _folder: folder })
     }
+}
+
+/// Whether the store in a file has ticks or candles; no if it cannot be opened.
+async fn has_rows(path: &Path) -> bool {
+    let Ok(store) = live_store::open(&format!("sqlite:{}", path.display())).await else { return false };
+    let symbols = store.symbols().await;
+    // It was only read.
+    let _ = store.close().await;
+    symbols.is_ok_and(|symbols| !symbols.is_empty())
 }
 
 /// A store that is open for writing.

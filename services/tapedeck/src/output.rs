@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::{ErrorKind, Write, stdout},
+    io::{ErrorKind, Write, stderr, stdout},
 };
 
 use anyhow::Context;
@@ -13,6 +13,14 @@ use anyhow::Context;
 /// A stdout that cannot be written; see [`is_closed_pipe`].
 pub(crate) fn print_line(line: impl Display) -> anyhow::Result<()> {
     writeln!(stdout(), "{line}").context("cannot write to stdout")
+}
+
+/// Prints a line for the person at the terminal to stderr, where no program that reads the output gets it.
+///
+/// # Errors
+/// A stderr that cannot be written; see [`is_closed_pipe`].
+pub(crate) fn note(line: impl Display) -> anyhow::Result<()> {
+    writeln!(stderr(), "{line}").context("cannot write to stderr")
 }
 
 /// Whether the error is a closed pipe, which is not a failure.

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use archive::Prices;
+use event_log::EventLog;
 use live_store::{LiveStore, LiveStoreError};
 use market::Symbol;
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
@@ -20,6 +21,7 @@ use web::WebConfig;
 use crate::{
     cli::{Places, RunArgs},
     data_dir::{DataDir, folder},
+    disk,
     drain::wait_until_stored,
     output::{print_line, shown},
 };
@@ -32,6 +34,8 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
     let (runtime, store) = open_runtime(service::ALL_IN_ONE, &args.places, &data).await?;
     print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
+
+    let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
 
     let web = WebConfig {
         watchlist: (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone()),
@@ -47,12 +51,18 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         tasks.spawn(service, run.instrument(info_span!("service", service)));
     };
     let of = |service: &str| runtime.for_service(service);
-    spawn(service::WEB, Box::pin(web::run(web, listener, Arc::clone(&store), of(service::WEB))));
+    let of_pages = Arc::clone(&store);
+    let open = move || std::future::ready(Ok(Arc::clone(&of_pages)));
+    let pages = web::run(web, listener, open, of(service::WEB));
+    spawn(service::WEB, Box::pin(pages));
     spawn(service::CONSUMER, Box::pin(consumer::run(args.consumer, store, of(service::CONSUMER))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
+    if args.places.log.is_none() || args.places.store.is_none() {
+        tasks.spawn("disk", disk::watch(data.path().to_owned(), runtime.clone()));
+    }
     tasks.spawn("heartbeat", heartbeat(runtime));
-    tasks.join().await?;
+    opened.close(tasks.join().await).await?;
     print_line(format_args!("stopped; the data is in {}", data.path().display()))
 }
 
@@ -96,12 +106,34 @@ pub(crate) async fn open_runtime(
     data: &DataDir,
 ) -> anyhow::Result<(Runtime, Arc<dyn LiveStore>)> {
     let log = places.log_url()?.unwrap_or_else(|| data.log_url().into());
-    let store = places.store_url()?.unwrap_or_else(|| data.store_url().into());
     let runtime = service_runtime::open_log(service, &log).await?;
-    let store = open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, || {
-        live_store::open(store.expose_secret())
-    });
+    let of_others = places.store_url()?;
+    // The lock of the data folder keeps other processes from writing the store in it.
+    let own = data.store_url();
+    let open = || async {
+        match &of_others {
+            Some(url) => live_store::open(url.expose_secret()).await,
+            None => live_store::open_alone(&own).await,
+        }
+    };
+    let store = open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open);
     Ok((runtime, store.await?))
+}
+
+/// What is closed at the end of a process.
+pub(crate) struct Opened {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) store: Arc<dyn LiveStore>,
+}
+
+impl Opened {
+    /// Closes store and log in order, whatever happened before. Embedded ones are whole files then, of which a copy is a backup.
+    /// Returns the first error, `done` before those of closing.
+    pub(crate) async fn close(self, done: anyhow::Result<()>) -> anyhow::Result<()> {
+        let store = self.store.close().await.context("the live store was not closed in order");
+        let log = self.log.close().await.context("the event log was not closed in order");
+        done.and(store).and(log)
+    }
 }
 
 /// Opens the data folder. Simulated prices go to a folder inside it, unless both `--provider simulated` and `--data` are set:

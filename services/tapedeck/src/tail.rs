@@ -9,8 +9,13 @@ use std::{
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::{cli::TailArgs, http::Remote, output::print_line};
+use crate::{
+    cli::TailArgs,
+    http::Remote,
+    output::{note, print_line},
+};
 
 /// Interval between two requests.
 const INTERVAL_MS: u64 = 250;
@@ -39,7 +44,11 @@ pub(crate) async fn tail(args: TailArgs) -> anyhow::Result<()> {
     let remote = Remote::new(&args.instance.url)?;
     let symbol = args.symbol.to_string();
     let overlap = TimeDelta::seconds(OVERLAP_SECONDS);
-    let mut from = newest_tick(&remote, &symbol).await?.unwrap_or_else(Utc::now) - overlap;
+    let newest = newest_tick(&remote, &symbol).await?;
+    if newest.is_none() {
+        note(waiting(&symbol, &known_symbols(&remote).await?))?;
+    }
+    let mut from = newest.unwrap_or_else(Utc::now) - overlap;
     let mut shown: HashMap<(String, u64), DateTime<Utc>> = HashMap::new();
     let mut due = tokio::time::interval(Duration::from_millis(INTERVAL_MS));
     loop {
@@ -74,6 +83,30 @@ async fn newest_tick(remote: &Remote, symbol: &str) -> anyhow::Result<Option<Dat
     let Some(timestamp) = quotes.pointer("/quotes/0/timestamp") else { return Ok(None) };
     let parsed = DateTime::deserialize(timestamp).context("/v1/quotes returned an invalid time")?;
     Ok(Some(parsed))
+}
+
+/// The symbols of the instance.
+async fn known_symbols(remote: &Remote) -> anyhow::Result<Vec<String>> {
+    let answer = remote.get("/v1/symbols", &[]).await?;
+    let symbols = answer.get("symbols").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let name = |symbol: &Value| symbol.get("symbol").and_then(Value::as_str).map(str::to_owned);
+    Ok(symbols.iter().filter_map(name).collect())
+}
+
+/// Why nothing is printed yet.
+fn waiting(symbol: &str, known: &[String]) -> String {
+    /// As many fit into two lines.
+    const SHOWN: usize = 12;
+    if known.iter().any(|name| name == symbol) {
+        return format!("no tick of {symbol} yet; waiting for the first, Ctrl-C ends");
+    }
+    let some = known.get(..SHOWN).unwrap_or(known).join(", ");
+    let there_are = match known.len() {
+        0 => "none yet".to_owned(),
+        1..=SHOWN => some,
+        count => format!("{some} and {} more", count - SHOWN),
+    };
+    format!("no symbol {symbol} here; waiting for its first tick, Ctrl-C ends. The symbols are: {there_are}")
 }
 
 async fn page(

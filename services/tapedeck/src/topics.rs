@@ -8,7 +8,7 @@ use service_runtime::ExposeSecret;
 
 use crate::{
     cli::{TopicsArgs, TopicsCommand},
-    output::print_line,
+    output::{note, print_line},
     redeliver::redeliver,
     run::existing_log_url,
 };
@@ -33,14 +33,24 @@ pub(crate) async fn topics(args: TopicsArgs) -> anyhow::Result<()> {
                 let names: Vec<&str> = infos.iter().map(|info| info.name.as_str()).collect();
                 bail!("there is no topic `{topic}`; there are {}", names.join(", "));
             };
-            peek(&*log, info, partition, offset, max).await?;
-        }
-        TopicsCommand::DeadLetters { max } => {
-            for info in infos.iter().filter(|info| info.name.ends_with(DEAD_LETTER_SUFFIX)) {
-                peek(&*log, info, None, None, max).await?;
+            if peek(&*log, info, partition, offset, max).await? == 0 {
+                note(format_args!("no records of `{topic}` there"))?;
             }
         }
-        TopicsCommand::Redeliver { topic } => redeliver(&*log, &infos, topic.as_deref()).await?,
+        TopicsCommand::DeadLetters { max } => {
+            let (mut topics, mut printed) = (0_usize, 0);
+            for info in infos.iter().filter(|info| info.name.ends_with(DEAD_LETTER_SUFFIX)) {
+                topics += 1;
+                printed += peek(&*log, info, None, None, max).await?;
+            }
+            if printed == 0 {
+                note(format_args!("no dead letters in {topics} topics ({DEAD_LETTER_SUFFIX})"))?;
+            }
+        }
+        TopicsCommand::Redeliver { topic } => {
+            let done = redeliver(&*log, &infos, topic.as_deref()).await;
+            return done.and(log.close().await.context("the event log was not closed in order"));
+        }
     }
     Ok(())
 }
@@ -85,13 +95,15 @@ async fn offsets(log: &dyn EventLog, infos: &[TopicInfo], group: &str) -> anyhow
     print_line(table)
 }
 
+/// Prints records; returns how many.
 async fn peek(
     log: &dyn EventLog,
     info: &TopicInfo,
     only: Option<i32>,
     offset: Option<u64>,
     max: u16,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<usize> {
+    let mut printed = 0;
     let count = info.partitions.len();
     if let Some(partition) = only
         && usize::try_from(partition).map_or(true, |index| index >= count)
@@ -111,11 +123,12 @@ async fn peek(
         {
             for message in page.iter().take(left) {
                 print_line(described(message))?;
+                printed += 1;
             }
             left = left.saturating_sub(page.len());
         }
     }
-    Ok(())
+    Ok(printed)
 }
 
 /// A record as JSON; a payload that is not JSON becomes a string.

@@ -6,6 +6,8 @@ use live_store::StoreSettings;
 use market::Watchlist;
 use service_runtime::{HELP_END, LogFormat, LogSettings};
 
+use crate::middleware::host::parse_host;
+
 const DEFAULT_CONSUMER_GROUP: &str = "stock-consumer-group";
 const DEFAULT_MAX_LIVE_CLIENTS: usize = 512;
 
@@ -43,9 +45,14 @@ pub struct WebConfig {
     /// Address of the pages, and of /healthz, /readyz and /metrics; 0.0.0.0:5000 admits other machines.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:5000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// Most live clients at once; each open tab is one. Further tabs are served, too: they poll every 5 seconds.
+    /// Most live clients at once; a browser with all its tabs is one. Further ones are served, too: they poll every 5 seconds.
     #[arg(long, env = "WEB_MAX_LIVE_CLIENTS", default_value_t = DEFAULT_MAX_LIVE_CLIENTS, value_name = "N")]
     pub web_max_live_clients: usize,
+    /// Hosts besides localhost and the address of --listen that the pages may be requested for: prices.example,10.0.0.7. Needed
+    /// behind a reverse proxy and under a name of this machine; others are refused, as a page of another site could otherwise
+    /// read prices through its own name.
+    #[arg(long, env = "WEB_ALLOWED_HOSTS", value_name = "HOSTS", value_delimiter = ',', value_parser = allowed_host)]
+    pub web_allowed_hosts: Vec<String>,
     /// Symbols shown on the board before their first price.
     #[arg(skip)]
     pub watchlist: Option<Watchlist>,
@@ -58,5 +65,15 @@ impl WebArgs {
     /// The settings with everything filled in.
     pub fn into_config(self) -> WebConfig {
         WebConfig { watchlist: self.watchlist, consumer_group: self.consumer_group, ..self.web }
+    }
+}
+
+/// One of `--web-allowed-hosts`; empty where its variable is.
+fn allowed_host(text: &str) -> Result<String, String> {
+    match parse_host(text) {
+        None if !text.trim().is_empty() => {
+            Err("is no host; write its name or address alone, such as prices.example or 10.0.0.7".to_owned())
+        }
+        _ => Ok(text.to_owned()),
     }
 }

@@ -62,6 +62,10 @@ impl Heartbeats {
         self.received += 1;
         let sequence = self.received;
         let instance = status.instance.clone();
+        if status.stopping {
+            self.known.remove(&instance);
+            return None;
+        }
         let claimed = status.at.min(now);
         let Some(known) = self.known.get_mut(&instance) else {
             let ahead = VecDeque::with_capacity(SAMPLES);
@@ -156,6 +160,7 @@ mod tests {
             version: "1".to_owned(),
             started_at: at,
             at,
+            stopping: false,
             components: Vec::new(),
             figures: BTreeMap::new(),
         }
@@ -189,6 +194,15 @@ mod tests {
             all.drop_old(second(58 + 300));
             assert!(all.known.is_empty());
         }
+    }
+
+    #[test]
+    fn a_process_that_ends_in_order_is_not_shown_any_more() {
+        let mut all = Heartbeats::default();
+        let _ = all.take(heartbeat("one", second(0)), second(0));
+        let _ = all.take(heartbeat("two", second(0)), second(0));
+        let _ = all.take(ServiceStatus { stopping: true, ..heartbeat("one", second(1)) }, second(1));
+        assert_eq!(shown(&all, second(1)), [("two", false)]);
     }
 
     #[test]

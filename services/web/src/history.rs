@@ -7,6 +7,7 @@ use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{CandleQuery, LiveStore, LiveStoreError, TickQuery, best_candles};
 use market::{Interval, Symbol};
+use service_runtime::Component;
 use tokio_util::sync::CancellationToken;
 
 use crate::{live::Live, params::far_future, sparkline::MAX_MINUTES};
@@ -16,8 +17,47 @@ const EARLY_SECONDS: [u64; 3] = [3, 10, 30];
 const REPEAT_SECONDS: u64 = 600;
 /// Between two attempts while the store is away.
 const RETRY_MS: u64 = 1_000;
+/// The same while it could not be opened since the start.
+const OPEN_RETRY_MS: u64 = 3_000;
 /// Most ticks of the current minute that are read for one symbol.
 const MAX_TICKS: usize = 5_000;
+
+/// Opens the store and loads the live view from it; tries again while the store is unavailable, and reports that.
+///
+/// # Errors
+/// An error of the store that does not pass by itself.
+pub(crate) async fn open_and_load<F>(
+    open: impl Fn() -> F,
+    live: &Live,
+    pages: &Component,
+) -> anyhow::Result<Arc<dyn LiveStore>>
+where
+    F: Future<Output = Result<Arc<dyn LiveStore>, LiveStoreError>>,
+{
+    let mut opened: Option<Arc<dyn LiveStore>> = None;
+    loop {
+        let attempt = async {
+            let store = match &opened {
+                Some(store) => Arc::clone(store),
+                None => open().await?,
+            };
+            let store = opened.insert(store);
+            load(live, &**store, Utc::now()).await?;
+            Ok(Arc::clone(store))
+        };
+        match attempt.await {
+            Ok(store) => return Ok(store),
+            Err(error) if LiveStoreError::is_transient(&error) => {
+                pages.down(&format!("waiting for the live store (--store, STORE_URL): {error}"));
+                tracing::warn!(%error, "the live store is not available yet; trying again");
+                tokio::time::sleep(Duration::from_millis(OPEN_RETRY_MS)).await;
+            }
+            Err(error) => {
+                return Err(error).context("the live store cannot be opened and read (--store, STORE_URL)");
+            }
+        }
+    }
+}
 
 /// Loads the latest tick, the minute in progress and the last day of every symbol.
 ///
@@ -32,6 +72,8 @@ pub(crate) async fn load(
     for stored in &latest {
         live.quotes().show(&stored.tick, now);
     }
+    // Built last, so that a second attempt after an error does not count them twice.
+    let mut of_this_minute = Vec::new();
     for stored in &latest {
         let from = Interval::Minute.floor(now);
         // A symbol without ticks in this minute has no candle in progress.
@@ -39,13 +81,15 @@ pub(crate) async fn load(
             let symbol = stored.tick.symbol;
             let query =
                 TickQuery { symbol, from, to: now + TimeDelta::minutes(1), limit: MAX_TICKS, cursor: None };
-            for early in store.ticks(&query).await?.ticks {
-                live.quotes().build(&early.tick, now);
-            }
+            of_this_minute.extend(store.ticks(&query).await?.ticks);
         }
     }
+    load_days(live, store).await?;
+    for early in of_this_minute {
+        live.quotes().build(&early.tick, now);
+    }
     live.quotes().end_loading();
-    load_days(live, store).await
+    Ok(())
 }
 
 async fn load_days(live: &Live, store: &dyn LiveStore) -> Result<(), LiveStoreError> {

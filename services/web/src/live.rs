@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::{
     live_quotes::LiveQuotes,
     pipeline::Pipeline,
+    snapshot::Snapshot,
     updates::{Change, Updates},
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Live {
     updates: Mutex<Updates>,
     pipeline: Mutex<Pipeline>,
     version: watch::Sender<u64>,
+    /// The last one that was asked for. Whoever waits for it lets other tasks run.
+    snapshot: tokio::sync::Mutex<Option<Arc<Snapshot>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -43,6 +46,7 @@ impl Live {
             updates: Mutex::new(Updates::new(boot)),
             pipeline: Mutex::default(),
             version: watch::Sender::new(0),
+            snapshot: tokio::sync::Mutex::default(),
         }
     }
 
@@ -56,6 +60,22 @@ impl Live {
 
     pub(crate) fn pipeline(&self) -> MutexGuard<'_, Pipeline> {
         locked(&self.pipeline)
+    }
+
+    /// All symbols, as of the last published change.
+    pub(crate) async fn snapshot(&self) -> Arc<Snapshot> {
+        let mut last = self.snapshot.lock().await;
+        if let Some(current) = last.as_ref().filter(|last| last.is_current(self.version())) {
+            return Arc::clone(current);
+        }
+        let made = Arc::new(Snapshot::of(self));
+        *last = Some(Arc::clone(&made));
+        made
+    }
+
+    /// Of the last published change.
+    pub(crate) fn version(&self) -> u64 {
+        *self.version.borrow()
     }
 
     /// Wakes at every change.

@@ -1,7 +1,10 @@
 //! The live view in memory: of each symbol its latest tick, its candles in progress and just closed, and its last day.
 //! Pure: the caller brings what was read, and the time.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use market::{Candle, CandleBuilder, CandleOrigin, CandleTiming, Interval, Source, Symbol, Tick};
@@ -9,7 +12,7 @@ use market::{Candle, CandleBuilder, CandleOrigin, CandleTiming, Interval, Source
 use crate::{
     candle_json::SymbolCandle,
     quote::{Freshness, LatestTick, Quote, is_ahead},
-    sparkline::{RecentMinutes, Sparkline},
+    sparkline::RecentMinutes,
     updates::Change,
 };
 
@@ -39,6 +42,8 @@ struct LiveSymbol {
     unstored: VecDeque<Candle>,
     closed_candle: Option<Candle>,
     minutes: RecentMinutes,
+    /// Of the minutes, as of the last [`LiveQuotes::take_changes`].
+    spark_path: Arc<str>,
     relative_volume: Option<f64>,
     changed: Changed,
 }
@@ -48,7 +53,8 @@ pub(crate) struct SymbolView {
     pub(crate) symbol: Symbol,
     /// `None` before its first tick.
     pub(crate) quote: Option<Quote>,
-    pub(crate) sparkline: Sparkline,
+    /// The SVG path of its sparkline; empty below two points.
+    pub(crate) spark_path: Arc<str>,
 }
 
 /// All symbols.
@@ -140,19 +146,14 @@ impl LiveQuotes {
         changes
     }
 
-    /// Every symbol with its sparkline, in alphabetical order.
+    /// Every symbol, in alphabetical order.
     pub(crate) fn views(&self, now: DateTime<Utc>) -> Vec<SymbolView> {
         let view = |(symbol, live): (&Symbol, &LiveSymbol)| SymbolView {
             symbol: *symbol,
             quote: live.quote(now),
-            sparkline: live.minutes.sparkline(),
+            spark_path: Arc::clone(&live.spark_path),
         };
         self.symbols.iter().map(view).collect()
-    }
-
-    /// Every symbol with its quote, `None` before its first tick; in alphabetical order.
-    pub(crate) fn quotes(&self, now: DateTime<Utc>) -> impl Iterator<Item = (Symbol, Option<Quote>)> {
-        self.symbols.iter().map(move |(symbol, live)| (*symbol, live.quote(now)))
     }
 
     /// The quote of one symbol; `None` before its first tick.
@@ -168,11 +169,6 @@ impl LiveQuotes {
     /// Every symbol, in alphabetical order.
     pub(crate) fn symbols(&self) -> Vec<Symbol> {
         self.symbols.keys().copied().collect()
-    }
-
-    /// How many symbols there are.
-    pub(crate) fn len(&self) -> usize {
-        self.symbols.len()
     }
 
     /// The one-minute candles in progress, and those that ended and may not be stored yet. None is final: the consumer closes
@@ -192,6 +188,7 @@ impl LiveSymbol {
             unstored: VecDeque::new(),
             closed_candle: None,
             minutes: RecentMinutes::new(symbol.asset_class()),
+            spark_path: "".into(),
             relative_volume: None,
             changed: Changed::default(),
         }
@@ -268,7 +265,9 @@ impl LiveSymbol {
         // The quote carries the relative volume, and so comes after it.
         if changed.spark {
             self.relative_volume = self.minutes.relative_volume();
-            changes.push(Change::Spark(symbol, self.minutes.sparkline()));
+            let sparkline = self.minutes.sparkline();
+            self.spark_path = sparkline.path().into();
+            changes.push(Change::Spark(symbol, sparkline));
         }
         if changed.quote
             && let Some(latest) = &self.latest
@@ -325,7 +324,7 @@ mod tests {
     }
 
     fn shown(quotes: &LiveQuotes, now: DateTime<Utc>) -> Option<f64> {
-        quotes.quotes(now).next().and_then(|(_, quote)| quote).map(|quote| quote.price)
+        quotes.views(now).into_iter().next().and_then(|view| view.quote).map(|quote| quote.price)
     }
 
     #[test]

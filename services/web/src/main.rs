@@ -1,8 +1,10 @@
 //! The web service as a process of its own.
 
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context;
 use clap::Parser;
-use live_store::LiveStoreError;
-use service_runtime::{ExposeSecret, open_patiently};
+use service_runtime::ExposeSecret;
 use web::{WebArgs, bind, run};
 
 #[tokio::main]
@@ -12,10 +14,17 @@ async fn main() -> anyhow::Result<()> {
     let listener = bind(args.web.listen).await?;
     let (log, url, format) = (args.log.clone(), args.store.url()?, args.log_format);
     service_runtime::main("web", format, &log, None, |runtime| async move {
-        let open = || live_store::open(url.expose_secret());
-        let store =
-            open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
-        run(args.into_config(), listener, store, runtime).await
+        // Opened by the service, and closed when the service has ended.
+        let opened = OnceLock::new();
+        let open = || async {
+            let store = live_store::open(url.expose_secret()).await?;
+            Ok(Arc::clone(opened.get_or_init(|| store)))
+        };
+        let done = run(args.into_config(), listener, open, runtime).await;
+        match opened.get() {
+            Some(store) => done.and(store.close().await.context("the live store was not closed in order")),
+            None => done,
+        }
     })
     .await
 }

@@ -11,7 +11,10 @@ use topics::{
     tick,
 };
 
-use crate::heartbeats::{ClockSkew, Heartbeats, KnownProcess};
+use crate::{
+    heartbeats::{ClockSkew, Heartbeats, KnownProcess},
+    snapshot::PriceSummary,
+};
 
 /// Rates are means over so many probes of the log.
 const RATE_PROBES: usize = 6;
@@ -29,6 +32,8 @@ pub(crate) struct Pipeline {
     ends: VecDeque<(DateTime<Utc>, BTreeMap<String, u64>)>,
     /// Why the last probe of the log failed.
     log_error: Option<String>,
+    /// Why no new prices arrive from the log.
+    outage: Option<String>,
 }
 
 /// The figures of `/system`.
@@ -57,6 +62,7 @@ pub(crate) struct SystemFigures {
     pub(crate) feed_screen: Option<Quantiles>,
     pub(crate) sse_connections: usize,
     pub(crate) symbols: usize,
+    pub(crate) prices: PriceSummary,
 }
 
 /// One component of a process.
@@ -161,6 +167,18 @@ impl Pipeline {
         (self.topics, self.lags, self.log_error) = (topics, lags, None);
     }
 
+    /// Takes the reason why no new prices arrive, `None` where they do. Returns whether that changed.
+    pub(crate) fn take_outage(&mut self, outage: Option<String>) -> bool {
+        let changed = self.outage.is_some() != outage.is_some();
+        self.outage = outage;
+        changed
+    }
+
+    /// Why no new prices arrive from the log.
+    pub(crate) fn outage(&self) -> Option<&str> {
+        self.outage.as_deref()
+    }
+
     /// Records per second.
     fn rate(&self, topic: &str) -> f64 {
         let (Some((then, earlier)), Some((now, later))) = (self.ends.front(), self.ends.back()) else {
@@ -183,11 +201,18 @@ impl Pipeline {
         }
     }
 
+    /// Why prices are invented, as the rest of a sentence; `None` where no process reports it.
+    pub(crate) fn simulated_because(&self, now: DateTime<Utc>) -> Option<&str> {
+        let mut components = self.heartbeats.shown(now).flat_map(|known| &known.status.components);
+        let feed = components.find(|part| part.name == component::SIMULATED_FEED)?;
+        feed.detail.split_once(component::SIMULATED_BECAUSE).map(|(_, reason)| reason)
+    }
+
     /// All figures, as of `now`; `own` is the status of this process.
     pub(crate) fn system(
         &mut self,
         own: &ServiceStatus,
-        symbols: usize,
+        prices: PriceSummary,
         live_clients: usize,
         now: DateTime<Utc>,
     ) -> SystemFigures {
@@ -227,7 +252,8 @@ impl Pipeline {
             topics,
             partitions: self.lags.iter().map(|lag| partition_row(lag, alive())).collect(),
             sse_connections: live_clients,
-            symbols,
+            symbols: prices.live + prices.stale + prices.closed + prices.waiting,
+            prices,
         }
     }
 }

@@ -48,6 +48,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", detail.to_owned())
     }
 
+    /// 421: the request is for another host.
+    pub(crate) fn misdirected(detail: String) -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "Host not allowed", detail)
+    }
+
     /// 429.
     pub(crate) fn too_many(detail: &str) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail.to_owned())
@@ -84,6 +89,13 @@ impl From<askama::Error> for Problem {
     fn from(error: askama::Error) -> Self {
         tracing::error!(%error, "a page could not be rendered");
         Self::unavailable("the page could not be rendered; the log of this service has the reason")
+    }
+}
+
+impl From<serde_json::Error> for Problem {
+    fn from(error: serde_json::Error) -> Self {
+        tracing::error!(%error, "a response could not be encoded");
+        Self::unavailable("the response could not be encoded; the log of this service has the reason")
     }
 }
 

@@ -4,6 +4,9 @@ use chrono::{DateTime, Utc};
 use chrono_tz::America::New_York;
 use market::{AssetClass, current_session, next_session};
 
+/// In its place where prices are invented outside trading hours.
+pub(crate) const SIMULATED: &str = "Simulated, open around the clock";
+
 /// Whether the market is open, and until or from when, as text for a page.
 pub(crate) fn description(class: AssetClass, now: DateTime<Utc>) -> String {
     if class == AssetClass::Crypto {

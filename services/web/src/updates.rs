@@ -25,10 +25,12 @@ pub(crate) enum UpdateKind {
     Spark,
     /// The figures of `/system` changed. Carries none of them: a page that draws them reads them.
     Status,
+    /// The event log stopped or began to respond; every client receives it.
+    Log,
 }
 
 impl UpdateKind {
-    pub(crate) const ALL: [Self; 4] = [Self::Quote, Self::Candle, Self::Spark, Self::Status];
+    pub(crate) const ALL: [Self; 5] = [Self::Quote, Self::Candle, Self::Spark, Self::Status, Self::Log];
 
     /// The name of the event.
     pub(crate) fn as_str(self) -> &'static str {
@@ -37,6 +39,7 @@ impl UpdateKind {
             Self::Candle => "candle",
             Self::Spark => "spark",
             Self::Status => "status",
+            Self::Log => "log",
         }
     }
 }
@@ -49,6 +52,10 @@ pub(crate) enum Change {
     ClosedCandle(Symbol, SymbolCandle),
     Spark(Symbol, Sparkline),
     Status,
+    /// Whether new prices can be read from the event log.
+    Log {
+        down: bool,
+    },
 }
 
 /// Events of one subject replace each other. An open and a closed candle do not: a client that missed both gets both.
@@ -59,6 +66,7 @@ enum Subject {
     ClosedCandle(Symbol),
     Spark(Symbol),
     Status,
+    Log,
 }
 
 impl Subject {
@@ -68,6 +76,7 @@ impl Subject {
             Self::OpenCandle(_) | Self::ClosedCandle(_) => UpdateKind::Candle,
             Self::Spark(_) => UpdateKind::Spark,
             Self::Status => UpdateKind::Status,
+            Self::Log => UpdateKind::Log,
         }
     }
 
@@ -77,7 +86,7 @@ impl Subject {
             | Self::OpenCandle(symbol)
             | Self::ClosedCandle(symbol)
             | Self::Spark(symbol) => Some(symbol),
-            Self::Status => None,
+            Self::Status | Self::Log => None,
         }
     }
 }
@@ -90,6 +99,7 @@ impl Change {
             Self::ClosedCandle(symbol, _) => Subject::ClosedCandle(*symbol),
             Self::Spark(symbol, _) => Subject::Spark(*symbol),
             Self::Status => Subject::Status,
+            Self::Log { .. } => Subject::Log,
         }
     }
 
@@ -107,6 +117,7 @@ impl Change {
                 serde_json::to_string(&SymbolSparkline { symbol: *symbol, sparkline })
             }
             Self::Status => Ok("{}".to_owned()),
+            Self::Log { down } => Ok(format!("{{\"down\":{down}}}")),
         }
     }
 }
@@ -130,7 +141,8 @@ impl Filter {
 
     fn accepts(&self, subject: Subject) -> bool {
         let wants = |symbol| self.symbols.is_empty() || self.symbols.binary_search(&symbol).is_ok();
-        self.kinds[subject.kind() as usize] && subject.symbol().is_none_or(wants)
+        let is_wanted = subject == Subject::Log || self.kinds[subject.kind() as usize];
+        is_wanted && subject.symbol().is_none_or(wants)
     }
 }
 
@@ -270,6 +282,16 @@ mod tests {
             version = batch.version;
         }
         assert_eq!(seen, [2, 1], "S3, then the latest of AAPL and BTC/USDT");
+    }
+
+    #[test]
+    fn every_client_receives_whether_the_log_responds() {
+        let mut updates = Updates::new("boot".to_owned());
+        updates.push(&Change::Log { down: true });
+        updates.push(&Change::Log { down: false });
+        let filter = Filter::new(vec![symbol("AAPL")], &[UpdateKind::Candle]);
+        let expected = "id: boot-2\nevent: log\ndata: {\"down\":false}\n\n";
+        assert_eq!(text(&updates.after(0, &filter, 10)), expected);
     }
 
     #[test]

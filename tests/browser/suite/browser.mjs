@@ -40,7 +40,7 @@ export function launch() {
 
 /**
  * A page whose console and requests are watched. `complaints` lists everything that should not have happened; while
- * `page.mayLoseServer` is set, lost connections are expected.
+ * `page.mayLoseServer` is set, lost connections are expected, and 503 of a server that starts.
  */
 export async function watchedPage(browser, tapedeck, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
@@ -49,7 +49,7 @@ export async function watchedPage(browser, tapedeck, options = {}) {
   page.mayLoseServer = false;
   page.on("console", (message) => {
     if (!["error", "warning"].includes(message.type())) return;
-    const isLostServer = /net::ERR_(CONNECTION|INCOMPLETE|EMPTY|ABORTED)/.test(message.text());
+    const isLostServer = /net::ERR_(CONNECTION|INCOMPLETE|EMPTY|ABORTED)|status of 503/.test(message.text());
     if (!(page.mayLoseServer && isLostServer)) complaints.push(`console: ${message.text()}`);
   });
   page.on("pageerror", (error) => complaints.push(`uncaught: ${error.message}`));

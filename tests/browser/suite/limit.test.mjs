@@ -24,6 +24,15 @@ test("a page past the limit of live clients shows it, polls, and becomes live wh
   await becomes(first.page, "live");
   assert.equal(await first.page.locator(".polling-note").isVisible(), false);
 
+  // Another tab of the same browser needs no further connection.
+  const tab = await first.page.context().newPage();
+  await tab.goto(`${tapedeck.url}/symbols/AAPL`);
+  await becomes(tab, "live");
+  const price = tab.locator(".symbol [data-f=price]");
+  const shown = await price.textContent();
+  await until("its price moves", async () => (await price.textContent()) !== shown);
+  assert.equal(await state(first.page), "live");
+
   const second = await watchedPage(browser, tapedeck, { viewport: { width: 360, height: 800 } });
   const seen = [];
   await second.page.exposeFunction("noteState", (name) => seen.push(name));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { launch, violations, watchedPage } from "./browser.mjs";
-import { Tapedeck, until } from "./tapedeck.mjs";
+import { Tapedeck, until, WATCHLIST } from "./tapedeck.mjs";
 
 let tapedeck;
 let browser;
@@ -51,6 +51,30 @@ describe("the board", () => {
     });
   });
 
+  test("tiles are in the order of the watch list", async () => {
+    await onPage("/", {}, async (page) => {
+      const tiles = page.locator(".tile");
+      assert.deepEqual(await tiles.evaluateAll((all) => all.map((tile) => tile.dataset.symbol)), WATCHLIST);
+    });
+  });
+
+  test("gives the reason why prices are invented", async () => {
+    await onPage("/", {}, async (page) => {
+      const notice = page.locator("#simulated-notice");
+      await until("the reason", async () => {
+        await page.reload();
+        return /--provider \(PROVIDER\) is simulated/.test((await notice.textContent()) ?? "");
+      });
+    });
+  });
+
+  test("a market whose invented prices move is not closed", async () => {
+    await onPage("/", {}, async (page) => {
+      const hours = await page.locator(".market-head p").allTextContents();
+      assert.ok(!hours.some((text) => text.includes("closed")), hours.join());
+    });
+  });
+
   test("a tick moves nothing but its price", async () => {
     await onPage("/", {}, async (page) => {
       await isLive(page);
@@ -87,6 +111,22 @@ describe("the keyboard", () => {
       await page.locator(".search-list li[aria-selected=true]").waitFor();
       await page.keyboard.press("Enter");
       await page.waitForURL(`${tapedeck.url}/symbols/${wanted}`);
+    });
+  });
+
+  test("Tab leads from the search field to the next control and back", async () => {
+    await onPage("/", {}, async (page) => {
+      await isLive(page);
+      await page.keyboard.press("/");
+      await page.locator(".search-list li").first().waitFor();
+      await page.keyboard.press("Tab");
+      assert.ok(await page.evaluate(() => document.activeElement?.matches(".theme-switch")));
+      assert.equal(await page.locator(".search-list").isVisible(), false);
+      await page.keyboard.press("Shift+Tab");
+      assert.equal(await page.evaluate(() => document.activeElement?.id), "search");
+      await page.keyboard.press("Escape");
+      assert.equal(await page.locator(".search-list").isVisible(), false);
+      assert.equal(await page.evaluate(() => document.activeElement?.id), "search");
     });
   });
 
@@ -146,7 +186,7 @@ describe("the page of a symbol", () => {
     await onPage(`/symbols/${symbols[0]}`, {}, async (page) => {
       let release;
       const held = new Promise((resolve) => (release = resolve));
-      await page.route(/\/(v1\/candles|events)\?/, async (route) => {
+      await page.route(/\/v1\/candles\?/, async (route) => {
         await held;
         await route.continue();
       });
@@ -166,6 +206,37 @@ describe("the page of a symbol", () => {
         await until(`a legend at ${width}`, async () => (await page.locator(".chart-legend").textContent()) !== "");
       }
     });
+  });
+
+  test("the table below follows the chart", async () => {
+    await onPage(`/symbols/${symbols[0]}`, {}, async (page) => {
+      await isLive(page);
+      const close = page.locator(".candles tbody tr.in-progress").first().locator("td").nth(3);
+      const first = await close.textContent();
+      await until("another close", async () => (await close.textContent()) !== first);
+    });
+  });
+
+  test("candles appear without live data, and the page gives the reason", async () => {
+    const { page, close } = await watchedPage(browser, tapedeck);
+    // A stream that the server refuses, such as for a proxy that admits no event streams.
+    await page.addInitScript(() => {
+      delete globalThis.SharedWorker;
+      const Real = globalThis.EventSource;
+      globalThis.EventSource = class extends Real {
+        constructor() {
+          super("/events?kinds=nonsense");
+        }
+      };
+    });
+    await page.goto(`${tapedeck.url}/symbols/${symbols[0]}`);
+    await until("a legend", async () => (await page.locator(".chart-legend").textContent()) !== "");
+    assert.ok((await page.locator(".candles tbody tr").count()) > 1);
+    const note = page.locator(".lost-note");
+    await note.waitFor({ state: "visible" });
+    assert.match((await note.textContent()) ?? "", /^No live data since .+: The server refused the connection for live data/);
+    assert.equal(await liveWord(page), "reconnecting");
+    await close();
   });
 
   test("the price moves and the age stays young", async () => {
@@ -226,6 +297,21 @@ describe("every page", () => {
       }
     });
   }
+
+  test("can be used in forced colours", async () => {
+    for (const path of paths()) {
+      await onPage(path, { forcedColors: "active" }, async (page) => {
+        await isLive(page);
+        const dot = await page.evaluate(() => {
+          const { backgroundColor, forcedColorAdjust } = getComputedStyle(document.querySelector(".link-state .dot"));
+          return { backgroundColor, forcedColorAdjust, text: getComputedStyle(document.body).color };
+        });
+        assert.equal(dot.backgroundColor, dot.text, "the state of the connection is in the colour of texts");
+        assert.equal(dot.forcedColorAdjust, "none");
+        assert.deepEqual(await violations(page), [], path);
+      });
+    }
+  });
 
   test("fits 360 pixels and a wall", async () => {
     for (const width of [360, 1280, 1920, 3840]) {

@@ -13,7 +13,8 @@ const BINARY = path.resolve(ROOT, process.env.TAPEDECK_BIN ?? "target/debug/tape
 const START_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 30_000;
 const LOG_LINES = 60;
-const WATCHLIST = ["AAPL", "BRK.B", "MSFT", "NVDA", "BNB/USDT", "BTC/USDT", "ETH/USDT", "SOL/USDT"];
+/** Not in alphabetical order. */
+export const WATCHLIST = ["NVDA", "AAPL", "MSFT", "BRK.B", "ETH/USDT", "BTC/USDT", "BNB/USDT", "SOL/USDT"];
 
 /** Waits until `condition` is truthy and returns it; the error names `what` was waited for. */
 export async function until(what, condition, deadlineMs = 20_000) {
@@ -42,13 +43,35 @@ async function freePort() {
 }
 
 export class Tapedeck {
-  /** With further arguments for `tapedeck run`. */
+  /** The simulated market, with further arguments for `tapedeck run`. */
   static async start(...extra) {
-    const tapedeck = new Tapedeck();
-    tapedeck.extra = extra;
-    tapedeck.data = await mkdtemp(path.join(tmpdir(), "tapedeck-browser-"));
-    tapedeck.port = await freePort();
+    return Tapedeck.simulate(200, ...extra);
+  }
+
+  /** With so many ticks a second, of all symbols together. */
+  static async simulate(rate, ...extra) {
+    const market = ["--provider", "simulated", "--simulated-rate", String(rate), "--simulated-seed", "7"];
+    const settings = [...market, "--watchlist", WATCHLIST.join(","), ...extra];
+    const tapedeck = await Tapedeck.create(settings, WATCHLIST.length);
     await tapedeck.run();
+    return tapedeck;
+  }
+
+  /** A recording: `prepare` is given the data folder, and returns arguments for `tapedeck run`. */
+  static async prepare(prepare) {
+    const tapedeck = await Tapedeck.create([], 1);
+    tapedeck.settings = await prepare(tapedeck.folder);
+    await tapedeck.run();
+    return tapedeck;
+  }
+
+  /** `symbols`: how many have a price when it is ready. */
+  static async create(settings, symbols) {
+    const tapedeck = new Tapedeck();
+    Object.assign(tapedeck, { settings, symbols });
+    tapedeck.folder = await mkdtemp(path.join(tmpdir(), "tapedeck-browser-"));
+    tapedeck.data = path.join(tapedeck.folder, "data");
+    tapedeck.port = await freePort();
     return tapedeck;
   }
 
@@ -58,9 +81,7 @@ export class Tapedeck {
 
   /** Starts, or starts again on the same folder and port, and waits until it is ready and has a price of every symbol. */
   async run() {
-    const args = ["run", "--provider", "simulated", "--simulated-rate", "200", "--simulated-seed", "7"];
-    args.push("--watchlist", WATCHLIST.join(","));
-    args.push("--data", this.data, "--listen", `127.0.0.1:${this.port}`, ...this.extra);
+    const args = ["run", "--data", this.data, "--listen", `127.0.0.1:${this.port}`, ...this.settings];
     this.lines = [];
     this.process = spawn(BINARY, args, { stdio: ["ignore", "pipe", "pipe"] });
     const failed = once(this.process, "error").then(([error]) => {
@@ -79,7 +100,7 @@ export class Tapedeck {
         const readiness = await fetch(`${this.url}/readyz`);
         if (!readiness.ok) throw new Error(await readiness.text());
         const { quotes } = await (await fetch(`${this.url}/v1/quotes`)).json();
-        return quotes.length === WATCHLIST.length;
+        return quotes.length === this.symbols;
       },
       START_DEADLINE_MS,
     );
@@ -98,7 +119,7 @@ export class Tapedeck {
 
   async remove() {
     await this.stop();
-    await rm(this.data, { recursive: true, force: true });
+    await rm(this.folder, { recursive: true, force: true });
   }
 
   async quotes() {

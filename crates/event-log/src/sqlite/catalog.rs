@@ -54,7 +54,7 @@ impl Topic {
         let name: Arc<str> = Arc::from(name);
         let partition = |(number, (start, end))| {
             let own = TopicPartition { topic: Arc::clone(&name), partition: number };
-            let state = State { start, end, tail: VecDeque::new(), tail_bytes: 0 };
+            let state = State { start, end, in_file: end, tail: VecDeque::new(), tail_bytes: 0 };
             Arc::new(Partition { topic_id: id, id: own, state: Mutex::new(state) })
         };
         let partitions = (0..).zip(bounds).map(partition).collect();
@@ -79,9 +79,23 @@ pub(crate) struct Partition {
 struct State {
     start: u64,
     end: u64,
-    /// The last batches before `end`, without gaps.
+    /// The records before this offset are in the database, the others in the journal.
+    in_file: u64,
+    /// The last batches before `end`, without gaps: at least those of the journal.
     tail: VecDeque<StoredBatch>,
     tail_bytes: usize,
+}
+
+impl State {
+    fn limit_tail(&mut self) {
+        let in_file = self.in_file;
+        while self.tail_bytes > TAIL_BYTES || self.tail.len() > TAIL_BATCHES {
+            let Some(oldest) = self.tail.pop_front_if(|batch| batch.end() <= in_file) else {
+                break;
+            };
+            self.tail_bytes -= oldest.blob.len();
+        }
+    }
 }
 
 /// Where the record of an offset is stored.
@@ -116,12 +130,14 @@ impl Partition {
         state.end = batch.end();
         state.tail_bytes += batch.blob.len();
         state.tail.push_back(batch);
-        while state.tail_bytes > TAIL_BYTES || state.tail.len() > TAIL_BATCHES {
-            let Some(oldest) = state.tail.pop_front() else {
-                break;
-            };
-            state.tail_bytes -= oldest.blob.len();
-        }
+        state.limit_tail();
+    }
+
+    /// Everything so far is in the database.
+    pub(crate) fn is_in_file(&self) {
+        let mut state = locked(&self.state);
+        state.in_file = state.end;
+        state.limit_tail();
     }
 
     /// Records everything before `start` as expired.
@@ -210,6 +226,14 @@ impl Catalog {
             partitions.extend(self.topic(name)?.partitions.iter().cloned());
         }
         Ok(partitions)
+    }
+
+    /// The partition of a topic with this id in the file.
+    pub(crate) fn partition_by_id(&self, topic: i64, partition: i32) -> Option<Arc<Partition>> {
+        let number = usize::try_from(partition).ok()?;
+        let found =
+            |of: Arc<Topic>| of.partitions.get(number).filter(|found| found.topic_id == topic).cloned();
+        self.all().into_iter().find_map(found)
     }
 
     /// Every topic, sorted by name.

@@ -2,6 +2,7 @@
 //!
 //! - `store`: the file: lock, format, statements, errors.
 //! - `writer`: the one task that writes; operations that wait together are stored in one transaction (group commit).
+//! - `rows`: joins records of a partition; `tables`: the statements; `journal`: a file for small transactions.
 //! - `catalog`: state in memory: topics, bounds, the recent batches of each partition.
 //! - `groups`, `balance`: owners of partitions.
 //! - `publisher`: publishing; `subscription`, `reader`, `delivery`: consuming.
@@ -12,12 +13,15 @@ mod balance;
 mod catalog;
 mod delivery;
 mod groups;
+mod journal;
 mod publisher;
 pub(crate) mod read_only;
 mod reader;
 mod retention;
+mod rows;
 mod store;
 mod subscription;
+mod tables;
 mod writer;
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
@@ -26,16 +30,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlite_file::FileUrl;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
     catalog::Catalog,
     groups::Groups,
+    journal::Journal,
     publisher::SqlitePublisher,
     store::Files,
     subscription::SqliteSubscription,
-    writer::{Op, Writer},
+    writer::{Op, Pending, Writer},
 };
 use crate::{
     EventLog, EventLogError, LogAdmin, LogDescription, Message, NewRecord, PROBE_TOPIC, PartitionLag,
@@ -55,8 +63,12 @@ struct Shared {
     identity: String,
     /// Incremented when there may be something new for a subscription: records, or partitions to take or to give up.
     changed: Arc<watch::Sender<u64>>,
-    /// Ends the retention task.
-    _closing: DropGuard,
+    /// True while records wait for space on the disk.
+    is_full: watch::Receiver<bool>,
+    /// Ends the retention task, and the waiting for space.
+    closing: CancellationToken,
+    /// Does so when the log is dropped.
+    _dropped: DropGuard,
 }
 
 impl Shared {
@@ -87,21 +99,49 @@ pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
     let (files, mut connection, lock) = store::open(&file_url(rest)?).await?;
     let catalog = Arc::new(store::load_topics(&files, &mut connection).await?);
     let identity = store::load_identity(&files, &mut connection).await?;
-    let groups = Groups::new(store::load_offsets(&files, &mut connection, &catalog).await?);
+    let mut offsets = store::load_offsets(&files, &mut connection, &catalog).await?;
+    let (journal, entries) = Journal::open(files.path(), &identity).map_err(|error| {
+        EventLogError::Storage { path: files.shown(), reason: format!("its journal: {error}") }
+    })?;
+    let (rows, committed) = store::replay(entries, &catalog, &mut offsets);
+    let mut pending = Pending::default();
+    pending.add(rows);
+    pending.offsets.extend(
+        committed
+            .into_iter()
+            .map(|offset| ((offset.group, offset.topic, offset.partition), offset.next_offset)),
+    );
+    let groups = Groups::new(offsets);
     let (ops, waiting) = mpsc::channel(MAX_WAITING_OPS);
     let changed = Arc::new(watch::Sender::new(0));
+    let (full, is_full) = watch::channel(false);
     let closing = CancellationToken::new();
     let writer = Writer {
         files: files.clone(),
         connection,
+        journal,
+        pending,
         catalog: Arc::clone(&catalog),
         changed: Arc::clone(&changed),
+        is_full: full,
+        closing: closing.clone(),
+        written_at: Instant::now(),
         _lock: lock,
     };
     tokio::spawn(writer.run(waiting));
     retention::expire_all(&ops, &files).await?;
     tokio::spawn(retention::run(ops.downgrade(), files.clone(), Arc::clone(&catalog), closing.clone()));
-    let shared = Shared { files, catalog, groups, ops, identity, changed, _closing: closing.drop_guard() };
+    let shared = Shared {
+        files,
+        catalog,
+        groups,
+        ops,
+        identity,
+        changed,
+        is_full,
+        _dropped: closing.clone().drop_guard(),
+        closing,
+    };
     Ok(Arc::new(SqliteLog(Arc::new(shared))))
 }
 
@@ -113,7 +153,12 @@ impl LogAdmin for SqliteLog {
         self.0.request(|reply| Op::CreateTopics { specs, reply }).await
     }
 
+    /// Fails while the log cannot store records, so that what shows its state has the reason.
     async fn topics(&self) -> Result<Vec<TopicInfo>> {
+        self.0.files.check_present()?;
+        if *self.0.is_full.borrow() {
+            return Err(EventLogError::DiskFull { path: self.0.files.shown() });
+        }
         Ok(self.0.catalog.infos())
     }
 
@@ -167,5 +212,10 @@ impl EventLog for SqliteLog {
             |partition: &TopicPartition| group.as_ref().and_then(|group| group.committed(partition));
         let partitions = self.0.catalog.partitions_of(topics)?;
         Ok(partitions.iter().map(|partition| partition.lag(committed(&partition.id))).collect())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.0.closing.cancel();
+        self.0.request(|reply| Op::Close { reply }).await
     }
 }

@@ -8,7 +8,8 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{
     Shared,
     catalog::Topic,
-    writer::{Append, BATCH_BYTES, Chunk, Op},
+    rows::BATCH_BYTES,
+    writer::{Append, Chunk, Op},
 };
 use crate::{
     EventLogError, NewRecord, Publisher, Receipt, Result, batch, check::check_records,

@@ -1,13 +1,21 @@
 //! Reads the file from another process, whether or not a service has it open. Takes no lock and changes nothing.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use tokio::sync::Mutex;
 
-use super::{catalog::Catalog, file_url, reader, store, store::Files};
+use super::{
+    catalog::Catalog,
+    file_url, journal, reader, store,
+    store::{Files, Offsets},
+};
 use crate::{
     EventLog, EventLogError, LogAdmin, LogDescription, Message, PartitionLag, Publisher, Result,
     Subscription, TopicInfo, TopicPartition, TopicSpec,
@@ -27,7 +35,24 @@ pub(crate) async fn open(rest: &str) -> Result<Arc<dyn EventLog>> {
 
 impl ReadOnlyLog {
     async fn catalog(&self) -> Result<Catalog> {
-        store::load_topics(&self.files, &mut *self.connection.lock().await).await
+        Ok(self.load().await?.0)
+    }
+
+    /// The topics and the committed offsets of the groups.
+    async fn load(&self) -> Result<(Catalog, HashMap<String, Offsets>)> {
+        let (files, mut connection) = (&self.files, self.connection.lock().await);
+        let identity = store::find_identity(files, &mut connection).await?;
+        // The journal first: what is moved from it into the file meanwhile is then in both.
+        let entries = match &identity {
+            Some(identity) => journal::read(files.path(), identity).map_err(|error| {
+                EventLogError::Storage { path: files.shown(), reason: format!("its journal: {error}") }
+            })?,
+            None => Vec::new(),
+        };
+        let catalog = store::load_topics(files, &mut connection).await?;
+        let mut offsets = store::load_offsets(files, &mut connection, &catalog).await?;
+        store::replay(entries, &catalog, &mut offsets);
+        Ok((catalog, offsets))
     }
 
     fn read_only<T>(&self) -> Result<T> {
@@ -82,10 +107,8 @@ impl EventLog for ReadOnlyLog {
     }
 
     async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>> {
-        let mut connection = self.connection.lock().await;
-        let catalog = store::load_topics(&self.files, &mut connection).await?;
-        let offsets = store::load_offsets(&self.files, &mut connection, &catalog).await?.remove(group);
-        drop(connection);
+        let (catalog, mut offsets) = self.load().await?;
+        let offsets = offsets.remove(group);
         let committed =
             |partition: &TopicPartition| offsets.as_ref().and_then(|known| known.get(partition).copied());
         let partitions = catalog.partitions_of(topics)?;

@@ -4,22 +4,26 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sqlite_file::{
-    Failure, FileUrl, Format, Lock, LockError, SqliteFileError, base_options, create_folder_of,
+    Failure, FileUrl, Format, Lock, LockError, Presence, SqliteFileError, base_options, create_folder_of,
 };
 use sqlx::{
     Connection, Row, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
 };
 
-use super::catalog::{Catalog, Partition, StoredBatch, Topic};
-use crate::{EventLogError, Result, TopicPartition};
+use super::{
+    catalog::{Catalog, Partition, StoredBatch, Topic},
+    journal::{Entry, JournalOffset},
+    rows,
+};
+use crate::{EventLogError, Result, TopicPartition, batch};
 
 const FORMAT: Format = Format {
     // `TDEL`
     application_id: 0x5444_454c,
     unmarked_table: Some("group_offsets"),
     name: "event log",
-    steps: &[SCHEMA],
+    steps: &[SCHEMA, JOURNAL],
 };
 /// Page size of the database, in bytes; larger than the default because most rows are large.
 const PAGE_BYTES: u32 = 8192;
@@ -59,6 +63,10 @@ CREATE TABLE group_offsets (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Format 2 has the same tables. Its blobs may be compressed, and a journal beside the file may have the newest records: an
+/// older version would not find them.
+const JOURNAL: &str = "SELECT 2";
+
 /// Separate from the schema, so that older files get an identity; older versions ignore the table.
 const IDENTITY: &str = "
 CREATE TABLE IF NOT EXISTS log_identity (id TEXT NOT NULL) STRICT;
@@ -70,7 +78,11 @@ INSERT INTO log_identity SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SEL
 pub(crate) struct Files {
     path: Arc<Path>,
     readers: SqlitePool,
+    presence: Arc<Presence>,
 }
+
+/// Group, topic id and partition of a committed offset.
+pub(crate) type OffsetKey = (String, i64, i32);
 
 /// Locks and opens the file, and creates it if it is missing. The connection is for the writer.
 pub(crate) async fn open(url: &FileUrl) -> Result<(Files, SqliteConnection, Lock)> {
@@ -90,7 +102,8 @@ pub(crate) async fn open(url: &FileUrl) -> Result<(Files, SqliteConnection, Lock
     let readers = SqlitePoolOptions::new()
         .max_connections(MAX_READERS)
         .connect_lazy_with(options.pragma("query_only", "ON"));
-    Ok((Files { path, readers }, connection, lock))
+    let presence = Arc::new(Presence::of(&path));
+    Ok((Files { path, readers, presence }, connection, lock))
 }
 
 /// Opens the file read-only, without a lock. The connection is for topics and offsets.
@@ -101,7 +114,8 @@ pub(crate) async fn open_for_reading(url: &FileUrl) -> Result<(Files, SqliteConn
         SqliteConnection::connect_with(&options).await.map_err(|error| failure(&path, &error))?;
     FORMAT.check(&path, &mut connection).await?;
     let readers = SqlitePoolOptions::new().max_connections(MAX_READERS).connect_lazy_with(options);
-    Ok((Files { path, readers }, connection))
+    let presence = Arc::new(Presence::of(&path));
+    Ok((Files { path, readers, presence }, connection))
 }
 
 async fn connect(options: &SqliteConnectOptions, url: &FileUrl) -> Result<SqliteConnection, sqlx::Error> {
@@ -115,6 +129,37 @@ async fn connect(options: &SqliteConnectOptions, url: &FileUrl) -> Result<Sqlite
         options = options.pragma("max_page_count", (bytes / u64::from(PAGE_BYTES)).max(1).to_string());
     }
     SqliteConnection::connect_with(&options).await
+}
+
+/// Adds what the journal has and the file lacks. Returns the rows and offsets that were added.
+pub(crate) fn replay(
+    entries: Vec<Entry>,
+    catalog: &Catalog,
+    offsets: &mut HashMap<String, Offsets>,
+) -> (Vec<rows::Row>, Vec<JournalOffset>) {
+    let (mut added, mut committed) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            Entry::Batch(batch) => {
+                let Some(partition) = catalog.partition_by_id(batch.topic, batch.partition) else { continue };
+                // What was moved into the file before the journal was emptied is there already.
+                if batch.base_offset == partition.bounds().1 {
+                    let row = rows::Row::from_journal(partition, batch);
+                    row.partition.append(row.stored());
+                    added.push(row);
+                }
+            }
+            Entry::Offset(offset) => {
+                let Some(partition) = catalog.partition_by_id(offset.topic, offset.partition) else {
+                    continue;
+                };
+                let of_group = offsets.entry(offset.group.clone()).or_default();
+                of_group.insert(partition.id.clone(), offset.next_offset);
+                committed.push(offset);
+            }
+        }
+    }
+    (added, committed)
 }
 
 async fn prepare(path: &Path, connection: &mut SqliteConnection) -> Result<()> {
@@ -243,6 +288,31 @@ impl Files {
         failure(&self.path, error)
     }
 
+    /// The same failure for another receiver.
+    pub(crate) fn repeated(&self, error: &EventLogError) -> EventLogError {
+        let path = self.shown();
+        match error {
+            EventLogError::DiskFull { .. } => EventLogError::DiskFull { path },
+            EventLogError::Storage { reason, .. } => EventLogError::Storage { path, reason: reason.clone() },
+            other => EventLogError::Storage { path, reason: other.to_string() },
+        }
+    }
+
+    /// Fails if the file was removed or replaced since it was opened: what is written is lost with the process then.
+    pub(crate) fn check_present(&self) -> Result<()> {
+        self.presence.check(&self.path).map_err(EventLogError::from)
+    }
+
+    /// Closes the connections for reading.
+    pub(crate) async fn close_readers(&self) {
+        self.readers.close().await;
+    }
+
+    /// The file, for what lies beside it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The path of the file, for messages.
     pub(crate) fn shown(&self) -> String {
         self.path.display().to_string()
@@ -274,11 +344,12 @@ impl Files {
             .fetch_all(&self.readers)
             .await
             .map_err(|error| self.failure(&error))?;
-        let batch = |(base, count, blob): (i64, i64, Vec<u8>)| StoredBatch {
-            base_offset: base.unsigned_abs(),
-            count: count.unsigned_abs(),
-            blob: Bytes::from(blob),
+        let stored = |(base, count, blob): (i64, i64, Vec<u8>)| {
+            let base_offset = base.unsigned_abs();
+            let blob: Bytes =
+                batch::expand(blob).map_err(|reason| self.damage(&partition.id, base_offset, &reason))?;
+            Ok(StoredBatch { base_offset, count: count.unsigned_abs(), blob })
         };
-        Ok(rows.into_iter().map(batch).collect())
+        rows.into_iter().map(stored).collect()
     }
 }

@@ -1,29 +1,54 @@
-//! The one task that writes. Operations that wait together are stored in one transaction, so that many senders share one sync
-//! of the disk; receipts resolve and readers wake after the commit.
+//! The one task that writes. Operations that wait together are one transaction, so that many senders share one sync of the
+//! disk; receipts resolve and readers wake after it. Small transactions go to the journal, and from there into the database
+//! when they are many; large ones go into the database.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, ErrorKind},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use chrono::Utc;
-use sqlx::SqliteConnection;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use sqlx::{Connection, SqliteConnection};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    catalog::{Catalog, Partition, StoredBatch, Topic},
+    catalog::{Catalog, Partition},
     groups::{CommitPermit, Group},
-    store::Files,
+    journal::{Entry, Journal, JournalOffset},
+    rows::{Row, lay_out},
+    store::{Files, OffsetKey},
+    tables,
 };
-use crate::{Position, Result, Retention, TopicSpec, batch};
+use crate::{EventLogError, Position, Result, TopicSpec};
 
 /// Limit of records in one transaction, in bytes.
 const TRANSACTION_BYTES: usize = 8 << 20;
 /// Limit of operations in one transaction.
 const TRANSACTION_OPS: usize = 2048;
-/// Size up to which chunks of one partition are joined, in bytes. Not larger, because a message keeps its whole batch in
-/// memory.
-pub(crate) const BATCH_BYTES: usize = 256 << 10;
-/// Limit of expired batches that one transaction deletes; records wait meanwhile.
-const EXPIRE_BATCHES: i64 = 64;
+/// How long the first operation waits for others: those of a feed that sends to two topics come right after each other.
+const GATHER_MS: u64 = 2;
+/// Time between the ends of two transactions that are smaller than [`ENOUGH_BYTES`]. Each sync writes whole blocks of the
+/// disk, so that fewer syncs write less.
+const GROUP_INTERVAL_MS: u64 = 10;
+/// Records that are written without waiting for others, in bytes.
+const ENOUGH_BYTES: usize = 64 << 10;
+/// Transactions from this size on go into the database, in bytes.
+const DIRECT_BYTES: usize = 16 << 10;
+/// Limit of the records in the journal, in bytes. They are in memory, too.
+const JOURNAL_BYTES: usize = 1 << 20;
+/// The same in rows.
+const JOURNAL_ROWS: usize = 4096;
+/// How long records stay in the journal while others come.
+const JOURNAL_AGE: Duration = Duration::from_mins(5);
+/// Between two tries while the disk is full.
+const FULL_RETRY_MS: u64 = 500;
 
 /// Records of one partition that are to be stored.
 pub(crate) struct Chunk {
@@ -79,6 +104,11 @@ pub(crate) enum Op {
         /// Result: whether there may be more expired batches.
         reply: oneshot::Sender<Result<bool>>,
     },
+    /// Move everything into the database and close it.
+    Close {
+        /// The result.
+        reply: oneshot::Sender<Result<()>>,
+    },
 }
 
 impl Op {
@@ -90,13 +120,34 @@ impl Op {
     }
 }
 
-/// A row to insert.
-struct Row {
-    partition: Arc<Partition>,
-    base_offset: u64,
-    count: u64,
-    max_timestamp_ms: i64,
-    blob: BytesMut,
+/// What is in the journal and not in the database.
+#[derive(Default)]
+pub(crate) struct Pending {
+    /// In the order in which they were stored.
+    pub(crate) rows: Vec<Row>,
+    pub(crate) offsets: BTreeMap<OffsetKey, u64>,
+    pub(crate) bytes: usize,
+    pub(crate) since: Option<Instant>,
+}
+
+impl Pending {
+    /// Adds rows that the journal has.
+    pub(crate) fn add(&mut self, rows: Vec<Row>) {
+        if !rows.is_empty() {
+            self.since.get_or_insert_with(Instant::now);
+        }
+        self.bytes += rows.iter().map(|row| row.blob.len()).sum::<usize>();
+        self.rows.extend(rows);
+    }
+
+    /// Whether the journal takes these, too.
+    fn has_room(&self, rows: &[Row]) -> bool {
+        let bytes: usize = rows.iter().map(|row| row.blob.len()).sum();
+        bytes < DIRECT_BYTES
+            && self.bytes + bytes <= JOURNAL_BYTES
+            && self.rows.len() + rows.len() <= JOURNAL_ROWS
+            && self.since.is_none_or(|since| since.elapsed() < JOURNAL_AGE)
+    }
 }
 
 /// State of the writing task.
@@ -105,131 +156,255 @@ pub(crate) struct Writer {
     pub(crate) files: Files,
     /// The only connection that writes.
     pub(crate) connection: SqliteConnection,
+    pub(crate) journal: Journal,
+    pub(crate) pending: Pending,
     /// Receives the durable batches.
     pub(crate) catalog: Arc<Catalog>,
     /// Wakes the readers.
     pub(crate) changed: Arc<watch::Sender<u64>>,
+    /// True while records wait for space on the disk.
+    pub(crate) is_full: watch::Sender<bool>,
+    /// Cancelled when the log is to be closed: records no longer wait for space.
+    pub(crate) closing: CancellationToken,
+    /// When the last transaction ended.
+    pub(crate) written_at: Instant,
     /// Held until the last write has ended.
     pub(crate) _lock: sqlite_file::Lock,
 }
 
 impl Writer {
-    /// Runs until every handle of the log is dropped and all accepted operations are done.
+    /// Runs until every handle of the log is dropped and all accepted operations are done, or until it is closed.
     pub(crate) async fn run(mut self, mut ops: mpsc::Receiver<Op>) {
-        while let Some(first) = ops.recv().await {
-            let mut bytes = first.bytes();
-            let mut together = vec![first];
-            while bytes < TRANSACTION_BYTES && together.len() < TRANSACTION_OPS {
-                let Ok(op) = ops.try_recv() else { break };
-                bytes += op.bytes();
-                together.push(op);
+        let mut closed = None;
+        while closed.is_none()
+            && let Some(first) = ops.recv().await
+        {
+            let together = self.gather(first, &mut ops).await;
+            closed = self.work(together).await;
+        }
+        // Whoever waits now gets an error.
+        drop(ops);
+        let done = self.close().await;
+        match closed {
+            Some(reply) => {
+                let _ = reply.send(done);
             }
-            self.work(together).await;
+            None => {
+                if let Err(error) = done {
+                    tracing::warn!("the event log was not closed in order: {error}");
+                }
+            }
         }
     }
 
-    async fn work(&mut self, ops: Vec<Op>) {
-        let (mut appends, mut commits) = (Vec::new(), Vec::new());
+    async fn gather(&self, first: Op, ops: &mut mpsc::Receiver<Op>) -> Vec<Op> {
+        let due = (self.written_at + Duration::from_millis(GROUP_INTERVAL_MS))
+            .max(Instant::now() + Duration::from_millis(GATHER_MS));
+        let (mut bytes, mut has_records) = (first.bytes(), matches!(first, Op::Append(_)));
+        let mut together = vec![first];
+        while bytes < TRANSACTION_BYTES && together.len() < TRANSACTION_OPS {
+            let op = match ops.try_recv() {
+                Ok(op) => op,
+                Err(_) if !has_records || bytes >= ENOUGH_BYTES || self.closing.is_cancelled() => break,
+                Err(_) => match timeout_at(due, ops.recv()).await {
+                    Ok(Some(op)) => op,
+                    Ok(None) | Err(_) => break,
+                },
+            };
+            bytes += op.bytes();
+            has_records |= matches!(op, Op::Append(_));
+            together.push(op);
+        }
+        together
+    }
+
+    /// Executes operations. Returns where the result of closing goes, if that is one of them.
+    async fn work(&mut self, ops: Vec<Op>) -> Option<oneshot::Sender<Result<()>>> {
+        let (mut appends, mut commits, mut close) = (Vec::new(), Vec::new(), None);
         for op in ops {
             match op {
                 Op::Append(append) => appends.push(append),
                 Op::Commit(commit) => commits.push(commit),
                 Op::CreateTopics { specs, reply } => {
-                    let done = self.create_topics(&specs).await;
+                    let done = tables::create_topics(&mut self.connection, &self.catalog, &specs).await;
                     let _ = reply.send(done.map_err(|error| self.files.failure(&error)));
                 }
                 Op::Expire { reply } => {
-                    let done = self.expire().await;
-                    let _ = reply.send(done.map_err(|error| self.files.failure(&error)));
+                    let _ = reply.send(self.expire().await);
                 }
+                Op::Close { reply } => close = Some(reply),
             }
         }
-        self.store(appends, commits).await;
+        if !appends.is_empty() || !commits.is_empty() {
+            self.store(appends, commits).await;
+        }
+        close
     }
 
-    /// Stores everything in one transaction, or nothing, and sends the result to all senders.
+    /// Stores everything in one transaction, or nothing, and sends the result to all senders. Waits while the disk is full.
     async fn store(&mut self, mut appends: Vec<Append>, commits: Vec<Commit>) {
-        if appends.is_empty() && commits.is_empty() {
-            return;
+        let offsets = self.commit(&commits);
+        let (rows, bases) = lay_out(&mut appends, Utc::now().timestamp_millis());
+        let stored = loop {
+            match self.write(&rows, &offsets).await {
+                // An offset that is not in the file is written by a later transaction.
+                Err(EventLogError::DiskFull { .. }) if rows.is_empty() => break Ok(false),
+                Err(error @ EventLogError::DiskFull { .. }) => {
+                    if !self.wait_for_space().await {
+                        break Err(error);
+                    }
+                }
+                done => break done,
+            }
+        };
+        if self.is_full.send_replace(false) && stored.is_ok() {
+            tracing::info!(file = self.files.shown(), "the event log has space and stores records again");
         }
-        let (rows, bases) = lay_out(&mut appends);
-        match self.transact(rows, &commits).await {
-            Ok(batches) => {
-                for (partition, batch) in batches {
-                    partition.append(batch);
+        self.written_at = Instant::now();
+        for Commit { permit, reply, .. } in commits {
+            drop(permit);
+            let _ = reply.send(stored.as_ref().map(drop).map_err(|error| self.files.repeated(error)));
+        }
+        match stored {
+            Ok(is_in_file) => {
+                for row in &rows {
+                    row.partition.append(row.stored());
+                    if is_in_file {
+                        row.partition.is_in_file();
+                    }
+                }
+                if !is_in_file {
+                    self.pending.add(rows);
                 }
                 self.changed.send_modify(|count| *count = count.wrapping_add(1));
                 for (append, bases) in appends.into_iter().zip(bases) {
                     append.acknowledge(&bases);
                 }
-                for Commit { group, offsets, permit, reply } in commits {
-                    group.set_committed(&offsets);
-                    drop(permit);
-                    let _ = reply.send(Ok(()));
-                }
             }
             Err(error) => {
                 for append in appends {
-                    let _ = append.reply.send(Err(self.files.failure(&error)));
-                }
-                for commit in commits {
-                    let _ = commit.reply.send(Err(self.files.failure(&error)));
+                    let _ = append.reply.send(Err(self.files.repeated(&error)));
                 }
             }
         }
     }
 
-    async fn transact(
-        &mut self,
-        rows: Vec<Row>,
-        commits: &[Commit],
-    ) -> Result<Vec<(Arc<Partition>, StoredBatch)>, sqlx::Error> {
-        begin(&mut self.connection).await?;
-        match write(&mut self.connection, rows, commits).await {
-            Ok(batches) => Ok(batches),
-            Err(error) => {
-                roll_back(&mut self.connection).await;
-                Err(error)
+    /// Applies commits in memory. Returns what the file is to have.
+    fn commit(&mut self, commits: &[Commit]) -> Vec<JournalOffset> {
+        let mut offsets = Vec::new();
+        for Commit { group, offsets: committed, .. } in commits {
+            group.set_committed(committed);
+            for (partition, next_offset) in committed {
+                let key = (group.name.clone(), partition.topic_id, partition.id.partition);
+                self.pending.offsets.insert(key, *next_offset);
+                offsets.push(JournalOffset {
+                    group: group.name.clone(),
+                    topic: partition.topic_id,
+                    partition: partition.id.partition,
+                    next_offset: *next_offset,
+                });
             }
         }
+        offsets
     }
 
-    async fn create_topics(&mut self, specs: &[TopicSpec]) -> Result<(), sqlx::Error> {
-        const INSERT: &str = "INSERT INTO topics (name, partitions, retention_ms) VALUES (?1, ?2, ?3)";
-        for spec in specs {
-            if self.catalog.contains(&spec.name) {
-                continue;
-            }
-            let retention = match spec.retention {
-                Retention::For(retention) => retention,
-                Retention::LatestOfKey => Duration::MAX,
-            };
-            let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-            let id = sqlx::query(INSERT)
-                .bind(spec.name.clone())
-                .bind(spec.partitions)
-                .bind(retention_ms)
-                .execute(&mut self.connection)
-                .await?
-                .last_insert_rowid();
-            let bounds = vec![(0, 0); spec.partitions.unsigned_abs() as usize];
-            self.catalog.insert(Topic::new(id, &spec.name, retention, bounds));
+    /// One transaction, durable when this returns; offsets without records survive `kill -9` only, so that they cost no sync.
+    /// Returns whether it is in the database.
+    async fn write(&mut self, rows: &[Row], offsets: &[JournalOffset]) -> Result<bool> {
+        self.files.check_present()?;
+        if !self.pending.has_room(rows) {
+            self.merge(rows).await?;
+            return Ok(true);
+        }
+        let rows_first = rows.iter().map(Row::entry);
+        let entries: Vec<Entry> = rows_first.chain(offsets.iter().cloned().map(Entry::Offset)).collect();
+        let written = self.journal.append(&entries, !rows.is_empty()).await;
+        written.map_err(|error| self.journal_failure(&error))?;
+        Ok(false)
+    }
+
+    /// Moves the journal into the database, together with `rows`, in one transaction.
+    async fn merge(&mut self, rows: &[Row]) -> Result<()> {
+        let merged = tables::insert(&mut self.connection, &self.pending, rows).await;
+        merged.map_err(|error| self.files.failure(&error))?;
+        let Pending { rows, .. } = std::mem::take(&mut self.pending);
+        for row in &rows {
+            row.partition.is_in_file();
+        }
+        // What stays in the journal is recognised by its offsets.
+        if let Err(error) = self.journal.clear() {
+            tracing::warn!(file = self.files.shown(), %error, "the journal was not emptied");
         }
         Ok(())
     }
 
+    fn journal_failure(&self, error: &io::Error) -> EventLogError {
+        let path = self.files.shown();
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => EventLogError::DiskFull { path },
+            _ => EventLogError::Storage { path, reason: format!("its journal cannot be written: {error}") },
+        }
+    }
+
+    /// Waits before the next try; deletes expired records meanwhile. Returns false if the log is closed instead.
+    async fn wait_for_space(&mut self) -> bool {
+        if !self.is_full.send_replace(true) {
+            tracing::error!(
+                file = self.files.shown(),
+                "no space left on the disk of the event log: make room. Records wait for it; feeds that cannot wait drop ticks, \
+                 which are counted"
+            );
+        }
+        tokio::select! {
+            () = self.closing.cancelled() => return false,
+            () = tokio::time::sleep(Duration::from_millis(FULL_RETRY_MS)) => {}
+        }
+        if let Err(error) = self.expire().await {
+            tracing::debug!("no space to delete expired records: {error}");
+        }
+        true
+    }
+
     /// Deletes some expired batches of each partition, never the newest. Returns whether there may be more.
-    async fn expire(&mut self) -> Result<bool, sqlx::Error> {
+    async fn expire(&mut self) -> Result<bool> {
         let now_ms = Utc::now().timestamp_millis();
+        let before_ms = |retention: Duration| {
+            now_ms.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX))
+        };
+        let is_expired = |row: &Row| {
+            let topic = self.catalog.topic(&row.partition.id.topic);
+            topic.is_ok_and(|topic| row.stored_ms < before_ms(topic.retention))
+        };
+        if self.pending.rows.iter().any(is_expired) {
+            self.merge(&[]).await?;
+        }
         let mut more = false;
         for topic in self.catalog.all() {
-            let kept_ms = i64::try_from(topic.retention.as_millis()).unwrap_or(i64::MAX);
-            let before_ms = now_ms.saturating_sub(kept_ms);
             for partition in &topic.partitions {
-                more |= expire_partition(&mut self.connection, partition, before_ms).await?;
+                let expired =
+                    tables::expire(&mut self.connection, partition, before_ms(topic.retention)).await;
+                more |= expired.map_err(|error| self.files.failure(&error))?;
             }
         }
         Ok(more)
+    }
+
+    /// Moves everything into the database file itself, so that a copy of that file alone is whole.
+    async fn close(mut self) -> Result<()> {
+        self.files.close_readers().await;
+        let merged = match self.files.check_present() {
+            Ok(()) => self.merge(&[]).await,
+            removed => removed,
+        };
+        let failed = |error: sqlx::Error| self.files.failure(&error);
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed)?;
+        self.connection.close().await.map_err(failed)?;
+        merged?;
+        self.journal.remove();
+        Ok(())
     }
 }
 
@@ -250,117 +425,4 @@ impl Append {
         let positions = chunk_of.into_iter().map(position).collect();
         let _ = reply.send(Ok(positions));
     }
-}
-
-/// Assigns the offsets and joins chunks of one partition. Returns the rows, and for each append the base offsets of its chunks.
-fn lay_out(appends: &mut [Append]) -> (Vec<Row>, Vec<Vec<u64>>) {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut last_row: HashMap<(i64, i32), usize> = HashMap::new();
-    let mut bases = Vec::with_capacity(appends.len());
-    for append in appends {
-        let mut chunk_bases = Vec::with_capacity(append.chunks.len());
-        for chunk in &mut append.chunks {
-            let key = (chunk.partition.topic_id, chunk.partition.id.partition);
-            let blob = std::mem::take(&mut chunk.blob);
-            let last = last_row.get(&key).and_then(|index| rows.get_mut(*index));
-            let base_offset =
-                last.as_ref().map_or_else(|| chunk.partition.bounds().1, |row| row.base_offset + row.count);
-            chunk_bases.push(base_offset);
-            match last {
-                Some(row) if row.blob.len() + blob.len() <= BATCH_BYTES => {
-                    row.blob.extend_from_slice(batch::records_of(&blob));
-                    row.count += chunk.count;
-                    row.max_timestamp_ms = row.max_timestamp_ms.max(chunk.max_timestamp_ms);
-                }
-                _ => {
-                    last_row.insert(key, rows.len());
-                    let partition = Arc::clone(&chunk.partition);
-                    let (count, max_timestamp_ms) = (chunk.count, chunk.max_timestamp_ms);
-                    rows.push(Row { partition, base_offset, count, max_timestamp_ms, blob });
-                }
-            }
-        }
-        bases.push(chunk_bases);
-    }
-    (rows, bases)
-}
-
-async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("BEGIN IMMEDIATE").execute(connection).await.map(|_| ())
-}
-
-async fn roll_back(connection: &mut SqliteConnection) {
-    // Fails if SQLite has rolled back by itself, as it does on a full disk.
-    if let Err(error) = sqlx::query("ROLLBACK").execute(connection).await {
-        tracing::debug!("nothing to roll back: {error}");
-    }
-}
-
-async fn write(
-    connection: &mut SqliteConnection,
-    rows: Vec<Row>,
-    commits: &[Commit],
-) -> Result<Vec<(Arc<Partition>, StoredBatch)>, sqlx::Error> {
-    const BATCH: &str = "INSERT INTO batches
-        (topic, partition, base_offset, records, max_timestamp_ms, stored_ms, blob) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    const OFFSET: &str =
-        "INSERT INTO group_offsets (group_name, topic, partition, next_offset) VALUES (?1, ?2, ?3, ?4)
-        ON CONFLICT (group_name, topic, partition) DO UPDATE SET next_offset = excluded.next_offset";
-    let stored_ms = Utc::now().timestamp_millis();
-    let mut batches = Vec::with_capacity(rows.len());
-    for Row { partition, base_offset, count, max_timestamp_ms, blob } in rows {
-        let blob = blob.freeze();
-        sqlx::query(BATCH)
-            .bind(partition.topic_id)
-            .bind(partition.id.partition)
-            .bind(base_offset as i64)
-            .bind(count as i64)
-            .bind(max_timestamp_ms)
-            .bind(stored_ms)
-            .bind(blob.to_vec())
-            .execute(&mut *connection)
-            .await?;
-        batches.push((partition, StoredBatch { base_offset, count, blob }));
-    }
-    for commit in commits {
-        for (partition, next) in &commit.offsets {
-            sqlx::query(OFFSET)
-                .bind(commit.group.name.clone())
-                .bind(partition.topic_id)
-                .bind(partition.id.partition)
-                .bind(*next as i64)
-                .execute(&mut *connection)
-                .await?;
-        }
-    }
-    sqlx::query("COMMIT").execute(connection).await?;
-    Ok(batches)
-}
-
-async fn expire_partition(
-    connection: &mut SqliteConnection,
-    partition: &Partition,
-    before_ms: i64,
-) -> Result<bool, sqlx::Error> {
-    // Deletes only from the beginning up to the first batch within the retention, so that a clock change leaves no gap.
-    const OLD: &str = "SELECT base_offset, records, stored_ms FROM batches
-        WHERE topic = ?1 AND partition = ?2
-          AND base_offset < (SELECT max(base_offset) FROM batches WHERE topic = ?1 AND partition = ?2)
-        ORDER BY base_offset LIMIT ?3";
-    const DELETE: &str = "DELETE FROM batches WHERE topic = ?1 AND partition = ?2 AND base_offset < ?3";
-    let number = partition.id.partition;
-    let oldest = sqlx::query_as::<_, (i64, i64, i64)>(OLD)
-        .bind(partition.topic_id)
-        .bind(number)
-        .bind(EXPIRE_BATCHES)
-        .fetch_all(&mut *connection)
-        .await?;
-    let expired: Vec<_> = oldest.iter().take_while(|(_, _, stored_ms)| *stored_ms < before_ms).collect();
-    let Some((base, records, _)) = expired.last() else {
-        return Ok(false);
-    };
-    let start = base + records;
-    sqlx::query(DELETE).bind(partition.topic_id).bind(number).bind(start).execute(connection).await?;
-    partition.expire(start.unsigned_abs());
-    Ok(expired.len() as i64 == EXPIRE_BATCHES)
 }

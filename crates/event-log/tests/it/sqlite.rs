@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::Stdio,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -97,7 +98,7 @@ async fn a_file_of_a_newer_version_is_refused_and_not_changed() -> anyhow::Resul
     connection.close().await?;
     let before = std::fs::read(&path)?;
     let error = failure_of(&url_of(&path)).await;
-    assert!(matches!(error, EventLogError::NewerFormat { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, EventLogError::NewerFormat { found: 7, known: 2, .. }), "{error}");
     assert_eq!(std::fs::read(&path)?, before);
     Ok(())
 }
@@ -191,7 +192,7 @@ fn large(number: usize) -> NewRecord {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_whole_batches_until_there_is_space() -> anyhow::Result<()> {
+async fn on_a_full_disk_records_wait_until_there_is_space() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     // Simulates a disk of 2 MiB.
     let fixture = Fixture::at(format!("{}?max_mb=2", url_of(&folder.path().join("log.db"))));
@@ -200,40 +201,152 @@ async fn a_full_disk_refuses_whole_batches_until_there_is_space() -> anyhow::Res
     let spec = TopicSpec { retention: Retention::For(Duration::from_secs(2)), ..spec(&name, 1) };
     log.ensure_topics(&[spec]).await?;
     let publisher = log.publisher()?;
-    let (started, mut stored) = (Instant::now(), BTreeSet::new());
-    let mut next = 0;
+    // Twice as much as there is space for, one batch after the other.
+    let (sender, topic_name) = (Arc::clone(&publisher), name.clone());
+    let publishing = tokio::spawn(async move {
+        let mut offsets = Vec::new();
+        for first in (0..200).step_by(10) {
+            let records = (first..first + 10).map(large).collect();
+            let stored = sender.send(&topic_name, records).await?.durable().await?;
+            offsets.extend(stored.iter().map(|position| position.offset));
+        }
+        anyhow::Ok(offsets)
+    });
+    let started = Instant::now();
     let error = loop {
         ensure!(started.elapsed() < DEADLINE, "the disk never became full");
-        let numbers = next..next + 10;
-        next += 10;
-        match publisher.send(&name, numbers.clone().map(large).collect()).await?.durable().await {
-            Ok(_) => stored.extend(numbers),
+        match log.topics().await {
             Err(error) => break error,
+            Ok(_) => tokio::task::yield_now().await,
         }
     };
-    assert!(matches!(error, EventLogError::DiskFull { .. }), "{error}");
-    assert!(!error.is_transient());
+    assert!(matches!(error, EventLogError::DiskFull { .. }) && error.is_transient(), "{error}");
+    assert!(error.to_string().contains("no space left on the disk of"), "{error}");
+    // What is stored can be read meanwhile.
     let partition = TopicPartition { topic: name.as_str().into(), partition: 0 };
-    let start = log.topics().await?[0].partitions[0].0;
     let kept = log.read(&partition, 0, 10_000).await?;
-    let kept: BTreeSet<usize> =
-        kept.iter().map(|message| text(&message.payload)[..6].parse().unwrap()).collect();
-    assert_eq!(
-        kept,
-        stored.into_iter().filter(|number| *number as u64 >= start).collect(),
-        "a part of a batch was stored"
-    );
-    // Retention frees space, and the same publisher continues.
-    let positions = loop {
-        ensure!(started.elapsed() < DEADLINE, "retention freed no space");
-        match publisher.send(&name, vec![large(999_999)]).await?.durable().await {
-            Ok(positions) => break positions,
-            Err(EventLogError::DiskFull { .. }) => tokio::task::yield_now().await,
-            Err(error) => return Err(error.into()),
+    assert_eq!(kept.len() % 10, 0, "a part of a batch was stored");
+    // Retention frees space, and all that waited is stored, in order.
+    let offsets = tokio::time::timeout(DEADLINE, publishing).await???;
+    assert_eq!(offsets, (0..200).collect::<Vec<u64>>());
+    let read = log.read(&partition, 199, 1).await?;
+    assert!(text(&read[0].payload).starts_with("000199"));
+    assert!(log.topics().await.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_log_that_is_closed_on_a_full_disk_ends_with_that_error() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let fixture = Fixture::at(format!("{}?max_mb=1", url_of(&folder.path().join("log.db"))));
+    let log = fixture.open().await?;
+    let name = topic(&fixture, &*log, 1).await?;
+    let publisher = log.publisher()?;
+    let receipt = publisher.send(&name, (0..100).map(large).collect()).await?;
+    let started = Instant::now();
+    while log.topics().await.is_ok() {
+        ensure!(started.elapsed() < DEADLINE, "the disk never became full");
+        tokio::task::yield_now().await;
+    }
+    log.close().await?;
+    assert!(matches!(receipt.durable().await, Err(EventLogError::DiskFull { .. })));
+    assert!(matches!(log.ensure_topics(&[spec("another", 1)]).await, Err(EventLogError::Closed)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_copy_of_the_file_of_a_closed_log_is_whole() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (path, copy) = (folder.path().join("log.db"), folder.path().join("copy.db"));
+    let fixture = Fixture::at(url_of(&path));
+    let log = fixture.open().await?;
+    let name = topic(&fixture, &*log, 1).await?;
+    for first in (0..100).step_by(5) {
+        publish(&*log, &name, numbered(first..first + 5)).await?;
+    }
+    let mut subscription = log.subscribe("group", &[&name]).await?;
+    let messages = take(&mut *subscription, StartAt::Beginning, 100).await?;
+    subscription.commit(messages.into_iter().filter_map(|message| message.handle).collect()).await?;
+    log.close().await?;
+    assert!(!folder.path().join("log.db.recent").exists(), "the journal is left");
+    std::fs::copy(&path, &copy)?;
+    let copied = event_log::open_for_reading(&url_of(&copy)).await?;
+    let partition = TopicPartition { topic: name.as_str().into(), partition: 0 };
+    assert_eq!(copied.read(&partition, 0, 1_000).await?.len(), 100);
+    assert_eq!(copied.lag("group", &[&name]).await?[0].committed, Some(100));
+    Ok(())
+}
+
+#[tokio::test]
+async fn small_records_move_from_the_journal_into_the_file_and_stay_readable_in_order() -> anyhow::Result<()>
+{
+    let fixture = Fixture::sqlite()?;
+    let log = fixture.open().await?;
+    let name = topic(&fixture, &*log, 2).await?;
+    let publisher = log.publisher()?;
+    let payload = |number: usize| format!("{number:06}{}", "x".repeat(1_000));
+    // Several times what the journal holds.
+    let mut receipts = Vec::new();
+    for number in 0..4_000 {
+        receipts
+            .push(publisher.send(&name, vec![record(&(number % 7).to_string(), &payload(number))]).await?);
+        if number % 10 == 9 {
+            for receipt in receipts.drain(..) {
+                receipt.durable().await?;
+            }
         }
-    };
-    let read = log.read(&partition, positions[0].offset, 1).await?;
-    assert!(text(&read[0].payload).starts_with("999999"));
+    }
+    let readers = [Arc::clone(&log), event_log::open_for_reading(&fixture.url).await?];
+    for reader in readers {
+        let mut found = Vec::new();
+        for partition in 0..2 {
+            let partition = TopicPartition { topic: name.as_str().into(), partition };
+            let end = reader.topics().await?[0].partitions[partition.partition as usize].1;
+            let mut next = 0;
+            while next < end {
+                for message in reader.read(&partition, next, 500).await? {
+                    assert_eq!(message.position.offset, next);
+                    found.push(text(&message.payload)[..6].parse::<usize>()?);
+                    next += 1;
+                }
+            }
+        }
+        found.sort_unstable();
+        assert_eq!(found, (0..4_000).collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_of_format_1_is_opened() -> anyhow::Result<()> {
+    let fixture = Fixture::sqlite()?;
+    let log = fixture.open().await?;
+    let name = topic(&fixture, &*log, 1).await?;
+    publish(&*log, &name, (0..3).map(large).collect()).await?;
+    log.close().await?;
+    let mut connection = SqliteConnection::connect(&fixture.url).await?;
+    sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut connection).await?;
+    connection.close().await?;
+    let log = fixture.open().await?;
+    publish(&*log, &name, numbered(3..4)).await?;
+    let partition = TopicPartition { topic: name.as_str().into(), partition: 0 };
+    assert_eq!(log.read(&partition, 0, 10).await?.len(), 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_while_it_is_in_use_takes_no_records() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("log.db");
+    let fixture = Fixture::at(url_of(&path));
+    let log = fixture.open().await?;
+    let name = topic(&fixture, &*log, 1).await?;
+    std::fs::remove_file(&path)?;
+    let receipt = log.publisher()?.send(&name, numbered(0..1)).await?;
+    let error = receipt.durable().await.unwrap_err();
+    assert!(error.to_string().contains("was removed or replaced while it was in use"), "{error}");
+    assert!(!error.is_transient());
+    assert!(log.topics().await.is_err());
     Ok(())
 }
 

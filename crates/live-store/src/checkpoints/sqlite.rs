@@ -44,6 +44,8 @@ impl CheckpointStore for SqliteStore {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
+        // What was accepted under the claim before belongs into the file first.
+        self.flush().await?;
         let mut writing = self.begin().await?;
         let mut claimed = Vec::with_capacity(partitions.len());
         for (topic, partition) in partitions {
@@ -64,6 +66,9 @@ impl CheckpointStore for SqliteStore {
         if checkpoints.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some(buffer) = &self.buffer {
+            return self.accept_checkpoints(buffer, checkpoints).await;
+        }
         let mut writing = self.begin().await?;
         let mut refused = Vec::new();
         for (index, checkpoint) in checkpoints.iter().enumerate() {
@@ -76,6 +81,7 @@ impl CheckpointStore for SqliteStore {
     }
 
     async fn checkpoints(&self, processor: &str) -> Result<Vec<Checkpoint>> {
+        self.flush().await?;
         let sql =
             format!("SELECT {COLUMNS} FROM checkpoints WHERE processor = ? ORDER BY topic, \"partition\"");
         let select = sqlx::query(AssertSqlSafe(sql)).bind(processor.to_owned());
@@ -83,20 +89,21 @@ impl CheckpointStore for SqliteStore {
     }
 
     async fn all_checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        self.flush().await?;
         self.read(sqlx::query(AssertSqlSafe(all_sql())), "checkpoints", decode).await
     }
 }
 
 impl SqliteStore {
     /// Whether the generation owns the partition; then it is saved, or a delayed write.
-    async fn save(&self, connection: &mut SqliteConnection, checkpoint: &Checkpoint) -> Result<bool> {
+    pub(crate) async fn save(
+        &self,
+        connection: &mut SqliteConnection,
+        checkpoint: &Checkpoint,
+    ) -> Result<bool> {
         let Checkpoint { processor, topic, partition, log_identity, state, .. } = checkpoint;
-        let next_offset = signed("offset", checkpoint.next_offset).map_err(|reason| self.refused(reason))?;
-        let generation =
-            signed("generation", checkpoint.generation).map_err(|reason| self.refused(reason))?;
-        let caught_up_at = checkpoint.caught_up_at.map(columns::time).transpose().map_err(|error| {
-            self.refused(format!("cannot store the checkpoint of {topic}[{partition}]: {error}"))
-        })?;
+        let (next_offset, generation) = self.signed_numbers(checkpoint)?;
+        let caught_up_at = self.caught_up_text(checkpoint)?;
         let saved = sqlx::query(SAVE)
             .bind(next_offset)
             .bind(log_identity)
@@ -112,6 +119,22 @@ impl SqliteStore {
         if saved.rows_affected() > 0 {
             return Ok(true);
         }
+        self.is_owner_in(connection, checkpoint, generation).await
+    }
+
+    /// Whether the generation owns the partition.
+    pub(crate) async fn is_owner(&self, checkpoint: &Checkpoint) -> Result<bool> {
+        let (_, generation) = self.signed_numbers(checkpoint)?;
+        let mut connection = self.file.readers().acquire().await.map_err(|error| self.failure(&error))?;
+        self.is_owner_in(&mut connection, checkpoint, generation).await
+    }
+
+    async fn is_owner_in(
+        &self,
+        connection: &mut SqliteConnection,
+        Checkpoint { processor, topic, partition, .. }: &Checkpoint,
+        generation: i64,
+    ) -> Result<bool> {
         let owned: i64 = sqlx::query_scalar(IS_OWNER)
             .bind(processor)
             .bind(topic)
@@ -121,6 +144,20 @@ impl SqliteStore {
             .await
             .map_err(|error| self.failure(&error))?;
         Ok(owned > 0)
+    }
+
+    /// When the partition was last read to its end, as it is bound.
+    pub(crate) fn caught_up_text(&self, checkpoint: &Checkpoint) -> Result<Option<Arc<str>>> {
+        let Checkpoint { topic, partition, caught_up_at, .. } = checkpoint;
+        caught_up_at.map(columns::time).transpose().map_err(|error| {
+            self.refused(format!("cannot store the checkpoint of {topic}[{partition}]: {error}"))
+        })
+    }
+
+    /// Offset and generation.
+    pub(crate) fn signed_numbers(&self, checkpoint: &Checkpoint) -> Result<(i64, i64)> {
+        let signed = |name, number| signed(name, number).map_err(|reason| self.refused(reason));
+        Ok((signed("offset", checkpoint.next_offset)?, signed("generation", checkpoint.generation)?))
     }
 }
 

@@ -16,9 +16,10 @@ pub(crate) use look::look;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mongodb::{Database, bson::RawDocumentBuf};
 
-use crate::LiveStoreError;
+use crate::{CloseStore, LiveStoreError, Result};
 
 /// The store in one database.
 pub(crate) struct MongoStore {
@@ -38,6 +39,14 @@ impl MongoStore {
 
     pub(crate) fn unavailable(&self, reason: impl Into<String>) -> LiveStoreError {
         LiveStoreError::Unavailable { place: self.place.clone(), reason: reason.into() }
+    }
+}
+
+#[async_trait]
+impl CloseStore for MongoStore {
+    /// The server has everything that was written.
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -93,9 +93,10 @@ mod tests {
     #[tokio::test]
     async fn no_query_scans_the_ticks() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (store, _) = SqliteStore::open(&FileUrl { path: folder.path().join("plan.db"), max_bytes: None })
-            .await
-            .expect("opens");
+        let (store, _) =
+            SqliteStore::open(&FileUrl { path: folder.path().join("plan.db"), max_bytes: None }, false)
+                .await
+                .expect("opens");
         let symbols = ["realtime_prices", "candles"].map(symbols_sql);
         let [page, next_page, latest] = ticks::sqlite::queries();
         let [range] = candles::sqlite::queries();

@@ -69,7 +69,8 @@ pub struct TickPage {
 ///
 /// # Contract
 /// - A tick has the identity `source:symbol:seq`, and is stored once; a batch that failed may be written again whole.
-/// - When a write has returned, its ticks are there after `kill -9`.
+/// - When a write has returned, its ticks are there after `kill -9`; in a store of one process ([`crate::open_alone`]) when
+///   the next write of the checkpoint that stands for them is in the file.
 /// - Prices come back exactly as they went in (up to 15 significant digits).
 #[async_trait]
 pub trait TickStore: Send + Sync {
@@ -92,23 +93,33 @@ pub trait TickStore: Send + Sync {
 }
 
 /// What identifies a tick.
-type Identity = (Source, Symbol, u64);
+pub(crate) type Identity = (Source, Symbol, u64);
 
-fn identity(tick: &Tick) -> Identity {
+pub(crate) fn identity(tick: &Tick) -> Identity {
     (tick.source, tick.symbol, tick.seq)
+}
+
+/// The place of a tick in the order of pages.
+fn order(tick: &Tick) -> (DateTime<Utc>, &str, u64) {
+    (tick.timestamp, tick.source.as_str(), tick.seq)
 }
 
 /// How a stored tick arrived.
 #[derive(Clone, Copy)]
-struct Arrival {
+pub(crate) struct Arrival {
     partition: i32,
     offset: u64,
     processed_at: DateTime<Utc>,
 }
 
 impl Arrival {
+    /// That of a tick.
+    pub(crate) fn of(row: &StoredTick) -> Self {
+        Self { partition: row.partition, offset: row.offset, processed_at: row.processed_at }
+    }
+
     /// What becomes of a tick whose identity is stored with this arrival.
-    fn outcome_for(&self, row: &StoredTick) -> TickOutcome {
+    pub(crate) fn outcome_for(&self, row: &StoredTick) -> TickOutcome {
         if (self.partition, self.offset) == (row.partition, row.offset) {
             TickOutcome::Redelivered(self.processed_at)
         } else {
@@ -137,6 +148,17 @@ impl PageRequest {
     /// How many rows to read: one more than wanted shows whether there is a next page.
     fn rows(&self) -> usize {
         self.wanted + 1
+    }
+
+    /// Whether a tick of the symbol is in the range and behind the cursor.
+    fn includes(&self, query: &TickQuery, row: &StoredTick) -> bool {
+        let market::TickFields { symbol, timestamp, .. } = *row.tick;
+        symbol == query.symbol
+            && (query.from..query.to).contains(&timestamp)
+            && self
+                .after
+                .as_ref()
+                .is_none_or(|after| order(&row.tick) > (after.timestamp, after.source.as_str(), after.seq))
     }
 
     fn page(&self, mut ticks: Vec<StoredTick>) -> TickPage {

@@ -12,6 +12,7 @@ mod samples;
 mod server_mongo_faults;
 mod server_mongo_schema;
 mod server_mongo_tls;
+mod sqlite_closing;
 mod sqlite_damage;
 mod sqlite_kill;
 mod sqlite_log;
@@ -86,6 +87,47 @@ adapters! {
     real_mongodb ["needs a MongoDB, which MONGODB_URI names: `make test-servers-strict`"]:
         crate::mongo_place::MongoPlace::real(),
 }
+
+// Without the test of two owners of partitions: the file has one process.
+contract!(
+    sqlite_alone,
+    [],
+    crate::place::AlonePlace::new(),
+    [
+        ticks_writing::every_tick_is_stored_once_and_its_outcome_returned,
+        ticks_writing::a_batch_sent_again_changes_nothing,
+        ticks_writing::outcomes_agree_with_a_simple_model,
+        ticks_writing::prices_times_and_numbers_come_back_exactly,
+        ticks_writing::a_large_batch_is_stored_whole,
+        ticks_writing::an_empty_batch_changes_nothing,
+        ticks_writing::a_time_that_cannot_be_stored_is_refused_and_nothing_of_its_batch_is_stored,
+        ticks_writing::a_cancelled_write_can_be_sent_again,
+        ticks_writing::several_writers_and_readers_at_once_agree_in_the_end,
+        ticks_writing::reopening_finds_everything,
+        ticks_reading::pages_show_every_tick_once_in_order,
+        ticks_reading::a_page_keeps_to_its_range_and_symbol,
+        ticks_reading::a_cursor_that_no_page_returned_is_an_error,
+        ticks_reading::a_cursor_from_before_the_range_starts_at_the_range,
+        ticks_reading::the_latest_tick_of_every_symbol_is_found,
+        candles::every_symbol_with_ticks_or_candles_is_named_once,
+        ticks_reading::an_empty_store_returns_nothing,
+        candles::a_candle_replaces_that_of_its_identity_and_no_other,
+        candles::the_newest_candles_of_a_range_come_oldest_first,
+        checkpoints::a_claim_creates_what_is_missing_and_raises_the_generation_of_the_rest,
+        checkpoints::a_checkpoint_is_read_as_it_was_saved,
+        checkpoints::a_smaller_offset_within_a_generation_changes_nothing,
+        checkpoints::an_owner_that_was_replaced_changes_nothing,
+        checkpoints::the_first_save_after_a_claim_may_go_back,
+        checkpoints::a_partition_that_was_never_claimed_is_refused,
+        ticks_reading::a_day_is_a_stream_of_its_ticks_in_order,
+        ticks_reading::pruning_removes_old_ticks_and_nothing_else,
+        candles::pruning_removes_old_minutes_and_nothing_else,
+        checkpoints::a_day_is_complete_when_every_partition_was_read_past_its_end,
+        jobs::one_owner_at_a_time_has_a_job,
+        jobs::the_lease_of_an_owner_that_died_expires,
+        jobs::the_newest_finished_run_is_kept,
+    ]
+);
 
 // Few documents: it reads a whole collection for every question.
 contract!(

@@ -43,3 +43,27 @@ impl Place for SqlitePlace {
         live_store::open(&self.url()).await.expect("opens")
     }
 }
+
+/// A file that one process writes. Opening it again closes it first, as a process does that is started again.
+pub(crate) struct AlonePlace {
+    place: SqlitePlace,
+    opened: tokio::sync::Mutex<Option<Arc<dyn LiveStore>>>,
+}
+
+impl AlonePlace {
+    pub(crate) fn new() -> Self {
+        Self { place: SqlitePlace::new(), opened: tokio::sync::Mutex::default() }
+    }
+}
+
+impl Place for AlonePlace {
+    async fn open(&self) -> Arc<dyn LiveStore> {
+        let mut opened = self.opened.lock().await;
+        if let Some(store) = opened.take() {
+            store.close().await.expect("closes");
+        }
+        let store = live_store::open_alone(&self.place.url()).await.expect("opens");
+        *opened = Some(Arc::clone(&store));
+        store
+    }
+}

@@ -3,6 +3,7 @@
 // Clippy's allowance for tests does not cover their helper functions.
 #![allow(clippy::unwrap_used)]
 
+mod serving;
 mod tasks;
 
 use std::sync::Arc;

@@ -54,6 +54,8 @@ pub(crate) struct FeedContext {
     pub(crate) config: ProducerConfig,
     /// The symbols it serves; none for a replay.
     pub(crate) symbols: Vec<Symbol>,
+    /// Why prices are invented, where they are.
+    pub(crate) simulated_because: Option<String>,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) outlet: Outlet,
     pub(crate) health: Component,

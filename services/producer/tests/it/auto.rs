@@ -19,6 +19,9 @@ async fn where_nobody_answers_the_whole_market_is_simulated_and_the_notes_say_wh
     assert!(choice.is_simulated() && choice.was_automatic());
     let [plan] = choice.feeds.as_slice() else { panic!("{choice:?}") };
     assert_eq!((plan.provider.name(), symbols(plan)), ("simulated", vec!["AAPL", "BTC/USDT"]));
+    let because = choice.simulated_because().unwrap();
+    assert!(because.starts_with("no provider answered at the start: binance ("), "{because}");
+    assert!(because.contains(", yahoo (") && !because.contains("--provider"), "{because}");
     let [crypto, stocks] = choice.notes.as_slice() else { panic!("{:?}", choice.notes) };
     assert!(
         crypto.starts_with("binance does not answer (127.0.0.1/api/v3/ping: ")
@@ -109,12 +112,17 @@ async fn a_named_provider_that_serves_none_of_the_symbols_is_an_error_with_the_w
 async fn a_simulated_market_that_was_asked_for_is_not_automatic() {
     let choice = choose(&config(&["--provider", "simulated", "--watchlist", "AAPL"])).await.unwrap();
     assert!(choice.is_simulated() && !choice.was_automatic() && choice.notes.is_empty());
+    let because = choice.simulated_because().unwrap();
+    assert!(because.starts_with("--provider (PROVIDER) is simulated"), "{because}");
 }
 
 #[tokio::test]
-async fn a_replay_needs_a_recording() {
-    let refused = choose(&config(&["--provider", "replay"])).await.unwrap_err();
-    assert_eq!(refused.to_string(), "--provider replay needs a recording: --replay-file PATH");
+async fn without_a_recording_a_replay_shows_what_is_stored_and_a_missing_one_is_refused() {
+    let choice = choose(&config(&["--provider", "replay"])).await.unwrap();
+    assert!(choice.notes[0].contains("what is stored is shown"), "{:?}", choice.notes);
+    let refused =
+        choose(&config(&["--provider", "replay", "--replay-file", "/no/such.csv"])).await.unwrap_err();
+    assert_eq!(refused.to_string(), "cannot read /no/such.csv");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,6 +147,7 @@ async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
     crate::world::wait_until("simulated ticks are in the log", async || world.tick_count().await > 0).await;
     world.stop().await;
     let kept = live.clone().kept_apart(&config(&venue), &*world.log).await.unwrap();
+    assert!(kept.simulated_because().unwrap().starts_with("the log holds simulated prices"), "{kept:?}");
     assert!(kept.is_simulated() && kept.notes.last().unwrap().contains("(--provider, PROVIDER)"), "{kept:?}");
     assert_eq!(symbols(&kept.feeds[0]), ["BTC/USDT", "AAPL"]);
     let named = choose(&config(&["--provider", "binance", "--watchlist", "BTC/USDT"])).await.unwrap();
@@ -156,6 +165,7 @@ async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
     };
     publisher.send(topics::tick::STOCK_PRICES, vec![record]).await.unwrap().durable().await.unwrap();
     let kept = silent.kept_apart(&config(&nobody), &*world.log).await.unwrap();
+    assert_eq!(kept.simulated_because(), None);
     assert!(!kept.is_simulated() && kept.notes.last().unwrap().contains("none are invented"), "{kept:?}");
     assert_eq!(kept.feeds.iter().map(symbols).collect::<Vec<_>>(), [["BTC/USDT"], ["AAPL"]]);
     let same = live.clone().kept_apart(&config(&venue), &*world.log).await.unwrap();

@@ -53,7 +53,9 @@ async fn a_day_of_bars_comes_before_the_first_tick() {
         assert!(bars.iter().all(|bar| bar.source.feed.is_simulated()), "{symbol} must be marked");
     }
     let detail = world.becomes("feed simulated", ComponentState::Up, "SIMULATED").await;
-    assert_eq!(detail, "3 symbols, 2000 ticks a second, SIMULATED");
+    let (market, because) = detail.split_once(topics::names::component::SIMULATED_BECAUSE).unwrap();
+    assert_eq!(market, "3 symbols, 2000 ticks a second, SIMULATED");
+    assert!(because.starts_with("--provider (PROVIDER) is simulated"), "{because}");
     world.stop().await;
 }
 

@@ -13,6 +13,9 @@ use clap::{
 
 use crate::cli::{Cli, Command, ConfigCommand, Fault};
 
+/// Of a value that is refused, so much is shown.
+const MAX_SHOWN_CHARS: usize = 80;
+
 /// Parses the command line. For `config check`, every variable is parsed by itself first; one that cannot be parsed is a
 /// finding, and its default applies.
 ///
@@ -53,7 +56,10 @@ fn fault_of(arg: &Arg, line: &[OsString]) -> Option<(Fault, OsString)> {
     let alone = clap::Command::new("check").no_binary_name(true).arg(arg.clone());
     let error = alone.try_get_matches_from([assigned(&flag, &value)]).err()?;
     let setting = format!("{flag} ({})", variable.to_string_lossy());
-    let reason = format!("`{}`: {}", value.to_string_lossy().escape_debug(), reason(&error));
+    let value = value.to_string_lossy();
+    let shown: String = value.chars().take(MAX_SHOWN_CHARS).flat_map(char::escape_debug).collect();
+    let rest = if value.chars().nth(MAX_SHOWN_CHARS).is_some() { "..." } else { "" };
+    let reason = format!("`{shown}{rest}`: {}", reason(&error));
     Some((Fault { setting, reason }, assigned(&flag, default)))
 }
 
@@ -74,6 +80,6 @@ fn reason(error: &clap::Error) -> String {
     }
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(values)) => format!("possible values: {}", values.join(", ")),
-        _ => error.kind().to_string(),
+        _ => error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned(),
     }
 }

@@ -272,10 +272,12 @@ async fn simulated_and_real_prices_are_never_stored_together() {
     succeed(&["export", text(&archive), "--data", text(&real)]);
 
     let simulated = folder.path().join("simulated-prices");
-    let running = Running::start(&simulated, &["--provider", "simulated", "--watchlist", "AAPL"]);
+    // At this rate the store writes its ticks into the file every second.
+    let market = ["--provider", "simulated", "--watchlist", "AAPL", "--simulated-rate", "5000"];
+    let running = Running::start(&simulated, &market);
     let busy = refused(&["import", text(&archive), "--data", text(&simulated)]);
     assert!(busy.contains("in use by another instance"), "{busy}");
-    wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 0.0);
+    wait_until("ticks are stored", || total(&running, "tapedeck_ticks_stored_total") > 5_000.0);
     // An export does not disturb the instance.
     let live = folder.path().join("live");
     succeed(&["export", text(&live), "--data", text(&simulated)]);
@@ -348,4 +350,50 @@ async fn a_copy_signs_in_to_a_server_with_the_password_of_the_variable() {
         let error = refused_with("geheim", source, target);
         assert!(error.contains("login failed"), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_an_empty_store_fails_and_names_the_folder_that_has_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("data");
+    let simulated = filled(folder.path(), 10).await.join("store.db");
+    // The file alone is whole once it is closed.
+    live_store::open(&url(&empty, "store.db")).await.unwrap().close().await.unwrap();
+    // The store of simulated prices, beside an empty one of real prices.
+    fs::create_dir_all(empty.join("simulated")).unwrap();
+    fs::rename(simulated, empty.join("simulated/store.db")).unwrap();
+    live_store::open(&url(&empty, "store.db")).await.unwrap().close().await.unwrap();
+    let archive = folder.path().join("archive");
+    let error = refused(&["export", text(&archive), "--data", text(&empty)]);
+    let named = format!("--data {}", empty.join("simulated").display());
+    assert!(error.contains("has no ticks and no candles") && error.contains(&named), "{error}");
+    assert!(!archive.exists(), "an empty archive was written");
+    succeed(&["export", text(&archive), "--data", text(&empty), "--allow-empty"]);
+    succeed(&["export", text(&folder.path().join("full")), "--data", text(&empty.join("simulated"))]);
+    let none = folder.path().join("none");
+    let simulated = empty.join("simulated");
+    let error = refused(&["export", text(&none), "--data", text(&simulated), "--to", "2001-01-01"]);
+    assert!(error.contains("no row of") && error.contains("--allow-empty"), "{error}");
+}
+
+/// A copy of the files of an instance that was stopped is a backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_clean_stop_copies_of_the_files_alone_are_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let running = Running::start(&data, &["--provider", "simulated", "--watchlist", "AAPL,BTC/USDT"]);
+    wait_until("ticks are stored", || {
+        let ticks = running.get("/v1/ticks?symbol=AAPL&limit=20");
+        ticks["ticks"].as_array().is_some_and(|ticks| ticks.len() >= 20)
+    });
+    assert!(running.interrupt().success());
+    let copy = folder.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for file in ["log.db", "store.db"] {
+        fs::copy(data.join(file), copy.join(file)).unwrap();
+    }
+    let in_log: BTreeSet<_> = logged(&url(&copy, "log.db")).await.into_iter().collect();
+    let in_store: BTreeSet<_> = stored(&url(&copy, "store.db")).await.into_iter().collect();
+    assert!(in_log.len() >= 20, "{}", in_log.len());
+    assert_eq!(in_store, in_log);
 }

@@ -44,8 +44,8 @@ fn invalid_flags_are_refused_with_the_reason() {
     assert!(error.contains("$$$") && error.contains("--watchlist"), "{error}");
     let error = refused(&run(folder.path(), &["--provider", "simulated", "--simulated-rate", "2000000"]));
     assert!(error.contains("--simulated-rate"), "{error}");
-    let error = refused(&run(folder.path(), &["--provider", "replay"]));
-    assert!(error.contains("--replay-file"), "{error}");
+    let error = refused(&run(folder.path(), &["--provider", "replay", "--replay-file", "/no/such.csv"]));
+    assert!(error.contains("/no/such.csv"), "{error}");
     let error = refused(&["tail", "not a symbol"]);
     assert!(error.contains("neither a stock"), "{error}");
     let error = refused(&run(folder.path(), &["--provider", "simulated", "--store", "mysql://nowhere/x"]));
@@ -178,18 +178,18 @@ fn commands_without_an_instance_fail_with_the_command_that_starts_one() {
 }
 
 #[test]
-fn a_full_disk_ends_the_process_with_a_message_and_with_space_it_continues() {
+fn on_a_full_disk_the_process_waits_shows_the_reason_and_with_space_it_continues() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    // Limits the log to 2 MiB, as a full disk would.
-    let log = format!("sqlite:{}?max_mb=2", folder.path().join("log.db").display());
+    // Limits the log to 4 MiB, as a full disk would.
+    let log = format!("sqlite:{}?max_mb=4", folder.path().join("log.db").display());
     let market = ["--provider", "simulated", "--watchlist", "AAPL,MSFT"];
-    let small = ["--simulated-rate", "20000", "--log", &log];
-    let ended = output_in_time(&run(&data, &[&market[..], &small].concat()));
-    let error = stderr(&ended);
-    assert!(!ended.status.success());
-    assert!(error.contains("no space left on the disk") && error.contains("log.db"), "{error}");
-    assert!(!error.contains("panicked"), "{error}");
+    let running =
+        Running::start(&data, &[&market[..], &["--simulated-rate", "20000", "--log", &log]].concat());
+    crate::process::wait_until("the process is not ready", || running.try_get("/readyz").is_none());
+    let page = || crate::process::get(&format!("{}/system", running.url)).unwrap_or_default();
+    crate::process::wait_until("the page has the reason", || page().contains("no space left on the disk"));
+    running.kill_9();
 
     let roomy = format!("sqlite:{}", folder.path().join("log.db").display());
     let running = Running::start(&data, &[&market[..], &["--log", &roomy]].concat());

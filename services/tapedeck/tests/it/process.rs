@@ -30,6 +30,7 @@ pub(crate) fn tapedeck() -> Command {
         "CONSUMER_RETENTION_DAYS",
         "RUST_LOG",
         "TAPEDECK_URL",
+        "WEB_ALLOWED_HOSTS",
     ] {
         command.env_remove(name);
     }

@@ -1,8 +1,12 @@
-use std::path::{Path, PathBuf};
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use serde_json::Value;
 
-use crate::process::{Running, output, stderr};
+use crate::process::{Running, output, stderr, tapedeck};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../producer/tests/fixtures").join(name)
@@ -24,13 +28,8 @@ fn recorded_frames_are_stored_with_their_prices_and_a_second_replay_adds_nothing
     for file in ["coinbase_ws.jsonl", "binance_stream.jsonl"] {
         replay(folder.path(), &fixture(file));
     }
-    let empty = folder.path().join("empty.csv");
-    std::fs::write(
-        &empty,
-        "symbol,timestamp,price,volume,open,high,low,change_percent,source,received_at,seq\n",
-    )
-    .unwrap();
-    let watch = ["--provider", "replay", "--replay-file", empty.to_str().unwrap()];
+    // Plays nothing: shows what is stored.
+    let watch = ["--provider", "replay"];
 
     let running = Running::start(folder.path(), &watch);
     let ticks = running.get("/v1/ticks?symbol=BAND-GBP&limit=1000")["ticks"].as_array().unwrap().clone();
@@ -42,7 +41,8 @@ fn recorded_frames_are_stored_with_their_prices_and_a_second_replay_adds_nothing
     assert!(!candles(&running, "NKNUSDT").is_empty());
     assert!(running.interrupt().success());
 
-    replay(folder.path(), &fixture("coinbase_ws.jsonl"));
+    let printed = replay(folder.path(), &fixture("coinbase_ws.jsonl"));
+    assert!(printed.contains("stored   0 ticks are new"), "{printed}");
     let running = Running::start(folder.path(), &watch);
     let again = running.get("/v1/ticks?symbol=BAND-GBP&limit=1000")["ticks"].as_array().unwrap().clone();
     assert_eq!(again, ticks);
@@ -68,5 +68,48 @@ fn an_invalid_line_is_reported_and_the_rest_is_stored() {
     let error = stderr(&played);
     assert!(error.contains("ticks.jsonl") && error.contains("price must be above zero"), "{error}");
     let printed = String::from_utf8(played.stdout).unwrap();
-    assert!(printed.contains("2 ticks"), "{printed}");
+    assert!(printed.contains("2 ticks and 0 candles, in 3 lines"), "{printed}");
+    assert!(printed.contains("2 ticks are new, 0 were stored already"), "{printed}");
+    assert!(printed.contains("1 x price must be above zero, not -1"), "{printed}");
+    let look = format!("tapedeck run --provider replay --data {}", data.display());
+    assert!(printed.contains(&look), "{printed}");
+}
+
+#[test]
+fn a_replay_of_a_missing_file_creates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let played = output(&["replay", "/no/such.csv", "--data", data.to_str().unwrap()]);
+    assert!(!played.status.success() && stderr(&played).contains("/no/such.csv"), "{}", stderr(&played));
+    let folder_of_files =
+        output(&["replay", folder.path().to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    assert!(stderr(&folder_of_files).contains("is a folder"), "{}", stderr(&folder_of_files));
+    assert!(!data.exists(), "{} was created", data.display());
+}
+
+#[test]
+fn commands_without_anything_to_print_print_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    replay(folder.path(), &fixture("coinbase_ws.jsonl"));
+    // The folder behind the subcommand.
+    let letters = output(&["topics", "dead-letters", "--data", data]);
+    assert!(letters.status.success() && letters.stdout.is_empty(), "{}", stderr(&letters));
+    assert!(stderr(&letters).contains("no dead letters in"), "{}", stderr(&letters));
+    let offsets = output(&["topics", "offsets", "--data", data]);
+    assert!(offsets.status.success() && !offsets.stdout.is_empty(), "{}", stderr(&offsets));
+
+    let running = Running::start(folder.path(), &["--provider", "replay"]);
+    let mut tail = tapedeck()
+        .args(["tail", "ZZZZ", "--url", &running.url])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(tail.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert!(line.contains("no symbol ZZZZ here") && line.contains("BAND/GBP"), "{line}");
 }

@@ -2,7 +2,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::process::{Running, output, tapedeck, wait_until};
+use crate::process::{Running, get, output, tapedeck, wait_until};
 
 fn price(quotes: &Value) -> Option<f64> {
     quotes.pointer("/quotes/0/price").and_then(Value::as_f64)
@@ -32,7 +32,47 @@ fn prices_move_candles_exist_at_once_and_ctrl_c_ends_cleanly() {
     let system: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert!(system["processes"].as_array().is_some_and(|processes| !processes.is_empty()), "{system}");
     assert!(shown.status.success());
+
+    wait_until("the screen of status is complete", || {
+        let shown = tapedeck().args(["status", "--url", &running.url]).output().unwrap();
+        let text = String::from_utf8(shown.stdout).unwrap();
+        assert!(text.lines().count() <= 24, "{text}");
+        ["works", "2 live", "2 SIMULATED", "stored p50", "up ", "MB"].iter().all(|part| text.contains(part))
+    });
+    let tables = tapedeck().args(["status", "--metrics", "--url", &running.url]).output().unwrap();
+    assert!(String::from_utf8(tables.stdout).unwrap().contains("tapedeck_ticks_stored_total"));
     assert!(running.interrupt().success());
+}
+
+#[test]
+fn every_metric_has_a_description_and_lag_sizes_and_figures_of_the_process_are_among_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(
+        folder.path(),
+        &["--provider", "simulated", "--simulated-rate", "100", "--watchlist", "AAPL,BTC/USDT"],
+    );
+    let metrics = || get(&format!("{}/metrics", running.url)).unwrap();
+    let expected = [
+        "tapedeck_lag_records{topic=\"stock-prices\",partition=\"0\"}",
+        "tapedeck_topic_records{topic=\"stock-prices\"}",
+        "tapedeck_feed_stored_seconds_count",
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+        "process_start_time_seconds",
+    ];
+    wait_until("every metric is reported", || {
+        let text = metrics();
+        expected.iter().all(|name| text.lines().any(|line| line.starts_with(name)))
+    });
+    let text = metrics();
+    let names = |kind: &str| -> std::collections::BTreeSet<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(kind));
+        lines.filter_map(|rest| rest.split_whitespace().next()).map(str::to_owned).collect()
+    };
+    let undescribed: Vec<_> = names("# TYPE ").difference(&names("# HELP ")).cloned().collect();
+    assert!(undescribed.is_empty(), "add them to crates/service-runtime/src/metric_help.rs: {undescribed:?}");
 }
 
 #[test]
@@ -95,6 +135,9 @@ fn a_closed_pipe_is_not_a_failure() {
         folder.path(),
         &["--provider", "simulated", "--simulated-rate", "50", "--watchlist", "AAPL"],
     );
+    wait_until("AAPL has a price", || {
+        running.get("/v1/quotes?symbols=AAPL")["quotes"].as_array().is_some_and(|quotes| !quotes.is_empty())
+    });
     let data = folder.path().to_str().unwrap().to_owned();
     for args in [
         vec!["status", "--url", &running.url],

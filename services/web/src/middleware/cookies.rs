@@ -27,6 +27,8 @@ pub(crate) enum Theme {
 }
 
 impl Theme {
+    pub(crate) const ALL: [Self; 3] = [Self::System, Self::Dark, Self::Light];
+
     /// The value of `data-theme`; `None` for the system's.
     pub(crate) fn attribute(self) -> Option<&'static str> {
         match self {

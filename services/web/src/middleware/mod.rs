@@ -1,5 +1,6 @@
 //! What is done for every request, whatever its route: one file for each.
 
 pub(crate) mod cookies;
+pub(crate) mod host;
 pub(crate) mod origin;
 pub(crate) mod request_count;

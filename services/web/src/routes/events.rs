@@ -1,4 +1,4 @@
-//! One stream of server-sent events for each live client, usually a tab.
+//! One stream of server-sent events for each live client, usually a browser with all its tabs.
 //!
 //! No events are queued for a client: when its connection has taken the last batch, it is sent what changed since, so a
 //! slow client costs no memory and skips to the latest.

@@ -6,23 +6,32 @@ mod pages;
 mod system;
 mod v1;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
 use live_store::LiveStore;
+use market::Symbol;
 use service_runtime::{Runtime, admin_routes};
-use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+use tower_http::{
+    CompressionLevel, compression::CompressionLayer, set_header::SetResponseHeaderLayer,
+    timeout::TimeoutLayer,
+};
 
 use crate::{
+    latency_limit::LatencyLimit,
     live::Live,
     metrics::Metrics,
-    middleware::{origin::require_same_origin, request_count::count_request},
+    middleware::{
+        host::{AllowedHosts, require_allowed_host},
+        origin::require_same_origin,
+        request_count::count_request,
+    },
     problem::wrong_method,
 };
 
@@ -32,7 +41,7 @@ const RESPONSE_TIMEOUT_MS: u64 = 15_000;
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// Only what this host serves; nothing inline.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; \
     font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
     frame-ancestors 'none'";
 
@@ -44,7 +53,9 @@ pub(crate) struct App {
     store: Arc<dyn LiveStore>,
     runtime: Runtime,
     bundle: Arc<assets::Bundle>,
-    latency_limit: Arc<v1::LatencyLimit>,
+    /// The watched symbols with their places in the watch list.
+    watched: Arc<HashMap<Symbol, usize>>,
+    latency_limit: Arc<LatencyLimit>,
 }
 
 impl App {
@@ -53,14 +64,17 @@ impl App {
         metrics: Arc<Metrics>,
         store: Arc<dyn LiveStore>,
         runtime: Runtime,
+        watched: &[Symbol],
     ) -> Self {
         let bundle = Arc::new(assets::Bundle::read());
-        Self { live, metrics, store, runtime, bundle, latency_limit: Arc::default() }
+        let watched = watched.iter().enumerate().map(|(place, symbol)| (*symbol, place)).collect();
+        let watched = Arc::new(watched);
+        Self { live, metrics, store, runtime, bundle, watched, latency_limit: Arc::default() }
     }
 }
 
 /// Every path of the service.
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
     let routes = Router::new()
         .route("/", get(pages::board))
         .route("/symbols/{*symbol}", get(pages::symbol))
@@ -77,20 +91,27 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/screen-latency", post(v1::screen_latency))
         .fallback(pages::not_found)
         .method_not_allowed_fallback(wrong_method);
+    let routes = routes
+        .with_state(app.clone())
+        .merge(admin_routes(Arc::clone(&app.runtime.status)))
+        .layer(from_fn(require_same_origin));
+    guarded(routes, hosts)
+}
+
+/// What is done for every request, whatever is served.
+pub(crate) fn guarded(routes: Router, hosts: Arc<AllowedHosts>) -> Router {
     let header = |name: HeaderName, value| {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
     routes
-        .with_state(app.clone())
-        .merge(admin_routes(Arc::clone(&app.runtime.status)))
-        .layer(from_fn(require_same_origin))
+        .layer(from_fn_with_state(hosts, require_allowed_host))
         .layer(from_fn(count_request))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             Duration::from_millis(RESPONSE_TIMEOUT_MS),
         ))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::X_FRAME_OPTIONS, "DENY"))

@@ -1,5 +1,7 @@
 //! The pages, rendered here and readable without JavaScript.
 
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
 use askama::Template;
 use axum::{
     extract::{Path, State, rejection::PathRejection},
@@ -9,6 +11,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use live_store::CandleQuery;
 use market::{AssetClass, Interval, Symbol};
+use tokio::time::timeout;
 
 use super::{App, assets::Bundle, v1};
 use crate::{
@@ -18,12 +21,14 @@ use crate::{
     middleware::cookies::Theme,
     params::{Params, far_future},
     problem::Problem,
-    quote::{Quote, class_name},
+    quote::{Freshness, Quote, class_name},
     trading_hours,
 };
 
 /// Rows of the table of the latest candles.
 const TABLE_ROWS: usize = 30;
+/// A page is shown without candles when the store has not answered in this time.
+const STORE_TIMEOUT_MS: u64 = 5_000;
 
 /// What every page has around its own content.
 pub(super) struct Layout<'a> {
@@ -33,20 +38,23 @@ pub(super) struct Layout<'a> {
     pub(super) page: &'static str,
     /// For the search box.
     pub(super) symbols: Vec<Symbol>,
+    /// No new prices can be read from the event log.
+    pub(super) log_is_down: bool,
 }
 
 impl<'a> Layout<'a> {
     pub(super) fn new(app: &'a App, theme: Theme, page: &'static str) -> Self {
-        Self { bundle: &app.bundle, theme, page, symbols: app.live.quotes().symbols() }
+        let log_is_down = app.live.pipeline().outage().is_some();
+        Self { bundle: &app.bundle, theme, page, symbols: app.live.quotes().symbols(), log_is_down }
     }
 }
 
 /// A symbol on the board.
 pub(crate) struct Tile {
     name: String,
+    is_watched: bool,
     quote: Option<QuoteText>,
-    path: String,
-    area: String,
+    path: Arc<str>,
 }
 
 /// A quote, formatted.
@@ -93,15 +101,23 @@ impl From<&Quote> for QuoteText {
 }
 
 impl Tile {
-    fn new(view: &SymbolView) -> Self {
-        let path = view.sparkline.path();
-        let area = if path.is_empty() { String::new() } else { format!("{path}L100 32L0 32Z") };
-        Self { name: view.symbol.to_string(), quote: view.quote.as_ref().map(QuoteText::from), path, area }
+    fn new(view: &SymbolView, is_watched: bool) -> Self {
+        Self {
+            name: view.symbol.to_string(),
+            is_watched,
+            quote: view.quote.as_ref().map(QuoteText::from),
+            path: Arc::clone(&view.spark_path),
+        }
     }
 
     /// The template of scripts, for symbols that appear after the page was loaded.
     fn blank() -> Self {
-        Self { name: String::new(), quote: None, path: String::new(), area: String::new() }
+        Self { name: String::new(), is_watched: false, quote: None, path: "".into() }
+    }
+
+    /// What closes the path to the area below it.
+    fn area_end(&self) -> &'static str {
+        if self.path.is_empty() { "" } else { "L100 32L0 32Z" }
     }
 
     fn halves(&self) -> (&str, &str) {
@@ -130,30 +146,59 @@ struct BoardPage<'a> {
     blank: Tile,
     is_empty: bool,
     simulated: bool,
+    /// Why prices are invented, where it is known.
+    simulated_because: Option<String>,
 }
 
 /// GET /
 pub(crate) async fn board(State(app): State<App>, theme: Theme) -> Result<Response, Problem> {
-    let now = Utc::now();
-    let views = app.live.quotes().views(now);
-    render(&BoardPage::new(Layout::new(&app, theme, "board"), &views, now))
+    let snapshot = app.live.snapshot().await;
+    let make = || {
+        let because = app.live.pipeline().simulated_because(snapshot.at).map(str::to_owned);
+        let layout = Layout::new(&app, theme, "board");
+        BoardPage::new(layout, snapshot.views(), &app.watched, because, snapshot.at).render()
+    };
+    let page = snapshot.board(theme, make).await?;
+    Ok(([(header::VARY, "Cookie")], Html(page)).into_response())
 }
 
 impl<'a> BoardPage<'a> {
-    fn new(layout: Layout<'a>, views: &[SymbolView], now: DateTime<Utc>) -> Self {
-        let market = |class: AssetClass, title, name| Market {
-            title,
-            class: name,
-            hours: trading_hours::description(class, now),
-            tiles: views.iter().filter(|view| view.symbol.asset_class() == class).map(Tile::new).collect(),
+    /// The watched symbols come in the order of the watch list, the others after them in alphabetical order, which `views` has.
+    fn new(
+        layout: Layout<'a>,
+        views: &[SymbolView],
+        watched: &HashMap<Symbol, usize>,
+        simulated_because: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let mut views: Vec<&SymbolView> = views.iter().collect();
+        views.sort_by_key(|view| watched.get(&view.symbol).copied().unwrap_or(usize::MAX));
+        let market = |class: AssetClass, title, name| {
+            let views = || views.iter().copied().filter(|view| view.symbol.asset_class() == class);
+            Market {
+                title,
+                class: name,
+                hours: hours(class, views().filter_map(|view| view.quote.as_ref()), now),
+                tiles: views().map(|view| Tile::new(view, watched.contains_key(&view.symbol))).collect(),
+            }
         };
         let markets = vec![
             market(AssetClass::Stock, "Stocks", "stock"),
             market(AssetClass::Crypto, "Crypto", "crypto"),
         ];
         let simulated = views.iter().filter_map(|view| view.quote.as_ref()).any(|quote| quote.simulated);
-        Self { layout, markets, blank: Tile::blank(), is_empty: views.is_empty(), simulated }
+        let is_empty = views.is_empty();
+        Self { layout, markets, blank: Tile::blank(), is_empty, simulated, simulated_because }
     }
+}
+
+/// When the market of these quotes trades.
+fn hours<'a>(class: AssetClass, mut quotes: impl Iterator<Item = &'a Quote>, now: DateTime<Utc>) -> String {
+    let is_ticking = |quote: &Quote| quote.simulated && quote.state == Freshness::Live;
+    if !market::is_open(class, now) && quotes.any(is_ticking) {
+        return trading_hours::SIMULATED.to_owned();
+    }
+    trading_hours::description(class, now)
 }
 
 /// A candle, formatted.
@@ -180,6 +225,8 @@ struct SymbolPage<'a> {
     zone: &'static str,
     interval: Interval,
     rows: Vec<CandleRow>,
+    /// The candles could not be read.
+    store_is_down: bool,
 }
 
 impl SymbolPage<'_> {
@@ -223,8 +270,10 @@ pub(crate) async fn symbol(
     };
     let query =
         CandleQuery { symbol, interval, from: DateTime::UNIX_EPOCH, to: far_future(), limit: TABLE_ROWS };
-    let candles = v1::read_candles(&app, &query).await?;
-    if !is_known && candles.is_empty() {
+    let read = timeout(Duration::from_millis(STORE_TIMEOUT_MS), v1::read_candles(&app, &query)).await;
+    let store_is_down = !matches!(read, Ok(Ok(_)));
+    let candles = read.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default();
+    if !is_known && candles.is_empty() && !store_is_down {
         let advice = format!(
             "No feed delivers {symbol}. Add it to the watch list (--watchlist or WATCHLIST) and start again."
         );
@@ -232,7 +281,11 @@ pub(crate) async fn symbol(
     }
     let candles: Vec<CandleJson> = candles.iter().map(CandleJson::from).collect();
     let layout = Layout::new(&app, theme, "symbol");
-    render(&SymbolPage::new(layout, symbol, quote.as_ref(), interval, &candles, now))
+    let mut page = SymbolPage::new(layout, symbol, quote.as_ref(), interval, &candles, now);
+    page.store_is_down = store_is_down;
+    let response = render(&page)?;
+    // Its prices are live; for programs the page is incomplete.
+    Ok(if store_is_down { (StatusCode::SERVICE_UNAVAILABLE, response).into_response() } else { response })
 }
 
 impl<'a> SymbolPage<'a> {
@@ -251,10 +304,11 @@ impl<'a> SymbolPage<'a> {
             symbol,
             class: class_name(class),
             quote: quote.map(QuoteText::from),
-            hours: trading_hours::description(class, now),
+            hours: hours(class, quote.into_iter(), now),
             zone: trading_hours::zone_name(class),
             interval,
             rows: candles.iter().rev().map(|candle| candle_row(candle, class == AssetClass::Stock)).collect(),
+            store_is_down: false,
         }
     }
 }
@@ -335,16 +389,18 @@ mod tests {
         })
         .expect("a tick");
         let sparkline = Sparkline { point_seconds: 60, last_point: 3, closes: vec![100.0, 110.0, 105.0] };
-        SymbolView {
-            symbol,
-            quote: Some(Quote::new(&LatestTick::arriving(tick, now()), Some(1.25), now())),
-            sparkline,
-        }
+        let spark_path = sparkline.path().into();
+        let quote = Quote::new(&LatestTick::arriving(tick, now()), Some(1.25), now());
+        SymbolView { symbol, quote: Some(quote), spark_path }
+    }
+
+    fn watched(names: &[&str]) -> HashMap<Symbol, usize> {
+        names.iter().map(|name| Symbol::parse(name).expect("a symbol")).zip(0..).collect()
     }
 
     fn waiting(name: &str) -> SymbolView {
         let symbol = Symbol::parse(name).expect("a symbol");
-        SymbolView { symbol, quote: None, sparkline: Sparkline::default() }
+        SymbolView { symbol, quote: None, spark_path: "".into() }
     }
 
     fn candle(minute: u32, volume: Option<f64>, is_final: bool) -> CandleJson {
@@ -355,32 +411,49 @@ mod tests {
 
     fn layout<'a>(bundle: &'a Bundle, theme: Theme, page: &'static str) -> Layout<'a> {
         let symbols = ["AAPL", "BTC/USDT"].map(|name| Symbol::parse(name).expect("a symbol"));
-        Layout { bundle, theme, page, symbols: symbols.to_vec() }
+        Layout { bundle, theme, page, symbols: symbols.to_vec(), log_is_down: false }
     }
 
-    /// What is between the note on polling and the footer.
+    /// What is between the notes on the connection and the footer.
     fn content(page: &impl Template) -> String {
         let html = page.render().expect("it renders");
-        let (_, rest) = html.split_once("as soon as a connection is free.</p>").expect("a beginning");
+        let (_, rest) = html.split_once("lost-note\" hidden></p>").expect("a beginning");
         rest.split_once("</main>").expect("an end").0.trim().to_owned()
     }
 
     #[test]
     fn the_board() {
         let bundle = Bundle::default();
-        let views = [
+        let views = vec![
             view("AAPL", "105.5", "simulated", 3),
             waiting("MSFT"),
+            view("NVDA", "120", "simulated", 3),
             view("BTC/USDT", "117.25", "binance", 120),
         ];
-        let page = BoardPage::new(layout(&bundle, Theme::Dark, "board"), &views, now());
+        let because = Some("no provider answered at the start: yahoo (nothing within 3 s)".to_owned());
+        let layout = layout(&bundle, Theme::Dark, "board");
+        let watched = watched(&["NVDA", "BTC/USDT", "MSFT"]);
+        let page = BoardPage::new(layout, &views, &watched, because, now());
         insta::assert_snapshot!(page.render().expect("it renders"));
+    }
+
+    #[test]
+    fn invented_stocks_that_trade_at_night_do_not_stand_below_a_closed_market() {
+        let night = now() - chrono::TimeDelta::hours(12);
+        let mut simulated = view("AAPL", "105.5", "simulated", 3).quote.expect("a quote");
+        let hours = |quote: &Quote| hours(AssetClass::Stock, std::iter::once(quote), night);
+        assert_eq!(hours(&simulated), trading_hours::SIMULATED);
+        simulated.state = Freshness::Closed;
+        assert!(hours(&simulated).starts_with("US market closed"));
+        let real = view("AAPL", "105.5", "yahoo", 3).quote.expect("a quote");
+        assert!(hours(&real).starts_with("US market closed"));
     }
 
     #[test]
     fn the_board_without_symbols() {
         let bundle = Bundle::default();
-        let page = BoardPage::new(layout(&bundle, Theme::System, "board"), &[], now());
+        let layout = layout(&bundle, Theme::System, "board");
+        let page = BoardPage::new(layout, &[], &HashMap::new(), None, now());
         let html = content(&page);
         let (before_template, _) = html.split_once("<template").expect("a template of tiles");
         insta::assert_snapshot!(before_template.trim());
@@ -403,6 +476,21 @@ mod tests {
         assert!(html.contains("<td>\u{2013}</td><td>3</td>"), "an unknown volume is no number: {html}");
         assert!(html.contains("<td>0</td><td>3</td>"), "a volume of zero is one: {html}");
         insta::assert_snapshot!(html);
+    }
+
+    #[test]
+    fn a_symbol_while_the_store_is_down_has_its_price_and_the_reason_for_the_empty_chart() {
+        let bundle = Bundle::default();
+        let view = view("BTC/USDT", "117.25", "binance", 3);
+        let mut layout = layout(&bundle, Theme::Light, "symbol");
+        layout.log_is_down = true;
+        let mut page =
+            SymbolPage::new(layout, view.symbol, view.quote.as_ref(), Interval::Minute, &[], now());
+        page.store_is_down = true;
+        let html = page.render().expect("it renders");
+        for part in ["117.25", "The live store does not respond", "The event log does not respond"] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
     }
 
     #[test]

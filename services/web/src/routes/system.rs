@@ -25,13 +25,13 @@ use crate::{
 /// GET /v1/system
 pub(crate) async fn figures(State(app): State<App>, params: Params) -> Result<Json<SystemFigures>, Problem> {
     params.allow(&[])?;
-    Ok(Json(read_figures(&app, Utc::now())))
+    Ok(Json(read_figures(&app, Utc::now()).await))
 }
 
-fn read_figures(app: &App, now: DateTime<Utc>) -> SystemFigures {
+async fn read_figures(app: &App, now: DateTime<Utc>) -> SystemFigures {
     let own = app.runtime.status.snapshot(now);
-    let symbols = app.live.quotes().len();
-    app.live.pipeline().system(&own, symbols, app.metrics.live_clients(), now)
+    let prices = app.live.snapshot().await.prices();
+    app.live.pipeline().system(&own, prices, app.metrics.live_clients(), now)
 }
 
 /// One box of the pipeline.
@@ -62,7 +62,7 @@ struct SystemPage<'a> {
 /// GET /system
 pub(crate) async fn page(State(app): State<App>, theme: Theme) -> Result<Response, Problem> {
     let now = Utc::now();
-    let system = read_figures(&app, now);
+    let system = read_figures(&app, now).await;
     let nodes = nodes(&system, app.metrics.max_live_clients());
     render(&SystemPage { layout: Layout::new(&app, theme, "system"), nodes, system, now })
 }
@@ -157,10 +157,10 @@ fn nodes(system: &SystemFigures, max_live_clients: usize) -> Vec<Node> {
             worst(system.components.iter().filter(|row| row.name == component::LIVE_PRICES)),
             vec![
                 figure(
-                    "tabs",
-                    "Tabs",
+                    "browsers",
+                    "Browsers",
                     format!("{} of {max_live_clients}", system.sse_connections),
-                    "Open event streams, one for each browser tab, of the limit (--web-max-live-clients). Tabs past the limit poll.",
+                    "Open event streams, one for each browser, of the limit (--web-max-live-clients). Browsers past the limit poll.",
                 ),
                 figure(
                     "screen99",
@@ -274,7 +274,7 @@ mod tests {
     use topics::status::{ComponentStatus, ServiceStatus};
 
     use super::*;
-    use crate::{pipeline::Pipeline, routes::assets::Bundle};
+    use crate::{pipeline::Pipeline, routes::assets::Bundle, snapshot::PriceSummary};
 
     fn now() -> DateTime<Utc> {
         "2026-01-13T15:30:00Z".parse().expect("a time")
@@ -302,6 +302,7 @@ mod tests {
             version: "1.2.3".to_owned(),
             started_at: now() - TimeDelta::hours(26),
             at: now(),
+            stopping: false,
             components: components.iter().map(component).collect(),
             figures: figures.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
         }
@@ -333,7 +334,14 @@ mod tests {
         };
         pipeline.take_log_state(Ok((topics, vec![lag(0, 12), lag(1, 0)])), now());
         pipeline.take_log_state(Err("the broker is away".to_owned()), now());
-        pipeline.system(&status("web", &[("live prices", ComponentState::Starting)], &[]), 8, 3, now())
+        let prices = PriceSummary {
+            live: 5,
+            stale: 1,
+            waiting: 2,
+            newest_age_ms: Some(400),
+            ..PriceSummary::default()
+        };
+        pipeline.system(&status("web", &[("live prices", ComponentState::Starting)], &[]), prices, 3, now())
     }
 
     #[test]
@@ -344,7 +352,13 @@ mod tests {
     #[test]
     fn the_page() {
         let bundle = Bundle::default();
-        let layout = Layout { bundle: &bundle, theme: Theme::System, page: "system", symbols: Vec::new() };
+        let layout = Layout {
+            bundle: &bundle,
+            theme: Theme::System,
+            page: "system",
+            symbols: Vec::new(),
+            log_is_down: false,
+        };
         let system = figures();
         let nodes = nodes(&system, 512);
         let page = SystemPage { layout, nodes, system, now: now() };

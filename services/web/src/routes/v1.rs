@@ -1,23 +1,25 @@
 //! JSON: symbols, quotes, ticks, candles; and latencies that browsers measured.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
-use axum::{Json, body::Bytes, extract::State, http::StatusCode};
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{CandleQuery, StoredTick, TickQuery, best_candles};
-use market::{Candle, Interval, Source, Symbol, decimal_to_f64};
+use market::{AssetClass, Candle, Interval, Source, Symbol, decimal_to_f64};
+use metrics::counter;
 use serde::Serialize;
+use service_runtime::ClientAddress;
 use topics::MAX_SKEW_SECONDS;
 
 use super::App;
 use crate::{
-    candle_json::CandleJson,
-    params::Params,
-    problem::Problem,
-    quote::{Quote, class_name},
+    candle_json::CandleJson, live_quotes::SymbolView, params::Params, problem::Problem, quote::class_name,
 };
 
 /// Rows where no limit is given, and at most.
@@ -27,8 +29,6 @@ const MAX_LIMIT: usize = 5_000;
 const MAX_MEASUREMENTS: usize = 500;
 /// Largest latency that is accepted; above it a clock or a suspended tab was measured.
 const MAX_LATENCY_MS: f64 = 60_000.0;
-/// Most requests with measurements per second, from all browsers.
-const MAX_REQUESTS_PER_SECOND: u32 = 100;
 
 #[derive(Serialize)]
 pub(crate) struct Symbols {
@@ -50,42 +50,32 @@ struct SymbolJson {
 /// GET /v1/symbols
 pub(crate) async fn symbols(State(app): State<App>, params: Params) -> Result<Json<Symbols>, Problem> {
     params.allow(&[])?;
-    let now = Utc::now();
-    let symbol = |(symbol, quote): (Symbol, Option<Quote>)| SymbolJson {
-        symbol,
-        asset_class: class_name(symbol.asset_class()),
-        source: quote.as_ref().map(|quote| quote.source),
-        simulated: quote.as_ref().is_some_and(|quote| quote.simulated),
-        market_open: market::is_open(symbol.asset_class(), now),
-        last_tick_at: quote.as_ref().map(|quote| quote.timestamp),
+    let snapshot = app.live.snapshot().await;
+    let is_open = |class| market::is_open(class, snapshot.at);
+    let (stocks_open, crypto_open) = (is_open(AssetClass::Stock), is_open(AssetClass::Crypto));
+    let symbol = |view: &SymbolView| SymbolJson {
+        symbol: view.symbol,
+        asset_class: class_name(view.symbol.asset_class()),
+        source: view.quote.as_ref().map(|quote| quote.source),
+        simulated: view.quote.as_ref().is_some_and(|quote| quote.simulated),
+        market_open: match view.symbol.asset_class() {
+            AssetClass::Stock => stocks_open,
+            AssetClass::Crypto => crypto_open,
+        },
+        last_tick_at: view.quote.as_ref().map(|quote| quote.timestamp),
     };
-    Ok(Json(Symbols { symbols: app.live.quotes().quotes(now).map(symbol).collect() }))
-}
-
-#[derive(Serialize)]
-pub(crate) struct Quotes {
-    quotes: Vec<Quote>,
-    /// Requested, but without a price.
-    unknown: Vec<Symbol>,
+    Ok(Json(Symbols { symbols: snapshot.views().iter().map(symbol).collect() }))
 }
 
 /// GET /v1/quotes?symbols=
-pub(crate) async fn quotes(State(app): State<App>, params: Params) -> Result<Json<Quotes>, Problem> {
+pub(crate) async fn quotes(State(app): State<App>, params: Params) -> Result<Response, Problem> {
     let requested = params.allow(&["symbols"])?.symbols()?;
-    let now = Utc::now();
-    let live = app.live.quotes();
-    if requested.is_empty() {
-        let quotes = live.quotes(now).filter_map(|(_, quote)| quote).collect();
-        return Ok(Json(Quotes { quotes, unknown: Vec::new() }));
+    let snapshot = app.live.snapshot().await;
+    if !requested.is_empty() {
+        return Ok(Json(snapshot.quotes_of(&requested)).into_response());
     }
-    let mut answer = Quotes { quotes: Vec::new(), unknown: Vec::new() };
-    for symbol in requested {
-        match live.quote(symbol, now) {
-            Some(quote) => answer.quotes.push(quote),
-            None => answer.unknown.push(symbol),
-        }
-    }
-    Ok(Json(answer))
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok((json, snapshot.quotes_json().await?).into_response())
 }
 
 #[derive(Serialize)]
@@ -191,33 +181,12 @@ pub(crate) async fn time() -> Json<Time> {
     Json(Time { time: Utc::now() })
 }
 
-/// Limits the requests with measurements: their number in the current second.
-#[derive(Debug, Default)]
-pub(crate) struct LatencyLimit(Mutex<Option<(Instant, u32)>>);
-
-impl LatencyLimit {
-    /// Counts one more; `false` where it is past the limit.
-    fn admits(&self, now: Instant) -> bool {
-        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = match *second {
-            Some((begun, used)) if now - begun < Duration::from_secs(1) => {
-                *second = Some((begun, used + 1));
-                used
-            }
-            _ => {
-                *second = Some((now, 1));
-                0
-            }
-        };
-        used < MAX_REQUESTS_PER_SECOND
-    }
-}
-
 /// POST /v1/screen-latency: milliseconds from `received_at` to the frame that showed the price.
-pub(crate) async fn screen_latency(State(app): State<App>, body: Bytes) -> Result<StatusCode, Problem> {
-    if !app.latency_limit.admits(Instant::now()) {
-        return Err(Problem::too_many("more requests with measurements per second than are accepted"));
-    }
+pub(crate) async fn screen_latency(
+    State(app): State<App>,
+    Extension(ClientAddress(address)): Extension<ClientAddress>,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
     let measured: Vec<f64> = serde_json::from_slice(&body)
         .map_err(|error| Problem::body(format!("must be a JSON list of milliseconds ({error})")))?;
     if measured.len() > MAX_MEASUREMENTS {
@@ -225,6 +194,10 @@ pub(crate) async fn screen_latency(State(app): State<App>, body: Bytes) -> Resul
     }
     if let Some(wrong) = measured.iter().find(|ms| !(-MAX_LATENCY_MS..=MAX_LATENCY_MS).contains(*ms)) {
         return Err(Problem::body(format!("{wrong} ms is not within {MAX_LATENCY_MS} ms of now")));
+    }
+    if !app.latency_limit.admit(address, measured.len() as u32, Instant::now()) {
+        counter!("tapedeck_web_latency_refused_total").increment(1);
+        return Err(Problem::too_many("more measurements from one address, or from all, than are accepted"));
     }
     let latencies = measured.iter().map(|ms| TimeDelta::microseconds((ms * 1_000.0) as i64));
     app.metrics.feed_screen.record_live(latencies);

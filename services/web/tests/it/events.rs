@@ -76,7 +76,7 @@ async fn ids_of_another_process_and_nonsense_bring_everything() {
 async fn a_client_that_reads_late_receives_the_latest_and_not_everything() {
     let suite = Suite::start().await;
     let mut client = TcpStream::connect(&suite.address).await.expect("a connection");
-    let request = "GET /events?symbols=AAPL&kinds=quote HTTP/1.1\r\nhost: x\r\n\r\n";
+    let request = "GET /events?symbols=AAPL&kinds=quote HTTP/1.1\r\nhost: localhost\r\n\r\n";
     client.write_all(request.as_bytes()).await.expect("sent");
 
     let (start, count) = (Utc::now() - TimeDelta::seconds(1), 3_000);

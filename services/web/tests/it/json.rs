@@ -344,6 +344,16 @@ async fn browsers_report_how_long_prices_take_to_the_screen() {
     let many = format!("[{}1]", "1,".repeat(500));
     assert_eq!(report(&origin, many).await, StatusCode::BAD_REQUEST);
     assert_eq!(report(&origin, " ".repeat(20_000)).await, StatusCode::PAYLOAD_TOO_LARGE);
+
+    // What one client can add is bounded.
+    let some = format!("[{}60000]", "60000,".repeat(199));
+    let mut refused = false;
+    for _ in 0..5 {
+        refused |= report(&origin, some.clone()).await == StatusCode::TOO_MANY_REQUESTS;
+    }
+    assert!(refused);
+    let count = suite.json("/v1/system").await["feed_screen"]["count"].as_f64();
+    assert!(count.is_some_and(|count| count <= 803.0), "in two spans at most: {count:?}");
 }
 
 #[tokio::test]

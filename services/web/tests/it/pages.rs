@@ -23,6 +23,27 @@ async fn the_board_can_be_read_without_javascript() {
 }
 
 #[tokio::test]
+async fn the_board_gives_the_reason_why_prices_are_invented_and_is_in_the_order_of_the_watch_list() {
+    let dir = TempDir::new().expect("a folder");
+    let parts = empty_runtime(&dir).await;
+    let suite = Suite::over(parts, dir, Some("MSFT,AAPL")).await;
+    let mut simulated = tick("AAPL", "1261.05", Utc::now(), 1).into_fields();
+    simulated.source = "simulated".parse().expect("a source");
+    suite.publish(&[market::Tick::new(simulated).expect("a tick"), tick("AA", "10", Utc::now(), 1)]).await;
+    let producer = service_runtime::Status::new("producer", "producer-1", Utc::now());
+    let detail = "2 symbols, SIMULATED; prices are invented because no provider answered";
+    producer.component("feed simulated").up(detail);
+    suite.publish_status(&producer.snapshot(Utc::now())).await;
+    suite.until(async || suite.text("/").await.contains("The reason: no provider answered.")).await;
+    let page = suite.text("/").await;
+    let place = |symbol: &str| page.find(&format!("<li class=\"tile\" data-symbol=\"{symbol}\""));
+    assert!(
+        place("MSFT") < place("AAPL") && place("AAPL") < place("AA"),
+        "the symbol without watch is the last"
+    );
+}
+
+#[tokio::test]
 async fn the_page_of_a_symbol_has_its_figures_and_a_table_of_candles() {
     let dir = TempDir::new().expect("a folder");
     let (runtime, store) = empty_runtime(&dir).await;
@@ -124,4 +145,16 @@ async fn a_service_that_the_pages_were_not_made_for_is_on_the_system_page_when_i
     suite.until(async || suite.text("/system").await.contains("<h2>alerts</h2>")).await;
     let page = suite.text("/system").await;
     assert!(page.contains("mail server") && page.contains("no route to host"), "{page}");
+}
+
+#[tokio::test]
+async fn a_process_that_ended_in_order_is_not_on_the_system_page_any_more() {
+    let suite = Suite::start().await;
+    let other = service_runtime::Status::new("consumer", "consumer-of-this-test", Utc::now());
+    suite.publish_status(&other.snapshot(Utc::now())).await;
+    suite.until(async || suite.text("/system").await.contains("consumer-of-this-test")).await;
+    let mut last = other.snapshot(Utc::now());
+    last.stopping = true;
+    suite.publish_status(&last).await;
+    suite.until(async || !suite.text("/system").await.contains("consumer-of-this-test")).await;
 }

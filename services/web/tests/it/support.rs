@@ -68,11 +68,28 @@ impl Suite {
         Self::configured(parts, dir, watchlist, 512).await
     }
 
-    async fn configured(
+    /// Whose store is opened when `opened` is cancelled; returns before it is ready.
+    pub(crate) async fn opening(parts: Parts, dir: TempDir, opened: CancellationToken) -> Self {
+        Self::started(parts, dir, None, 512, opened).await
+    }
+
+    async fn configured(parts: Parts, dir: TempDir, watchlist: Option<&str>, max: usize) -> Self {
+        let opened = CancellationToken::new();
+        opened.cancel();
+        let suite = Self::started(parts, dir, watchlist, max, opened).await;
+        suite.until(async || suite.service.is_finished() || suite.is_ready().await).await;
+        if !suite.service.is_finished() {
+            return suite;
+        }
+        panic!("the service ended by itself: {:?}", suite.service.await)
+    }
+
+    async fn started(
         (runtime, store): Parts,
         dir: TempDir,
         watchlist: Option<&str>,
         web_max_live_clients: usize,
+        opened: CancellationToken,
     ) -> Self {
         // The client is built for TLS although nothing here uses it; a second call finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -83,15 +100,18 @@ impl Suite {
             watchlist: watchlist.map(|list| list.parse().expect("a watch list")),
             consumer_group: "stock-consumer-group".to_owned(),
             web_max_live_clients,
+            web_allowed_hosts: vec!["prices.example".to_owned()],
         };
-        let service = tokio::spawn(web::run(config, listener, store, runtime.clone()));
+        let open = move || {
+            let (store, opened) = (Arc::clone(&store), opened.clone());
+            async move {
+                opened.cancelled().await;
+                Ok(store)
+            }
+        };
+        let service = tokio::spawn(web::run(config, listener, open, runtime.clone()));
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
-        let suite = Self { runtime, address: listen.to_string(), http, service, _dir: dir };
-        suite.until(async || suite.service.is_finished() || suite.is_ready().await).await;
-        if !suite.service.is_finished() {
-            return suite;
-        }
-        panic!("the service ended by itself: {:?}", suite.service.await)
+        Self { runtime, address: listen.to_string(), http, service, _dir: dir }
     }
 
     async fn is_ready(&self) -> bool {

@@ -1,7 +1,8 @@
 // The board: a tile for every symbol.
 
 import { announce, framed, Places, spoken } from "./draw";
-import { connect, type Quote, type Spark } from "./live";
+import type { Quote, Spark } from "./events";
+import { connect } from "./live";
 import { Sparkline } from "./spark";
 
 interface Tile {
@@ -19,7 +20,7 @@ function register(root: HTMLElement): Tile {
   return tile;
 }
 
-/** Adds a tile for a symbol that appeared after the page was loaded: in alphabetical order within its market. */
+/** Adds a tile for a symbol that appeared after the page was loaded: in alphabetical order, after those of the watch list. */
 function addTile(quote: Quote): Tile | undefined {
   const template = document.querySelector<HTMLTemplateElement>("#tile");
   const market = document.querySelector<HTMLElement>(`.market[data-class="${quote.asset_class}"]`);
@@ -34,7 +35,10 @@ function addTile(quote: Quote): Tile | undefined {
   const rest = root.querySelector(".tile-name i");
   if (name) name.textContent = base ?? quote.symbol;
   if (rest) rest.textContent = counter ? `/${counter}` : "";
-  const next = [...list.children].find((other) => ((other as HTMLElement).dataset["symbol"] ?? "") > quote.symbol);
+  const next = [...list.children].find((other) => {
+    const { symbol = "", watched } = (other as HTMLElement).dataset;
+    return watched === undefined && symbol > quote.symbol;
+  });
   list.insertBefore(root, next ?? null);
   market.hidden = false;
   document.getElementById("empty")?.setAttribute("hidden", "");
@@ -54,7 +58,7 @@ function drawSpark(spark: Spark): void {
 
 export function start(): void {
   for (const root of document.querySelectorAll<HTMLElement>(".tile")) register(root);
-  connect("kinds=quote,spark", { quote: framed(draw), spark: drawSpark });
+  connect({ symbols: "all", kinds: ["quote", "spark"] }, { quote: framed(draw), spark: drawSpark });
   setInterval(() => {
     if (document.visibilityState !== "visible") return;
     for (const { places } of tiles.values()) places.drawAge();

@@ -1,132 +1,144 @@
-// Candles and volume. The candles of the server decide: they are read again at every new connection, and the last two
-// every few seconds for intervals that are not streamed; in between, the price moves the last candle.
+// The chart of a symbol. The newest candles are loaded when the page opens, whether or not live data arrives; older ones when
+// the left edge comes into view. Minutes arrive as events; the wide candle in progress is put together from them.
 
-import {
-  CandlestickSeries,
-  ColorType,
-  createChart,
-  CrosshairMode,
-  HistogramSeries,
-  type IChartApi,
-  type ISeriesApi,
-  LineStyle,
-  type MouseEventParams,
-  TickMarkType,
-  type Time,
-  type UTCTimestamp,
-} from "lightweight-charts";
+import { CandleTable } from "./candle-table";
+import { Candles, Minutes, openTime } from "./candles";
+import { ChartKeys } from "./chart-keys";
+import { ChartView } from "./chart-view";
+import type { Candle, Missed, SymbolCandle } from "./events";
 import * as format from "./format";
-import type { Candle, Quote, SymbolCandle } from "./live";
-import { onThemeChange } from "./theme";
 
-const HISTORY = 1_000;
-const REFRESH_MS = 4_000;
-/** At first a candle has so many pixels; a short history fills at most what is right of this part of the chart. */
-const CANDLE_PIXELS = 8;
-const FREE_PART = 0.4;
+/** Candles of one request. */
+const PAGE = 1_000;
+/** Most minutes of one wide candle, a day; its trading day begins up to a day beside its date. */
+const MAX_MINUTES = 3_000;
+/** Older candles are requested when fewer than so many are left of the visible part. */
+const AHEAD = 100;
+/** Most candles that one chart holds. */
+const MAX_CANDLES = 50_000;
+/** Where there were no older candles, they are requested again after so long: on a first start they are still being stored. */
+const ASK_AGAIN_MS = 30_000;
+/** A server that has just started still stores its history: what was read then is read once more after so long. */
+const READ_AGAIN_MS = 20_000;
+/** Wide candles that were closed are read again so often. */
+const REFRESH_MS = 15_000;
+/** Candles that such a request reads: the one in progress, and those that may just have been closed. */
+const REFRESHED = 3;
 
-function token(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
+/** Whether there are candles older than those loaded. */
+type Older = "unknown" | "loading" | "none" | "failed" | "too many";
 
-/** The same colour, translucent; lightweight-charts understands hex with alpha. */
-function translucent(hex: string): string {
-  return `${hex}66`;
-}
-
-function seconds(candle: Candle): UTCTimestamp {
-  return (Date.parse(candle.time) / 1000) as UTCTimestamp;
-}
+const OLDER_TEXTS: Record<Older, string> = {
+  unknown: "",
+  loading: "Loading older candles\u2026",
+  none: "No older candles",
+  failed: "Older candles could not be loaded; scroll to try again.",
+  "too many": "More candles do not fit into one chart; choose a wider interval.",
+};
 
 export class Chart {
-  private readonly chart: IChartApi;
-  private readonly series: ISeriesApi<"Candlestick">;
-  private readonly volumes: ISeriesApi<"Histogram">;
-  private readonly candles = new Map<number, Candle>();
+  private readonly candles = new Candles();
+  /** Of an interval that is wider than the minutes of the event stream. */
+  private readonly minutes: Minutes | undefined;
+  private readonly view: ChartView;
+  private readonly table: CandleTable | undefined;
   private readonly symbol: string;
   private readonly interval: string;
-  private readonly zone: string;
   private readonly isStock: boolean;
   private readonly legend: HTMLElement | null;
-  private last = 0;
+  private readonly edge: HTMLElement | null;
+  private older: Older = "unknown";
+  /** One request for the newest candles at a time. */
+  private loading: Promise<void> = Promise.resolve();
+  private isLoaded = false;
   private hovered: number | undefined;
+  private isTableDue = false;
 
   constructor(private readonly root: HTMLElement) {
     this.symbol = root.dataset["symbol"] ?? "";
     this.interval = root.dataset["interval"] ?? "1m";
-    this.zone = root.dataset["zone"] ?? "UTC";
     this.isStock = root.dataset["class"] === "stock";
+    const zone = root.dataset["zone"] ?? "UTC";
+    this.minutes = this.interval === "1m" ? undefined : new Minutes(this.interval, zone);
     this.legend = root.querySelector(".chart-legend");
+    this.edge = root.querySelector(".chart-edge");
     const place = root.querySelector<HTMLElement>(".chart");
     if (!place) throw new Error("the page has no place for the chart");
-    this.chart = createChart(place, {
-      autoSize: true,
-      // The attribution stands below the chart; the built-in logo brings an inline style, which the policy forbids.
-      layout: { attributionLogo: false, fontFamily: token("--font"), fontSize: 11 },
-      localization: { timeFormatter: (time: Time) => this.label(time, true) },
-      timeScale: {
-        timeVisible: this.interval !== "1d",
-        secondsVisible: false,
-        rightOffset: 6,
-        tickMarkFormatter: (time: Time, type: TickMarkType) => this.tickMark(time, type),
-      },
-      rightPriceScale: { scaleMargins: { top: 0.08, bottom: 0.24 } },
-      crosshair: { mode: CrosshairMode.Normal },
+    this.view = new ChartView(place, { interval: this.interval, zone, isStock: this.isStock });
+    this.view.listen(
+      () => this.moved(),
+      (time) => this.hover(time),
+      () => this.drawAll(),
+    );
+    const rows = root.querySelector<HTMLElement>(".candles tbody");
+    this.table = rows ? new CandleTable(rows, this.interval, zone, this.isStock) : undefined;
+    new ChartKeys(place, this.candles, this.view, {
+      mark: (time) => this.hover(time),
+      describe: (time) => this.describe(time),
+      edge: () => OLDER_TEXTS[this.older],
     });
-    this.series = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
-    this.volumes = this.chart.addSeries(HistogramSeries, {
-      priceFormat: { type: "volume" },
-      priceScaleId: "volume",
-      lastValueVisible: false,
-      priceLineVisible: false,
-    });
-    this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
-    this.chart.subscribeCrosshairMove((event) => this.hover(event));
-    this.applyColours();
-    onThemeChange(() => this.applyColours());
-    if (this.interval !== "1m") setInterval(() => void this.refresh(), REFRESH_MS);
+    this.drawZone(zone);
+    setInterval(() => void this.refresh(), REFRESH_MS);
+    this.load("much");
   }
 
-  /** Colours from the design tokens, now and when the scheme changes. */
-  private applyColours(): void {
-    const [up, down, grid] = [token("--up"), token("--down"), token("--grid")];
-    this.chart.applyOptions({
-      layout: { background: { type: ColorType.Solid, color: token("--surface") }, textColor: token("--text-soft") },
-      grid: { vertLines: { color: grid }, horzLines: { color: grid } },
-      rightPriceScale: { borderColor: token("--line") },
-      timeScale: { borderColor: token("--line") },
-      crosshair: {
-        vertLine: { color: token("--text-faint"), style: LineStyle.Dotted, labelBackgroundColor: "#4a5266" },
-        horzLine: { color: token("--text-faint"), style: LineStyle.Dotted, labelBackgroundColor: "#4a5266" },
-      },
-    });
-    this.series.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
-    this.draw();
+  /** Reads the newest candles; `little` was missed where those from the last final one on are enough. */
+  load(missed: Exclude<Missed, "nothing">): void {
+    const load = (): void => {
+      this.loading = this.loading.then(() => this.loadNewest(missed));
+    };
+    load();
+    if (missed === "much") setTimeout(load, READ_AGAIN_MS);
   }
 
-  /** Everything from the server. */
-  async load(): Promise<void> {
-    const candles = await this.fetch(HISTORY);
-    if (!candles) return;
-    const isFirst = this.candles.size === 0;
-    this.candles.clear();
-    for (const candle of candles) this.candles.set(seconds(candle), candle);
-    this.draw();
-    if (isFirst && candles.length > 0) {
-      const to = candles.length + 5;
-      const fitting = this.chart.timeScale().width() / CANDLE_PIXELS;
-      const shown = Math.max(Math.min(to + 4, fitting), fitting * FREE_PART);
-      this.chart.timeScale().setVisibleLogicalRange({ from: to - shown, to });
+  private async loadNewest(missed: Exclude<Missed, "nothing">): Promise<void> {
+    const from = missed === "little" ? this.candles.newestFinal : undefined;
+    let loaded = await this.fetch(this.interval, PAGE, { from });
+    // The newest ones of a longer gap: read without a beginning, they may still meet what is known.
+    if (from !== undefined && loaded?.length === PAGE) loaded = await this.fetch(this.interval, PAGE, {});
+    if (!loaded) return;
+    this.candles.putNewest(loaded);
+    await this.loadMinutes();
+    const isFirst = !this.isLoaded;
+    this.isLoaded = true;
+    this.drawAll();
+    if (isFirst) this.view.showNewest(this.candles.times.length);
+  }
+
+  /** The minutes of the wide candle in progress. */
+  private async loadMinutes(): Promise<void> {
+    const wide = this.candles.get(this.candles.newest);
+    if (!this.minutes || !wide || wide.final) return;
+    const minutes = await this.fetch("1m", MAX_MINUTES, { from: openTime(wide) });
+    if (!minutes) return;
+    this.minutes.putAll(minutes, wide);
+    const own = this.minutes.wide(openTime(wide), wide);
+    if (own) this.candles.put(own);
+  }
+
+  /** Reads closed wide candles, and the one in progress where its minutes are not known here. */
+  private async refresh(): Promise<void> {
+    if (document.visibilityState !== "visible") return;
+    if (!this.isLoaded) {
+      this.load("much");
+      return;
+    }
+    if (!this.minutes) return;
+    for (const candle of (await this.fetch(this.interval, REFRESHED, {})) ?? []) {
+      if (candle.final || !this.minutes.isComplete(openTime(candle))) this.put(candle);
     }
   }
 
-  private async refresh(): Promise<void> {
-    if (document.visibilityState !== "visible") return;
-    for (const candle of (await this.fetch(2)) ?? []) this.put(candle);
-  }
-
-  private async fetch(limit: number): Promise<Candle[] | undefined> {
-    const query = new URLSearchParams({ symbol: this.symbol, interval: this.interval, limit: String(limit) });
+  /** The newest `limit` candles between two times, in seconds. */
+  private async fetch(
+    interval: string,
+    limit: number,
+    { from, to }: { from?: number | undefined; to?: number | undefined },
+  ): Promise<Candle[] | undefined> {
+    const query = new URLSearchParams({ symbol: this.symbol, interval, limit: String(limit) });
+    const rfc3339 = (seconds: number): string => new Date(seconds * 1000).toISOString();
+    if (from !== undefined) query.set("from", rfc3339(from));
+    if (to !== undefined) query.set("to", rfc3339(to));
     try {
       const response = await fetch(`/v1/candles?${query}`);
       if (!response.ok) return undefined;
@@ -137,80 +149,144 @@ export class Chart {
     }
   }
 
-  /** A one-minute candle from the stream. */
+  /** A one-minute candle of the event stream. */
   takeCandle(candle: SymbolCandle): void {
-    if (candle.interval === this.interval) this.put(candle);
-  }
-
-  /** A price moves the last candle of an interval that is not streamed. */
-  takePrice(quote: Quote): void {
-    const candle = this.candles.get(this.last);
-    if (this.interval === "1m" || !candle || candle.final) return;
-    this.put({
-      ...candle,
-      close: quote.price,
-      high: Math.max(candle.high, quote.price),
-      low: Math.min(candle.low, quote.price),
-    });
+    if (!this.minutes) {
+      this.put(candle);
+      return;
+    }
+    const time = this.minutes.put(candle);
+    if (!this.isLoaded) return;
+    const newest = this.candles.newest ?? time;
+    if (time > newest) this.minutes.forgetBefore(newest);
+    const wide = this.minutes.wide(time, this.candles.get(time));
+    if (wide) this.put(wide);
+    // The last minute of a wide candle that the server closes now.
+    if (candle.final && time < newest) void this.refresh();
   }
 
   private put(candle: Candle): void {
-    const time = seconds(candle);
-    if (this.candles.get(time)?.final && !candle.final) return;
-    const isHistory = time < this.last;
-    const isBetween = isHistory && !this.candles.has(time);
-    this.candles.set(time, candle);
+    const time = openTime(candle);
+    const [before, isKnown] = [this.candles.newest, this.candles.get(time) !== undefined];
+    if (!this.candles.put(candle) || !this.isLoaded) return;
+    const isHistory = before !== undefined && time < before;
     // The chart accepts no new candle between old ones, and the first one sets the scale: both need all data again.
-    if (this.candles.size === 1 || isBetween) {
-      this.draw();
+    if (before === undefined || (isHistory && !isKnown)) {
+      this.drawAll();
       return;
     }
-    this.series.update(this.pricePoint(time, candle), isHistory);
-    this.volumes.update(this.volumePoint(time, candle), isHistory);
-    this.last = Math.max(this.last, time);
-    if (this.hovered === undefined || this.hovered === time) this.drawLegend(this.hovered ?? this.last);
+    this.view.draw(time, candle, isHistory);
+    if (this.shownTime() === time) this.drawLegend();
+    this.drawTableSoon();
   }
 
-  private draw(): void {
-    const candles = [...this.candles].sort(([a], [b]) => a - b) as [UTCTimestamp, Candle][];
-    const newest = candles.at(-1);
-    this.last = newest?.[0] ?? 0;
-    if (newest) {
-      const precision = format.priceDecimals(newest[1].close, this.isStock);
-      const formatter = (value: number): string => format.fixed(value, precision);
-      this.series.applyOptions({ priceFormat: { type: "custom", formatter, minMove: 10 ** -precision } });
-    }
-    this.series.setData(candles.map(([time, candle]) => this.pricePoint(time, candle)));
-    this.volumes.setData(candles.map(([time, candle]) => this.volumePoint(time, candle)));
+  private drawAll(): void {
+    const candles = this.candles.times.flatMap((time) => {
+      const candle = this.candles.get(time);
+      return candle ? [[time, candle] as const] : [];
+    });
+    this.view.drawAll(candles);
     // Whether there are none is known only after the first response of the server.
-    if (newest) this.root.querySelector(".chart-note")?.toggleAttribute("hidden", true);
-    this.drawLegend(this.last);
+    if (candles.length > 0) this.root.querySelector(".chart-note")?.toggleAttribute("hidden", true);
+    this.drawLegend();
+    this.drawTableSoon();
   }
 
-  private pricePoint(time: UTCTimestamp, { open, high, low, close }: Candle) {
-    return { time, open, high, low, close };
+  /** The visible part changed. */
+  private moved(): void {
+    this.drawTableSoon();
+    this.drawEdge();
+    const range = this.view.visible();
+    if (range && range.from < AHEAD && (this.older === "unknown" || this.older === "failed")) void this.loadOlder();
   }
 
-  /** An unknown volume has no column; a volume of zero has one without height. */
-  private volumePoint(time: UTCTimestamp, candle: Candle) {
-    const color = translucent(token(candle.close >= candle.open ? "--up" : "--down"));
-    return candle.volume === null ? { time } : { time, value: candle.volume, color };
+  /** Loads the candles that end where the oldest one begins. */
+  private async loadOlder(): Promise<void> {
+    const { oldest } = this.candles;
+    if (!this.isLoaded || oldest === undefined) return;
+    if (this.candles.times.length >= MAX_CANDLES) {
+      this.setOlder("too many");
+      return;
+    }
+    this.setOlder("loading");
+    const older = await this.fetch(this.interval, PAGE, { to: oldest });
+    if (!older) {
+      this.setOlder("failed");
+      return;
+    }
+    // The newest candles were loaded again meanwhile, and did not meet those before.
+    if (this.candles.oldest !== oldest) {
+      this.setOlder("unknown");
+      return;
+    }
+    if (older.length === 0) {
+      this.setOlder("none");
+      setTimeout(() => {
+        this.setOlder("unknown");
+        this.moved();
+      }, ASK_AGAIN_MS);
+      return;
+    }
+    this.candles.putAll(older);
+    this.setOlder("unknown");
+    this.drawAll();
+    if (this.hovered !== undefined) this.view.mark(this.hovered, this.candles.get(this.hovered));
+    this.moved();
   }
 
-  private hover(event: MouseEventParams): void {
-    this.hovered = typeof event.time === "number" ? event.time : undefined;
-    this.drawLegend(this.hovered ?? this.last);
+  private setOlder(older: Older): void {
+    this.older = older;
+    this.drawEdge();
   }
 
-  /** The legend: the candle under the crosshair, otherwise the last. */
-  private drawLegend(time: number): void {
-    const candle = this.candles.get(time);
-    if (!this.legend || !candle) return;
+  /** The note at the left edge, where the oldest candle is in view. */
+  private drawEdge(): void {
+    const range = this.view.visible();
+    if (!this.edge) return;
+    this.edge.hidden = this.older === "unknown" || !range || range.from >= 0;
+    if (this.edge.textContent !== OLDER_TEXTS[this.older]) this.edge.textContent = OLDER_TEXTS[this.older];
+  }
+
+  /** The zone of the time axis, in the corner between the axes. */
+  private drawZone(exchange: string): void {
+    const place = this.root.querySelector<HTMLElement>(".axis-zone");
+    if (!place) return;
+    const isDay = this.interval === "1d";
+    const zone = isDay ? exchange : Intl.DateTimeFormat().resolvedOptions().timeZone;
+    place.textContent = format.zone(new Date(), zone);
+    place.title = isDay ? `Days of the exchange, ${zone}` : `The time axis is in ${zone}`;
+    place.hidden = false;
+  }
+
+  private drawTableSoon(): void {
+    if (this.isTableDue || !this.table) return;
+    this.isTableDue = true;
+    requestAnimationFrame(() => {
+      this.isTableDue = false;
+      // Before the first response the rows of the server stay.
+      if (!this.isLoaded) return;
+      const { times } = this.candles;
+      const { from, to } = this.view.visible() ?? { from: 0, to: times.length };
+      this.table?.draw(times.slice(Math.max(0, Math.ceil(from)), Math.max(0, Math.floor(to) + 1)), this.candles);
+    });
+  }
+
+  private hover(time: number | undefined): void {
+    this.hovered = time;
+    this.drawLegend();
+  }
+
+  /** The candle under the crosshair, otherwise the newest. */
+  private shownTime(): number | undefined {
+    return this.candles.get(this.hovered) ? this.hovered : this.candles.newest;
+  }
+
+  /** A candle in names and values. */
+  private parts(time: number, candle: Candle): [string, string][] {
     const price = (value: number): string => format.price(value, this.isStock);
     const change = candle.open === 0 ? 0 : ((candle.close - candle.open) / candle.open) * 100;
-    this.legend.dataset["direction"] = format.direction(change);
-    const parts: [string, string][] = [
-      ["", this.label(time as UTCTimestamp, false)],
+    return [
+      ["", this.view.label(time, false)],
       ["O ", price(candle.open)],
       ["H ", price(candle.high)],
       ["L ", price(candle.low)],
@@ -218,6 +294,23 @@ export class Chart {
       ["", `${format.arrow(change)} ${format.percent(change)}`],
       ["Vol ", format.volume(candle.volume)],
     ];
+  }
+
+  /** A candle in words, for a screen reader. */
+  private describe(time: number): string {
+    const candle = this.candles.get(time);
+    if (!candle) return "";
+    const names = ["", "open ", "high ", "low ", "close ", "", "volume "];
+    const values = this.parts(time, candle).map(([, value], index) => `${names[index]}${value}`);
+    return values.filter((_, index) => index !== 5).join(", ") + (candle.final ? "" : ", in progress");
+  }
+
+  private drawLegend(): void {
+    const time = this.shownTime();
+    const candle = this.candles.get(time);
+    if (!this.legend || !candle || time === undefined) return;
+    this.legend.dataset["direction"] = format.direction(((candle.close - candle.open) / candle.open) * 100 || 0);
+    const parts = this.parts(time, candle);
     while (this.legend.children.length < parts.length) {
       const part = document.createElement("span");
       part.append("", document.createElement("b"));
@@ -230,31 +323,5 @@ export class Chart {
         part.lastChild.textContent = value;
       }
     });
-  }
-
-  /** In the reader's zone, followed by the exchange's where `withZone`. A day is a date, in no zone. */
-  private label(time: Time, withZone: boolean): string {
-    const date = new Date((time as number) * 1000);
-    if (this.interval === "1d") {
-      const day: Intl.DateTimeFormatOptions = { dateStyle: "medium", timeZone: "UTC" };
-      return date.toLocaleDateString(undefined, day);
-    }
-    const local = format.minute(date);
-    return withZone ? `${local} (${format.minute(date, this.zone)})` : local;
-  }
-
-  private tickMark(time: Time, type: TickMarkType): string {
-    const date = new Date((time as number) * 1000);
-    const zone = this.interval === "1d" ? { timeZone: "UTC" } : {};
-    switch (type) {
-      case TickMarkType.Year:
-        return date.toLocaleDateString(undefined, { year: "numeric", ...zone });
-      case TickMarkType.Month:
-        return date.toLocaleDateString(undefined, { month: "short", ...zone });
-      case TickMarkType.DayOfMonth:
-        return date.toLocaleDateString(undefined, { day: "numeric", month: "short", ...zone });
-      default:
-        return date.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-    }
   }
 }

@@ -1,9 +1,9 @@
 // Draws quotes: text only where it changed, all changes of a frame at once, a soft flash.
 
 import * as clock from "./clock";
+import type { Quote } from "./events";
 import * as format from "./format";
 import { drawn } from "./latency";
-import type { Quote } from "./live";
 
 /** The places of a quote inside one element, found once. */
 export class Places {
@@ -105,10 +105,14 @@ let lastText = "";
 
 /** Announces to a screen reader, politely, at most every eight seconds. */
 export function announce(text: string): void {
-  const now = performance.now();
+  if (text !== lastText && performance.now() - announced >= ANNOUNCE_MS) announceNow(text);
+}
+
+/** Announces to a screen reader what the reader's own key has led to. */
+export function announceNow(text: string): void {
   const place = document.getElementById("announcements");
-  if (!place || text === lastText || now - announced < ANNOUNCE_MS) return;
-  announced = now;
+  if (!place) return;
+  announced = performance.now();
   lastText = text;
   place.textContent = text;
 }

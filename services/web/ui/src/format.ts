@@ -93,6 +93,17 @@ export function minute(time: Date, zone?: string): string {
   return time.toLocaleString(undefined, { ...MINUTE, ...(zone && { timeZone: zone, timeZoneName: "short" }) });
 }
 
+/** The date of a daily candle, which is in no zone. */
+export function day(time: Date): string {
+  return time.toLocaleDateString(undefined, { dateStyle: "medium", timeZone: "UTC" });
+}
+
+/** The short name of a zone at a time: `CET`, `GMT+1`, `UTC`. */
+export function zone(time: Date, name: string): string {
+  const parts = new Intl.DateTimeFormat(undefined, { timeZone: name, timeZoneName: "short" }).formatToParts(time);
+  return parts.find(({ type }) => type === "timeZoneName")?.value ?? name;
+}
+
 export function second(time: Date, zone?: string): string {
   return time.toLocaleString(undefined, {
     ...MINUTE,

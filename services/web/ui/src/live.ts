@@ -1,132 +1,123 @@
-// The event stream of this tab, and its state in the header.
+// The live data of this tab, from the stream that the tabs of the browser share, and its state in the header.
 
-export interface Quote {
-  symbol: string;
-  asset_class: "stock" | "crypto";
-  price: number;
-  change_percent: number;
-  open: number;
-  high: number;
-  low: number;
-  volume: number;
-  relative_volume: number | null;
-  source: string;
-  simulated: boolean;
-  timestamp: string;
-  received_at: string;
-  state: "live" | "stale" | "closed";
-}
+import type { Delivery, EventData, EventKind, Link, Missed, SubjectEvent, TabMessage, Wanted } from "./events";
+import * as format from "./format";
+import { Stream } from "./stream";
 
-export interface Candle {
-  time: string;
-  open: number;
-  high: number;
-  low: number;
-  close: number;
-  /** Null where it is unknown, which is not zero. */
-  volume: number | null;
-  ticks: number;
-  source: string;
-  final: boolean;
-}
+export type Handlers = { [K in EventKind]?: (data: EventData[K]) => void } & {
+  /** Events were lost. */
+  missed?: (missed: Exclude<Missed, "nothing">) => void;
+};
 
-export interface SymbolCandle extends Candle {
-  symbol: string;
-  interval: string;
-}
-
-export interface Spark {
-  symbol: string;
-  point_seconds: number;
-  last_point: number;
-  closes: number[];
-}
-
-export interface Handlers {
-  quote?: (quote: Quote) => void;
-  candle?: (candle: SymbolCandle) => void;
-  spark?: (spark: Spark) => void;
-  /** The figures of the system page changed. */
-  status?: () => void;
-  /** Connected; `resumed`: no event since the last one is missing. */
-  hello?: (resumed: boolean) => void;
-}
-
-type LinkState = "connecting" | "live" | "polling" | "reconnecting";
-
-/** What the header shows. */
-const TEXTS: Record<LinkState, string> = {
+const TEXTS: Record<Link["state"], string> = {
   connecting: "Connecting",
   live: "Live",
   polling: "Every 5 s",
   reconnecting: "Reconnecting\u2026",
+  stalled: "No new prices",
 };
 
-/** A stream that the browser gave up (an error instead of events) is opened again after so long. */
-const REOPEN_MS = 2_000;
-/** A beat arrives every 15 s: a stream that is silent for longer is opened again; a suspended laptop gets no error. */
-const MAX_SILENCE_MS = 40_000;
+/** A page without live data gives the reason after so long; a server that restarts is back before. */
+const EXPLAIN_MS = 3_000;
 
-let shown: LinkState = "connecting";
+let shown: Link = { state: "connecting" };
+/** When the connection was lost, or first asked for. */
+let lostAt: number | undefined = Date.now();
 
 /** Whether events arrive as prices change. */
 export function isLive(): boolean {
-  return shown === "live";
+  return shown.state === "live";
 }
 
-function show(state: LinkState): void {
-  shown = state;
+function show(link: Link): void {
+  shown = link;
+  const isConnected = link.state === "live" || link.state === "stalled" || link.state === "polling";
+  if (isConnected) lostAt = undefined;
+  else lostAt ??= Date.now();
   const place = document.querySelector<HTMLElement>(".link-state");
-  if (!place || place.dataset["linkState"] === state) return;
-  place.hidden = false;
-  place.dataset["linkState"] = state;
-  const text = place.querySelector(".link-text");
-  if (text) text.textContent = TEXTS[state];
-  document.querySelector(".polling-note")?.toggleAttribute("hidden", state !== "polling");
+  if (place) place.hidden = false;
+  if (place && place.dataset["linkState"] !== link.state) {
+    place.dataset["linkState"] = link.state;
+    const text = place.querySelector(".link-text");
+    if (text) text.textContent = TEXTS[link.state];
+    document.querySelector(".polling-note")?.toggleAttribute("hidden", link.state !== "polling");
+    // Until the first contact the page shows what the server knew when it made the page.
+    if (isConnected) document.querySelector(".log-note")?.toggleAttribute("hidden", link.state !== "stalled");
+  }
+  explain();
 }
 
-/** Opens the stream and keeps it open. */
-export function connect(query: string, handlers: Handlers): void {
-  show("connecting");
-  open();
+/** Why there is no live data, and how old the page is. */
+function explain(): void {
+  const note = document.querySelector<HTMLElement>(".lost-note");
+  if (!note) return;
+  const isLost = lostAt !== undefined && Date.now() - lostAt >= EXPLAIN_MS;
+  note.hidden = !isLost;
+  if (lostAt === undefined || !isLost) return;
+  const reason = shown.state === "reconnecting" ? shown.reason : "The server has not answered yet.";
+  const since = format.second(new Date(lostAt));
+  const text = `No live data since ${since}: ${reason} The page tries again every few seconds; it shows what it had until then.`;
+  if (note.textContent !== text) note.textContent = text;
+}
 
-  function open(): void {
-    const stream = new EventSource(`/events?${query}`);
-    let lastSign = performance.now();
-    // The response of a poll ends at once. The browser reports that as an error, and asks again by itself.
-    let isPolling = false;
-    const on = <T>(name: string, handle: (data: T) => void): void => {
-      stream.addEventListener(name, (event) => {
-        lastSign = performance.now();
-        handle(JSON.parse((event as MessageEvent<string>).data) as T);
-      });
-    };
-    const reopen = (): void => {
-      clearInterval(watchdog);
-      stream.close();
-      show("reconnecting");
-      setTimeout(open, REOPEN_MS);
-    };
-    const watchdog = setInterval(() => {
-      if (stream.readyState === EventSource.OPEN && performance.now() - lastSign > MAX_SILENCE_MS) reopen();
-    }, 5_000);
-    stream.addEventListener("open", () => {
-      lastSign = performance.now();
-    });
-    stream.addEventListener("error", () => {
-      if (!isPolling) show("reconnecting");
-      isPolling = false;
-      if (stream.readyState === EventSource.CLOSED) reopen();
-    });
-    on("beat", () => undefined);
-    on<{ resumed: boolean; live: boolean }>("hello", ({ resumed, live }) => {
-      isPolling = !live;
-      show(live ? "live" : "polling");
-      handlers.hello?.(resumed);
-    });
-    if (handlers.quote) on("quote", handlers.quote);
-    if (handlers.candle) on("candle", handlers.candle);
-    if (handlers.spark) on("spark", handlers.spark);
-    if (handlers.status) on("status", handlers.status);
+/** Receives what is wanted, as long as the page is open. */
+export function connect(wanted: Wanted, handlers: Handlers): void {
+  show(shown);
+  setInterval(explain, 1_000);
+  const handle = ({ kind, data }: SubjectEvent): void => {
+    // The data of an event belongs to its kind.
+    (handlers[kind] as ((data: unknown) => void) | undefined)?.(data);
+  };
+  openStream(wanted, ({ link, missed, events }) => {
+    show(link);
+    if (missed !== "nothing") handlers.missed?.(missed);
+    events.forEach(handle);
+  });
+}
+
+type Take = (delivery: Delivery) => void;
+
+/** Through the shared worker; where there is none, such as in Chrome for Android, with a stream of this tab's own. */
+function openStream(wanted: Wanted, take: Take): void {
+  if (!("SharedWorker" in globalThis)) {
+    ownStream(wanted, take);
+    return;
   }
+  const worker = new SharedWorker(new URL("./stream-worker.ts", import.meta.url), { name: "tapedeck" });
+  const send = (message: TabMessage): void => worker.port.postMessage(message);
+  let isReplaced = false;
+  worker.addEventListener("error", () => {
+    // The worker's script could not be loaded or run.
+    if (!isReplaced) ownStream(wanted, take);
+    isReplaced = true;
+  });
+  worker.port.onmessage = ({ data }: MessageEvent<Delivery>) => {
+    try {
+      take(data);
+    } finally {
+      send(wanted);
+    }
+  };
+  send(wanted);
+  addEventListener("pagehide", () => send(null));
+  addEventListener("pageshow", ({ persisted }) => {
+    if (persisted) send(wanted);
+  });
+}
+
+/** Open only while the tab is visible, so that a browser with many tabs does not run out of connections to the server. */
+function ownStream(wanted: Wanted, take: Take): void {
+  const stream = new Stream();
+  const follow = (): void => send(document.visibilityState === "visible" ? wanted : null);
+  const send = stream.connect((delivery) => {
+    queueMicrotask(() => {
+      try {
+        take(delivery);
+      } finally {
+        follow();
+      }
+    });
+  });
+  document.addEventListener("visibilitychange", follow);
+  follow();
 }

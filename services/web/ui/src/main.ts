@@ -1,4 +1,4 @@
-// Every page starts here; the body names it. Of the styles, those for narrow and wide screens come last.
+// Every page starts here; the body names it. Of the styles, those for narrow and wide screens and for forced colours come last.
 
 import "./tokens.css";
 import "./frame.css";
@@ -7,6 +7,7 @@ import "./symbol.css";
 import "./tables.css";
 import "./system.css";
 import "./screens.css";
+import "./forced.css";
 import * as board from "./board";
 import * as clock from "./clock";
 import * as latency from "./latency";

@@ -57,10 +57,15 @@ export function start(): void {
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
     const count = list.children.length;
-    if (event.key === "ArrowDown" && count > 0) mark((active + 1) % count);
+    if (event.key === "ArrowDown" && list.hidden) suggest();
+    else if (event.key === "ArrowDown" && count > 0) mark((active + 1) % count);
     else if (event.key === "ArrowUp" && count > 0) mark((active + count - 1) % count);
-    else if (event.key === "Escape") input.blur();
-    else return;
+    else if (event.key === "Escape") close();
+    // Hidden before the focus moves: a list that scrolls would take it, and lose it when it is hidden.
+    else if (event.key === "Tab") {
+      close();
+      return;
+    } else return;
     event.preventDefault();
   });
   // Before the input loses the focus and the list closes.

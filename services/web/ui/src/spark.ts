@@ -1,6 +1,6 @@
 // The sparkline of a tile. The server draws the first one; here it is moved with the price.
 
-import type { Quote, Spark } from "./live";
+import type { Quote, Spark } from "./events";
 
 const WIDTH = 100;
 const HEIGHT = 32;

@@ -1,7 +1,8 @@
 // The page of one symbol: its quote, and its chart.
 
 import { announce, framed, Places, spoken } from "./draw";
-import { connect, type Quote } from "./live";
+import type { Quote } from "./events";
+import { connect } from "./live";
 
 export async function start(): Promise<void> {
   const root = document.querySelector<HTMLElement>(".symbol");
@@ -19,17 +20,15 @@ export async function start(): Promise<void> {
       return;
     }
     places.draw(quote);
-    chart.takePrice(quote);
     document.title = `${places.field("price")?.textContent ?? ""} ${symbol} \u00b7 Tapedeck`;
     announce(spoken(quote));
   };
 
-  connect(`symbols=${encodeURIComponent(symbol)}`, {
+  const wanted = { symbols: [symbol], kinds: ["quote", "candle"] } as const;
+  connect(wanted, {
     quote: framed(draw),
     candle: (candle) => chart.takeCandle(candle),
-    hello: (resumed) => {
-      if (!resumed) void chart.load();
-    },
+    missed: (missed) => chart.load(missed),
   });
   setInterval(() => places.drawAge(), 1_000);
 }

@@ -36,5 +36,5 @@ async function refresh(): Promise<void> {
 export function start(): void {
   // The event carries no figures: the page is rendered in one place, on the server. A server that does not respond is shown
   // in the header; the next event refreshes.
-  connect("kinds=status", { status: () => void refresh().catch(() => undefined) });
+  connect({ symbols: [], kinds: ["status"] }, { status: () => void refresh().catch(() => undefined) });
 }

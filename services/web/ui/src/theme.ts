@@ -3,6 +3,7 @@
 
 const A_YEAR_SECONDS = 31_536_000;
 const prefersLight = matchMedia("(prefers-color-scheme: light)");
+const forcedColours = matchMedia("(forced-colors: active)");
 const listeners: (() => void)[] = [];
 
 export function onThemeChange(listener: () => void): void {
@@ -17,6 +18,7 @@ function isLight(): boolean {
 export function start(): void {
   const notify = (): void => listeners.forEach((listener) => listener());
   prefersLight.addEventListener("change", notify);
+  forcedColours.addEventListener("change", notify);
   const button = document.querySelector<HTMLButtonElement>(".theme-switch");
   if (!button) return;
   button.hidden = false;

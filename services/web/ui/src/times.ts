@@ -9,7 +9,7 @@ export function localise(root: ParentNode): void {
     const holder = place.closest<HTMLElement>("[data-zone]");
     // A daily candle is a date of its exchange, not a moment.
     if (holder?.dataset["interval"] === "1d" && place.closest("tbody")) {
-      place.textContent = time.toLocaleDateString(undefined, { dateStyle: "medium", timeZone: "UTC" });
+      place.textContent = format.day(time);
       continue;
     }
     const write = place.hasAttribute("data-precise") || place.hasAttribute("data-f") ? format.second : format.minute;

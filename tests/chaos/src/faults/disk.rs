@@ -274,7 +274,7 @@ fn detail_of(name: &str, parts: &str) -> Option<String> {
     part["detail"].as_str().map(str::to_owned)
 }
 
-/// All services in one process, with log and store on the full disk.
+/// All services in one process, with log and store on the full disk: they wait for space, and the pages respond.
 async fn full_embedded(world: &World, outcome: &mut Outcome) -> anyhow::Result<()> {
     let folder = world.folder.join("fault-8-embedded");
     let data = folder.join("data");
@@ -287,36 +287,43 @@ async fn full_embedded(world: &World, outcome: &mut Outcome) -> anyhow::Result<(
             ("STORE_URL".to_owned(), url("store.db", &format!("max_mb={BOUND_MB}"))),
         ];
     }
-    let mut acknowledged = 0.0;
-    // Twice: at the second start the disk is already full.
-    for when in ["while it runs", "from the start"] {
-        let (mut program, address) = embedded.start("5000")?;
-        let mut published = 0.0_f64;
-        let ended = wait_until("the process ends because of the full disk", PATIENCE, async || {
-            published = metric(&address, PUBLISHED).await.map_or(published, |now| published.max(now));
-            Ok(program.check_running().is_err())
-        });
-        ended.await?;
-        acknowledged += published;
-        let status = program.wait(PATIENCE).await?;
-        let output = program.output();
-        outcome.check(
-            status.code().is_some_and(|code| code != 0),
-            format!("full {when}: the process ended with {status}"),
-        );
-        outcome.check(!output.contains("panicked"), format!("full {when}: the process panicked"));
-        outcome.check(
-            output.contains(NO_SPACE),
-            format!("full {when}: the reason is missing: {}", program.last_output()),
-        );
-        outcome.note(format!("embedded, full {when}: exit code {}", status.code().unwrap_or(-1)));
+    let (mut program, address) = embedded.start("5000")?;
+    let is_full = async |program: &mut Program| {
+        program.check_running()?;
+        let parts = get(&address, "/readyz").await;
+        Ok(parts.is_some_and(|(code, parts)| {
+            code == 503 && detail_of("event log", &parts).is_some_and(|detail| detail.contains(NO_SPACE))
+        }))
+    };
+    wait_until("the embedded log is full", PATIENCE, async || is_full(&mut program).await).await?;
+    tokio::time::sleep(FULL_FOR).await; // the fault itself
+    outcome.check(is_full(&mut program).await?, "a full embedded log was reported as up");
+    let pages = get(&address, "/system").await;
+    outcome.check(
+        pages.is_some_and(|(code, page)| code == 200 && page.contains(NO_SPACE)),
+        "the page of the system did not show the full disk",
+    );
+    let mut acknowledged = metric(&address, PUBLISHED).await.context("no response of tapedeck")?;
+    program.kill_9()?;
+    // At the second start the disk is full from the beginning.
+    if let Some(disk) = &disk {
+        disk.fill()?;
     }
+    let (mut program, mut address) = embedded.start("200")?;
+    wait_until("the new process reports the full disk", PATIENCE, async || {
+        program.check_running()?;
+        Ok(program.occurrences(NO_SPACE) > 0)
+    })
+    .await?;
     if let Some(disk) = &disk {
         disk.grow(LARGE_MB)?;
+    } else {
+        program.kill_9()?;
+        embedded.urls.clear();
+        (program, address) = embedded.start("200")?;
     }
-    embedded.urls.clear();
-    let (mut program, address) = embedded.start("200")?;
-    ready(&mut program, &address).await?;
+    let waited = ready(&mut program, &address).await?;
+    outcome.note(format!("embedded: ready {:.1} s after there is space", waited.as_secs_f64()));
     reach(&mut program, &address, 200.0).await?;
     acknowledged += metric(&address, PUBLISHED).await.context("no response of tapedeck")?;
     end([program]).await?;

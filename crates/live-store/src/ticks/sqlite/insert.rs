@@ -48,15 +48,25 @@ struct Insert {
 }
 
 impl SqliteStore {
-    /// One transaction. First all are taken for new; the count of inserted rows shows whether they are. If it falls short, the
-    /// insert is undone, what is stored already is looked up, and the insert is repeated.
-    pub(super) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
+    /// Stores ticks in one transaction.
+    pub(crate) async fn insert_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
         if ticks.is_empty() {
             return Ok(Vec::new());
         }
         let mut writing = self.begin().await?;
-        if self.insert_all(&mut writing, ticks).await? {
-            writing.commit().await?;
+        let outcomes = self.insert_in(&mut writing, ticks).await?;
+        writing.commit().await?;
+        Ok(outcomes)
+    }
+
+    /// The first statements of a transaction. First all are taken for new; the count of inserted rows shows whether they are.
+    /// If it falls short, the insert is undone, what is stored already is looked up, and the insert is repeated.
+    pub(crate) async fn insert_in(
+        &self,
+        writing: &mut WriteTransaction<'_>,
+        ticks: &[StoredTick],
+    ) -> Result<Vec<TickOutcome>> {
+        if self.insert_all(writing, ticks).await? {
             return Ok(vec![TickOutcome::New; ticks.len()]);
         }
         writing.restart().await?;
@@ -67,11 +77,19 @@ impl SqliteStore {
             .zip(&outcomes)
             .filter_map(|(tick, outcome)| (*outcome == TickOutcome::New).then_some(*tick))
             .collect();
-        if !self.insert_all(&mut writing, &new).await? {
+        if !self.insert_all(writing, &new).await? {
             return Err(self.refused("ticks that were not stored a moment ago are; is the index damaged?"));
         }
-        writing.commit().await?;
         Ok(outcomes)
+    }
+
+    /// How those of these ticks arrived that are in the file. Refuses ticks that the file cannot hold.
+    pub(crate) async fn stored_arrivals(&self, ticks: &[StoredTick]) -> Result<HashMap<Identity, Arrival>> {
+        let mut binder = TickBinder::default();
+        let mut rest = ticks;
+        while self.bind_chunk(&mut binder, &mut rest)?.is_some() {}
+        let mut connection = self.file.readers().acquire().await.map_err(|error| self.failure(&error))?;
+        self.look_up(&mut connection, ticks).await
     }
 
     /// Whether every row was inserted; gives up at the first chunk of which one was not.

@@ -9,7 +9,7 @@ use market::Symbol;
 use sqlx::AssertSqlSafe;
 
 use self::row::COLUMNS;
-use super::{PageRequest, TickStore};
+use super::{PageRequest, TickStore, identity, order};
 use crate::{
     Result, StoredTick, TickOutcome, TickPage, TickQuery,
     sqlite::{SqliteStore, time_text::range_end},
@@ -54,7 +54,10 @@ const PRUNE: &str = "DELETE FROM realtime_prices WHERE (source, symbol, seq) IN 
 #[async_trait]
 impl TickStore for SqliteStore {
     async fn write_ticks(&self, ticks: &[StoredTick]) -> Result<Vec<TickOutcome>> {
-        self.insert_ticks(ticks).await
+        match &self.buffer {
+            Some(buffer) => self.accept_ticks(buffer, ticks).await,
+            None => self.insert_ticks(ticks).await,
+        }
     }
 
     async fn ticks(&self, query: &TickQuery) -> Result<TickPage> {
@@ -69,18 +72,42 @@ impl TickStore for SqliteStore {
             None => select.bind(range_end(query.from)),
         };
         let select = select.bind(range_end(query.to)).bind(request.rows() as i64);
-        Ok(request.page(self.read(select, TABLE, row::decode).await?))
+        // The buffer first: what moves into the file meanwhile is then in both.
+        let buffered = self.buffered_ticks(|row| request.includes(query, row)).await;
+        let mut ticks = self.read(select, TABLE, row::decode).await?;
+        if !buffered.is_empty() {
+            ticks.extend(buffered);
+            ticks.sort_by(|one, other| order(&one.tick).cmp(&order(&other.tick)));
+            ticks.dedup_by_key(|row| identity(&row.tick));
+        }
+        Ok(request.page(ticks))
     }
 
     async fn latest_ticks(&self) -> Result<Vec<StoredTick>> {
-        self.read(sqlx::query(AssertSqlSafe(latest_sql())), TABLE, row::decode).await
+        let buffered = self.buffered_ticks(|_| true).await;
+        let mut ticks = self.read(sqlx::query(AssertSqlSafe(latest_sql())), TABLE, row::decode).await?;
+        if !buffered.is_empty() {
+            ticks.extend(buffered);
+            let by_symbol = |row: &StoredTick| row.tick.symbol;
+            ticks.sort_by(|one, other| {
+                by_symbol(one).cmp(&by_symbol(other)).then_with(|| order(&other.tick).cmp(&order(&one.tick)))
+            });
+            ticks.dedup_by_key(|row| by_symbol(row));
+        }
+        Ok(ticks)
     }
 
     async fn tick_symbols(&self) -> Result<Vec<Symbol>> {
-        self.symbols_of(TABLE).await
+        let buffered = self.buffered_ticks(|_| true).await;
+        let mut symbols = self.symbols_of(TABLE).await?;
+        symbols.extend(buffered.iter().map(|row| row.tick.symbol));
+        symbols.sort_unstable();
+        symbols.dedup();
+        Ok(symbols)
     }
 
     async fn prune_ticks(&self, before: DateTime<Utc>) -> Result<u64> {
+        self.flush().await?;
         let mut removed = 0;
         for symbol in self.tick_symbols().await? {
             removed += self.remove_of_symbol(symbol, PRUNE, before, before).await?;

@@ -5,9 +5,11 @@ mod daily;
 mod read;
 
 use std::{
+    collections::BTreeMap,
     fmt,
+    fs::File,
     io::{IsTerminal, stderr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
     time::Duration,
@@ -32,6 +34,8 @@ const MAX_CHUNKS_AHEAD: usize = 8;
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// Bad lines, and remarks, that are logged one by one; the rest is counted.
 const MAX_LOGGED: u64 = 20;
+/// Different reasons for bad lines that are counted one by one.
+const MAX_REASONS: usize = 5;
 
 pub(crate) static FEED: Feed = Feed {
     name: "replay",
@@ -45,7 +49,8 @@ pub(crate) static FEED: Feed = Feed {
 /// The settings of a replay.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReplayArgs {
-    /// replay: recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily candles as CSV.
+    /// replay: recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily candles as CSV. Without it
+    /// nothing is played, and the pages show what is stored.
     #[arg(id = "replay-file", long, value_name = "PATH")]
     pub files: Vec<PathBuf>,
     /// replay: times the recorded pace, or max.
@@ -103,6 +108,8 @@ impl Item {
 pub(crate) struct Chunk {
     pub(crate) items: Vec<Item>,
     pub(crate) lines: u64,
+    /// Lines without a tick or candle: headers, blank lines, other messages of a venue.
+    pub(crate) empty_lines: u64,
     pub(crate) bytes: u64,
     /// Line number and reason.
     pub(crate) bad: Vec<(u64, String)>,
@@ -111,7 +118,7 @@ pub(crate) struct Chunk {
 }
 
 /// What a replay has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Files played.
     pub files: u64,
@@ -121,15 +128,19 @@ pub struct Report {
     pub ticks: u64,
     /// Candles that are durable in the log.
     pub candles: u64,
+    /// Lines without a tick or candle: headers, blank lines, other messages of a venue.
+    pub empty_lines: u64,
     /// Lines that could not be used; the first are logged with place and reason.
     pub bad_lines: u64,
+    /// The first reasons why lines could not be used, with the number of lines of each.
+    pub reasons: BTreeMap<String, u64>,
     /// Rows of days on which the calendar has no session; they are used, and the first are logged.
     pub days_without_session: u64,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { files, lines, ticks, candles, bad_lines, days_without_session } = self;
+        let Self { files, lines, ticks, candles, bad_lines, days_without_session, .. } = self;
         write!(
             f,
             "{ticks} ticks and {candles} candles from {lines} lines of {files} file(s), {bad_lines} bad line(s)"
@@ -164,6 +175,11 @@ pub async fn replay_files(files: &[PathBuf], speed: Speed, runtime: &Runtime) ->
 async fn run(context: FeedContext) -> anyhow::Result<()> {
     let FeedContext { config, outlet, health, shutdown, .. } = context;
     let ReplayArgs { files, speed } = config.replay;
+    if files.is_empty() {
+        health.up("no recording is played");
+        shutdown.cancelled().await;
+        return Ok(());
+    }
     health.up("playing");
     tokio::select! {
         report = play(&files, speed, &outlet) => health.up(&format!("played: {}", report?)),
@@ -173,11 +189,26 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Checks that files can be read, before anything is written.
+///
+/// # Errors
+/// The first that is missing, cannot be read, or is a folder.
+pub fn check_files(files: &[PathBuf]) -> anyhow::Result<()> {
+    files.iter().try_for_each(|file| size_of(file).map(drop))
+}
+
+/// Size of a recording, in bytes.
+fn size_of(file: &Path) -> anyhow::Result<u64> {
+    let meta = File::open(file).and_then(|file| file.metadata());
+    let meta = meta.with_context(|| format!("cannot read {}", file.display()))?;
+    anyhow::ensure!(!meta.is_dir(), "{} is a folder, and a recording is a file", file.display());
+    Ok(meta.len())
+}
+
 async fn play(files: &[PathBuf], speed: Speed, outlet: &Outlet) -> anyhow::Result<Report> {
     let mut sizes = Vec::new();
     for file in files {
-        let size = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
-        sizes.push(size);
+        sizes.push(size_of(file)?);
     }
     let progress = progress_bar(sizes.iter().sum());
     let mut report = Report::default();
@@ -188,8 +219,12 @@ async fn play(files: &[PathBuf], speed: Speed, outlet: &Outlet) -> anyhow::Resul
         let reading = tokio::task::spawn_blocking(move || read::read(&path, &sender));
         while let Some(chunk) = chunks.recv().await {
             report.lines += chunk.lines;
+            report.empty_lines += chunk.empty_lines;
             for (line, reason) in &chunk.bad {
                 report.bad_lines += 1;
+                if report.reasons.len() < MAX_REASONS || report.reasons.contains_key(reason) {
+                    *report.reasons.entry(reason.clone()).or_default() += 1;
+                }
                 if report.bad_lines <= MAX_LOGGED {
                     progress.suspend(|| tracing::warn!("{}, line {line}: {reason}", file.display()));
                 }

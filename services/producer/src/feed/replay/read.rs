@@ -60,6 +60,7 @@ pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
         chunk.bytes += bytes;
         match read_line(path, &mut format, &line) {
             Ok(Line { items, remark }) => {
+                chunk.empty_lines += u64::from(items.is_empty());
                 chunk.items.extend(items);
                 chunk.remarks.extend(remark.map(|remark| (number, remark)));
             }

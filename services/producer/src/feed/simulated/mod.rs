@@ -8,6 +8,7 @@ use ::market::{Source, Tick, is_open};
 use anyhow::Context;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
+use topics::names::component;
 
 use self::market::Market;
 use super::{Feed, FeedContext, Prices};
@@ -25,7 +26,7 @@ const HISTORY_MINUTES: i64 = 24 * 60;
 
 pub(crate) static FEED: Feed = Feed {
     name: "simulated",
-    task: "feed simulated",
+    task: component::SIMULATED_FEED,
     summary: "A market invented here",
     prices: Prices::Simulated,
     probe: None,
@@ -58,7 +59,7 @@ pub enum Sessions {
 
 /// Fills in the history, then makes ticks until the shutdown.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
-    let FeedContext { config, symbols, log, outlet, health, shutdown } = context;
+    let FeedContext { config, symbols, simulated_because, log, outlet, health, shutdown } = context;
     let settings = config.simulated;
     let source = Source::parse("simulated").context("the name of the simulated source")?;
     let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
@@ -71,7 +72,13 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
         market.go_on_from(tick);
     }
     outlet.send_candles(&history(&mut market, history_from, now)).await?;
-    health.up(&format!("{} symbols, {} ticks a second, SIMULATED", symbols.len(), settings.rate));
+    let because = simulated_because.map(|reason| format!("{}{reason}", component::SIMULATED_BECAUSE));
+    health.up(&format!(
+        "{} symbols, {} ticks a second, SIMULATED{}",
+        symbols.len(),
+        settings.rate,
+        because.unwrap_or_default()
+    ));
     make_ticks(&mut market, &settings, &outlet, &shutdown).await
 }
 

@@ -67,7 +67,7 @@ const HISTORY: [(&str, &str); 2] = [("1d", "2y"), ("30m", "1mo")];
 
 /// Polls until the shutdown; the first round brings the candles of the day. Older history is filled in meanwhile.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
-    let FeedContext { config, symbols, log, outlet, health, shutdown } = context;
+    let FeedContext { config, symbols, log, outlet, health, shutdown, .. } = context;
     let source = Source::parse("yahoo").context("the name of the source")?;
     let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
     let seen = tails.newest.iter().map(|tick| (tick.symbol, (tick.timestamp, tick.price))).collect();

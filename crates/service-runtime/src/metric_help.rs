@@ -1,0 +1,71 @@
+//! The HELP line of every metric, by its name. A test keeps the list complete.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+use topics::names::figure;
+
+const COUNTERS: [(&str, &str); 25] = [
+    (figure::TICKS_RECEIVED, "Ticks that a feed received."),
+    (figure::TICKS_PUBLISHED, "Ticks that are durable in the event log."),
+    (figure::TICKS_DROPPED, "Ticks that a feed dropped because its buffer was full."),
+    (figure::TICKS_STORED, "Ticks stored for the first time."),
+    (figure::DEAD_LETTERS, "Records that could not be decoded."),
+    (figure::CANDLES_CLOSED, "Candles closed from ticks, of all intervals."),
+    ("tapedeck_ticks_late_total", "Ticks too late for their candle; they are stored."),
+    ("tapedeck_candles_provider_total", "Candles that providers quoted and that are stored."),
+    ("tapedeck_feed_errors_total", "Responses and frames of a venue that could not be used."),
+    ("tapedeck_feed_reconnects_total", "Connections to a venue that were opened again."),
+    ("tapedeck_events_applied_total", "Events that a processor applied to its state."),
+    ("tapedeck_events_redelivered_total", "Events that a processor received again after a restart."),
+    ("tapedeck_events_duplicate_total", "Events that were published twice."),
+    ("tapedeck_records_expired_total", "Records that the event log removed before they were read."),
+    ("tapedeck_store_retries_total", "Writes to the live store that were tried again."),
+    ("tapedeck_part_restarts_total", "Restarts of a part that a service can do without."),
+    ("tapedeck_job_runs_finished_total", "Runs of a job that finished."),
+    ("tapedeck_job_runs_failed_total", "Runs of a job that failed."),
+    ("tapedeck_job_runs_missed_total", "Runs of a job that were due while no process ran it."),
+    ("tapedeck_http_requests_total", "HTTP requests, by method, route and status."),
+    (crate::connections::CLOSED, "HTTP connections that the server closed or refused, by reason."),
+    ("tapedeck_web_unreadable_total", "Records of the live topics that the pages could not read."),
+    (
+        "tapedeck_web_latency_refused_total",
+        "Requests with screen latencies that were refused because of their number.",
+    ),
+    ("tapedeck_web_hosts_refused_total", "Requests for a host that is not allowed (--web-allowed-hosts)."),
+    (
+        "tapedeck_web_log_probes_failed_total",
+        "Queries of the event log for its topics and the lag that failed.",
+    ),
+];
+
+const GAUGES: [(&str, &str); 5] = [
+    (crate::status::COMPONENT_UP, "1 while a component works, otherwise 0."),
+    (crate::connections::CONNECTIONS, "Open HTTP connections."),
+    ("tapedeck_sse_connections", "Open event streams of pages."),
+    (figure::LAG, "Records of a partition that the consumer has not stored and committed."),
+    (figure::TOPIC_RECORDS, "Records kept in a topic."),
+];
+
+const HISTOGRAMS: [(&str, &str); 3] = [
+    (
+        figure::FEED_PUBLISHED,
+        "From the receipt of a tick to the acknowledgement of the event log, in seconds.",
+    ),
+    (figure::FEED_STORED, "From the receipt of a tick to the acknowledgement of the live store, in seconds."),
+    (
+        figure::FEED_SCREEN,
+        "From the receipt of a tick to the frame that showed it, as browsers measured it, in seconds.",
+    ),
+];
+
+/// Gives every metric its description, whether it is used by this process or not.
+pub(crate) fn describe() {
+    for (name, help) in COUNTERS {
+        describe_counter!(name, help);
+    }
+    for (name, help) in GAUGES {
+        describe_gauge!(name, help);
+    }
+    for (name, help) in HISTOGRAMS {
+        describe_histogram!(name, help);
+    }
+}
