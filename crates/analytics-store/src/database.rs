@@ -57,6 +57,9 @@ pub(crate) trait Database: Send + Sync {
     /// Stores rows, replacing those of the same key that differ. Returns how many were new or differed.
     async fn store(&self, rows: &[TableRows]) -> Result<u64>;
 
+    /// Ends all connections; an embedded database is then one whole file. Later calls fail.
+    async fn close(&self) -> Result<()>;
+
     /// Whether the database answers.
     async fn ping(&self) -> Result<()>;
 }

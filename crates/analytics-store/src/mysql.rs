@@ -135,6 +135,11 @@ impl Database for MySqlDatabase {
         Ok(stored)
     }
 
+    async fn close(&self) -> Result<()> {
+        self.pool.close().await;
+        Ok(())
+    }
+
     async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await.map(drop).map_err(|error| self.failure(&error))
     }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use futures_util::TryStreamExt;
 use market::{decimal_from_f64, decimal_to_f64};
-use sqlite_file::{Failure, FileUrl, Format, SqliteFile, SqliteFileError, Tuning};
+use sqlite_file::{Durability, Failure, FileUrl, Format, SqliteFile, SqliteFileError, Tuning};
 use sqlx::{
     Arguments, AssertSqlSafe, Row, SqliteConnection,
     error::BoxDynError,
@@ -33,6 +33,7 @@ const TUNING: Tuning = Tuning {
     checkpoint_pages: 1000,
     writer_cache_kb: 4 << 10,
     reader_cache_kb: 2 << 10,
+    durability: Durability::Power,
 };
 
 pub(crate) struct SqliteDatabase {
@@ -85,6 +86,10 @@ impl Database for SqliteDatabase {
         }
         writing.commit().await?;
         Ok(stored)
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(self.file.close().await?)
     }
 
     async fn ping(&self) -> Result<()> {

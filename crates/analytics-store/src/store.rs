@@ -49,6 +49,14 @@ impl AnalyticsStore {
         self.database.store(&changes.0).await
     }
 
+    /// Ends all connections; an embedded store is then one whole file. Later calls fail.
+    ///
+    /// # Errors
+    /// [`AnalyticsError`].
+    pub async fn close(&self) -> Result<()> {
+        self.database.close().await
+    }
+
     /// Whether the store answers.
     ///
     /// # Errors

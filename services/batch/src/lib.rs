@@ -16,12 +16,13 @@ use std::{
 };
 
 use analytics_store::{AnalyticsStore, BatchRun, RowQuery};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use job_runner::{Job, JobRunner, MissedRuns, Schedule};
 use live_store::LiveStore;
 use market::{AssetClass, Symbol};
+use service_runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::night::{Night, Report, Request};
@@ -30,6 +31,8 @@ pub use config::{BatchArgs, BatchCommand, BatchConfig, EXIT_CODES};
 
 /// Longest time of a run.
 const LIMIT: Duration = Duration::from_hours(6);
+/// Between two tries to open the analytics store.
+const REOPEN: Duration = Duration::from_secs(10);
 /// Runs that `status` prints.
 const SHOWN_RUNS: u32 = 20;
 
@@ -80,6 +83,43 @@ pub async fn execute(
     }
 }
 
+/// Runs by the schedule until the shutdown, as a part of a process. An analytics store that cannot be opened is reported, and tried
+/// again without end: the other parts of the process go on.
+///
+/// # Errors
+/// A schedule that is no cron syntax.
+pub async fn run<F>(
+    config: BatchConfig,
+    store: Arc<dyn LiveStore>,
+    open: impl Fn() -> F,
+    runtime: Runtime,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = analytics_store::Result<AnalyticsStore>>,
+{
+    config.schedule()?;
+    let health = runtime.status.secondary_component("batch");
+    let analytics = loop {
+        match open().await {
+            Ok(analytics) => break Arc::new(analytics),
+            Err(error) => health.down(&format!("{error}; trying again in {} s", REOPEN.as_secs())),
+        }
+        tokio::select! {
+            () = runtime.shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(REOPEN) => {}
+        }
+    };
+    let night = Night { store: Arc::clone(&store), analytics: Arc::clone(&analytics) };
+    let job = NightJob::scheduled(&config, night)?;
+    let runner = JobRunner::new(job, store as _, runtime.status.instance());
+    let runner = runner.reporting(move |state| match state {
+        Ok(detail) => health.up(detail),
+        Err(reason) => health.down(reason),
+    });
+    runner.run(runtime.shutdown).await;
+    analytics.close().await.context("the analytics store was not closed in order")
+}
+
 async fn run_once(
     request: Request,
     only: Option<Symbol>,
@@ -110,8 +150,8 @@ fn never() -> anyhow::Result<Schedule> {
     Ok(Schedule::parse("0 0 1 1 *", chrono_tz::UTC)?)
 }
 
-/// The job of a night, for the service that runs it by its schedule.
-pub struct NightJob {
+/// The job of a night.
+struct NightJob {
     night: Night,
     request: Request,
     only: Option<Symbol>,
@@ -124,17 +164,6 @@ pub struct NightJob {
 
 impl NightJob {
     /// The job that runs by the schedule of the settings.
-    ///
-    /// # Errors
-    /// A schedule that is no cron syntax.
-    pub fn new(
-        config: &BatchConfig,
-        store: Arc<dyn LiveStore>,
-        analytics: Arc<AnalyticsStore>,
-    ) -> anyhow::Result<Self> {
-        Self::scheduled(config, Night { store, analytics })
-    }
-
     fn scheduled(config: &BatchConfig, night: Night) -> anyhow::Result<Self> {
         let (schedule, report) = (config.schedule()?, Arc::default());
         Ok(Self { night, request: Request::Due, only: None, is_dry: false, schedule, waits: true, report })

@@ -3,6 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use analytics_store::AnalyticsError;
+use anyhow::Context;
 use batch::BatchArgs;
 use clap::Parser;
 use live_store::LiveStoreError;
@@ -24,8 +25,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     let open = || analytics_store::open(url.expose_secret());
     let setting = "--analytics, ANALYTICS_URL";
     let analytics = open_patiently("analytics store", setting, AnalyticsError::is_transient, open).await?;
+    let analytics = Arc::new(analytics);
     let owner = format!("batch-{}", std::process::id());
-    let done = batch::execute(command, store, Arc::new(analytics), &owner, shutdown).await?;
+    let done = batch::execute(command, Arc::clone(&store), Arc::clone(&analytics), &owner, shutdown).await;
+    analytics.close().await.context("the analytics store was not closed in order")?;
+    store.close().await.context("the live store was not closed in order")?;
+    let done = done?;
     println!("{}", done.text);
     Ok(if done.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
