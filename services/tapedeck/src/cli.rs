@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use batch::BatchConfig;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use consumer::ConsumerConfig;
@@ -11,7 +12,10 @@ use producer::{ProducerConfig, Speed};
 use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString};
 use web::WebConfig;
 
-use crate::moving::{CopyArgs, ExportArgs, ImportArgs};
+use crate::{
+    batch::{AnalyticsPlace, BatchArgs},
+    moving::{CopyArgs, ExportArgs, ImportArgs},
+};
 
 /// Market data on your own machine: live prices of stocks and crypto, from the feed to the chart.
 #[derive(Debug, Parser)]
@@ -46,6 +50,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Copy a store into another one: tapedeck copy data mongodb://localhost/stock_market.
     Copy(CopyArgs),
+    /// Aggregate the days of a store into its analytics store by hand, with SMA 20 and RSI 14; `run` does it every night.
+    Batch(BatchArgs),
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
         /// The command.
@@ -103,6 +109,10 @@ pub(crate) struct RunArgs {
     pub(crate) consumer: ConsumerConfig,
     #[command(flatten)]
     pub(crate) web: WebConfig,
+    #[command(flatten)]
+    pub(crate) batch: BatchConfig,
+    #[command(flatten)]
+    pub(crate) analytics: AnalyticsPlace,
 }
 
 #[derive(Debug, Subcommand)]

@@ -54,6 +54,11 @@ impl DataDir {
         store_url(&self.path)
     }
 
+    /// URL of the embedded analytics store.
+    pub(crate) fn analytics_url(&self) -> String {
+        analytics_url(&self.path)
+    }
+
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -68,6 +73,11 @@ pub(crate) fn log_url(folder: &Path) -> String {
 /// URL of the embedded live store of a folder.
 pub(crate) fn store_url(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("store.db").display())
+}
+
+/// URL of the embedded analytics store of a folder.
+pub(crate) fn analytics_url(folder: &Path) -> String {
+    format!("sqlite:{}", folder.join("analytics.db").display())
 }
 
 fn lock(path: &Path, who: &str) -> anyhow::Result<File> {

@@ -1,5 +1,6 @@
 //! Every service of Tapedeck in one process, with embedded defaults; and the command line.
 
+mod batch;
 mod check;
 mod cli;
 mod copy;
@@ -72,6 +73,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Copy(args) => {
             let _logs = service_runtime::init_logs(cli.log_format)?;
             copy::copy(args).await?;
+        }
+        Command::Batch(args) => {
+            let _logs = service_runtime::init_logs(cli.log_format)?;
+            return batch::batch(args).await;
         }
         Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,
         Command::Completions { shell } => {

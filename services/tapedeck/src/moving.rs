@@ -197,12 +197,27 @@ impl StorePlace {
         Ok((store, shown(Some(url), "")))
     }
 
-    /// URL of the store in the data folder: that of real prices, or else that of simulated ones.
+    /// URL of the analytics store in the data folder that has the store.
+    pub(crate) fn analytics_url(&self) -> anyhow::Result<String> {
+        if self.store.is_some() {
+            bail!(
+                "the store is not one of a data folder: set the URL of the analytics store, too (--analytics, ANALYTICS_URL)"
+            );
+        }
+        Ok(data_dir::analytics_url(&self.existing_folder()?))
+    }
+
+    /// URL of the store in the data folder.
     fn existing_file(&self) -> anyhow::Result<String> {
+        Ok(data_dir::store_url(&self.existing_folder()?))
+    }
+
+    /// The folder with a store: that of real prices, or else that of simulated ones.
+    fn existing_folder(&self) -> anyhow::Result<PathBuf> {
         let root = data_dir::folder(self.data.as_deref());
-        let candidates = [root.join(STORE_FILE), root.join("simulated").join(STORE_FILE)];
-        match candidates.iter().find(|path| path.exists()) {
-            Some(path) => Ok(format!("sqlite:{}", path.display())),
+        let candidates = [root.clone(), root.join("simulated")];
+        match candidates.into_iter().find(|folder| folder.join(STORE_FILE).exists()) {
+            Some(folder) => Ok(folder),
             None => bail!("there is no store in {}; set its folder, or the URL of a store", root.display()),
         }
     }

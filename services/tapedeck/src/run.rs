@@ -55,7 +55,16 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let open = move || std::future::ready(Ok(Arc::clone(&of_pages)));
     let pages = web::run(web, listener, open, of(service::WEB));
     spawn(service::WEB, Box::pin(pages));
-    spawn(service::CONSUMER, Box::pin(consumer::run(args.consumer, store, of(service::CONSUMER))));
+    spawn(
+        service::CONSUMER,
+        Box::pin(consumer::run(args.consumer, Arc::clone(&store), of(service::CONSUMER))),
+    );
+    let analytics = args.analytics.url(|| Ok(data.analytics_url()))?;
+    let open = move || {
+        let url = analytics.clone();
+        async move { analytics_store::open(url.expose_secret()).await }
+    };
+    spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, of(service::BATCH))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {

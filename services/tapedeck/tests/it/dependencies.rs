@@ -16,14 +16,14 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     metadata.packages.iter().map(named).collect()
 }
 
-const SERVICES: [&str; 4] = ["consumer", "producer", "tapedeck", "web"];
+const SERVICES: [&str; 5] = ["batch", "consumer", "producer", "tapedeck", "web"];
 
 #[test]
 fn services_never_depend_on_services_but_tapedeck_on_all() {
     for (package, needs) in dependencies() {
         let services: Vec<&str> = SERVICES.into_iter().filter(|service| needs.contains(*service)).collect();
         match package.as_str() {
-            "tapedeck" => assert_eq!(services, ["consumer", "producer", "web"]),
+            "tapedeck" => assert_eq!(services, ["batch", "consumer", "producer", "web"]),
             "benches" => {}
             _ => assert!(services.is_empty(), "{package} depends on {services:?}"),
         }
@@ -37,9 +37,11 @@ fn libraries_point_one_way() {
         "connection-url",
         "sqlite-file",
         "job-runner",
+        "indicators",
         "market",
         "topics",
         "live-store",
+        "analytics-store",
         "event-log",
         "archive",
         "service-runtime",
@@ -89,7 +91,7 @@ fn only_adapters_depend_on_the_client_of_their_server() {
         if !["event-log", "benches"].contains(&package.as_str()) {
             assert!(!needs.contains("rdkafka"), "{package} depends on rdkafka");
         }
-        if !["event-log", "live-store", "sqlite-file"].contains(&package.as_str()) {
+        if !["analytics-store", "event-log", "live-store", "sqlite-file"].contains(&package.as_str()) {
             assert!(!needs.contains("sqlx"), "{package} depends on sqlx");
         }
         if !["live-store", "benches"].contains(&package.as_str()) {

@@ -5,6 +5,7 @@
 
 mod backup;
 mod bad_input;
+mod batch;
 mod compose;
 mod compose_file;
 mod config_check;

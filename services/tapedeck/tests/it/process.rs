@@ -31,6 +31,10 @@ pub(crate) fn tapedeck() -> Command {
         "RUST_LOG",
         "TAPEDECK_URL",
         "WEB_ALLOWED_HOSTS",
+        "ANALYTICS_URL",
+        "ANALYTICS_PASSWORD",
+        "BATCH_SCHEDULE",
+        "BATCH_TIMEZONE",
     ] {
         command.env_remove(name);
     }

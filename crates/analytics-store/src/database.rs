@@ -1,0 +1,65 @@
+//! The port: what an adapter does with the rows of any table.
+
+use async_trait::async_trait;
+use chrono::NaiveDate;
+use market::Symbol;
+
+use crate::{
+    Result,
+    cell::{Cell, Table},
+};
+
+/// Which rows of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowQuery {
+    /// Of this symbol; of all where `None`, and where the table has none.
+    pub symbol: Option<Symbol>,
+    /// From this date, inclusive.
+    pub from: NaiveDate,
+    /// To this date, inclusive.
+    pub to: NaiveDate,
+    /// At most so many of the newest.
+    pub limit: u32,
+}
+
+impl RowQuery {
+    /// Rows that one query returns at most.
+    pub const MAX: u32 = 100_000;
+
+    /// The newest rows of a symbol, or of all.
+    pub fn newest(symbol: Option<Symbol>, limit: u32) -> Self {
+        Self { symbol, from: FIRST, to: LAST, limit }
+    }
+}
+
+/// Dates that every database stores.
+pub(crate) const FIRST: NaiveDate = NaiveDate::from_ymd_opt(1000, 1, 1).expect("a date");
+pub(crate) const LAST: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a date");
+
+/// Rows of one table to store.
+#[derive(Debug)]
+pub(crate) struct TableRows {
+    pub(crate) table: Table,
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+/// A database with the tables of the store.
+///
+/// # Contract
+/// - [`Database::store`] is one transaction: all of it is there when it returns, or nothing.
+/// - A row that differs from the stored one in no column but the ignored one stays as it is, byte for byte.
+/// - Numbers come back as they went in: decimals with up to 8 places and 15 significant digits, floats exactly.
+#[async_trait]
+pub(crate) trait Database: Send + Sync {
+    /// Rows by (order column, next column), ascending; the newest `limit`.
+    async fn select(&self, table: Table, query: &RowQuery) -> Result<Vec<Vec<Cell>>>;
+
+    /// Stores rows, replacing those of the same key that differ. Returns how many were new or differed.
+    async fn store(&self, rows: &[TableRows]) -> Result<u64>;
+
+    /// Ends all connections; an embedded database is then one whole file. Later calls fail.
+    async fn close(&self) -> Result<()>;
+
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<()>;
+}

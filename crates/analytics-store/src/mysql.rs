@@ -1,0 +1,204 @@
+//! The adapter for MySQL 8.4 and later, and MariaDB 10.11 and later.
+
+use std::{borrow::Cow, str::FromStr, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{NaiveDate, NaiveDateTime};
+use connection_url::without_credentials;
+use futures_util::TryStreamExt;
+use rust_decimal::Decimal;
+use sqlx::{
+    Arguments, AssertSqlSafe, MySqlConnection, MySqlPool, Row, SqlSafeStr,
+    error::BoxDynError,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+    mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions, MySqlRow},
+};
+
+use crate::{
+    AnalyticsError, Result, RowQuery,
+    cell::{Cell, Kind, Table},
+    database::{Database, TableRows},
+    sql,
+};
+
+/// Steps are only ever appended.
+const STEPS: [(&str, &str); 1] = [("aggregates", include_str!("../../../schema/mysql/0001_aggregates.sql"))];
+
+const DATABASE: &str = "stock_analytics";
+const MAX_CONNECTIONS: u32 = 4;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Error numbers of the server after which the same statement may succeed: too many connections, shutdown, lock wait, deadlock.
+const TRANSIENT: [u16; 5] = [1040, 1053, 1205, 1213, 1317];
+/// A table or the disk is full.
+const FULL: [u16; 3] = [1021, 1114, 1041];
+
+pub(crate) struct MySqlDatabase {
+    /// The URL without credentials.
+    place: String,
+    pool: MySqlPool,
+}
+
+impl MySqlDatabase {
+    /// Connects, and brings the tables to the newest format.
+    pub(crate) async fn open(url: &str) -> Result<Self> {
+        let place = without_credentials(url);
+        let bad = |reason: String| AnalyticsError::BadUrl { url: place.clone(), reason };
+        let options = MySqlConnectOptions::from_str(url).map_err(|error| bad(error.to_string()))?;
+        let options = match options.get_database() {
+            None | Some("") => options.database(DATABASE),
+            Some(_) => options,
+        };
+        let pool = MySqlPoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.timezone(Some("+00:00".to_owned())))
+            .await
+            .map_err(|error| failure(&place, &error))?;
+        migrator().run(&pool).await.map_err(|error| match error {
+            MigrateError::Execute(error) => failure(&place, &error),
+            MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+                AnalyticsError::NewerFormat { place: place.clone(), reason: error.to_string() }
+            }
+            other => AnalyticsError::Refused { place: place.clone(), reason: format!("its tables: {other}") },
+        })?;
+        Ok(Self { place, pool })
+    }
+
+    fn failure(&self, error: &sqlx::Error) -> AnalyticsError {
+        failure(&self.place, error)
+    }
+
+    fn damaged(&self, table: Table, error: &BoxDynError) -> AnalyticsError {
+        let reason = format!("a row of {} is damaged: {error}", table.name);
+        AnalyticsError::Refused { place: self.place.clone(), reason }
+    }
+}
+
+/// Two processes that start at the same time wait for each other: a lock of the server.
+fn migrator() -> Migrator {
+    let step = |(version, (name, script)): (i64, &(&'static str, &'static str))| {
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, script.into_sql_str(), false)
+    };
+    Migrator { migrations: (1..).zip(&STEPS).map(step).collect(), ..Migrator::DEFAULT }
+}
+
+fn failure(place: &str, error: &sqlx::Error) -> AnalyticsError {
+    let place = place.to_owned();
+    let reason = error.to_string();
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::Protocol(_) => AnalyticsError::Unavailable { place, reason },
+        sqlx::Error::Database(engine) => {
+            let number = engine.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
+            match number {
+                Some(number) if TRANSIENT.contains(&number) => AnalyticsError::Unavailable { place, reason },
+                Some(number) if FULL.contains(&number) => AnalyticsError::DiskFull { place },
+                _ => AnalyticsError::Refused { place, reason },
+            }
+        }
+        _ => AnalyticsError::Refused { place, reason },
+    }
+}
+
+#[async_trait]
+impl Database for MySqlDatabase {
+    async fn select(&self, table: Table, query: &RowQuery) -> Result<Vec<Vec<Cell>>> {
+        let mut connection = self.pool.acquire().await.map_err(|error| self.failure(&error))?;
+        self.select_on(&mut connection, table, query).await
+    }
+
+    async fn store(&self, rows: &[TableRows]) -> Result<u64> {
+        let mut transaction = self.pool.begin().await.map_err(|error| self.failure(&error))?;
+        let mut stored = 0;
+        for rows in rows {
+            let Some(query) = sql::stored(rows) else { continue };
+            let found = self.select_on(&mut transaction, rows.table, &query).await?;
+            let changed = sql::changed(rows, found);
+            for chunk in changed.chunks(sql::CHUNK) {
+                let statement = upsert(rows.table, chunk.len());
+                let mut arguments = MySqlArguments::default();
+                for cell in chunk.iter().flat_map(|cells| cells.iter()) {
+                    bind(cell, &mut arguments).map_err(|error| self.damaged(rows.table, &error))?;
+                }
+                sqlx::query_with(AssertSqlSafe(statement), arguments)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(|error| self.failure(&error))?;
+            }
+            stored += changed.len() as u64;
+        }
+        transaction.commit().await.map_err(|error| self.failure(&error))?;
+        Ok(stored)
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.pool.close().await;
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map(drop).map_err(|error| self.failure(&error))
+    }
+}
+
+impl MySqlDatabase {
+    async fn select_on(
+        &self,
+        connection: &mut MySqlConnection,
+        table: Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Vec<Cell>>> {
+        let mut select = sqlx::query(AssertSqlSafe(sql::select(table, query)));
+        if let Some(symbol) = query.symbol.filter(|_| table.place("symbol").is_some()) {
+            select = select.bind(symbol.as_str().to_owned());
+        }
+        let select = select.bind(query.from).bind(query.to).bind(query.limit.min(RowQuery::MAX));
+        let mut rows = select.fetch(connection);
+        let mut found = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(|error| self.failure(&error))? {
+            found.push(read(table, &row).map_err(|error| self.damaged(table, &error))?);
+        }
+        found.reverse();
+        Ok(found)
+    }
+}
+
+fn upsert(table: Table, rows: usize) -> String {
+    let updates: Vec<String> = sql::values(table).map(|name| format!("{name} = VALUES({name})")).collect();
+    format!("{} ON DUPLICATE KEY UPDATE {}", sql::insert(table, rows), updates.join(", "))
+}
+
+fn bind(cell: &Cell, to: &mut MySqlArguments) -> Result<(), BoxDynError> {
+    match cell {
+        Cell::Null(_) => to.add(None::<i64>),
+        Cell::Date(date) => to.add(*date),
+        Cell::Text(text) => to.add(text.clone()),
+        Cell::Decimal(decimal) => to.add(*decimal),
+        Cell::Double(double) => to.add(*double),
+        Cell::Count(count) => to.add(*count),
+        Cell::Time(time) => to.add(time.naive_utc()),
+    }
+}
+
+fn read(table: Table, row: &MySqlRow) -> Result<Vec<Cell>, BoxDynError> {
+    let cell = |(place, (_, kind)): (usize, &(&str, Kind))| -> Result<Cell, BoxDynError> {
+        let cell = match kind {
+            Kind::Date => row.try_get::<Option<NaiveDate>, _>(place)?.map(Cell::Date),
+            Kind::Text => row.try_get::<Option<String>, _>(place)?.map(Cell::Text),
+            Kind::Decimal => {
+                row.try_get::<Option<Decimal>, _>(place)?.map(|decimal| Cell::Decimal(decimal.normalize()))
+            }
+            Kind::Double => row.try_get::<Option<f64>, _>(place)?.map(Cell::Double),
+            Kind::Count => row.try_get::<Option<i64>, _>(place)?.map(Cell::Count),
+            Kind::Time => {
+                row.try_get::<Option<NaiveDateTime>, _>(place)?.map(|time| Cell::Time(time.and_utc()))
+            }
+        };
+        Ok(cell.unwrap_or(Cell::Null(*kind)))
+    };
+    table.columns.iter().enumerate().map(cell).collect()
+}

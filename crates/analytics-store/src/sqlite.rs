@@ -1,0 +1,186 @@
+//! The embedded adapter: one SQLite file.
+
+use async_trait::async_trait;
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use futures_util::TryStreamExt;
+use market::{decimal_from_f64, decimal_to_f64};
+use sqlite_file::{Durability, Failure, FileUrl, Format, SqliteFile, SqliteFileError, Tuning};
+use sqlx::{
+    Arguments, AssertSqlSafe, Row, SqliteConnection,
+    error::BoxDynError,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use crate::{
+    AnalyticsError, Result, RowQuery,
+    cell::{Cell, Kind, Table},
+    database::{Database, TableRows},
+    sql,
+};
+
+const FORMAT: Format = Format {
+    // `TDAN`
+    application_id: 0x5444_414e,
+    unmarked_table: None,
+    name: "analytics store",
+    steps: &[include_str!("../../../schema/sqlite/analytics/0001_aggregates.sql")],
+};
+
+/// Written once a night, read by pages.
+const TUNING: Tuning = Tuning {
+    page_bytes: 4096,
+    readers: 2,
+    checkpoint_pages: 1000,
+    writer_cache_kb: 4 << 10,
+    reader_cache_kb: 2 << 10,
+    durability: Durability::Power,
+};
+
+pub(crate) struct SqliteDatabase {
+    file: SqliteFile,
+}
+
+impl SqliteDatabase {
+    /// Opens or creates the file, with its folder, in the newest format.
+    pub(crate) async fn open(url: &FileUrl) -> Result<Self> {
+        let (file, _) = SqliteFile::open(url, &TUNING, &FORMAT, "analytics").await?;
+        Ok(Self { file })
+    }
+
+    fn failure(&self, error: &sqlx::Error) -> AnalyticsError {
+        self.file.failure(error).into()
+    }
+
+    fn damaged(&self, table: Table, error: &BoxDynError) -> AnalyticsError {
+        let place = self.file.path().display().to_string();
+        AnalyticsError::Refused { place, reason: format!("a row of {} is damaged: {error}", table.name) }
+    }
+}
+
+#[async_trait]
+impl Database for SqliteDatabase {
+    async fn select(&self, table: Table, query: &RowQuery) -> Result<Vec<Vec<Cell>>> {
+        let mut connection = self.file.readers().acquire().await.map_err(|error| self.failure(&error))?;
+        self.select_on(&mut connection, table, query).await
+    }
+
+    async fn store(&self, rows: &[TableRows]) -> Result<u64> {
+        let mut writing = self.file.begin().await?;
+        let mut stored = 0;
+        for rows in rows {
+            let Some(query) = sql::stored(rows) else { continue };
+            let found = self.select_on(writing.connection(), rows.table, &query).await?;
+            let changed = sql::changed(rows, found);
+            for chunk in changed.chunks(sql::CHUNK) {
+                let statement = upsert(rows.table, chunk.len());
+                let mut arguments = SqliteArguments::default();
+                for cell in chunk.iter().flat_map(|cells| cells.iter()) {
+                    bind(cell, &mut arguments).map_err(|error| self.damaged(rows.table, &error))?;
+                }
+                sqlx::query_with(AssertSqlSafe(statement), arguments)
+                    .execute(writing.connection())
+                    .await
+                    .map_err(|error| self.failure(&error))?;
+            }
+            stored += changed.len() as u64;
+        }
+        writing.commit().await?;
+        Ok(stored)
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(self.file.close().await?)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1")
+            .execute(self.file.readers())
+            .await
+            .map(drop)
+            .map_err(|error| self.failure(&error))
+    }
+}
+
+impl SqliteDatabase {
+    async fn select_on(
+        &self,
+        connection: &mut SqliteConnection,
+        table: Table,
+        query: &RowQuery,
+    ) -> Result<Vec<Vec<Cell>>> {
+        let mut select = sqlx::query(AssertSqlSafe(sql::select(table, query)));
+        if let Some(symbol) = query.symbol.filter(|_| table.place("symbol").is_some()) {
+            select = select.bind(symbol.as_str().to_owned());
+        }
+        let select = select
+            .bind(query.from.to_string())
+            .bind(query.to.to_string())
+            .bind(query.limit.min(RowQuery::MAX));
+        let mut rows = select.fetch(connection);
+        let mut found = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(|error| self.failure(&error))? {
+            found.push(read(table, &row).map_err(|error| self.damaged(table, &error))?);
+        }
+        found.reverse();
+        Ok(found)
+    }
+}
+
+fn upsert(table: Table, rows: usize) -> String {
+    let updates: Vec<String> = sql::values(table).map(|name| format!("{name} = excluded.{name}")).collect();
+    let insert = sql::insert(table, rows);
+    format!("{insert} ON CONFLICT ({}) DO UPDATE SET {}", table.key.join(", "), updates.join(", "))
+}
+
+fn time_text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+fn bind(cell: &Cell, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+    match cell {
+        Cell::Null(_) => to.add(None::<i64>),
+        Cell::Date(date) => to.add(date.to_string()),
+        Cell::Text(text) => to.add(text.clone()),
+        Cell::Decimal(decimal) => to.add(decimal_to_f64(*decimal)),
+        Cell::Double(double) => to.add(*double),
+        Cell::Count(count) => to.add(*count),
+        Cell::Time(time) => to.add(time_text(*time)),
+    }
+}
+
+fn read(table: Table, row: &SqliteRow) -> Result<Vec<Cell>, BoxDynError> {
+    let cell = |(place, (name, kind)): (usize, &(&str, Kind))| -> Result<Cell, BoxDynError> {
+        let text = || row.try_get::<Option<String>, _>(place);
+        let double = || row.try_get::<Option<f64>, _>(place);
+        let cell = match kind {
+            Kind::Date => text()?.map(|text| text.parse::<NaiveDate>().map(Cell::Date)).transpose()?,
+            Kind::Text => text()?.map(Cell::Text),
+            Kind::Decimal => match double()? {
+                Some(number) => {
+                    let decimal = decimal_from_f64(number)
+                        .ok_or_else(|| format!("{name}: {number} is out of range"))?;
+                    Some(Cell::Decimal(decimal.normalize()))
+                }
+                None => None,
+            },
+            Kind::Double => double()?.map(Cell::Double),
+            Kind::Count => row.try_get::<Option<i64>, _>(place)?.map(Cell::Count),
+            Kind::Time => text()?.map(|text| text.parse::<DateTime<Utc>>().map(Cell::Time)).transpose()?,
+        };
+        Ok(cell.unwrap_or(Cell::Null(*kind)))
+    };
+    table.columns.iter().enumerate().map(cell).collect()
+}
+
+impl From<SqliteFileError> for AnalyticsError {
+    fn from(SqliteFileError { path: place, failure }: SqliteFileError) -> Self {
+        match failure {
+            Failure::Full => Self::DiskFull { place },
+            Failure::NewerFormat { .. } => Self::NewerFormat { place, reason: failure.to_string() },
+            Failure::Busy(_) | Failure::Unavailable(_) => {
+                Self::Unavailable { place, reason: failure.to_string() }
+            }
+            _ => Self::Refused { place, reason: failure.to_string() },
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The store, typed by row.
+
+use connection_url::{is_scheme, without_credentials};
+use sqlite_file::FileUrl;
+
+use crate::{
+    AnalyticsError, Result, Row, RowQuery,
+    cell::CellReader,
+    database::{Database, TableRows},
+    mysql::MySqlDatabase,
+    sqlite::SqliteDatabase,
+};
+
+/// The analytics store.
+pub struct AnalyticsStore {
+    database: Box<dyn Database>,
+}
+
+/// Rows of any tables to store in one transaction.
+#[derive(Debug, Default)]
+pub struct Changes(Vec<TableRows>);
+
+impl Changes {
+    /// Adds rows of one table.
+    #[must_use]
+    pub fn with<R: Row>(mut self, rows: &[R]) -> Self {
+        self.0.push(TableRows { table: R::TABLE, rows: rows.iter().map(|row| row.cells().0).collect() });
+        self
+    }
+}
+
+impl AnalyticsStore {
+    /// Rows by date, then symbol, ascending: the newest `limit`, at most [`RowQuery::MAX`].
+    ///
+    /// # Errors
+    /// [`AnalyticsError`].
+    pub async fn rows<R: Row>(&self, query: &RowQuery) -> Result<Vec<R>> {
+        let found = self.database.select(R::TABLE, query).await?;
+        let read = |cells| R::read(&mut CellReader::new(R::TABLE, cells)).map_err(AnalyticsError::from);
+        found.into_iter().map(read).collect()
+    }
+
+    /// Stores rows in one transaction, replacing those of the same key that differ; the others stay as they are, also their
+    /// `computed_at`. Returns how many were new or differed.
+    ///
+    /// # Errors
+    /// [`AnalyticsError`]; then nothing was stored.
+    pub async fn store(&self, changes: Changes) -> Result<u64> {
+        self.database.store(&changes.0).await
+    }
+
+    /// Ends all connections; an embedded store is then one whole file. Later calls fail.
+    ///
+    /// # Errors
+    /// [`AnalyticsError`].
+    pub async fn close(&self) -> Result<()> {
+        self.database.close().await
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// [`AnalyticsError`].
+    pub async fn ping(&self) -> Result<()> {
+        self.database.ping().await
+    }
+}
+
+/// Opens the store that `url` names, creating what is missing.
+///
+/// `sqlite:path`: a file, with its folders; `?max_mb=N` bounds it. `mysql://user[:password]@host[:port][/database][?ssl-mode=...]`:
+/// a database of MySQL 8.4 or MariaDB 10.11, `stock_analytics` unless named; its tables are created.
+///
+/// # Errors
+/// [`AnalyticsError`].
+pub async fn open(url: &str) -> Result<AnalyticsStore> {
+    let bad = |reason: String| AnalyticsError::BadUrl { url: without_credentials(url), reason };
+    let database: Box<dyn Database> = match url.split_once(':') {
+        Some(("sqlite", rest)) => Box::new(SqliteDatabase::open(&FileUrl::parse(rest).map_err(bad)?).await?),
+        Some(("mysql" | "mariadb", _)) => Box::new(MySqlDatabase::open(url).await?),
+        Some((scheme, _)) if is_scheme(scheme) => return Err(bad(format!("no adapter for `{scheme}:`"))),
+        _ => return Err(bad("the scheme is missing".to_owned())),
+    };
+    Ok(AnalyticsStore { database })
+}

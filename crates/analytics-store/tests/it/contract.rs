@@ -1,0 +1,229 @@
+//! What every adapter keeps. SQLite runs always; MySQL and MariaDB where `MYSQL_URL` and `MARIADB_URL` name a server.
+
+use analytics_store::{
+    AnalyticsStore, BatchRun, Changes, DailyAggregate, Performance, RowQuery, RunStatus, WeeklyAggregate,
+    open,
+};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use market::Symbol;
+use rust_decimal::Decimal;
+
+fn date(day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 1, day).unwrap()
+}
+
+fn symbol(name: &str) -> Symbol {
+    Symbol::parse(name).unwrap()
+}
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    "2026-01-13T00:10:00.123456Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
+}
+
+fn daily(name: &str, day: u32) -> DailyAggregate {
+    DailyAggregate {
+        date: date(day),
+        symbol: symbol(name),
+        open_price: Decimal::new(26_022, 2),
+        close_price: Decimal::new(26_105, 2),
+        high_price: Decimal::new(26_135, 2),
+        low_price: Decimal::new(26_019, 2),
+        avg_price: "260.77123456".parse().unwrap(),
+        vwap: None,
+        total_volume: Some("123456789.1234".parse().unwrap()),
+        avg_volume: Some(Decimal::from(316_555)),
+        volatility: Some(1.0 / 3.0),
+        intraday_volatility: Some(f64::MIN_POSITIVE),
+        daily_change_pct: 0.318_955_491_507_186_2,
+        sma_20: None,
+        rsi_14: Some(68.593_446_824_1),
+        ticks: 28_705,
+        source: "yahoo".to_owned(),
+        computed_at: at(0),
+    }
+}
+
+fn weekly(name: &str) -> WeeklyAggregate {
+    WeeklyAggregate {
+        week_start: date(12),
+        week_end: date(18),
+        symbol: symbol(name),
+        open_price: Decimal::new(1, 8),
+        close_price: "99999999999.1234".parse().unwrap(),
+        high_price: "99999999999.1234".parse().unwrap(),
+        low_price: Decimal::new(1, 8),
+        avg_price: Decimal::ONE,
+        total_volume: None,
+        volatility: None,
+        weekly_change_pct: -12.5,
+        best_day: date(13),
+        worst_day: date(14),
+        days: 5,
+    }
+}
+
+fn performance(name: &str) -> Performance {
+    Performance {
+        date: date(13),
+        symbol: symbol(name),
+        return_1d: Some(0.1),
+        return_7d: None,
+        return_30d: Some(-0.3),
+        return_90d: None,
+        ytd_return: Some(1e-12),
+        volatility_30d: Some(18.2),
+        max_drawdown_90d: Some(-33.3),
+        sharpe_30d: Some(-1.5),
+        beta_90d: None,
+        rank_30d: Some(2),
+    }
+}
+
+/// A store of its own for each test.
+#[async_trait::async_trait]
+trait Place: Send + Sync {
+    async fn open(&self) -> AnalyticsStore;
+}
+
+struct SqlitePlace(tempfile::TempDir);
+
+#[async_trait::async_trait]
+impl Place for SqlitePlace {
+    async fn open(&self) -> AnalyticsStore {
+        open(&format!("sqlite:{}", self.0.path().join("analytics.db").display())).await.unwrap()
+    }
+}
+
+/// A database of its own on a server.
+struct ServerPlace(String);
+
+impl ServerPlace {
+    async fn new(variable: &str) -> Self {
+        let server = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names no server"));
+        let (base, name) = server.rsplit_once('/').unwrap();
+        let name = format!("{name}_{:x}", Utc::now().timestamp_nanos_opt().unwrap());
+        let mut connection = <sqlx::MySqlConnection as sqlx::Connection>::connect(&server).await.unwrap();
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::Executor::execute(&mut connection, sqlx::raw_sql(create)).await.unwrap();
+        Self(format!("{base}/{name}"))
+    }
+}
+
+#[async_trait::async_trait]
+impl Place for ServerPlace {
+    async fn open(&self) -> AnalyticsStore {
+        open(&self.0).await.unwrap()
+    }
+}
+
+async fn rows_come_back_as_they_were_stored(place: &dyn Place) {
+    let store = place.open().await;
+    let days: Vec<_> =
+        [("AAPL", 12), ("AAPL", 13), ("BTC/USDT", 13)].map(|(name, day)| daily(name, day)).into();
+    let changes = Changes::default().with(&days).with(&[weekly("AAPL")]).with(&[performance("AAPL")]);
+    assert_eq!(store.store(changes).await.unwrap(), 5);
+    let store = place.open().await;
+    let query = RowQuery { symbol: None, from: date(1), to: date(31), limit: 100 };
+    assert_eq!(store.rows::<DailyAggregate>(&query).await.unwrap(), days);
+    assert_eq!(store.rows::<WeeklyAggregate>(&query).await.unwrap(), [weekly("AAPL")]);
+    assert_eq!(store.rows::<Performance>(&query).await.unwrap(), [performance("AAPL")]);
+    let apple = RowQuery { symbol: Some(symbol("AAPL")), ..query };
+    assert_eq!(store.rows::<DailyAggregate>(&apple).await.unwrap(), days[..2]);
+    let newest = RowQuery { limit: 1, ..apple };
+    assert_eq!(store.rows::<DailyAggregate>(&newest).await.unwrap(), days[1..2]);
+    let one_day = RowQuery { from: date(13), to: date(13), ..query };
+    assert_eq!(store.rows::<DailyAggregate>(&one_day).await.unwrap(), days[1..]);
+    assert_eq!(store.rows::<DailyAggregate>(&RowQuery::newest(None, 2)).await.unwrap(), days[1..]);
+}
+
+async fn a_row_that_does_not_differ_keeps_the_time_of_its_computation(place: &dyn Place) {
+    let store = place.open().await;
+    let first: Vec<_> = (1..=28).map(|day| daily("AAPL", day)).collect();
+    assert_eq!(store.store(Changes::default().with(&first)).await.unwrap(), 28);
+    let mut again = first.clone();
+    for row in &mut again {
+        row.computed_at = at(60);
+    }
+    assert_eq!(store.store(Changes::default().with(&again)).await.unwrap(), 0);
+    again[6].rsi_14 = None;
+    again[7].close_price = Decimal::new(26_106, 2);
+    assert_eq!(store.store(Changes::default().with(&again)).await.unwrap(), 2);
+    let stored = store.rows::<DailyAggregate>(&RowQuery::newest(None, 100)).await.unwrap();
+    let expected: Vec<_> = (0..28)
+        .map(|place| if [6, 7].contains(&place) { again[place].clone() } else { first[place].clone() })
+        .collect();
+    assert_eq!(stored, expected);
+}
+
+async fn a_transaction_is_stored_whole_or_not_at_all(place: &dyn Place) {
+    let store = place.open().await;
+    let many: Vec<_> = (1..=28).map(|day| daily("AAPL", day)).collect();
+    // Above what DECIMAL(20,8) holds; SQLite takes it, and has nothing to refuse here.
+    let mut too_large = weekly("AAPL");
+    too_large.high_price = "123456789012345000".parse().unwrap();
+    let refused = store.store(Changes::default().with(&many).with(&[too_large])).await;
+    let stored = store.rows::<DailyAggregate>(&RowQuery::newest(None, 100)).await.unwrap();
+    assert_eq!(stored.len(), if refused.is_err() { 0 } else { 28 });
+}
+
+async fn runs_are_recorded_and_replaced(place: &dyn Place) {
+    let store = place.open().await;
+    let running = BatchRun {
+        date: date(13),
+        started_at: at(0),
+        finished_at: None,
+        status: RunStatus::Running,
+        symbols: 0,
+        ticks_read: 0,
+        rows_written: 0,
+        error: None,
+    };
+    store.store(Changes::default().with(std::slice::from_ref(&running))).await.unwrap();
+    let failed = BatchRun {
+        finished_at: Some(at(5)),
+        status: RunStatus::Failed,
+        symbols: 2,
+        error: Some("ÄÖ: \u{1f4c8} no ticks".to_owned()),
+        ..running.clone()
+    };
+    let later = BatchRun { started_at: at(60), ..running };
+    store.store(Changes::default().with(&[later.clone(), failed.clone()])).await.unwrap();
+    assert_eq!(store.rows::<BatchRun>(&RowQuery::newest(None, 10)).await.unwrap(), [failed, later]);
+    store.ping().await.unwrap();
+}
+
+macro_rules! suite {
+    ($module:ident, $place:expr $(, $ignored:meta)?) => {
+        mod $module {
+            use super::*;
+
+            suite!(@tests $place, ($($ignored)?),
+                rows_come_back_as_they_were_stored,
+                a_row_that_does_not_differ_keeps_the_time_of_its_computation,
+                a_transaction_is_stored_whole_or_not_at_all,
+                runs_are_recorded_and_replaced);
+        }
+    };
+    (@tests $place:expr, $ignored:tt, $($test:ident),*) => {
+        $(suite!(@test $place, $ignored, $test);)*
+    };
+    (@test $place:expr, ($($ignored:meta)?), $test:ident) => {
+        #[tokio::test]
+        $(#[$ignored])?
+        async fn $test() {
+            super::$test(&$place).await;
+        }
+    };
+}
+
+suite!(sqlite, SqlitePlace(tempfile::tempdir().unwrap()));
+suite!(
+    mysql_server,
+    ServerPlace::new("MYSQL_URL").await,
+    ignore = "needs a MySQL server, which MYSQL_URL names: `make test-servers`"
+);
+suite!(
+    mariadb_server,
+    ServerPlace::new("MARIADB_URL").await,
+    ignore = "needs a MariaDB server, which MARIADB_URL names: `make test-servers`"
+);

@@ -1,0 +1,138 @@
+//! A trading day of a symbol, from its ticks and candles. Pure.
+
+use analytics_store::DailyAggregate;
+use chrono::{DateTime, NaiveDate, Utc};
+use indicators::{Deviation, deviation, log_returns};
+use market::{Candle, Symbol, Tick, decimal_from_f64, decimal_to_f64};
+use rust_decimal::Decimal;
+
+/// Decimal places of stored prices and volumes.
+const PLACES: u32 = 8;
+
+/// What the ticks of a day amount to; one value for a day of any length.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TickSums {
+    count: u64,
+    first: Option<Tick>,
+    last: Option<Tick>,
+    high: Decimal,
+    low: Decimal,
+    price_sum: Decimal,
+    /// Sum of price times size, and of the sizes; `None` once a tick has no size.
+    sized: Option<(Decimal, Decimal)>,
+    /// Welford's mean and sum of squared differences of the prices.
+    mean: f64,
+    squares: f64,
+}
+
+impl TickSums {
+    /// Takes the next tick, in the order of time.
+    pub(crate) fn add(&mut self, tick: &Tick) {
+        let price = decimal_to_f64(tick.price);
+        self.sized = match self.first {
+            None => tick.size.and_then(|size| Some((tick.price.checked_mul(size)?, size))),
+            Some(_) => self.sized.zip(tick.size).and_then(|((value, sizes), size)| {
+                let traded = tick.price.checked_mul(size)?;
+                Some((value.checked_add(traded)?, sizes.checked_add(size)?))
+            }),
+        };
+        self.high = self.high.max(tick.price);
+        self.low = if self.first.is_none() { tick.price } else { self.low.min(tick.price) };
+        self.first.get_or_insert(*tick);
+        self.last = Some(*tick);
+        self.count += 1;
+        self.price_sum = self.price_sum.saturating_add(tick.price);
+        let before = price - self.mean;
+        self.mean += before / self.count as f64;
+        self.squares += before * (price - self.mean);
+    }
+
+    /// How many ticks.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn volatility(&self) -> Option<f64> {
+        (self.count > 1).then(|| (self.squares.max(0.0) / (self.count - 1) as f64).sqrt())
+    }
+
+    fn average(&self) -> Option<Decimal> {
+        self.price_sum.checked_div(Decimal::from(self.count))
+    }
+
+    fn vwap(&self) -> Option<Decimal> {
+        let (value, sizes) = self.sized?;
+        value.checked_div(sizes)
+    }
+}
+
+/// Everything that is known of a day.
+pub(crate) struct Day<'a> {
+    pub(crate) symbol: Symbol,
+    pub(crate) date: NaiveDate,
+    pub(crate) ticks: &'a TickSums,
+    /// Its daily candle, as a chart shows it.
+    pub(crate) candle: Option<Candle>,
+    /// Its one-minute candles, as a chart shows them.
+    pub(crate) minutes: &'a [Candle],
+}
+
+impl Day<'_> {
+    /// The row without its indicators; `None` for a day without ticks and candles.
+    ///
+    /// Prices and volume are those of the daily candle, which also covers what came before the ticks began; without one, those of
+    /// the ticks.
+    pub(crate) fn aggregate(&self, computed_at: DateTime<Utc>) -> Option<DailyAggregate> {
+        let ticks = self.ticks;
+        let (open, high, low, close) = match (&self.candle, ticks.first, ticks.last) {
+            (Some(candle), ..) => (candle.open, candle.high, candle.low, candle.close),
+            (None, Some(first), Some(last)) => (first.price, ticks.high, ticks.low, last.price),
+            _ => return None,
+        };
+        let third = || (high.saturating_add(low).saturating_add(close)).checked_div(Decimal::from(3));
+        let total_volume =
+            self.candle.and_then(|candle| candle.volume).or(ticks.last.map(|last| last.volume)).map(rounded);
+        let minutes = self.minutes.len().max(1) as u64;
+        let closes: Vec<f64> = self.minutes.iter().map(|minute| decimal_to_f64(minute.close)).collect();
+        let returns: Vec<f64> = log_returns(&closes).flatten().collect();
+        let (opened, closed) = (decimal_to_f64(open), decimal_to_f64(close));
+        Some(DailyAggregate {
+            date: self.date,
+            symbol: self.symbol,
+            open_price: rounded(open),
+            close_price: rounded(close),
+            high_price: rounded(high),
+            low_price: rounded(low),
+            avg_price: rounded(ticks.average().or_else(third)?),
+            vwap: ticks.vwap().map(rounded),
+            total_volume,
+            avg_volume: total_volume.and_then(|total| total.checked_div(Decimal::from(minutes))).map(rounded),
+            volatility: ticks.volatility(),
+            intraday_volatility: deviation(&returns, Deviation::Sample),
+            daily_change_pct: (closed / opened - 1.0) * 100.0,
+            sma_20: None,
+            rsi_14: None,
+            ticks: ticks.count,
+            source: self.source()?,
+            computed_at,
+        })
+    }
+
+    fn source(&self) -> Option<String> {
+        match (ticks_feed(self.ticks), &self.candle) {
+            (Some(feed), _) => Some(feed),
+            (None, Some(candle)) => Some(format!("{}/1d", candle.source.feed)),
+            (None, None) => None,
+        }
+    }
+}
+
+fn ticks_feed(ticks: &TickSums) -> Option<String> {
+    ticks.last.map(|last| last.source.to_string())
+}
+
+/// To the places that are stored, and the digits that a double holds: both databases return the same.
+fn rounded(value: Decimal) -> Decimal {
+    let value = value.round_dp(PLACES);
+    decimal_from_f64(decimal_to_f64(value)).unwrap_or(value).round_dp(PLACES).normalize()
+}

@@ -1,0 +1,5 @@
+//! The batch on real stores.
+
+#![allow(clippy::unwrap_used, reason = "a test panics where something is wrong")]
+
+mod night;
