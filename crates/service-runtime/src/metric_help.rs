@@ -44,7 +44,10 @@ const GAUGES: [(&str, &str); 8] = [
     (figure::LAG, "Records of a partition that the consumer has not stored and committed."),
     (figure::TOPIC_RECORDS, "Records kept in a topic."),
     (figure::DATA_BYTES, "Size of the files in the data folder, in bytes."),
-    (figure::DATA_GROWTH, "Growth of the files in the data folder in a day, in bytes; 0 while it is unknown."),
+    (
+        figure::DATA_GROWTH,
+        "Growth of the files in the data folder in a day, in bytes; 0 while it is unknown.",
+    ),
     (figure::DISK_FREE, "Free space on the disk of the data folder, in bytes."),
 ];
 

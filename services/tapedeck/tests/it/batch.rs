@@ -9,14 +9,15 @@ use crate::process::{output, stderr};
 /// Thirty daily candles of AAPL, as Yahoo Finance has them (`crates/indicators/tests/fixtures` has the closes).
 fn recording(folder: &Path) -> std::path::PathBuf {
     let closes = include_str!("../../../../crates/indicators/tests/fixtures/AAPL.csv");
-    let mut rows = String::from("Date,Open,High,Low,Close,Adj Close,Volume\n");
-    for line in closes.lines().skip(1).take(30) {
+    let row = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();
         let [date, high, low, close] = [0, 1, 2, 3].map(|place| cells[place]);
-        rows.push_str(&format!("{date},{close},{high},{low},{close},{close},1000\n"));
-    }
+        format!("{date},{close},{high},{low},{close},{close},1000")
+    };
+    let header = "Date,Open,High,Low,Close,Adj Close,Volume".to_owned();
+    let rows: Vec<String> = [header].into_iter().chain(closes.lines().skip(1).take(30).map(row)).collect();
     let file = folder.join("AAPL.csv");
-    std::fs::write(&file, rows).unwrap();
+    std::fs::write(&file, rows.join("\n")).unwrap();
     file
 }
 
