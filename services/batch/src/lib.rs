@@ -15,14 +15,14 @@ use std::{
     time::Duration,
 };
 
-use analytics_store::{AnalyticsStore, BatchRun, RowQuery};
+use analytics_store::{AnalyticsError, AnalyticsStore, BatchRun, RowQuery};
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use job_runner::{Job, JobRunner, MissedRuns, Schedule};
-use live_store::LiveStore;
+use live_store::{LiveStore, LiveStoreError};
 use market::{AssetClass, Symbol};
-use service_runtime::Runtime;
+use service_runtime::{ExposeSecret, Runtime, cancel_on_signals, open_patiently};
 use tokio_util::sync::CancellationToken;
 
 use crate::night::{Night, Report, Request};
@@ -43,6 +43,43 @@ pub struct Outcome {
     pub text: String,
     /// No symbol and no day failed.
     pub is_complete: bool,
+}
+
+/// Opens both stores, patiently, and runs the command of a command line.
+///
+/// # Errors
+/// A store that cannot be opened, and those of [`execute`].
+pub async fn command(BatchArgs { store, analytics, command, .. }: BatchArgs) -> anyhow::Result<Outcome> {
+    let shutdown = CancellationToken::new();
+    cancel_on_signals(shutdown.clone())?;
+    let url = store.url()?;
+    let open = || live_store::open(url.expose_secret());
+    let store =
+        open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
+    let url = analytics.url()?;
+    let open = || analytics_store::open(url.expose_secret());
+    let setting = "--analytics, ANALYTICS_URL";
+    let analytics = open_patiently("analytics store", setting, AnalyticsError::is_transient, open).await?;
+    let owner = format!("batch-{}", std::process::id());
+    execute_and_close(command, store, analytics, &owner, shutdown).await
+}
+
+/// [`execute`], and then closes both stores.
+///
+/// # Errors
+/// Those of [`execute`], and a store that cannot be closed in order.
+pub async fn execute_and_close(
+    command: BatchCommand,
+    store: Arc<dyn LiveStore>,
+    analytics: AnalyticsStore,
+    owner: &str,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Outcome> {
+    let analytics = Arc::new(analytics);
+    let done = execute(command, Arc::clone(&store), Arc::clone(&analytics), owner, shutdown).await;
+    analytics.close().await.context("the analytics store was not closed in order")?;
+    store.close().await.context("the live store was not closed in order")?;
+    done
 }
 
 /// Runs a command. `owner` names this process in the lease.

@@ -1,9 +1,8 @@
 //! `tapedeck batch`: the nightly aggregation by hand, and the analytics store of a data folder.
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use analytics_store::{AnalyticsError, AnalyticsPassword, AnalyticsStore};
-use anyhow::Context;
 use batch::BatchCommand;
 use service_runtime::{ExposeSecret, SecretString, cancel_on_signals, install_metrics, open_patiently};
 use tokio_util::sync::CancellationToken;
@@ -52,12 +51,9 @@ pub(crate) async fn batch(BatchArgs { place, analytics, command }: BatchArgs) ->
     cancel_on_signals(shutdown.clone())?;
     let url = analytics.url(|| place.analytics_url())?;
     let (store, _) = place.open_existing().await?;
-    let analytics = Arc::new(open(&url).await?);
+    let analytics = open(&url).await?;
     let owner = format!("tapedeck-batch-{}", std::process::id());
-    let done = batch::execute(command, Arc::clone(&store), Arc::clone(&analytics), &owner, shutdown).await;
-    analytics.close().await.context("the analytics store was not closed in order")?;
-    store.close().await.context("the live store was not closed in order")?;
-    let done = done?;
+    let done = batch::execute_and_close(command, store, analytics, &owner, shutdown).await?;
     print_line(&done.text)?;
     Ok(if done.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

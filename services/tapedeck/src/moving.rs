@@ -94,14 +94,14 @@ impl CopyArgs {
     }
 }
 
-/// Location of a store.
+/// Location of a store. Global, so that `batch` takes it before and after its command.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct StorePlace {
     /// Data folder [default: data, or data/simulated for simulated prices].
-    #[arg(long, env = "DATA", value_name = "DIR")]
+    #[arg(long, env = "DATA", value_name = "DIR", global = true)]
     data: Option<PathBuf>,
     /// Live store instead of the one in the data folder: sqlite:PATH, mongodb://HOST/DATABASE.
-    #[arg(long, env = "STORE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "STORE_URL", value_name = "URL", hide_env_values = true, global = true)]
     store: Option<SecretString>,
     /// Its password, if the URL has none.
     #[command(flatten)]

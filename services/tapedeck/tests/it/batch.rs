@@ -22,7 +22,7 @@ fn recording(folder: &Path) -> std::path::PathBuf {
 }
 
 fn run(data: &Path, args: &[&str]) -> (bool, String) {
-    let args = [&["batch", "--data", data.to_str().unwrap()], args].concat();
+    let args = [&["batch"], args, &["--data", data.to_str().unwrap()]].concat();
     let done = output(&args);
     let text = String::from_utf8_lossy(&done.stdout).into_owned() + &stderr(&done);
     (done.status.success(), text)
@@ -38,7 +38,7 @@ fn recorded_days_are_aggregated_by_hand_and_once() {
 
     let (done, text) = run(&data, &["run"]);
     assert!(done, "{text}");
-    assert!(text.contains("30 days computed from 30 ticks"), "{text}");
+    assert!(text.contains("30 days computed from 120 ticks"), "{text}");
     // SMA 20 and RSI 14 of 2021-02-01, as TA-Lib has them.
     let row = text.lines().find(|line| line.contains("2021-02-01")).unwrap();
     assert!(row.contains("134.139999") && row.contains("133.09") && row.contains("52.35"), "{row}");
