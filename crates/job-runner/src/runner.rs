@@ -148,7 +148,10 @@ impl JobRunner {
     pub async fn run_once(&self, due: DateTime<Utc>) -> anyhow::Result<()> {
         let name = self.job.name();
         if !self.acquire().await.map_err(anyhow::Error::from_boxed)? {
-            bail!("another process runs the job `{name}`; try again when it has finished");
+            bail!(
+                "another process runs the job `{name}`, or was killed in it less than {LEASE_SECONDS} s ago; try again when it has \
+                 finished"
+            );
         }
         let done = self.run_leased(due).await;
         self.give_back().await;

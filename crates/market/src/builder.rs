@@ -232,11 +232,10 @@ impl CandleBuilder {
     /// the caller's clock: it starts the idle timer of the series.
     pub fn apply(&mut self, tick: &Tick, now: DateTime<Utc>, closed: &mut Vec<Candle>) -> Applied {
         let key = (tick.symbol, tick.source);
-        let new = || Series::new(tick, now, self.intervals.len());
-        let series = self.series.entry(key).or_insert_with(new);
+        let series = self.series.entry(key).or_insert_with(|| Series::new(tick, now, self.intervals.len()));
         let newest = series.newest.order.0;
         if newest > now + CORRECTED_CLOCK && newest > tick.timestamp + CORRECTED_CLOCK {
-            *series = new();
+            series.begin_anew(tick, now, &self.intervals);
         }
         let tolerance = self.timing.late_tick_tolerance;
         let applied = series.apply(tick, now, &self.intervals, tolerance);
@@ -293,6 +292,19 @@ impl Series {
             closed_until: vec![DateTime::<Utc>::MIN_UTC; intervals],
             day,
         }
+    }
+
+    /// Continues from a tick that is older than what was built. A candle of the tick's own interval that was closed stays closed:
+    /// its rest would replace the whole.
+    fn begin_anew(&mut self, tick: &Tick, now: DateTime<Utc>, intervals: &[Interval]) {
+        let anew = Self::new(tick, now, intervals.len());
+        let end = |interval: &Interval| bounds(*interval, tick.timestamp, &anew.day).2;
+        let closed_until = intervals
+            .iter()
+            .zip(&self.closed_until)
+            .map(|(interval, until)| (*until).min(end(interval)))
+            .collect();
+        *self = Self { closed_until, ..anew };
     }
 
     fn apply(

@@ -97,7 +97,7 @@ pub async fn execute(
     match command {
         BatchCommand::Run { date, symbol, dry_run } => {
             let request = date.map_or(Request::Due, |date| Request::Between(date, date));
-            run_once(request, symbol, dry_run, store, analytics, owner).await
+            run_once(request, symbol, dry_run, Night { store, analytics, shutdown }, owner).await
         }
         BatchCommand::Backfill { from, to, symbol } => {
             let newest =
@@ -106,14 +106,16 @@ pub async fn execute(
             if from > to {
                 bail!("--from {from} is after --to {to}");
             }
-            run_once(Request::Between(from, to), symbol, false, store, analytics, owner).await
+            let night = Night { store, analytics, shutdown };
+            run_once(Request::Between(from, to), symbol, false, night, owner).await
         }
         BatchCommand::Status => {
             let runs: Vec<BatchRun> = analytics.rows(&RowQuery::newest(None, SHOWN_RUNS)).await?;
             Ok(Outcome { text: report::of_runs(&runs, now), is_complete: true })
         }
         BatchCommand::Schedule(config) => {
-            let job = NightJob::scheduled(&config, Night { store: Arc::clone(&store), analytics })?;
+            let night = Night { store: Arc::clone(&store), analytics, shutdown: shutdown.clone() };
+            let job = NightJob::scheduled(&config, night)?;
             JobRunner::new(job, store as _, owner).run(shutdown).await;
             Ok(Outcome { text: "stopped".to_owned(), is_complete: true })
         }
@@ -146,7 +148,11 @@ where
             () = tokio::time::sleep(REOPEN) => {}
         }
     };
-    let night = Night { store: Arc::clone(&store), analytics: Arc::clone(&analytics) };
+    let night = Night {
+        store: Arc::clone(&store),
+        analytics: Arc::clone(&analytics),
+        shutdown: runtime.shutdown.clone(),
+    };
     let job = NightJob::scheduled(&config, night)?;
     let runner = JobRunner::new(job, store as _, runtime.status.instance());
     let runner = runner.reporting(move |state| match state {
@@ -161,12 +167,11 @@ async fn run_once(
     request: Request,
     only: Option<Symbol>,
     is_dry: bool,
-    store: Arc<dyn LiveStore>,
-    analytics: Arc<AnalyticsStore>,
+    night: Night,
     owner: &str,
 ) -> anyhow::Result<Outcome> {
     let reported = Arc::new(Mutex::new(Report::default()));
-    let night = Night { store: Arc::clone(&store), analytics };
+    let store = Arc::clone(&night.store);
     let job = NightJob {
         night,
         request,

@@ -11,6 +11,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use futures_util::TryStreamExt;
 use live_store::{CandleQuery, LiveStore, MAX_BEST_CANDLES, TickQuery, best_candles, ticks_of_day};
 use market::{AssetClass, Candle, DayBounds, Interval, Symbol, day_bounds, decimal_to_f64, session};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     day::{Day, TickSums},
@@ -54,6 +55,8 @@ pub(crate) struct Report {
 pub(crate) struct Night {
     pub(crate) store: Arc<dyn LiveStore>,
     pub(crate) analytics: Arc<AnalyticsStore>,
+    /// Ends a run between two days.
+    pub(crate) shutdown: CancellationToken,
 }
 
 /// When the trading day of a class can be aggregated: stocks after their session, crypto after midnight UTC. A stock's day without a
@@ -140,6 +143,12 @@ impl Night {
         let mut report = Report::default();
         let mut oldest = None;
         for symbol in symbols {
+            if self.shutdown.is_cancelled() {
+                report
+                    .failed
+                    .push("stopped before all symbols were aggregated; the next run goes on".to_owned());
+                break;
+            }
             match self.aggregate_symbol(symbol, request, is_dry, now, &mut report).await {
                 Ok(first) => oldest = [oldest, first].into_iter().flatten().min(),
                 // One symbol that fails does not stop the others.
@@ -167,6 +176,9 @@ impl Night {
         let dates = self.dates(symbol, request, now, report).await?;
         let mut computed = Vec::new();
         for date in dates {
+            if self.shutdown.is_cancelled() {
+                bail!("stopped; what is stored stays, and the next run goes on");
+            }
             computed.extend(self.day(symbol, date, now, report).await?);
         }
         let Some(oldest) = computed.first().map(|row| row.date) else { return Ok(None) };
@@ -209,18 +221,13 @@ impl Night {
                 let stored: Vec<DailyAggregate> = self.analytics.rows(&stored).await?;
                 let has_row = |date: &NaiveDate| stored.binary_search_by_key(date, |row| row.date).is_ok();
                 let last = stored.last().map(|row| row.date);
-                let first = match last {
-                    Some(last) => Some(last),
-                    None => self.first_tick(symbol).await?,
-                };
-                let since =
-                    first.into_iter().flat_map(|first| first.iter_days().take_while(|date| *date <= newest));
+                let traded = self.days_with_ticks(symbol, last, newest).await?;
                 let quoted =
                     self.candles(symbol, Interval::Day, (DateTime::<Utc>::MIN_UTC, now), now).await?;
                 let quoted =
                     quoted.iter().filter(|candle| candle.is_final).map(|candle| candle.time.date_naive());
                 let quoted = quoted.filter(|date| *date <= newest && !has_row(date));
-                since.chain(quoted).collect()
+                last.into_iter().chain(traded).chain(quoted).collect()
             }
         };
         dates.sort_unstable();
@@ -229,11 +236,25 @@ impl Night {
         Ok(dates)
     }
 
-    async fn first_tick(&self, symbol: Symbol) -> anyhow::Result<Option<NaiveDate>> {
-        let (from, to) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
-        let page = self.store.ticks(&TickQuery { symbol, from, to, limit: 1, cursor: None }).await?;
-        let tick = page.ticks.first().map(|stored| stored.tick);
-        Ok(tick.map(|tick| day_bounds(symbol.asset_class(), tick.timestamp).date))
+    /// The days that have ticks, from one on (or from the first), up to another. A query for each: years without ticks cost nothing.
+    async fn days_with_ticks(
+        &self,
+        symbol: Symbol,
+        since: Option<NaiveDate>,
+        until: NaiveDate,
+    ) -> anyhow::Result<Vec<NaiveDate>> {
+        let class = symbol.asset_class();
+        let mut from = since.map_or(DateTime::<Utc>::MIN_UTC, |since| DayBounds::of(class, since).start);
+        let to = DayBounds::of(class, until).end;
+        let mut days = Vec::new();
+        while from < to && days.len() < MAX_DAYS {
+            let query = TickQuery { symbol, from, to, limit: 1, cursor: None };
+            let Some(first) = self.store.ticks(&query).await?.ticks.pop() else { break };
+            let day = day_bounds(class, first.tick.timestamp);
+            days.push(day.date);
+            from = day.end;
+        }
+        Ok(days)
     }
 
     async fn candles(

@@ -179,8 +179,10 @@ describe("the chart by keyboard", () => {
       for (let press = 0; press < 20; press += 1) await page.keyboard.press("+");
       await page.keyboard.press("Home");
       await until("fewer candles", async () => (await rows()) < 30);
-      for (let press = 0; press < 20; press += 1) await page.keyboard.press("-");
-      await until("more candles", async () => (await rows()) === 30);
+      await until("more candles", async () => {
+        await page.keyboard.press("-");
+        return (await rows()) === 30;
+      });
     });
   });
 

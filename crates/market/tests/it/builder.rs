@@ -58,6 +58,22 @@ fn figures(candle: &Candle) -> (String, String, String, String, String, u64) {
 }
 
 #[test]
+fn after_a_fast_clock_is_corrected_candles_go_on_and_a_closed_one_is_not_replaced_by_its_rest() {
+    let mut builder = CandleBuilder::new(&[Interval::Minute], seconds(5));
+    let minutes = |n: i64| n * 60_000;
+    let before = [tick("AAPL", 0, 1, 100, 10), tick("AAPL", minutes(3), 2, 300, 20)];
+    let closed = apply(&mut builder, &before);
+    assert_eq!(closed.iter().map(|candle| candle.time).collect::<Vec<_>>(), [start()]);
+    let late = tick("AAPL", 20_000, 3, 200, 30);
+    let mut closed = Vec::new();
+    assert_eq!(builder.apply(&late, late.received_at, &mut closed), Applied::Late);
+    let after = [tick("AAPL", minutes(1), 4, 210, 40), tick("AAPL", minutes(2) + 5_000, 5, 220, 50)];
+    closed.extend(apply(&mut builder, &after));
+    let times: Vec<_> = closed.iter().map(|candle| (candle.time, candle.ticks)).collect();
+    assert_eq!(times, [(start() + TimeDelta::minutes(1), 1)]);
+}
+
+#[test]
 fn a_bar_closes_when_a_tick_is_past_its_end_by_the_lateness() {
     let mut builder = CandleBuilder::new(&[Interval::Minute], seconds(5));
     let first =

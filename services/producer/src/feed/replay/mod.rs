@@ -247,24 +247,30 @@ async fn play(files: &[PathBuf], speed: Speed, outlet: &Outlet) -> anyhow::Resul
     Ok(report)
 }
 
-/// Sends items in order, runs of ticks together unless they are to be paced.
+/// Sends items in order, those of one kind together unless they are to be paced: ticks and candles have topics of their own.
 async fn pass_on(items: Vec<Item>, pace: &mut Pace, outlet: &Outlet) -> anyhow::Result<(u64, u64)> {
-    let (mut ticks, mut sent_ticks, mut sent_candles) = (Vec::new(), 0, 0);
+    let (mut ticks, mut candles, mut sent_ticks, mut sent_candles) = (Vec::new(), Vec::new(), 0, 0);
     for item in items {
         if let Some(due) = pace.due(item.recorded_at()) {
             sent_ticks += send(outlet, &mut ticks).await?;
+            sent_candles += send_candles(outlet, &mut candles).await?;
             tokio::time::sleep_until(due).await;
         }
         match item {
             Item::Tick(tick) => ticks.push(tick),
-            Item::Candle(candle) => {
-                outlet.send_candles(&[candle]).await?;
-                sent_candles += 1;
-            }
+            Item::Candle(candle) => candles.push(candle),
         }
     }
     sent_ticks += send(outlet, &mut ticks).await?;
+    sent_candles += send_candles(outlet, &mut candles).await?;
     Ok((sent_ticks, sent_candles))
+}
+
+async fn send_candles(outlet: &Outlet, candles: &mut Vec<Candle>) -> anyhow::Result<u64> {
+    outlet.send_candles(candles).await?;
+    let sent = candles.len() as u64;
+    candles.clear();
+    Ok(sent)
 }
 
 async fn send(outlet: &Outlet, ticks: &mut Vec<Tick>) -> anyhow::Result<u64> {

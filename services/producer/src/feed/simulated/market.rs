@@ -210,6 +210,8 @@ impl Market {
         if passed > 0.0 {
             let normal: f64 = StandardNormal.sample(&mut self.random);
             self.factor += passed.sqrt() * normal;
+        }
+        if !(-CORRECTED_CLOCK_SECONDS..=0.0).contains(&passed) {
             self.factor_at = now;
         }
         let own = self.noise.sample(&mut self.random) / T_DEVIATION;
@@ -222,6 +224,9 @@ impl Market {
         }
     }
 }
+
+/// Time that goes back by more than this is a clock that was set: prices move on from there.
+const CORRECTED_CLOCK_SECONDS: f64 = 10.0;
 
 fn seconds(span: TimeDelta) -> f64 {
     span.num_microseconds().unwrap_or(0) as f64 / 1e6
@@ -259,7 +264,8 @@ impl Series {
         let moved = CORRELATION * common + (1.0 - CORRELATION * CORRELATION).sqrt() * own * traded.sqrt();
         let sigma = self.sigma / YEAR_SECONDS.sqrt();
         self.price = (self.price * (sigma * moved).exp()).clamp(PRICE_RANGE.0, PRICE_RANGE.1);
-        (self.factor, self.moved_at) = (factor, now.max(self.moved_at));
+        let is_set_back = seconds(self.moved_at - now) > CORRECTED_CLOCK_SECONDS;
+        (self.factor, self.moved_at) = (factor, if is_set_back { now } else { now.max(self.moved_at) });
         if !self.day.bounds.holds(now) {
             self.day = Day::begin(day_bounds(self.symbol.asset_class(), now), self.price);
         }
