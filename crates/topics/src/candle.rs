@@ -26,9 +26,6 @@ pub enum CandleDecodeError {
     /// The values contradict the model.
     #[error(transparent)]
     Refused(#[from] InvalidCandle),
-    /// The candle's time is before 1970, which no page and no request shows.
-    #[error("time `{0}` is before 1970")]
-    BeforeEpoch(DateTime<Utc>),
     /// In the topic of quoted candles only.
     #[error("source `{0}` is that of a candle built from ticks; candles here are quoted by a provider")]
     NotQuoted(CandleSource),
@@ -107,9 +104,5 @@ pub fn decode(payload: &[u8]) -> Result<Candle, CandleDecodeError> {
     let Wire { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final } = wire;
     let fields =
         CandleFields { symbol, interval, time, open, high, low, close, volume, ticks, source, is_final };
-    let candle = Candle::new(fields)?;
-    if time < DateTime::UNIX_EPOCH {
-        return Err(CandleDecodeError::BeforeEpoch(time));
-    }
-    Ok(candle)
+    Ok(Candle::new(fields)?)
 }

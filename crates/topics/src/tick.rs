@@ -97,9 +97,6 @@ pub enum TickDecodeError {
          the producer set right?"
     )]
     FromTheFuture(i64),
-    /// The tick's time is before 1970, which no page and no request shows.
-    #[error("timestamp `{0}` is before 1970")]
-    BeforeEpoch(DateTime<Utc>),
     /// `seq` is no whole number from 0 to 2^63 - 1, the largest that every store holds.
     #[error("seq must be a whole number from 0 to 9223372036854775807")]
     BadSeq,
@@ -175,9 +172,6 @@ pub fn decode(payload: &[u8], now: DateTime<Utc>) -> Result<Tick, TickDecodeErro
     })?;
     if ahead > TimeDelta::seconds(MAX_AHEAD_SECONDS) {
         return Err(TickDecodeError::FromTheFuture(ahead.num_seconds()));
-    }
-    if timestamp < DateTime::UNIX_EPOCH {
-        return Err(TickDecodeError::BeforeEpoch(timestamp));
     }
     Ok(tick)
 }

@@ -10,7 +10,11 @@ use market::{Interval, Symbol};
 use service_runtime::Component;
 use tokio_util::sync::CancellationToken;
 
-use crate::{live::Live, params::far_future, sparkline::MAX_MINUTES};
+use crate::{
+    live::Live,
+    params::{far_future, far_past},
+    sparkline::MAX_MINUTES,
+};
 
 /// Waits before the first repetitions, in seconds; then [`REPEAT_SECONDS`].
 const EARLY_SECONDS: [u64; 3] = [3, 10, 30];
@@ -104,7 +108,7 @@ async fn load_day(live: &Live, store: &dyn LiveStore, symbol: Symbol) -> Result<
     let query = CandleQuery {
         symbol,
         interval: Interval::Minute,
-        from: DateTime::UNIX_EPOCH,
+        from: far_past(),
         to: far_future(),
         limit: MAX_MINUTES,
     };

@@ -95,9 +95,9 @@ impl Params {
         }
     }
 
-    /// `from` and `to`: everything up to the far future when absent.
+    /// `from` and `to`: everything when absent.
     pub(crate) fn range(&self) -> Result<(DateTime<Utc>, DateTime<Utc>), Problem> {
-        let from = self.time("from")?.unwrap_or(DateTime::UNIX_EPOCH);
+        let from = self.time("from")?.unwrap_or_else(far_past);
         let to = self.time("to")?.unwrap_or_else(far_future);
         if from > to {
             return Err(Problem::parameter("from", "is after `to`"));
@@ -109,10 +109,16 @@ impl Params {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
-        let time = parse_time(text).filter(|time| (DateTime::UNIX_EPOCH..=far_future()).contains(time));
-        let reason = "is not a time between 1970 and 9999; write it as RFC 3339: 2026-01-13T15:30:00Z";
+        let time = parse_time(text).filter(|time| (far_past()..=far_future()).contains(time));
+        let reason = "is not a time between the years 1 and 9999; write it as RFC 3339: 2026-01-13T15:30:00Z";
         time.map(Some).ok_or_else(|| Problem::parameter(name, reason))
     }
+}
+
+/// Earlier than every price.
+pub(crate) fn far_past() -> DateTime<Utc> {
+    // The first second of the year 1.
+    DateTime::from_timestamp(-62_135_596_800, 0).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 /// Later than everything that can be stored.

@@ -162,7 +162,7 @@ async fn a_reader_that_never_ends_does_not_stop_the_writer() {
 /// Set in the child: the store's URL.
 const CHILD: &str = "LIVE_STORE_TEST_READ_ONLY";
 const NAME: &str = "sqlite_refusals::a_read_only_folder_or_file_is_refused_in_words";
-/// `nobody`: root may write anywhere, so a test run by root opens it in a process of another user.
+/// The user `nobody`: root may write anywhere, so a test run by root opens it in a process of another user.
 const NOBODY: u32 = 65_534;
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
     format::{self, TimeText},
     live_quotes::SymbolView,
     middleware::cookies::Theme,
-    params::{Params, far_future},
+    params::{Params, far_future, far_past},
     problem::Problem,
     quote::{Freshness, Quote, class_name},
     trading_hours,
@@ -268,8 +268,7 @@ pub(crate) async fn symbol(
         let live = app.live.quotes();
         (live.contains(symbol), live.quote(symbol, now))
     };
-    let query =
-        CandleQuery { symbol, interval, from: DateTime::UNIX_EPOCH, to: far_future(), limit: TABLE_ROWS };
+    let query = CandleQuery { symbol, interval, from: far_past(), to: far_future(), limit: TABLE_ROWS };
     let read = timeout(Duration::from_millis(STORE_TIMEOUT_MS), v1::read_candles(&app, &query)).await;
     let store_is_down = !matches!(read, Ok(Ok(_)));
     let candles = read.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use market::{
     Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields,
     decimal_to_f64, parse_decimal, session, trading_hours,
@@ -62,9 +62,6 @@ impl DailyCandles {
         };
         let date: NaiveDate = cell(0)?.parse().map_err(|error| format!("Date: {error}"))?;
         let time = date.and_time(NaiveTime::MIN).and_utc();
-        if time < DateTime::UNIX_EPOCH {
-            return Err(format!("Date: {date} is before 1970"));
-        }
         let (open, high, low, close, volume) = (number(1)?, number(2)?, number(3)?, number(4)?, number(5)?);
         let class = self.symbol.asset_class();
         let hours = trading_hours(class, date).ok_or_else(|| format!("Date: {date} is out of range"))?;
