@@ -1,0 +1,16 @@
+//! Sends mails. A service stores an [`OwedMail`] in its [`MailStore`]; [`run_sender`] leases, sends and records it. A [`Letter`]
+//! makes the content: HTML and text from the same blocks.
+
+mod letter;
+mod sender;
+mod settings;
+mod transport;
+
+pub use letter::{Block, Column, Letter, MAX_HTML_BYTES, Span, Table};
+pub use owed_mails::{
+    AddressError, EmailAddress, InlineImage, MAX_MAILS_TO, MAX_REASON_CHARS, MailContent, MailId,
+    MailIdError, MailState, MailStore, OwedMail, StoreError, StoredMail,
+};
+pub use sender::run_sender;
+pub use settings::{MailSettings, MailSettingsError};
+pub use transport::{Mailer, SendError};
