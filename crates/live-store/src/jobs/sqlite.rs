@@ -57,7 +57,7 @@ impl JobStore for SqliteStore {
 
 impl SqliteStore {
     /// Whether the row was changed.
-    async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
+    pub(crate) async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
         let mut writing = self.begin().await?;
         let done = statement.execute(writing.connection()).await.map_err(|error| self.failure(&error))?;
         writing.commit().await?;

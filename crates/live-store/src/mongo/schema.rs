@@ -9,7 +9,9 @@ use super::{
     failure::code,
     fields::{self, RowError},
 };
-use crate::{LiveStoreError, Migration, Result, candles, checkpoints, jobs, ticks};
+use crate::{
+    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, jobs, ticks,
+};
 
 /// Which format the documents have, as a document of its own.
 const FORMATS: &str = "schema_format";
@@ -30,8 +32,15 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 4] =
-    [ticks::mongo::SCHEMA, candles::mongo::SCHEMA, checkpoints::mongo::SCHEMA, jobs::mongo::SCHEMA];
+const COLLECTIONS: [Collection; 7] = [
+    ticks::mongo::SCHEMA,
+    candles::mongo::SCHEMA,
+    checkpoints::mongo::SCHEMA,
+    jobs::mongo::SCHEMA,
+    alert_rules::mongo::SCHEMA,
+    alert_history::mongo::SCHEMA,
+    alert_facts::mongo::SCHEMA,
+];
 
 /// Documents read to see whether a collection is ours.
 const SAMPLE_DOCUMENTS: u32 = 5;
@@ -310,7 +319,15 @@ mod tests {
     fn the_files_are_read_with_their_fields_in_order() {
         let schemas = schemas().expect("readable");
         let names: Vec<&str> = schemas.iter().map(|(schema, _)| schema.collection.as_str()).collect();
-        assert_eq!(names, ["realtime_prices", "candles", "checkpoints", "job_runs"]);
+        assert_eq!(names, [
+            "realtime_prices",
+            "candles",
+            "checkpoints",
+            "job_runs",
+            "alert_rules",
+            "alert_history",
+            "alert_facts",
+        ]);
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
     }
@@ -318,6 +335,7 @@ mod tests {
     /// Those that documents of earlier formats do not have.
     fn optional_fields(collection: &str) -> &'static [&'static str] {
         match collection {
+            "alert_history" => &["closed_at_us"],
             "checkpoints" => &["saved_generation", "log_identity", "caught_up_at", "caught_up_at_us"],
             "job_runs" => &["finished"],
             "realtime_prices" => &["size"],
@@ -360,6 +378,9 @@ mod tests {
                     Bson::Int32(_) => "int",
                     Bson::Int64(_) => "long",
                     Bson::Boolean(_) => "bool",
+                    Bson::Array(_) => "array",
+                    Bson::Document(_) => "object",
+                    Bson::Null => "null",
                     _ => "other",
                 };
                 assert!(allowed.contains(&Bson::from(found)), "{}.{name} is {found}", schema.collection);

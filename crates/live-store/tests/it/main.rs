@@ -76,6 +76,12 @@ macro_rules! adapters {
             jobs::one_owner_at_a_time_has_a_job,
             jobs::the_lease_of_an_owner_that_died_expires,
             jobs::the_newest_finished_run_is_kept,
+            alerts::a_rule_is_replaced_by_the_next_revision_only,
+            alerts::rules_are_listed_by_owner_and_removed,
+            alerts::an_alert_is_stored_once_and_changed_by_one_writer_at_a_time,
+            alerts::pages_show_every_alert_once_the_newest_first,
+            alerts::pending_alerts_come_in_the_order_in_which_they_were_stored,
+            alerts::the_first_fact_of_an_identity_stays,
         ]);)*
     };
 }
@@ -126,6 +132,12 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        alerts::a_rule_is_replaced_by_the_next_revision_only,
+        alerts::rules_are_listed_by_owner_and_removed,
+        alerts::an_alert_is_stored_once_and_changed_by_one_writer_at_a_time,
+        alerts::pages_show_every_alert_once_the_newest_first,
+        alerts::pending_alerts_come_in_the_order_in_which_they_were_stored,
+        alerts::the_first_fact_of_an_identity_stays,
     ]
 );
 
@@ -159,5 +171,11 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        alerts::a_rule_is_replaced_by_the_next_revision_only,
+        alerts::rules_are_listed_by_owner_and_removed,
+        alerts::an_alert_is_stored_once_and_changed_by_one_writer_at_a_time,
+        alerts::pages_show_every_alert_once_the_newest_first,
+        alerts::pending_alerts_come_in_the_order_in_which_they_were_stored,
+        alerts::the_first_fact_of_an_identity_stays,
     ]
 );
