@@ -163,11 +163,6 @@ impl Alert {
     pub fn is_pending(&self) -> bool {
         self.deliveries.iter().any(|delivery| !delivery.state.is_final())
     }
-
-    /// The delivery to a recipient.
-    pub fn delivery_mut(&mut self, recipient: &str) -> Option<&mut Delivery> {
-        self.deliveries.iter_mut().find(|delivery| delivery.recipient == recipient)
-    }
 }
 
 /// What is owed to one recipient.

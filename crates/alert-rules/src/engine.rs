@@ -7,7 +7,7 @@ use market::{BuilderState, Candle, CandleBuilder, CandleTiming, Interval, Symbol
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    Alert, AlertId, Baselines, RuleSet, RuleSetId,
+    Alert, AlertId, Baseline, RuleSet, RuleSetId,
     symbol_state::{Arrival, STALE_AFTER, SavedSymbol, SymbolState},
 };
 
@@ -112,12 +112,13 @@ impl Engine {
         true
     }
 
-    /// Applies a tick; what follows is appended to `changes`. `rules` are those in effect.
+    /// Applies a tick; what follows is appended to `changes`. `rules` are those in effect, `baseline` is that of the tick's
+    /// symbol, feed and day: always the same one for the same tick.
     pub fn apply(
         &mut self,
         rules: &RuleSet,
         event: &PriceEvent,
-        baselines: &impl Baselines,
+        baseline: Option<&Baseline>,
         changes: &mut Vec<AlertChange>,
     ) {
         let tick = &event.tick;
@@ -143,7 +144,7 @@ impl Engine {
         // The time of the tick is the clock here, too: what is read again later is built alike.
         self.candles.apply(tick, tick.timestamp, &mut self.closed);
         for candle in self.closed.drain(..) {
-            state.judge_volume(rules, event, &candle, may_open_of_people, baselines, changes);
+            state.judge_volume(rules, event, &candle, may_open_of_people, baseline, changes);
         }
         state.judge_price(rules, event, may_open_of_people, changes);
     }

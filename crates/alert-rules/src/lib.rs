@@ -23,4 +23,4 @@ pub use rule::{
 };
 pub use rule_set::{RuleSet, RuleSetId};
 pub use symbol_state::{CORRECTED_CLOCK, STALE_AFTER, TAKEOVER_AFTER};
-pub use volume::{BASELINE_SESSIONS, Baseline, Baselines, MAX_RECENT, SLOT_WIDTH, slot_of};
+pub use volume::{BASELINE_SESSIONS, Baseline, MAX_RECENT, SLOT_WIDTH, slot_of};

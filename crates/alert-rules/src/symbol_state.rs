@@ -7,7 +7,7 @@ use market::{Candle, DayBounds, Source, Symbol, Tick, day_bounds, decimal_to_f64
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AlertChange, AlertId, Baselines, Episode, Observation, PriceEvent, RuleId, RuleKind, RuleSet, RuleSetId,
+    AlertChange, AlertId, Baseline, Episode, Observation, PriceEvent, RuleId, RuleKind, RuleSet, RuleSetId,
     alert::{Alert, Opening},
     volume::{push_recent, slot_of, usual},
     watch::{Measure, Side, Watch},
@@ -210,7 +210,7 @@ impl SymbolState {
         event: &PriceEvent,
         candle: &Candle,
         may_open_of_people: bool,
-        baselines: &impl Baselines,
+        baseline: Option<&Baseline>,
         changes: &mut Vec<AlertChange>,
     ) {
         let Some(volume) = candle.volume.map(decimal_to_f64) else { return };
@@ -218,13 +218,12 @@ impl SymbolState {
         // One of a session before is history: it is not news any more.
         let is_of_session = self.day.holds(candle.time);
         if is_of_session {
-            let baseline = baselines.baseline(self.source, self.symbol, self.day.date);
-            if let Some(baseline) = baseline.as_deref()
+            if let Some(baseline) = baseline
                 && self.recent.len() < baseline.recent().len()
             {
                 self.recent = baseline.recent().iter().copied().collect();
             }
-            let usual = usual(baseline.as_deref(), slot_of(class, candle.time), &self.recent);
+            let usual = usual(baseline, slot_of(class, candle.time), &self.recent);
             if let Some(mean) = usual {
                 let measure = volume / mean;
                 let opening = Opening {

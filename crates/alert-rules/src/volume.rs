@@ -1,12 +1,9 @@
 //! What volume of five minutes is usual.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use market::{AssetClass, Candle, Source, Symbol, day_bounds, decimal_to_f64};
+use market::{AssetClass, Candle, day_bounds, decimal_to_f64};
 use serde::{Deserialize, Serialize};
 
 /// The width of the candles, and of the slots of a day.
@@ -81,12 +78,6 @@ impl Baseline {
     fn of_slot(&self, slot: u16) -> Option<f64> {
         self.slots.get(&slot).filter(|slot| slot.sessions >= MIN_SESSIONS).map(|slot| slot.mean)
     }
-}
-
-/// The baselines that are loaded. The same one for the same question, always.
-pub trait Baselines {
-    /// What was usual before a day.
-    fn baseline(&self, source: Source, symbol: Symbol, day: NaiveDate) -> Option<Arc<Baseline>>;
 }
 
 pub(crate) fn push_recent(recent: &mut VecDeque<f64>, volume: f64) {

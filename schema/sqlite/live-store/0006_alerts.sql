@@ -39,12 +39,14 @@ CREATE TABLE alert_history (
     deliveries   TEXT    NOT NULL, -- JSON: recipient, state, mail, at, reason of each
     is_pending   INTEGER NOT NULL, -- 1: a delivery is not finished
     recorded_at  TEXT    NOT NULL, -- when it was stored here
-    version      INTEGER NOT NULL  -- counts the changes of this row, from 1
+    version      INTEGER NOT NULL, -- counts the changes of this row, from 1
+    is_logged    INTEGER NOT NULL DEFAULT 0 -- 1: this version is in alert_log of the analytics store
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX alert_history_by_time ON alert_history (opened_at, id);
 CREATE INDEX alert_history_by_symbol ON alert_history (symbol, opened_at, id);
 CREATE INDEX alert_history_pending ON alert_history (recorded_at, id) WHERE is_pending = 1;
+CREATE INDEX alert_history_unlogged ON alert_history (recorded_at, id) WHERE is_logged = 0;
 
 -- What alerts were judged by and grouped into; written once.
 CREATE TABLE alert_facts (

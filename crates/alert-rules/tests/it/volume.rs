@@ -70,10 +70,9 @@ fn without_sessions_the_mean_of_the_last_candles_is_usual_once_there_are_ten() {
 
 #[test]
 fn five_sessions_at_the_same_time_of_day_are_usual_and_four_are_not() {
-    let day = "2026-01-13".parse().unwrap();
     for (count, expected) in [(4, 0), (5, 1), (30, 1)] {
         let mut world = World::new([house(TWICE)]);
-        world.baselines.0.insert(day, sessions(count, 50.0));
+        world.baseline = Some(sessions(count, 50.0));
         // The slot of 10:30 only. Of four sessions there are not ten candles either.
         let alerts = opened(&mut world, quotes(0, &[101.0, 9_000.0]));
         let of_slot = alerts.iter().filter(|alert| alert.id.as_str().ends_with(&at(0).timestamp().to_string()));
@@ -84,7 +83,7 @@ fn five_sessions_at_the_same_time_of_day_are_usual_and_four_are_not() {
 #[test]
 fn an_episode_ends_when_the_volume_is_a_fifth_below_the_threshold() {
     let mut world = World::new([crate::world::next_revision(&house(TWICE), |fields| fields.cooldown_minutes = 0)]);
-    world.baselines.0.insert("2026-01-13".parse().unwrap(), {
+    world.baseline = Some({
         let candles: Vec<Candle> = (1..=6)
             .rev()
             .flat_map(|days| (0..6).map(move |n| candle(at(n * FIVE_MINUTES) - TimeDelta::days(days), 100.0)))

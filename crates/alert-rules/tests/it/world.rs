@@ -1,12 +1,12 @@
 //! Ticks, rules, and an engine that applies them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use alert_rules::{
-    Alert, AlertChange, AlertRule, Baseline, Baselines, Engine, Owner, PriceEvent, RuleFields, RuleId,
+    Alert, AlertChange, AlertRule, Baseline, Engine, Owner, PriceEvent, RuleFields, RuleId,
     RuleKind, RuleSet, UserId, WatchedSymbols,
 };
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use market::{Source, Symbol, Tick, TickFields, decimal_from_f64};
 
 pub(crate) fn symbol(text: &str) -> Symbol {
@@ -86,20 +86,11 @@ impl Quote {
     }
 }
 
-#[derive(Default)]
-pub(crate) struct Loaded(pub(crate) HashMap<NaiveDate, Arc<Baseline>>);
-
-impl Baselines for Loaded {
-    fn baseline(&self, _: Source, _: Symbol, day: NaiveDate) -> Option<Arc<Baseline>> {
-        self.0.get(&day).cloned()
-    }
-}
-
 /// An engine with one rule set.
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) rules: RuleSet,
-    pub(crate) baselines: Loaded,
+    pub(crate) baseline: Option<Arc<Baseline>>,
 }
 
 impl World {
@@ -107,7 +98,7 @@ impl World {
         Self {
             engine: Engine::default(),
             rules: RuleSet::new(rules).unwrap(),
-            baselines: Loaded::default(),
+            baseline: None,
         }
     }
 
@@ -118,7 +109,7 @@ impl World {
     pub(crate) fn apply_tick(&mut self, tick: Tick) -> Vec<AlertChange> {
         let mut changes = Vec::new();
         let event = PriceEvent { tick, is_recorded: false };
-        self.engine.apply(&self.rules, &event, &self.baselines, &mut changes);
+        self.engine.apply(&self.rules, &event, self.baseline.as_deref(), &mut changes);
         changes
     }
 

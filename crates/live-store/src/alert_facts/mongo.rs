@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc, raw::cstr};
+use mongodb::bson::{RawDocument, RawDocumentBuf, doc, raw::cstr};
 
 use super::{AlertFactStore, behind};
 use crate::{
@@ -71,7 +71,7 @@ fn decode(document: &RawDocument) -> Result<String, RowError> {
 }
 
 #[cfg(test)]
-fn sample() -> Document {
+fn sample() -> mongodb::bson::Document {
     let sample = encode("rules:0", "[]", DateTime::UNIX_EPOCH).expect("a document");
-    Document::try_from(&sample).expect("a document")
+    mongodb::bson::Document::try_from(&sample).expect("a document")
 }

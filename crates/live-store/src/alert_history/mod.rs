@@ -74,6 +74,12 @@ pub trait AlertHistoryStore: Send + Sync {
     /// At most `limit` alerts with a delivery that is not finished, in the order in which they were stored.
     async fn pending_alerts(&self, limit: usize) -> Result<Vec<StoredAlert>>;
 
+    /// At most `limit` alerts whose newest version is not marked as logged, in the order in which they were stored.
+    async fn unlogged_alerts(&self, limit: usize) -> Result<Vec<StoredAlert>>;
+
+    /// Marks a version as logged; a version that was replaced since stays unmarked.
+    async fn mark_alert_logged(&self, id: &AlertId, version: u64) -> Result<()>;
+
     /// Removes alerts that were both opened and stored before `before`; returns how many.
     async fn prune_alerts(&self, before: DateTime<Utc>) -> Result<u64>;
 }

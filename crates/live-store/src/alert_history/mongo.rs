@@ -3,7 +3,7 @@
 use alert_rules::{Alert, AlertId};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocument, doc};
 
 use super::{AlertHistoryStore, AlertPage, AlertQuery, StoredAlert, cursor, limit, page};
 use crate::{
@@ -91,13 +91,21 @@ impl AlertHistoryStore for MongoStore {
     }
 
     async fn pending_alerts(&self, limit: usize) -> Result<Vec<StoredAlert>> {
-        let filter = doc! { "is_pending": true };
-        let found = self
-            .find("cannot read alerts", COLLECTION, filter, |find| {
-                find.sort(doc! { "recorded_at": 1, "recorded_at_us": 1, "_id": 1 }).limit(limit as i64)
-            })
-            .await?;
-        self.decode(COLLECTION, &found, decode)
+        self.first_alerts(doc! { "is_pending": true }, limit).await
+    }
+
+    async fn unlogged_alerts(&self, limit: usize) -> Result<Vec<StoredAlert>> {
+        self.first_alerts(doc! { "is_logged": false }, limit).await
+    }
+
+    async fn mark_alert_logged(&self, id: &AlertId, version: u64) -> Result<()> {
+        let statement = doc! {
+            "q": { "_id": id.as_str(), "version": version.cast_signed() },
+            "u": { "$set": { "is_logged": true } },
+        };
+        let statements = [raw(self, &statement)?].iter().collect();
+        self.write("cannot mark an alert", Write::Update, COLLECTION, &statements).await?;
+        Ok(())
     }
 
     async fn prune_alerts(&self, before: DateTime<Utc>) -> Result<u64> {
@@ -108,6 +116,18 @@ impl AlertHistoryStore for MongoStore {
     }
 }
 
+impl MongoStore {
+    /// The first alerts that fulfil a condition, in the order in which they were stored.
+    async fn first_alerts(&self, filter: Document, limit: usize) -> Result<Vec<StoredAlert>> {
+        let found = self
+            .find("cannot read alerts", COLLECTION, filter, |find| {
+                find.sort(doc! { "recorded_at": 1, "recorded_at_us": 1, "_id": 1 }).limit(limit as i64)
+            })
+            .await?;
+        self.decode(COLLECTION, &found, decode)
+    }
+}
+
 fn encode(alert: &Alert, now: DateTime<Utc>) -> Result<Document, RowError> {
     let mut document = to_document(alert, &TIMES)?;
     let recorded_at = moment(now)?;
@@ -115,6 +135,7 @@ fn encode(alert: &Alert, now: DateTime<Utc>) -> Result<Document, RowError> {
     document.insert("recorded_at_us", recorded_at.micros());
     document.insert("version", 1_i64);
     document.insert("is_pending", alert.is_pending());
+    document.insert("is_logged", false);
     Ok(document)
 }
 
@@ -124,6 +145,7 @@ fn replace_statement(StoredAlert { alert, version, .. }: &StoredAlert) -> Result
     let fields = to_document(alert, &TIMES)?.into_iter();
     let mut fields: Document = fields.filter(|(name, _)| changing.contains(&name.as_str())).collect();
     fields.insert("is_pending", alert.is_pending());
+    fields.insert("is_logged", false);
     fields.insert("version", version.cast_signed() + 1);
     Ok(doc! {
         "q": { "_id": alert.id.as_str(), "version": version.cast_signed() },
@@ -150,6 +172,5 @@ fn sample() -> Document {
         "deliveries": [{ "recipient": "ops@example.com", "state": "owed" }],
     });
     let alert: Alert = serde_json::from_value(alert).expect("an alert");
-    let document = encode(&alert, DateTime::UNIX_EPOCH).expect("a document");
-    Document::try_from(&RawDocumentBuf::try_from(&document).expect("a document")).expect("a document")
+    encode(&alert, DateTime::UNIX_EPOCH).expect("a document")
 }

@@ -26,7 +26,8 @@ const COLUMNS: &str = "id, rule, revision, owner, symbol, kind, threshold, measu
      opened_at, closed_at, message, is_simulated, is_recorded, deliveries, recorded_at, version, is_pending";
 const COLUMN_COUNT: usize = 23;
 
-const REPLACE: &str = "UPDATE alert_history SET peak = ?3, closed_at = ?4, deliveries = ?5, is_pending = ?6, version = ?2 + 1 \
+const REPLACE: &str = "UPDATE alert_history SET peak = ?3, closed_at = ?4, deliveries = ?5, is_pending = ?6, is_logged = 0, \
+     version = ?2 + 1 \
      WHERE id = ?1 AND version = ?2";
 
 #[async_trait]
@@ -103,9 +104,17 @@ impl AlertHistoryStore for SqliteStore {
     }
 
     async fn pending_alerts(&self, limit: usize) -> Result<Vec<StoredAlert>> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM {TABLE} WHERE is_pending = 1 ORDER BY recorded_at, id LIMIT ?");
-        self.read(sqlx::query(AssertSqlSafe(sql)).bind(limit as i64), TABLE, decode).await
+        self.first_alerts("is_pending = 1", limit).await
+    }
+
+    async fn unlogged_alerts(&self, limit: usize) -> Result<Vec<StoredAlert>> {
+        self.first_alerts("is_logged = 0", limit).await
+    }
+
+    async fn mark_alert_logged(&self, id: &AlertId, version: u64) -> Result<()> {
+        let mark = sqlx::query("UPDATE alert_history SET is_logged = 1 WHERE id = ? AND version = ?");
+        self.update(mark.bind(id.as_str()).bind(version.cast_signed())).await?;
+        Ok(())
     }
 
     async fn prune_alerts(&self, before: DateTime<Utc>) -> Result<u64> {
@@ -117,6 +126,15 @@ impl AlertHistoryStore for SqliteStore {
             .map_err(|error| self.failure(&error))?;
         writing.commit().await?;
         Ok(done.rows_affected())
+    }
+}
+
+impl SqliteStore {
+    /// The first alerts that fulfil a condition, in the order in which they were stored.
+    async fn first_alerts(&self, condition: &'static str, limit: usize) -> Result<Vec<StoredAlert>> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM {TABLE} WHERE {condition} ORDER BY recorded_at, id LIMIT ?");
+        self.read(sqlx::query(AssertSqlSafe(sql)).bind(limit as i64), TABLE, decode).await
     }
 }
 

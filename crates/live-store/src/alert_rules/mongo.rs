@@ -64,8 +64,9 @@ impl AlertRuleStore for MongoStore {
 
 impl MongoStore {
     async fn rules_where(&self, filter: Document) -> Result<Vec<AlertRule>> {
-        let sorted = |find: mongodb::action::Find<'_, _>| find.sort(doc! { "_id": 1 });
-        let found = self.find("cannot read alert rules", COLLECTION, filter, sorted).await?;
+        let found = self
+            .find("cannot read alert rules", COLLECTION, filter, |find| find.sort(doc! { "_id": 1 }))
+            .await?;
         self.decode(COLLECTION, &found, decode)
     }
 

@@ -122,7 +122,7 @@ pub(crate) async fn an_alert_is_stored_once_and_changed_by_one_writer_at_a_time(
     let opened = at(0) + TimeDelta::microseconds(214_007);
     let first = alert(1, "AAPL", &Owner::House, opened, &["ann@example.com", "bob@example.com"]);
     let other = Alert { message: "another".to_owned(), ..first.clone() };
-    assert_eq!(store.add_alerts(&[], at(1)).await.expect("stored"), []);
+    assert!(store.add_alerts(&[], at(1)).await.expect("stored").is_empty());
     assert_eq!(store.add_alerts(&[first.clone(), other.clone()], at(1)).await.expect("stored"), [true, false]);
     assert_eq!(store.add_alerts(&[other], at(2)).await.expect("stored"), [false]);
     let stored = store.alert(&first.id).await.expect("read").expect("there");
@@ -199,6 +199,19 @@ pub(crate) async fn pending_alerts_come_in_the_order_in_which_they_were_stored(p
     let pending = store.pending_alerts(2).await.expect("read");
     let order: Vec<u64> = pending.iter().map(|stored| stored.alert.tick.seq).collect();
     assert_eq!(order, [3, 2]);
+    let unlogged = async || -> Vec<u64> {
+        let alerts = store.unlogged_alerts(10).await.expect("read");
+        alerts.iter().map(|stored| stored.alert.tick.seq).collect()
+    };
+    assert_eq!(unlogged().await, [4, 3, 2, 1]);
+    let (first, second) = (&pending[0], &pending[1]);
+    assert!(store.replace_alert(second).await.expect("replaced"));
+    for stored in [first, second] {
+        store.mark_alert_logged(&stored.alert.id, stored.version).await.expect("marked");
+    }
+    assert_eq!(unlogged().await, [4, 2, 1], "the second has a newer version");
+    assert!(store.replace_alert(first).await.expect("replaced"));
+    assert_eq!(unlogged().await, [4, 3, 2, 1], "and now so has the first");
     assert_eq!(store.prune_alerts(at(98)).await.expect("pruned"), 2, "the others were stored later");
     assert_eq!(ids(&*store, &everything(10)).await, [2, 1]);
 }
