@@ -1,11 +1,11 @@
 //! The settings of the alerts.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, str::FromStr};
 
+use alert_rules::MAX_RECIPIENTS;
 use live_store::StoreSettings;
 use mailer::{EmailAddress, MailSettings};
-use service_runtime::{HELP_END, LogFormat, LogSettings};
-use url::Url;
+use service_runtime::{HELP_END, LogFormat, LogSettings, PublicAddress};
 
 /// Reads ticks from the event log, applies alert rules to them, and sends a mail for what fires.
 ///
@@ -23,6 +23,9 @@ pub struct AlertsArgs {
     /// The mail server.
     #[command(flatten)]
     pub mail: MailSettings,
+    /// The address of the pages.
+    #[command(flatten)]
+    pub public: PublicAddress,
     /// Where /healthz, /readyz and /metrics answer; 0.0.0.0:5005 lets other machines ask.
     #[arg(
         long,
@@ -54,21 +57,16 @@ pub struct AlertsConfig {
           value_parser = multiplier)]
     pub volume_multiplier: f64,
     /// Addresses that these alerts are mailed to, with commas between them. Without any, alerts are stored and shown only.
-    #[arg(
-        id = "alert-recipients",
-        long,
-        env = "ALERT_RECIPIENTS",
-        value_delimiter = ',',
-        value_name = "ADDRESS",
-        value_parser = recipient
-    )]
-    pub recipients: Vec<EmailAddress>,
-    /// Address of the pages, for the links in mails.
-    #[arg(id = "public-url", long, env = "PUBLIC_URL", default_value = "http://localhost:5000", value_name = "URL")]
-    pub public_url: Url,
-    /// Send mails about replayed recordings to the mail server, too. Without it they go to a file outbox only.
-    #[arg(id = "mail-replays", long, env = "MAIL_REPLAYS")]
-    pub mail_replays: bool,
+    #[arg(id = "alert-recipients", long, env = "ALERT_RECIPIENTS", default_value = "", value_name = "ADDRESSES")]
+    pub recipients: Recipients,
+    /// What fires within so many seconds of a mail to the same recipient becomes one mail.
+    #[arg(id = "alerts-grouping-seconds", long, env = "ALERTS_GROUPING_SECONDS", default_value_t = 60, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub grouping_seconds: u32,
+    /// Most mails about alerts to one recipient a day (UTC); the last one says that it is the last.
+    #[arg(id = "alerts-mails-a-day", long, env = "ALERTS_MAILS_A_DAY", default_value_t = 20, value_name = "MAILS",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub mails_a_day: u32,
     /// Consumer group; its members share the partitions.
     #[arg(id = "alerts-group", long, env = "ALERTS_GROUP", default_value = "alerts-group", value_name = "NAME")]
     pub group: String,
@@ -89,6 +87,24 @@ fn within(text: &str, range: std::ops::RangeInclusive<f64>, what: &str) -> Resul
     }
 }
 
-fn recipient(text: &str) -> Result<EmailAddress, String> {
-    EmailAddress::parse(text.trim()).map_err(|error| error.to_string())
+/// Addresses with commas between them. May be empty: a compose file passes on unset variables as empty ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipients(pub Vec<EmailAddress>);
+
+impl FromStr for Recipients {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut addresses: Vec<EmailAddress> = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let address = EmailAddress::parse(part).map_err(|error| error.to_string())?;
+            if addresses.iter().all(|known| known.key() != address.key()) {
+                addresses.push(address);
+            }
+        }
+        if addresses.len() > MAX_RECIPIENTS {
+            return Err(format!("{} addresses are named, at most {MAX_RECIPIENTS} are allowed", addresses.len()));
+        }
+        Ok(Self(addresses))
+    }
 }

@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    AlertsConfig,
-    grouping::{GROUP_SECONDS, MAX_MAILS_A_DAY, Plan, plan},
+    grouping::{Limits, Plan, plan},
     history::change_alert,
     letter,
     metrics::Metrics,
@@ -42,7 +41,7 @@ pub(crate) struct Deliveries {
     store: Arc<dyn LiveStore>,
     mails: Arc<dyn MailStore>,
     public_url: Url,
-    mail_replays: bool,
+    limits: Limits,
     owner: String,
     leased_until: Option<DateTime<Utc>>,
     /// The last round was cut, by another process or an error: mails may be sealed whose alerts do not name them yet.
@@ -63,7 +62,8 @@ struct Group {
 
 impl Deliveries {
     pub(crate) fn new(
-        config: &AlertsConfig,
+        public_url: Url,
+        limits: Limits,
         store: Arc<dyn LiveStore>,
         mails: Arc<dyn MailStore>,
         runtime: &Runtime,
@@ -72,8 +72,8 @@ impl Deliveries {
         Self {
             store,
             mails,
-            public_url: config.public_url.clone(),
-            mail_replays: config.mail_replays,
+            public_url,
+            limits,
             owner: runtime.status.instance().to_owned(),
             leased_until: None,
             must_recover: true,
@@ -200,18 +200,19 @@ impl Deliveries {
     async fn decide(&self, group: &Group, now: DateTime<Utc>) -> anyhow::Result<()> {
         let Some(first) = group.alerts.first() else { return Ok(()) };
         let midnight = now.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
-        let since = midnight.min(now - TimeDelta::seconds(GROUP_SECONDS));
+        let since = midnight.min(now - self.limits.grouping);
         let mails = self.mails.mails_to(&group.address, since).await;
         let mails = mails.map_err(|error| anyhow!("cannot read the mails to a recipient: {error}"))?;
         let is_alike =
-            |mail: &&StoredMail| is_about_alerts(&mail.mail.id) && mail.mail.is_recorded == self.is_recorded(group);
+            |mail: &&StoredMail| is_about_alerts(&mail.mail.id) && mail.mail.is_recorded == group.is_recorded;
         let times: Vec<DateTime<Utc>> = mails.iter().filter(is_alike).map(|mail| mail.mail.created_at).collect();
-        match plan(now, &times, group.alerts.len()) {
+        match plan(self.limits, now, &times, group.alerts.len()) {
             Plan::Wait => Ok(()),
             Plan::Suppress => {
                 let tomorrow = midnight.checked_add_days(Days::new(1)).unwrap_or(midnight);
                 let reason = format!(
-                    "{MAX_MAILS_A_DAY} mails about alerts were sent to this recipient today; the next one is sent from {} UTC on",
+                    "{} mails about alerts were sent to this recipient today; the next one is sent from {} UTC on",
+                    self.limits.mails_a_day,
                     tomorrow.format("%Y-%m-%d %H:%M")
                 );
                 for alert in &group.alerts {
@@ -235,24 +236,21 @@ impl Deliveries {
         }
     }
 
-    fn is_recorded(&self, group: &Group) -> bool {
-        group.is_recorded && !self.mail_replays
-    }
-
     /// Makes the mail owed, then notes it with its alerts: the first one last, because the mail is found by it.
     async fn finish(&self, id: &MailId, address: &EmailAddress, sealed: &SealedMail) -> anyhow::Result<()> {
         let mut alerts = Vec::with_capacity(sealed.alerts.len());
         for alert in &sealed.alerts {
             alerts.extend(self.store.alert(alert).await?.map(|stored| stored.alert));
         }
-        let content = letter::content(&alerts, &self.public_url, sealed.is_last_of_day);
+        let last_of_day = sealed.is_last_of_day.then_some(self.limits.mails_a_day);
+        let content = letter::content(&alerts, &self.public_url, last_of_day);
         let mail = OwedMail {
             id: id.clone(),
             recipient: address.clone(),
             content,
             created_at: sealed.created_at,
             expires_at: sealed.created_at + TimeDelta::hours(MAIL_LIFETIME_HOURS),
-            is_recorded: sealed.is_recorded && !self.mail_replays,
+            is_recorded: sealed.is_recorded,
         };
         let added = self.mails.add_mail(&mail).await;
         if added.map_err(|error| anyhow!("cannot store a mail about alerts: {error}"))? {

@@ -2,10 +2,26 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// What follows a mail within this time becomes one mail.
-pub(crate) const GROUP_SECONDS: i64 = 60;
-/// Most mails about alerts to one recipient a day (UTC). The last one says that it is the last.
-pub(crate) const MAX_MAILS_A_DAY: usize = 20;
+use crate::AlertsConfig;
+
+/// How mails about alerts are limited.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// What fires within this time of a mail becomes one mail.
+    pub(crate) grouping: TimeDelta,
+    /// Most mails to one recipient a day (UTC). The last one says that it is the last.
+    pub(crate) mails_a_day: usize,
+}
+
+impl Limits {
+    pub(crate) fn of(config: &AlertsConfig) -> Self {
+        Self {
+            grouping: TimeDelta::seconds(i64::from(config.grouping_seconds)),
+            mails_a_day: config.mails_a_day as usize,
+        }
+    }
+}
+
 /// Most alerts of one mail; the rest becomes the next mail.
 pub(crate) const MAX_ALERTS_A_MAIL: usize = 100;
 
@@ -27,24 +43,28 @@ pub(crate) enum Plan {
 
 /// Decides for one recipient. `mails` are the creation times of the mails about alerts to that recipient, in any order; `owed` is
 /// how many alerts are owed, at least one. A mail that is dated after `now`, because a clock was set back, is not waited for.
-pub(crate) fn plan(now: DateTime<Utc>, mails: &[DateTime<Utc>], owed: usize) -> Plan {
+pub(crate) fn plan(limits: Limits, now: DateTime<Utc>, mails: &[DateTime<Utc>], owed: usize) -> Plan {
     let today = mails.iter().filter(|at| at.date_naive() == now.date_naive()).count();
-    if today >= MAX_MAILS_A_DAY {
+    if today >= limits.mails_a_day {
         return Plan::Suppress;
     }
     let is_recent = |at: &DateTime<Utc>| {
         let age = now - at;
-        age >= TimeDelta::zero() && age < TimeDelta::seconds(GROUP_SECONDS)
+        age >= TimeDelta::zero() && age < limits.grouping
     };
     if mails.iter().any(is_recent) {
         return Plan::Wait;
     }
-    Plan::Mail { alerts: owed.min(MAX_ALERTS_A_MAIL), is_last_of_day: today + 1 == MAX_MAILS_A_DAY }
+    Plan::Mail { alerts: owed.min(MAX_ALERTS_A_MAIL), is_last_of_day: today + 1 == limits.mails_a_day }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn plan(now: DateTime<Utc>, mails: &[DateTime<Utc>], owed: usize) -> Plan {
+        super::plan(Limits { grouping: TimeDelta::seconds(60), mails_a_day: 20 }, now, mails, owed)
+    }
 
     fn at(seconds: i64) -> DateTime<Utc> {
         "2026-01-13T15:30:00Z".parse::<DateTime<Utc>>().expect("a time") + TimeDelta::seconds(seconds)

@@ -20,7 +20,7 @@ pub(crate) fn rules(config: &AlertsConfig) -> anyhow::Result<[AlertRule; 2]> {
             kind,
             cooldown_minutes: COOLDOWN_MINUTES,
             is_active: true,
-            recipients: config.recipients.iter().map(|address| address.as_str().to_owned()).collect(),
+            recipients: config.recipients.0.iter().map(|address| address.as_str().to_owned()).collect(),
         };
         AlertRule::new(fields).with_context(|| format!("{setting} or --alert-recipients (ALERT_RECIPIENTS)"))
     };

@@ -7,13 +7,11 @@ use mailer::{Block, Column, Letter, MailContent, Span, Table};
 use market::AssetClass;
 use url::Url;
 
-use crate::grouping::MAX_MAILS_A_DAY;
-
 /// Most symbols that a subject names.
 const SUBJECT_SYMBOLS: usize = 3;
 
-/// The mail about these alerts; at least one.
-pub(crate) fn content(alerts: &[Alert], public_url: &Url, is_last_of_day: bool) -> MailContent {
+/// The mail about these alerts; at least one. `last_of_day` is how many mails there were today, if this is the last one.
+pub(crate) fn content(alerts: &[Alert], public_url: &Url, last_of_day: Option<usize>) -> MailContent {
     let mut blocks = match alerts {
         [alert] => of_one(alert, public_url),
         _ => of_several(alerts, public_url),
@@ -24,9 +22,9 @@ pub(crate) fn content(alerts: &[Alert], public_url: &Url, is_last_of_day: bool) 
     if alerts.iter().any(|alert| alert.is_recorded) {
         blocks.push(Block::note("These prices come from a recording that was played, not from the market of today."));
     }
-    if is_last_of_day {
+    if let Some(number) = last_of_day {
         blocks.push(Block::note(format!(
-            "This is mail number {MAX_MAILS_A_DAY} about alerts today, and the last one until midnight UTC. What fires until then is \
+            "This is mail number {number} about alerts today, and the last one until midnight UTC. What fires until then is \
              shown on the page of the alerts only."
         )));
     }
@@ -159,7 +157,7 @@ mod tests {
     #[test]
     fn a_mail_about_one_alert_has_what_happened_when_and_against_which_threshold() {
         let alert = alert("AAPL", "AAPL is 5.21 % above its open: 273.78 against 260.22 (threshold 5 %)");
-        let content = content(std::slice::from_ref(&alert), &url(), false);
+        let content = content(std::slice::from_ref(&alert), &url(), None);
         assert_eq!(content.subject, alert.message);
         insta::assert_snapshot!(content.text, @"");
         for part in ["273.78", "/symbols/AAPL", "New York"] {
@@ -170,7 +168,7 @@ mod tests {
     #[test]
     fn a_mail_about_several_alerts_lists_them_and_the_last_one_of_a_day_is_named_so() {
         let alerts = ["AAPL", "BTC/USDT", "MSFT", "TSLA"].map(|symbol| alert(symbol, "it moved"));
-        let content = content(&alerts, &url(), true);
+        let content = content(&alerts, &url(), Some(20));
         assert_eq!(content.subject, "4 alerts: AAPL, BTC/USDT, MSFT and 1 more");
         insta::assert_snapshot!(content.text, @"");
     }

@@ -22,14 +22,14 @@ use std::{sync::Arc, time::Duration};
 use job_runner::JobRunner;
 use live_store::LiveStore;
 use mailer::{MailStore, Mailer};
-use service_runtime::Runtime;
+use service_runtime::{PublicAddress, Runtime};
 use stream_processor::{DeadLetterPolicy, Processor, ProcessorConfig, StoreCalls};
 
 use crate::{
-    deliveries::Deliveries, metrics::Metrics, processor::AlertProcessor, prune::PruneAlerts, rule_book::RuleBook,
+    deliveries::Deliveries, grouping::Limits, metrics::Metrics, processor::AlertProcessor, prune::PruneAlerts, rule_book::RuleBook,
 };
 
-pub use config::{AlertsArgs, AlertsConfig};
+pub use config::{AlertsArgs, AlertsConfig, Recipients};
 
 /// The name of the processor, in checkpoints.
 pub const PROCESSOR: &str = AlertProcessor::NAME;
@@ -56,6 +56,7 @@ pub struct Stores {
 /// A log or a store that fails permanently.
 pub async fn run(
     config: AlertsConfig,
+    public: PublicAddress,
     Stores { live: store, mails }: Stores,
     mailer: Mailer,
     runtime: Runtime,
@@ -73,7 +74,14 @@ pub async fn run(
         // The consumer publishes them.
         dead_letters: DeadLetterPolicy::Count,
     };
-    let deliveries = Deliveries::new(&config, Arc::clone(&store), Arc::clone(&mails), &runtime, metrics);
+    let deliveries = Deliveries::new(
+        public.public_url,
+        Limits::of(&config),
+        Arc::clone(&store),
+        Arc::clone(&mails),
+        &runtime,
+        metrics,
+    );
     let prune = PruneAlerts::new(Arc::clone(&store))?;
 
     let mut tasks = runtime.tasks();

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use archive::Prices;
 use event_log::EventLog;
 use live_store::{LiveStore, LiveStoreError};
+use mailer::Mailer;
 use market::Symbol;
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
 use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patiently};
@@ -26,12 +27,16 @@ use crate::{
     output::{print_line, shown},
 };
 
+/// The folder of mails in the data folder, for an installation without a mail server.
+const OUTBOX: &str = "outbox";
+
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     // The port first: the most likely conflict, and before anything is written.
     let listener = web::bind(args.web.listen).await?;
     let address = listener.local_addr().context("cannot read the address")?;
     let choice = producer::choose(&args.producer).await?;
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
+    let mailer = Mailer::open(&args.mail.with_outbox(&data.path().join(OUTBOX)))?;
     let (runtime, store) = open_runtime(service::ALL_IN_ONE, &args.places, &data).await?;
     print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
 
@@ -65,6 +70,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         async move { analytics_store::open(url.expose_secret()).await }
     };
     spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, of(service::BATCH))));
+    let stores = ::alerts::Stores { live: Arc::clone(&store), mails: Arc::clone(&store) as _ };
+    let alerts = ::alerts::run(args.alerts, args.public, stores, mailer, of(service::ALERTS));
+    spawn(service::ALERTS, Box::pin(alerts));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {

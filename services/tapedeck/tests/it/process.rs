@@ -33,6 +33,12 @@ pub(crate) fn tapedeck() -> Command {
         "WEB_ALLOWED_HOSTS",
         "ANALYTICS_URL",
         "ANALYTICS_PASSWORD",
+        "ALERT_RECIPIENTS",
+        "ALERTS_GROUP",
+        "MAIL_URL",
+        "PRICE_CHANGE_THRESHOLD",
+        "PUBLIC_URL",
+        "VOLUME_THRESHOLD_MULTIPLIER",
         "BATCH_SCHEDULE",
         "BATCH_TIMEZONE",
     ] {
