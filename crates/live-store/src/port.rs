@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use job_runner::JobStore;
 use market::Symbol;
+use owed_mails::MailStore;
 
 use crate::{CandleStore, CheckpointStore, Result, TickStore};
 
@@ -11,7 +12,7 @@ use crate::{CandleStore, CheckpointStore, Result, TickStore};
 /// derived from its content, and there is no transaction across calls: an effect is written first, then the checkpoint
 /// that stands for it.
 #[async_trait]
-pub trait LiveStore: TickStore + CandleStore + CheckpointStore + JobStore + CloseStore {
+pub trait LiveStore: TickStore + CandleStore + CheckpointStore + JobStore + MailStore + CloseStore {
     /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
     /// were pruned and whose candles are kept.
     async fn symbols(&self) -> Result<Vec<Symbol>> {
@@ -28,7 +29,10 @@ pub trait LiveStore: TickStore + CandleStore + CheckpointStore + JobStore + Clos
     }
 }
 
-impl<Store: TickStore + CandleStore + CheckpointStore + JobStore + CloseStore> LiveStore for Store {}
+impl<Store: TickStore + CandleStore + CheckpointStore + JobStore + MailStore + CloseStore> LiveStore
+    for Store
+{
+}
 
 /// The end of a store.
 #[async_trait]

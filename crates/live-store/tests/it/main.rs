@@ -76,6 +76,13 @@ macro_rules! adapters {
             jobs::one_owner_at_a_time_has_a_job,
             jobs::the_lease_of_an_owner_that_died_expires,
             jobs::the_newest_finished_run_is_kept,
+            mails::a_mail_is_owed_once_and_read_as_it_was_stored,
+            mails::the_mail_that_has_been_due_for_longest_is_leased_first,
+            mails::one_sender_at_a_time_has_a_mail,
+            mails::the_lease_of_a_sender_that_died_expires,
+            mails::a_final_state_of_a_mail_stays,
+            mails::the_mails_to_a_person_are_found_by_any_spelling,
+            mails::pruning_removes_finished_and_expired_mails,
         ]);)*
     };
 }
@@ -126,6 +133,13 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        mails::a_mail_is_owed_once_and_read_as_it_was_stored,
+        mails::the_mail_that_has_been_due_for_longest_is_leased_first,
+        mails::one_sender_at_a_time_has_a_mail,
+        mails::the_lease_of_a_sender_that_died_expires,
+        mails::a_final_state_of_a_mail_stays,
+        mails::the_mails_to_a_person_are_found_by_any_spelling,
+        mails::pruning_removes_finished_and_expired_mails,
     ]
 );
 
@@ -159,5 +173,12 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        mails::a_mail_is_owed_once_and_read_as_it_was_stored,
+        mails::the_mail_that_has_been_due_for_longest_is_leased_first,
+        mails::one_sender_at_a_time_has_a_mail,
+        mails::the_lease_of_a_sender_that_died_expires,
+        mails::a_final_state_of_a_mail_stays,
+        mails::the_mails_to_a_person_are_found_by_any_spelling,
+        mails::pruning_removes_finished_and_expired_mails,
     ]
 );
