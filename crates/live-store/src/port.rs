@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use job_runner::JobStore;
 use market::Symbol;
+use owed_mails::MailStore;
 
 use crate::{
     AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, Result, TickStore,
@@ -18,6 +19,7 @@ pub trait LiveStore:
     + CandleStore
     + CheckpointStore
     + JobStore
+    + MailStore
     + AlertRuleStore
     + AlertHistoryStore
     + AlertFactStore
@@ -44,6 +46,7 @@ impl<Store> LiveStore for Store where
         + CandleStore
         + CheckpointStore
         + JobStore
+        + MailStore
         + AlertRuleStore
         + AlertHistoryStore
         + AlertFactStore

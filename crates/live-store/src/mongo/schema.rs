@@ -10,7 +10,8 @@ use super::{
     fields::{self, RowError},
 };
 use crate::{
-    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, jobs, ticks,
+    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, jobs, mails,
+    ticks,
 };
 
 /// Which format the documents have, as a document of its own.
@@ -32,11 +33,12 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 7] = [
+const COLLECTIONS: [Collection; 8] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
     jobs::mongo::SCHEMA,
+    mails::mongo::SCHEMA,
     alert_rules::mongo::SCHEMA,
     alert_history::mongo::SCHEMA,
     alert_facts::mongo::SCHEMA,
@@ -324,6 +326,7 @@ mod tests {
             "candles",
             "checkpoints",
             "job_runs",
+            "mails",
             "alert_rules",
             "alert_history",
             "alert_facts",
