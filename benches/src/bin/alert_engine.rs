@@ -49,7 +49,12 @@ fn main() -> anyhow::Result<()> {
         let (engine, least) = (median(engine), median(least));
         println!("{name}: {opened} alerts opened");
         let (count, least) = (ticks.len() as u64, rate(ticks.len() as u64, least));
-        print_ratio("  alert engine, 10 rules a symbol", rate(count, engine), "map and comparisons alone", least);
+        print_ratio(
+            "  alert engine, 10 rules a symbol",
+            rate(count, engine),
+            "map and comparisons alone",
+            least,
+        );
     }
     Ok(())
 }
@@ -111,7 +116,8 @@ fn rules() -> anyhow::Result<RuleSet> {
             // From 101 to 108 above, and 99 to 92 below an open of 100.
             let price = decimal_from_f64(100.0 + (level as f64 + 1.0) * 1.0).context("a price")?;
             let below = decimal_from_f64(100.0 - (level as f64 + 1.0) * 1.0).context("a price")?;
-            let kind = if level % 2 == 0 { RuleKind::Above { price } } else { RuleKind::Below { price: below } };
+            let kind =
+                if level % 2 == 0 { RuleKind::Above { price } } else { RuleKind::Below { price: below } };
             let symbols = WatchedSymbols::Only(vec![symbol(index)?]);
             rules.push(rule(format!("u-{index}-{level}"), owner, symbols, kind)?);
         }

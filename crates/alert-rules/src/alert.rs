@@ -129,8 +129,7 @@ impl Alert {
     pub(crate) fn open(id: AlertId, rule: &AlertRule, opening: Opening<'_>) -> Self {
         let Opening { tick, measure, volume, is_recorded } = opening;
         let message = message::of(rule.kind, tick, measure, volume);
-        let owed =
-            |recipient: &String| Delivery { recipient: recipient.clone(), state: DeliveryState::Owed };
+        let owed = |recipient: &String| Delivery { recipient: recipient.clone(), state: DeliveryState::Owed };
         Self {
             id,
             rule: rule.id.clone(),

@@ -127,9 +127,11 @@ impl Engine {
                 let (arrival, is_next_session) = state.arrive(tick);
                 (state, arrival, is_next_session)
             }
-            None => {
-                (self.symbols.entry(tick.symbol).or_insert_with(|| SymbolState::new(tick)), Arrival::First, false)
-            }
+            None => (
+                self.symbols.entry(tick.symbol).or_insert_with(|| SymbolState::new(tick)),
+                Arrival::First,
+                false,
+            ),
         };
         if arrival == Arrival::PassedOver {
             return;
@@ -139,8 +141,7 @@ impl Engine {
             state.end_session(changes);
         }
         let is_stale = tick.received_at - tick.timestamp > STALE_AFTER;
-        let may_open_of_people =
-            arrival == Arrival::Next && !is_stale && !tick.source.is_simulated();
+        let may_open_of_people = arrival == Arrival::Next && !is_stale && !tick.source.is_simulated();
         // The time of the tick is the clock here, too: what is read again later is built alike.
         self.candles.apply(tick, tick.timestamp, &mut self.closed);
         for candle in self.closed.drain(..) {
@@ -151,7 +152,12 @@ impl Engine {
 
     /// Takes over the symbols of partitions that are gone, where they are here now and further than ours; and gives up those that
     /// other partitions continue. Whether anything changed.
-    pub fn adopt(&mut self, gone: &[Self], existing: &[Self], is_here: impl Fn(Symbol) -> bool + Copy) -> bool {
+    pub fn adopt(
+        &mut self,
+        gone: &[Self],
+        existing: &[Self],
+        is_here: impl Fn(Symbol) -> bool + Copy,
+    ) -> bool {
         let mut changed = 0;
         for other in gone {
             changed += self.candles.adopt(other.candles.state(), is_here);

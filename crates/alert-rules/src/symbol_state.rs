@@ -170,9 +170,7 @@ impl SymbolState {
             };
             let never = || AlertId::of_text("");
             let closed = watch.episode.observe(&seen, watch.cooldown, |_, _| false, never).closed;
-            changes.extend(
-                closed.map(|(alert, peak)| AlertChange::Closed { alert, closed_at: at, peak }),
-            );
+            changes.extend(closed.map(|(alert, peak)| AlertChange::Closed { alert, closed_at: at, peak }));
         }
     }
 
@@ -196,8 +194,7 @@ impl SymbolState {
             if !watch.is_open() && !watch.is_reached(measure) {
                 continue;
             }
-            let opening =
-                Opening { tick, measure, volume: None, is_recorded: event.is_recorded };
+            let opening = Opening { tick, measure, volume: None, is_recorded: event.is_recorded };
             let may_open = watch.is_of_house || may_open_of_people;
             judge(watch, rules, opening, may_open, None, changes);
         }

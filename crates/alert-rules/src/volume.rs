@@ -89,7 +89,6 @@ pub(crate) fn push_recent(recent: &mut VecDeque<f64>, volume: f64) {
 
 /// The usual volume of a slot: its mean over the last sessions, otherwise that of the last candles, if there are enough.
 pub(crate) fn usual(baseline: Option<&Baseline>, slot: u16, recent: &VecDeque<f64>) -> Option<f64> {
-    let of_recent =
-        || (recent.len() >= MIN_RECENT).then(|| recent.iter().sum::<f64>() / recent.len() as f64);
+    let of_recent = || (recent.len() >= MIN_RECENT).then(|| recent.iter().sum::<f64>() / recent.len() as f64);
     baseline.and_then(|baseline| baseline.of_slot(slot)).or_else(of_recent).filter(|mean| *mean > 0.0)
 }

@@ -257,7 +257,8 @@ impl<P: Processor> Keeper<P> {
     async fn refresh(&mut self, batch: &StoredBatch<P::Event>) -> anyhow::Result<()> {
         let mut has_changed = false;
         for (partition, _) in &batch.batch.partitions {
-            let Some(owned) = self.partitions.get_mut(partition).filter(|owned| owned.is_beyond_replay()) else {
+            let Some(owned) = self.partitions.get_mut(partition).filter(|owned| owned.is_beyond_replay())
+            else {
                 continue;
             };
             if let Some(update) = self.store.repeat(|| self.processor.refresh(&owned.state)).await? {

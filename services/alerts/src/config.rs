@@ -57,7 +57,13 @@ pub struct AlertsConfig {
           value_parser = multiplier)]
     pub volume_multiplier: f64,
     /// Addresses that these alerts are mailed to, with commas between them. Without any, alerts are stored and shown only.
-    #[arg(id = "alert-recipients", long, env = "ALERT_RECIPIENTS", default_value = "", value_name = "ADDRESSES")]
+    #[arg(
+        id = "alert-recipients",
+        long,
+        env = "ALERT_RECIPIENTS",
+        default_value = "",
+        value_name = "ADDRESSES"
+    )]
     pub recipients: Recipients,
     /// What fires within so many seconds of a mail to the same recipient becomes one mail.
     #[arg(id = "alerts-grouping-seconds", long, env = "ALERTS_GROUPING_SECONDS", default_value_t = 60, value_name = "SECONDS",
@@ -68,7 +74,13 @@ pub struct AlertsConfig {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub mails_a_day: u32,
     /// Consumer group; its members share the partitions.
-    #[arg(id = "alerts-group", long, env = "ALERTS_GROUP", default_value = "alerts-group", value_name = "NAME")]
+    #[arg(
+        id = "alerts-group",
+        long,
+        env = "ALERTS_GROUP",
+        default_value = "alerts-group",
+        value_name = "NAME"
+    )]
     pub group: String,
 }
 
@@ -103,7 +115,10 @@ impl FromStr for Recipients {
             }
         }
         if addresses.len() > MAX_RECIPIENTS {
-            return Err(format!("{} addresses are named, at most {MAX_RECIPIENTS} are allowed", addresses.len()));
+            return Err(format!(
+                "{} addresses are named, at most {MAX_RECIPIENTS} are allowed",
+                addresses.len()
+            ));
         }
         Ok(Self(addresses))
     }

@@ -121,7 +121,10 @@ impl Deliveries {
         }
         let pending = self.store.pending_alerts(MAX_PENDING).await?;
         if pending.len() == MAX_PENDING {
-            tracing::warn!(pending = MAX_PENDING, "more deliveries are unfinished than are looked at; the newest ones wait");
+            tracing::warn!(
+                pending = MAX_PENDING,
+                "more deliveries are unfinished than are looked at; the newest ones wait"
+            );
         }
         self.settle(&pending).await?;
         let (groups, bad) = groups(&pending);
@@ -165,9 +168,12 @@ impl Deliveries {
             return Ok(());
         }
         let mails = self.mails.mails(&ids).await.map_err(|error| anyhow!("cannot read mails: {error}"))?;
-        let ended: HashMap<String, DeliveryState> =
-            mails.iter().filter_map(|mail| Some((mail.mail.id.as_str().to_owned(), outcome(mail)?))).collect();
-        for stored in pending.iter().filter(|stored| mails_of(&stored.alert).any(|id| ended.contains_key(id))) {
+        let ended: HashMap<String, DeliveryState> = mails
+            .iter()
+            .filter_map(|mail| Some((mail.mail.id.as_str().to_owned(), outcome(mail)?)))
+            .collect();
+        for stored in pending.iter().filter(|stored| mails_of(&stored.alert).any(|id| ended.contains_key(id)))
+        {
             change_alert(&*self.store, &stored.alert.id, |alert| {
                 let mut is_changed = false;
                 for delivery in &mut alert.deliveries {
@@ -205,7 +211,8 @@ impl Deliveries {
         let mails = mails.map_err(|error| anyhow!("cannot read the mails to a recipient: {error}"))?;
         let is_alike =
             |mail: &&StoredMail| is_about_alerts(&mail.mail.id) && mail.mail.is_recorded == group.is_recorded;
-        let times: Vec<DateTime<Utc>> = mails.iter().filter(is_alike).map(|mail| mail.mail.created_at).collect();
+        let times: Vec<DateTime<Utc>> =
+            mails.iter().filter(is_alike).map(|mail| mail.mail.created_at).collect();
         match plan(self.limits, now, &times, group.alerts.len()) {
             Plan::Wait => Ok(()),
             Plan::Suppress => {
@@ -280,7 +287,12 @@ impl Deliveries {
 
     /// Changes the deliveries to a recipient (by its key, as rules may spell one address in two ways) that are owed. Whether there
     /// was one.
-    async fn change_owed(&self, id: &AlertId, recipient: &str, state: &DeliveryState) -> anyhow::Result<bool> {
+    async fn change_owed(
+        &self,
+        id: &AlertId,
+        recipient: &str,
+        state: &DeliveryState,
+    ) -> anyhow::Result<bool> {
         let changed = change_alert(&*self.store, id, |alert| {
             let mut is_changed = false;
             for delivery in &mut alert.deliveries {

@@ -20,7 +20,9 @@ pub(crate) fn content(alerts: &[Alert], public_url: &Url, last_of_day: Option<us
         blocks.push(Block::note("SIMULATED: these prices are invented, not market prices."));
     }
     if alerts.iter().any(|alert| alert.is_recorded) {
-        blocks.push(Block::note("These prices come from a recording that was played, not from the market of today."));
+        blocks.push(Block::note(
+            "These prices come from a recording that was played, not from the market of today.",
+        ));
     }
     if let Some(number) = last_of_day {
         blocks.push(Block::note(format!(
@@ -103,7 +105,9 @@ fn change(alert: &Alert) -> Span {
 
 /// In UTC; for stocks also as the exchange's clocks show it.
 fn both_times(alert: &Alert) -> String {
-    let utc = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true).replacen('T', " ", 1).replace('Z', " UTC");
+    let utc = |time: DateTime<Utc>| {
+        time.to_rfc3339_opts(SecondsFormat::Secs, true).replacen('T', " ", 1).replace('Z', " UTC")
+    };
     match alert.symbol.asset_class() {
         AssetClass::Crypto => utc(alert.opened_at),
         AssetClass::Stock => {
@@ -116,7 +120,9 @@ fn both_times(alert: &Alert) -> String {
 fn rule(kind: RuleKind) -> String {
     match kind {
         RuleKind::ChangeFromOpen { percent } => format!("a change of {percent} % or more from the open"),
-        RuleKind::VolumeSpike { multiplier } => format!("more than {multiplier} times the usual volume of five minutes"),
+        RuleKind::VolumeSpike { multiplier } => {
+            format!("more than {multiplier} times the usual volume of five minutes")
+        }
         RuleKind::Above { price } => format!("a price at or above {price}"),
         RuleKind::Below { price } => format!("a price at or below {price}"),
     }
@@ -159,7 +165,25 @@ mod tests {
         let alert = alert("AAPL", "AAPL is 5.21 % above its open: 273.78 against 260.22 (threshold 5 %)");
         let content = content(std::slice::from_ref(&alert), &url(), None);
         assert_eq!(content.subject, alert.message);
-        insta::assert_snapshot!(content.text, @"");
+        insta::assert_snapshot!(content.text, @"
+        An alert
+
+        AAPL is 5.21 % above its open: 273.78 against 260.22 (threshold 5 %)
+
+        AAPL
+        When                  2026-01-13 10:30:05 New York (2026-01-13 15:30:05 UTC)
+        Price                 273.78 (open 260.22)
+        Change from the open  +5.21 %
+        Rule                  a change of 5 % or more from the open
+        Source                yahoo
+
+        Open AAPL: https://prices.example.com/symbols/AAPL
+
+        These prices come from a recording that was played, not from the market of today.
+
+        -- 
+        You receive this because your address is among the alert recipients of this installation (ALERT_RECIPIENTS).
+        ");
         for part in ["273.78", "/symbols/AAPL", "New York"] {
             assert!(content.html.contains(part), "{part} is missing:\n{}", content.html);
         }
@@ -170,6 +194,21 @@ mod tests {
         let alerts = ["AAPL", "BTC/USDT", "MSFT", "TSLA"].map(|symbol| alert(symbol, "it moved"));
         let content = content(&alerts, &url(), Some(20));
         assert_eq!(content.subject, "4 alerts: AAPL, BTC/USDT, MSFT and 1 more");
-        insta::assert_snapshot!(content.text, @"");
+        insta::assert_snapshot!(content.text, @"
+        4 alerts
+
+        UTC       Symbol    From the open  What happened
+        15:30:05  AAPL            +5.21 %  it moved
+        15:30:05  BTC/USDT        +5.21 %  it moved
+        15:30:05  MSFT            +5.21 %  it moved
+        15:30:05  TSLA            +5.21 %  it moved
+
+        These prices come from a recording that was played, not from the market of today.
+
+        This is mail number 20 about alerts today, and the last one until midnight UTC. What fires until then is shown on the page of the alerts only.
+
+        -- 
+        You receive this because your address is among the alert recipients of this installation (ALERT_RECIPIENTS).
+        ");
     }
 }

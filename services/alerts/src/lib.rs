@@ -26,7 +26,8 @@ use service_runtime::{PublicAddress, Runtime};
 use stream_processor::{DeadLetterPolicy, Processor, ProcessorConfig, StoreCalls};
 
 use crate::{
-    deliveries::Deliveries, grouping::Limits, metrics::Metrics, processor::AlertProcessor, prune::PruneAlerts, rule_book::RuleBook,
+    deliveries::Deliveries, grouping::Limits, metrics::Metrics, processor::AlertProcessor,
+    prune::PruneAlerts, rule_book::RuleBook,
 };
 
 pub use config::{AlertsArgs, AlertsConfig, Recipients};
@@ -92,10 +93,11 @@ pub async fn run(
     tasks.spawn("alert deliveries", deliveries.run(runtime.shutdown.clone()));
     tasks.spawn("alert mails", mailer::run_sender(mails, mailer, runtime.clone()));
     let health = runtime.status.secondary_component("prune alerts");
-    let jobs = JobRunner::new(prune, store as _, runtime.status.instance()).reporting(move |state| match state {
-        Ok(detail) => health.up(detail),
-        Err(reason) => health.down(reason),
-    });
+    let jobs =
+        JobRunner::new(prune, store as _, runtime.status.instance()).reporting(move |state| match state {
+            Ok(detail) => health.up(detail),
+            Err(reason) => health.down(reason),
+        });
     let shutdown = runtime.shutdown.clone();
     tasks.spawn("pruning alerts", async move {
         jobs.run(shutdown).await;

@@ -40,7 +40,8 @@ impl RuleBook {
             load(&*store).await
         };
         let setting = "--store, STORE_URL";
-        let rules = open_patiently("store of alert rules", setting, LiveStoreError::is_transient, load).await?;
+        let rules =
+            open_patiently("store of alert rules", setting, LiveStoreError::is_transient, load).await?;
         health.up(&described(&rules));
         Ok(Self { store, current: RwLock::new(Arc::new(rules)), health })
     }

@@ -53,7 +53,14 @@ pub(crate) async fn alerts(AlertsCommandArgs { place, command }: AlertsCommandAr
 
 fn table(alerts: &[Alert]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["opened (UTC)", "closed (UTC)", "symbol", "rule", "what happened", "mails"]);
+    table.load_preset(presets::NOTHING).set_header([
+        "opened (UTC)",
+        "closed (UTC)",
+        "symbol",
+        "rule",
+        "what happened",
+        "mails",
+    ]);
     for alert in alerts {
         let deliveries: Vec<String> = alert.deliveries.iter().map(delivery).collect();
         table.add_row([

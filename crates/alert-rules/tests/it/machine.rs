@@ -9,7 +9,8 @@ use crate::world::{FIVE_PERCENT, Quote, World, house, next_revision, of_ann, ope
 
 /// Steps between ticks in seconds, and prices around the thresholds.
 fn walk() -> impl Strategy<Value = Vec<Quote>> {
-    let price = prop_oneof![Just(100.0), Just(103.9), Just(104.0), Just(104.5), Just(105.0), Just(107.0), Just(94.0)];
+    let price =
+        prop_oneof![Just(100.0), Just(103.9), Just(104.0), Just(104.5), Just(105.0), Just(107.0), Just(94.0)];
     let step = prop_oneof![4 => 1_i64..120, 1 => 1_000_i64..5_000, 1 => 40_000_i64..90_000, 1 => -200_i64..0];
     vec((step, price), 1..150).prop_map(|steps| {
         let mut seconds = 0;
@@ -38,7 +39,8 @@ fn naive(quotes: &[Quote]) -> Vec<i64> {
         }
         let may_open = openings.last().is_none_or(|last| {
             let since = &in_order[*last + 1..=index];
-            let is_armed = since.iter().any(|later| later.price <= 104.0 || day(later) != day(&in_order[*last]));
+            let is_armed =
+                since.iter().any(|later| later.price <= 104.0 || day(later) != day(&in_order[*last]));
             is_armed && quote.seconds >= in_order[*last].seconds + 3_600
         });
         if may_open {

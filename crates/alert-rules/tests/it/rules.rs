@@ -1,6 +1,8 @@
 //! Rules and rule sets as they are stored.
 
-use alert_rules::{AlertRule, InvalidRule, Owner, RuleFields, RuleId, RuleKind, RuleSet, UserId, WatchedSymbols};
+use alert_rules::{
+    AlertRule, InvalidRule, Owner, RuleFields, RuleId, RuleKind, RuleSet, UserId, WatchedSymbols,
+};
 
 use crate::world::{FIVE_PERCENT, house, next_revision, of_ann, symbol};
 
@@ -17,9 +19,14 @@ fn every_refusal_names_the_field() {
     assert!(refused(|fields| fields.symbols = WatchedSymbols::Only(Vec::new())).contains("symbols"));
     assert!(refused(|fields| fields.recipients = vec!["a\nb".to_owned()]).contains("recipients"));
     assert!(refused(|fields| fields.kind = RuleKind::ChangeFromOpen { percent: 0.0 }).contains("percent"));
-    assert!(refused(|fields| fields.kind = RuleKind::VolumeSpike { multiplier: f64::NAN }).contains("threshold"));
+    assert!(
+        refused(|fields| fields.kind = RuleKind::VolumeSpike { multiplier: f64::NAN }).contains("threshold")
+    );
     assert!(matches!(
-        AlertRule::new(RuleFields { kind: RuleKind::Above { price: price("-1") }, ..house(FIVE_PERCENT).into_fields() }),
+        AlertRule::new(RuleFields {
+            kind: RuleKind::Above { price: price("-1") },
+            ..house(FIVE_PERCENT).into_fields()
+        }),
         Err(InvalidRule::Threshold { kind: "above", .. })
     ));
     assert!(RuleId::parse("a b").unwrap_err().to_string().contains("rule `a b`"));

@@ -75,14 +75,16 @@ fn five_sessions_at_the_same_time_of_day_are_usual_and_four_are_not() {
         world.baseline = Some(sessions(count, 50.0));
         // The slot of 10:30 only. Of four sessions there are not ten candles either.
         let alerts = opened(&mut world, quotes(0, &[101.0, 9_000.0]));
-        let of_slot = alerts.iter().filter(|alert| alert.id.as_str().ends_with(&at(0).timestamp().to_string()));
+        let of_slot =
+            alerts.iter().filter(|alert| alert.id.as_str().ends_with(&at(0).timestamp().to_string()));
         assert_eq!(of_slot.count(), expected, "{count} sessions");
     }
 }
 
 #[test]
 fn an_episode_ends_when_the_volume_is_a_fifth_below_the_threshold() {
-    let mut world = World::new([crate::world::next_revision(&house(TWICE), |fields| fields.cooldown_minutes = 0)]);
+    let mut world =
+        World::new([crate::world::next_revision(&house(TWICE), |fields| fields.cooldown_minutes = 0)]);
     world.baseline = Some({
         let candles: Vec<Candle> = (1..=6)
             .rev()

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use alert_rules::{
-    Alert, AlertChange, AlertRule, Baseline, Engine, Owner, PriceEvent, RuleFields, RuleId,
-    RuleKind, RuleSet, UserId, WatchedSymbols,
+    Alert, AlertChange, AlertRule, Baseline, Engine, Owner, PriceEvent, RuleFields, RuleId, RuleKind,
+    RuleSet, UserId, WatchedSymbols,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{Source, Symbol, Tick, TickFields, decimal_from_f64};
@@ -95,11 +95,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(rules: impl IntoIterator<Item = AlertRule>) -> Self {
-        Self {
-            engine: Engine::default(),
-            rules: RuleSet::new(rules).unwrap(),
-            baseline: None,
-        }
+        Self { engine: Engine::default(), rules: RuleSet::new(rules).unwrap(), baseline: None }
     }
 
     pub(crate) fn apply(&mut self, quote: Quote) -> Vec<AlertChange> {

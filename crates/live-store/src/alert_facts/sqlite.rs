@@ -16,7 +16,8 @@ const TABLE: &str = "alert_facts";
 impl AlertFactStore for SqliteStore {
     async fn keep_alert_fact(&self, id: &str, body: &str, now: DateTime<Utc>) -> Result<String> {
         let created_at = columns::time(now).map_err(|error| self.refused(error.to_string()))?;
-        let insert = "INSERT INTO alert_facts (id, body, created_at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING";
+        let insert =
+            "INSERT INTO alert_facts (id, body, created_at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING";
         if self.update(sqlx::query(insert).bind(id).bind(body).bind(created_at)).await? {
             return Ok(body.to_owned());
         }

@@ -53,9 +53,8 @@ impl AlertHistoryStore for MongoStore {
     }
 
     async fn replace_alert(&self, changed: &StoredAlert) -> Result<bool> {
-        let statement = replace_statement(changed).map_err(|error| {
-            self.refused(format!("cannot store the alert {}: {error}", changed.alert.id))
-        })?;
+        let statement = replace_statement(changed)
+            .map_err(|error| self.refused(format!("cannot store the alert {}: {error}", changed.alert.id)))?;
         let statements = [raw(self, &statement)?].iter().collect();
         let reply = self.write("cannot change an alert", Write::Update, COLLECTION, &statements).await?;
         Ok(reply.touched > 0)

@@ -43,9 +43,8 @@ impl AlertHistoryStore for SqliteStore {
         let mut writing = self.begin().await?;
         let mut are_new = Vec::with_capacity(alerts.len());
         for alert in alerts {
-            let arguments = bind(alert, now).map_err(|error| {
-                self.refused(format!("cannot store the alert {}: {error}", alert.id))
-            })?;
+            let arguments = bind(alert, now)
+                .map_err(|error| self.refused(format!("cannot store the alert {}: {error}", alert.id)))?;
             let insert = sqlx::query_with(AssertSqlSafe(sql.clone()), arguments);
             let done = insert.execute(writing.connection()).await.map_err(|error| self.failure(&error))?;
             are_new.push(done.rows_affected() > 0);
@@ -61,7 +60,8 @@ impl AlertHistoryStore for SqliteStore {
     }
 
     async fn replace_alert(&self, StoredAlert { alert, version, .. }: &StoredAlert) -> Result<bool> {
-        let cannot = |error: BoxDynError| self.refused(format!("cannot store the alert {}: {error}", alert.id));
+        let cannot =
+            |error: BoxDynError| self.refused(format!("cannot store the alert {}: {error}", alert.id));
         let deliveries = serde_json::to_string(&alert.deliveries).map_err(|error| cannot(error.into()))?;
         let closed_at = alert.closed_at.map(columns::time).transpose().map_err(cannot)?;
         let replace = sqlx::query(REPLACE)
@@ -132,8 +132,7 @@ impl AlertHistoryStore for SqliteStore {
 impl SqliteStore {
     /// The first alerts that fulfil a condition, in the order in which they were stored.
     async fn first_alerts(&self, condition: &'static str, limit: usize) -> Result<Vec<StoredAlert>> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM {TABLE} WHERE {condition} ORDER BY recorded_at, id LIMIT ?");
+        let sql = format!("SELECT {COLUMNS} FROM {TABLE} WHERE {condition} ORDER BY recorded_at, id LIMIT ?");
         self.read(sqlx::query(AssertSqlSafe(sql)).bind(limit as i64), TABLE, decode).await
     }
 }

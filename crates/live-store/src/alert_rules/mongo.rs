@@ -29,9 +29,8 @@ pub(crate) const SCHEMA: Collection = Collection {
 #[async_trait]
 impl AlertRuleStore for MongoStore {
     async fn put_alert_rule(&self, rule: &AlertRule) -> Result<bool> {
-        let statement = put_statement(rule).map_err(|error| {
-            self.refused(format!("cannot store the alert rule {}: {error}", rule.id))
-        })?;
+        let statement = put_statement(rule)
+            .map_err(|error| self.refused(format!("cannot store the alert rule {}: {error}", rule.id)))?;
         let statements = [raw(self, &statement)?].iter().collect();
         let reply = self.write("cannot store an alert rule", Write::Update, COLLECTION, &statements).await?;
         if reply.touched > 0 && reply.taken.is_empty() {

@@ -10,8 +10,8 @@ use super::{
     fields::{self, RowError},
 };
 use crate::{
-    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, jobs, mails,
-    ticks,
+    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, jobs,
+    mails, ticks,
 };
 
 /// Which format the documents have, as a document of its own.
@@ -321,16 +321,19 @@ mod tests {
     fn the_files_are_read_with_their_fields_in_order() {
         let schemas = schemas().expect("readable");
         let names: Vec<&str> = schemas.iter().map(|(schema, _)| schema.collection.as_str()).collect();
-        assert_eq!(names, [
-            "realtime_prices",
-            "candles",
-            "checkpoints",
-            "job_runs",
-            "mails",
-            "alert_rules",
-            "alert_history",
-            "alert_facts",
-        ]);
+        assert_eq!(
+            names,
+            [
+                "realtime_prices",
+                "candles",
+                "checkpoints",
+                "job_runs",
+                "mails",
+                "alert_rules",
+                "alert_history",
+                "alert_facts",
+            ]
+        );
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
     }

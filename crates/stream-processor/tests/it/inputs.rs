@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use event_log::Message;
 use service_runtime::{Runtime, Status};
-use stream_processor::{DeadLetterPolicy, Processor, ProcessorConfig, ProcessorError, StateUpdate, StoreCalls};
+use stream_processor::{
+    DeadLetterPolicy, Processor, ProcessorConfig, ProcessorError, StateUpdate, StoreCalls,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +52,10 @@ impl Processor for Judge {
         text.parse().map(Some).map_err(|_| "number: not a whole number".to_owned())
     }
 
-    async fn restored(&self, input: &Option<u64>) -> Result<Option<StateUpdate<Option<u64>>>, ProcessorError> {
+    async fn restored(
+        &self,
+        input: &Option<u64>,
+    ) -> Result<Option<StateUpdate<Option<u64>>>, ProcessorError> {
         if input.is_some() { Ok(None) } else { self.refresh(input).await }
     }
 
@@ -60,7 +65,13 @@ impl Processor for Judge {
         Ok(is_new.then(|| -> StateUpdate<Option<u64>> { Box::new(move |state| *state = Some(now)) }))
     }
 
-    fn apply(&self, input: &mut Option<u64>, number: &u64, _now: DateTime<Utc>, effects: &mut Vec<(u64, u64)>) {
+    fn apply(
+        &self,
+        input: &mut Option<u64>,
+        number: &u64,
+        _now: DateTime<Utc>,
+        effects: &mut Vec<(u64, u64)>,
+    ) {
         effects.push((*number, input.unwrap()));
     }
 
@@ -73,7 +84,11 @@ impl Processor for Judge {
     }
 }
 
-fn start(log: &ScriptedLog, store: &Arc<ScriptedStore>, outside: &Arc<Outside>) -> JoinHandle<anyhow::Result<()>> {
+fn start(
+    log: &ScriptedLog,
+    store: &Arc<ScriptedStore>,
+    outside: &Arc<Outside>,
+) -> JoinHandle<anyhow::Result<()>> {
     let runtime = Runtime {
         log: Arc::new(log.clone()),
         status: Status::new("judge", "test", Utc::now()),
@@ -94,7 +109,8 @@ fn start(log: &ScriptedLog, store: &Arc<ScriptedStore>, outside: &Arc<Outside>) 
 
 #[tokio::test(start_paused = true)]
 async fn what_is_applied_again_after_a_crash_is_applied_under_the_inputs_of_then() {
-    let (log, store, outside) = (ScriptedLog::default(), Arc::<ScriptedStore>::default(), Arc::new(Outside::default()));
+    let (log, store, outside) =
+        (ScriptedLog::default(), Arc::<ScriptedStore>::default(), Arc::new(Outside::default()));
     "one".clone_into(&mut log.state().identity);
     let mut end = 0;
     for input in 1..=12_u64 {
@@ -104,7 +120,10 @@ async fn what_is_applied_again_after_a_crash_is_applied_under_the_inputs_of_then
         let is_applied = || outside.applied().len() as u64 == end;
         if input % 3 == 0 {
             // Saved in a checkpoint, too.
-            wait_until("all is saved", async || store.of("numbers", 0).is_some_and(|saved| saved.next_offset == end)).await;
+            wait_until("all is saved", async || {
+                store.of("numbers", 0).is_some_and(|saved| saved.next_offset == end)
+            })
+            .await;
         } else {
             wait_until("all is applied", async || is_applied()).await;
         }

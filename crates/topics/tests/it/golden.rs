@@ -48,7 +48,10 @@ fn the_golden_alerts_are_read_and_written_back_byte_for_byte() {
         assert!(error.contains("threshold"), "{error}");
     }
     assert!(alert::decode(b"[]").unwrap_err().to_string().contains("does not begin with"));
-    assert!(matches!(alert::decode(&vec![b' '; alert::MAX_BYTES + 1]), Err(alert::AlertDecodeError::TooLarge(_))));
+    assert!(matches!(
+        alert::decode(&vec![b' '; alert::MAX_BYTES + 1]),
+        Err(alert::AlertDecodeError::TooLarge(_))
+    ));
 }
 
 #[test]

@@ -83,7 +83,8 @@ async fn killed_at_random_every_episode_is_mailed_once_to_each_recipient() {
             n += 1;
         }
         // A rule changes while others are read again.
-        let stored = world.store.alert_rule(&rule("ann-1", RuleKind::Above { price: 1.into() }).id).await.unwrap();
+        let stored =
+            world.store.alert_rule(&rule("ann-1", RuleKind::Above { price: 1.into() }).id).await.unwrap();
         let mut fields = stored.unwrap().into_fields();
         fields.revision += 1;
         fields.kind = RuleKind::ChangeFromOpen { percent: if round % 2 == 0 { 3.0 } else { 4.0 } };
@@ -93,11 +94,13 @@ async fn killed_at_random_every_episode_is_mailed_once_to_each_recipient() {
         let before = world.mails();
         match round % 3 {
             0 => {}
-            1 => wait_until("a tick is committed", async || {
-                let lag = world.log.lag("alerts-group", &alerts::TOPICS).await.unwrap();
-                lag.iter().all(|partition| partition.lag == 0)
-            })
-            .await,
+            1 => {
+                wait_until("a tick is committed", async || {
+                    let lag = world.log.lag("alerts-group", &alerts::TOPICS).await.unwrap();
+                    lag.iter().all(|partition| partition.lag == 0)
+                })
+                .await
+            }
             _ => wait_until("there is a mail", async || world.mails() > before).await,
         }
         world.kill().await;
@@ -119,7 +122,11 @@ async fn killed_at_random_every_episode_is_mailed_once_to_each_recipient() {
             };
             in_mails.insert(mail.clone());
             let sealed = world.store.alert_fact(&format!("mail:{mail}")).await.unwrap().unwrap();
-            assert!(sealed.contains(&format!("\"{}\"", alert.id)), "{} is not in its mail {sealed}", alert.id);
+            assert!(
+                sealed.contains(&format!("\"{}\"", alert.id)),
+                "{} is not in its mail {sealed}",
+                alert.id
+            );
         }
     }
     assert_eq!(world.mails(), in_mails.len(), "a file for each mail, and no other");

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use topics::alert::AlertRecord;
 
 /// How long a test waits for what must come.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 #[derive(Parser)]
 struct Args {

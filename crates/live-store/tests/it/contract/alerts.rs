@@ -1,6 +1,8 @@
 //! Alert rules, alerts, and the facts behind them.
 
-use alert_rules::{Alert, AlertRule, DeliveryState, Owner, RuleFields, RuleId, RuleKind, UserId, WatchedSymbols};
+use alert_rules::{
+    Alert, AlertRule, DeliveryState, Owner, RuleFields, RuleId, RuleKind, UserId, WatchedSymbols,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use live_store::{AlertQuery, LiveStore, LiveStoreError, StoredAlert};
 
@@ -123,7 +125,10 @@ pub(crate) async fn an_alert_is_stored_once_and_changed_by_one_writer_at_a_time(
     let first = alert(1, "AAPL", &Owner::House, opened, &["ann@example.com", "bob@example.com"]);
     let other = Alert { message: "another".to_owned(), ..first.clone() };
     assert!(store.add_alerts(&[], at(1)).await.expect("stored").is_empty());
-    assert_eq!(store.add_alerts(&[first.clone(), other.clone()], at(1)).await.expect("stored"), [true, false]);
+    assert_eq!(
+        store.add_alerts(&[first.clone(), other.clone()], at(1)).await.expect("stored"),
+        [true, false]
+    );
     assert_eq!(store.add_alerts(&[other], at(2)).await.expect("stored"), [false]);
     let stored = store.alert(&first.id).await.expect("read").expect("there");
     assert_eq!(stored, StoredAlert { alert: first.clone(), recorded_at: at(1), version: 1 });
