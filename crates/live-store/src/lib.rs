@@ -12,9 +12,12 @@ mod migration;
 mod mongo;
 mod open;
 mod port;
+mod sessions;
 mod settings;
 mod sqlite;
 mod ticks;
+mod tokens;
+mod users;
 
 pub use candles::{CandleQuery, CandleStore, MAX_BEST_CANDLES, MAX_CANDLES, best_candles, settle_candles};
 pub use check::{StoreCheck, check};
@@ -23,10 +26,13 @@ pub use error::LiveStoreError;
 pub use migration::Migration;
 pub use open::{migrate, open, open_alone};
 pub use port::{CloseStore, LiveStore, Pruned};
+pub use sessions::SessionStore;
 pub use settings::{StorePassword, StoreSettings};
 pub use ticks::{
     MAX_PAGE_TICKS, StoredTick, TickOutcome, TickPage, TickQuery, TickStore, all_ticks_of_day, ticks_of_day,
 };
+pub use tokens::TokenStore;
+pub use users::{MAX_PAGE_USERS, UserStore};
 
 /// Result of this crate.
 pub type Result<T, E = LiveStoreError> = std::result::Result<T, E>;

@@ -58,9 +58,6 @@ impl JobStore for SqliteStore {
 impl SqliteStore {
     /// Whether the row was changed.
     async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
-        let mut writing = self.begin().await?;
-        let done = statement.execute(writing.connection()).await.map_err(|error| self.failure(&error))?;
-        writing.commit().await?;
-        Ok(done.rows_affected() > 0)
+        Ok(self.write_rows(statement).await? > 0)
     }
 }

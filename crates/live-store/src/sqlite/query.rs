@@ -46,6 +46,14 @@ impl SqliteStore {
         Ok(decoded)
     }
 
+    /// Runs one statement in a transaction of its own. How many rows it changed.
+    pub(crate) async fn write_rows(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<u64> {
+        let mut writing = self.begin().await?;
+        let done = statement.execute(writing.connection()).await.map_err(|error| self.failure(&error))?;
+        writing.commit().await?;
+        Ok(done.rows_affected())
+    }
+
     /// Every symbol of a table, in order.
     pub(crate) async fn symbols_of(&self, table: &str) -> Result<Vec<Symbol>> {
         self.read(sqlx::query(AssertSqlSafe(symbols_sql(table))), table, columns::symbol).await

@@ -76,6 +76,15 @@ macro_rules! adapters {
             jobs::one_owner_at_a_time_has_a_job,
             jobs::the_lease_of_an_owner_that_died_expires,
             jobs::the_newest_finished_run_is_kept,
+            accounts::of_two_spellings_of_an_address_one_is_a_user,
+            accounts::of_several_that_register_an_address_at_once_one_succeeds,
+            accounts::a_user_is_read_as_it_was_changed,
+            accounts::a_change_of_an_outdated_user_is_refused,
+            accounts::users_are_listed_page_by_page_in_the_order_of_registration,
+            accounts::a_removed_address_can_be_registered_again,
+            accounts::sessions_are_found_renewed_and_removed,
+            accounts::expired_sessions_and_tokens_are_pruned,
+            accounts::a_token_is_removed_once,
         ]);)*
     };
 }
@@ -126,6 +135,15 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        accounts::of_two_spellings_of_an_address_one_is_a_user,
+        accounts::of_several_that_register_an_address_at_once_one_succeeds,
+        accounts::a_user_is_read_as_it_was_changed,
+        accounts::a_change_of_an_outdated_user_is_refused,
+        accounts::users_are_listed_page_by_page_in_the_order_of_registration,
+        accounts::a_removed_address_can_be_registered_again,
+        accounts::sessions_are_found_renewed_and_removed,
+        accounts::expired_sessions_and_tokens_are_pruned,
+        accounts::a_token_is_removed_once,
     ]
 );
 
@@ -159,5 +177,13 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        accounts::of_two_spellings_of_an_address_one_is_a_user,
+        accounts::a_user_is_read_as_it_was_changed,
+        accounts::a_change_of_an_outdated_user_is_refused,
+        accounts::users_are_listed_page_by_page_in_the_order_of_registration,
+        accounts::a_removed_address_can_be_registered_again,
+        accounts::sessions_are_found_renewed_and_removed,
+        accounts::expired_sessions_and_tokens_are_pruned,
+        accounts::a_token_is_removed_once,
     ]
 );

@@ -40,12 +40,15 @@ fn libraries_point_one_way() {
         "indicators",
         "market",
         "topics",
+        "owed-mails",
+        "accounts",
         "live-store",
         "analytics-store",
         "event-log",
         "archive",
         "service-runtime",
         "stream-processor",
+        "mailer",
     ];
     let all = dependencies();
     for (index, library) in order.iter().enumerate() {
