@@ -3,6 +3,9 @@
 //!
 //! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`.
 
+mod alert_facts;
+mod alert_history;
+mod alert_rules;
 mod candles;
 mod check;
 mod checkpoints;
@@ -19,6 +22,9 @@ mod ticks;
 mod tokens;
 mod users;
 
+pub use self::alert_facts::AlertFactStore;
+pub use self::alert_history::{AlertHistoryStore, AlertPage, AlertQuery, MAX_PAGE_ALERTS, StoredAlert};
+pub use self::alert_rules::AlertRuleStore;
 pub use candles::{CandleQuery, CandleStore, MAX_BEST_CANDLES, MAX_CANDLES, best_candles, settle_candles};
 pub use check::{StoreCheck, check};
 pub use checkpoints::{Checkpoint, CheckpointStore, DayCompleteness, PartitionBehind, day_completeness};

@@ -5,14 +5,27 @@ use chrono::{DateTime, Utc};
 use job_runner::JobStore;
 use market::Symbol;
 
-use crate::{CandleStore, CheckpointStore, Result, SessionStore, TickStore, TokenStore, UserStore};
+use crate::{
+    AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, Result, SessionStore, TickStore,
+    TokenStore, UserStore,
+};
 
 /// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
 /// derived from its content, and there is no transaction across calls: an effect is written first, then the checkpoint
 /// that stands for it.
 #[async_trait]
 pub trait LiveStore:
-    TickStore + CandleStore + CheckpointStore + JobStore + UserStore + SessionStore + TokenStore + CloseStore
+    TickStore
+    + CandleStore
+    + CheckpointStore
+    + JobStore
+    + AlertRuleStore
+    + AlertHistoryStore
+    + AlertFactStore
+    + UserStore
+    + SessionStore
+    + TokenStore
+    + CloseStore
 {
     /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
     /// were pruned and whose candles are kept.
@@ -31,7 +44,17 @@ pub trait LiveStore:
 }
 
 impl<Store> LiveStore for Store where
-    Store: TickStore + CandleStore + CheckpointStore + JobStore + UserStore + SessionStore + TokenStore + CloseStore
+    Store: TickStore
+        + CandleStore
+        + CheckpointStore
+        + JobStore
+        + AlertRuleStore
+        + AlertHistoryStore
+        + AlertFactStore
+        + UserStore
+        + SessionStore
+        + TokenStore
+        + CloseStore
 {
 }
 

@@ -3,7 +3,7 @@
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use topics::names::figure;
 
-const COUNTERS: [(&str, &str); 25] = [
+const COUNTERS: [(&str, &str); 29] = [
     (figure::TICKS_RECEIVED, "Ticks that a feed received."),
     (figure::TICKS_PUBLISHED, "Ticks that are durable in the event log."),
     (figure::TICKS_DROPPED, "Ticks that a feed dropped because its buffer was full."),
@@ -23,6 +23,13 @@ const COUNTERS: [(&str, &str); 25] = [
     ("tapedeck_job_runs_finished_total", "Runs of a job that finished."),
     ("tapedeck_job_runs_failed_total", "Runs of a job that failed."),
     ("tapedeck_job_runs_missed_total", "Runs of a job that were due while no process ran it."),
+    ("tapedeck_alerts_opened_total", "Alerts that opened."),
+    ("tapedeck_alerts_closed_total", "Alerts that closed."),
+    ("tapedeck_alert_mails_total", "Mails about alerts that became owed."),
+    (
+        "tapedeck_alert_deliveries_suppressed_total",
+        "Deliveries of alerts that are in no mail: too many mails a day, or no valid address.",
+    ),
     ("tapedeck_http_requests_total", "HTTP requests, by method, route and status."),
     (crate::connections::CLOSED, "HTTP connections that the server closed or refused, by reason."),
     ("tapedeck_web_unreadable_total", "Records of the live topics that the pages could not read."),

@@ -57,7 +57,7 @@ impl JobStore for SqliteStore {
 
 impl SqliteStore {
     /// Whether the row was changed.
-    async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
+    pub(crate) async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
         Ok(self.write_rows(statement).await? > 0)
     }
 }

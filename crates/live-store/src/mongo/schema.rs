@@ -9,7 +9,10 @@ use super::{
     failure::code,
     fields::{self, RowError},
 };
-use crate::{LiveStoreError, Migration, Result, candles, checkpoints, jobs, sessions, ticks, tokens, users};
+use crate::{
+    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, jobs, sessions, ticks,
+    tokens, users,
+};
 
 /// Which format the documents have, as a document of its own.
 const FORMATS: &str = "schema_format";
@@ -30,11 +33,14 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 7] = [
+const COLLECTIONS: [Collection; 10] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
     jobs::mongo::SCHEMA,
+    alert_rules::mongo::SCHEMA,
+    alert_history::mongo::SCHEMA,
+    alert_facts::mongo::SCHEMA,
     users::mongo::SCHEMA,
     sessions::mongo::SCHEMA,
     tokens::mongo::SCHEMA,
@@ -334,7 +340,18 @@ mod tests {
     fn the_files_are_read_with_their_fields_in_order() {
         let schemas = schemas().expect("readable");
         let names: Vec<&str> = schemas.iter().map(|(schema, _)| schema.collection.as_str()).collect();
-        assert_eq!(names, ["realtime_prices", "candles", "checkpoints", "job_runs", "users", "sessions", "tokens"]);
+        assert_eq!(names, [
+            "realtime_prices",
+            "candles",
+            "checkpoints",
+            "job_runs",
+            "alert_rules",
+            "alert_history",
+            "alert_facts",
+            "users",
+            "sessions",
+            "tokens",
+        ]);
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
     }
@@ -342,6 +359,7 @@ mod tests {
     /// Those that documents of earlier formats do not have.
     fn optional_fields(collection: &str) -> &'static [&'static str] {
         match collection {
+            "alert_history" => &["closed_at_us"],
             "checkpoints" => &["saved_generation", "log_identity", "caught_up_at", "caught_up_at_us"],
             "job_runs" => &["finished"],
             "realtime_prices" => &["size"],
@@ -386,6 +404,8 @@ mod tests {
                     Bson::Int64(_) => "long",
                     Bson::Boolean(_) => "bool",
                     Bson::Array(_) => "array",
+                    Bson::Document(_) => "object",
+                    Bson::Null => "null",
                     _ => "other",
                 };
                 assert!(allowed.contains(&Bson::from(found)), "{}.{name} is {found}", schema.collection);

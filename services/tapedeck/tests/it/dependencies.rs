@@ -39,6 +39,7 @@ fn libraries_point_one_way() {
         "job-runner",
         "indicators",
         "market",
+        "alert-rules",
         "topics",
         "owed-mails",
         "accounts",
@@ -105,7 +106,7 @@ fn only_adapters_depend_on_the_client_of_their_server() {
 
 #[test]
 fn the_market_does_no_io() {
-    for package in ["market", "topics"] {
+    for package in ["market", "alert-rules", "topics"] {
         let needs = &dependencies()[package];
         for io in ["tokio", "reqwest", "sqlx", "axum", "tracing"] {
             assert!(!needs.contains(io), "{package} depends on {io}");

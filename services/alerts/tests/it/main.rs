@@ -1,0 +1,3 @@
+//! The service on a log and a store in a folder.
+
+mod world;
