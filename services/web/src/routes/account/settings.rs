@@ -3,7 +3,7 @@
 use accounts::{Digest, DigestHour, Threshold, User, parse_time_zone, parse_watch_list};
 use askama::Template;
 use axum::{http::StatusCode, response::Response};
-use market::{Symbol, decimal_to_f64};
+use market::Symbol;
 
 use super::{
     super::pages::Layout,
@@ -119,14 +119,27 @@ fn section(context: &Context, done: Section<'_>) -> Result<Response, Failure> {
     }
 }
 
+/// The forms of the page that change what a person chose.
+#[derive(Clone, Copy)]
+enum Change {
+    WatchList,
+    Alerts,
+    AddLevel,
+    RemoveLevel,
+    Digest,
+}
+
 /// Answers a form of a section, of a person who is signed in.
-async fn submit(
-    Posted { context, form }: Posted,
-    store: impl for<'a> AsyncFnOnce(&'a Context, &'a Form, &'a User) -> Result<Section<'a>, Failure>,
-) -> Response {
+async fn submit(Posted { context, form }: Posted, change: Change) -> Response {
     let done = async {
         let Some(user) = context.user().await? else { return Ok(to_sign_in(&context)) };
-        let done = store(&context, &form, &user).await?;
+        let done = match change {
+            Change::WatchList => store_watch_list(&context, &form, &user).await?,
+            Change::Alerts => store_alerts(&context, &form, &user).await?,
+            Change::AddLevel => store_level(&context, &form, &user).await?,
+            Change::RemoveLevel => drop_level(&context, &form, &user).await?,
+            Change::Digest => store_digest(&context, &form, &user).await?,
+        };
         section(&context, done)
     };
     let done = done.await;
@@ -135,10 +148,10 @@ async fn submit(
 
 /// POST /account/watch-list
 pub(super) async fn watch_list(posted: Posted) -> Response {
-    submit(posted, store_watch_list).await
+    submit(posted, Change::WatchList).await
 }
 
-async fn store_watch_list<'a>(context: &'a Context, form: &'a Form, user: &'a User) -> Result<Section<'a>, Failure> {
+async fn store_watch_list<'a>(context: &'a Context, form: &Form, user: &User) -> Result<Section<'a>, Failure> {
     let (field, symbols) = Field::parse(form, "symbols", parse_watch_list);
     let Some(symbols) = symbols else {
         let mut page = AccountPage::load(context, user).await?;
@@ -151,10 +164,10 @@ async fn store_watch_list<'a>(context: &'a Context, form: &'a Form, user: &'a Us
 
 /// POST /account/alerts
 pub(super) async fn alerts(posted: Posted) -> Response {
-    submit(posted, store_alerts).await
+    submit(posted, Change::Alerts).await
 }
 
-async fn store_alerts<'a>(context: &'a Context, form: &'a Form, user: &'a User) -> Result<Section<'a>, Failure> {
+async fn store_alerts<'a>(context: &'a Context, form: &Form, user: &User) -> Result<Section<'a>, Failure> {
     let (field, threshold) = Field::parse(form, "threshold", Threshold::parse);
     let mails_alerts = form.has("mails_alerts");
     let Some(threshold) = threshold else {
@@ -169,10 +182,10 @@ async fn store_alerts<'a>(context: &'a Context, form: &'a Form, user: &'a User) 
 
 /// POST /account/levels
 pub(super) async fn add_level(posted: Posted) -> Response {
-    submit(posted, store_level).await
+    submit(posted, Change::AddLevel).await
 }
 
-async fn store_level<'a>(context: &'a Context, form: &'a Form, user: &'a User) -> Result<Section<'a>, Failure> {
+async fn store_level<'a>(context: &'a Context, form: &Form, user: &User) -> Result<Section<'a>, Failure> {
     let (mut symbol_field, symbol) = Field::parse(form, "symbol", Symbol::parse);
     let (price_field, price) = Field::parse(form, "price", rules::parse_price);
     let is_above = form.text("direction") != "below";
@@ -189,20 +202,20 @@ async fn store_level<'a>(context: &'a Context, form: &'a Form, user: &'a User) -
 
 /// POST /account/levels/remove
 pub(super) async fn remove_level(posted: Posted) -> Response {
-    submit(posted, drop_level).await
+    submit(posted, Change::RemoveLevel).await
 }
 
-async fn drop_level<'a>(context: &'a Context, form: &'a Form, user: &'a User) -> Result<Section<'a>, Failure> {
+async fn drop_level<'a>(context: &'a Context, form: &Form, user: &User) -> Result<Section<'a>, Failure> {
     rules::remove_level(context.accounts().store(), user.id, form.text("level")).await?;
     Ok(Section::Stored("levels"))
 }
 
 /// POST /account/digest
 pub(super) async fn digest(posted: Posted) -> Response {
-    submit(posted, store_digest).await
+    submit(posted, Change::Digest).await
 }
 
-async fn store_digest<'a>(context: &'a Context, form: &'a Form, user: &'a User) -> Result<Section<'a>, Failure> {
+async fn store_digest<'a>(context: &'a Context, form: &Form, user: &User) -> Result<Section<'a>, Failure> {
     let (hour_field, hour) = Field::parse(form, "hour", DigestHour::parse);
     let (zone_field, zone) = Field::parse(form, "time_zone", parse_time_zone);
     let is_on = form.has("digest");
