@@ -1,7 +1,7 @@
 //! The live store: ticks, candles, and how far each stream processor is. A folder for each noun, with its trait and both
 //! adapters; [`open`] chooses the adapter by URL.
 //!
-//! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`.
+//! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`, `mails`.
 
 mod alert_facts;
 mod alert_history;
@@ -11,6 +11,7 @@ mod check;
 mod checkpoints;
 mod error;
 mod jobs;
+mod mails;
 mod migration;
 mod mongo;
 mod open;

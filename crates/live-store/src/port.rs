@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use job_runner::JobStore;
 use market::Symbol;
+use owed_mails::MailStore;
 
 use crate::{
     AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, Result, SessionStore, TickStore,
@@ -19,6 +20,7 @@ pub trait LiveStore:
     + CandleStore
     + CheckpointStore
     + JobStore
+    + MailStore
     + AlertRuleStore
     + AlertHistoryStore
     + AlertFactStore
@@ -48,6 +50,7 @@ impl<Store> LiveStore for Store where
         + CandleStore
         + CheckpointStore
         + JobStore
+        + MailStore
         + AlertRuleStore
         + AlertHistoryStore
         + AlertFactStore

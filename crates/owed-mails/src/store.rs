@@ -30,6 +30,9 @@ pub trait MailStore: Send + Sync {
         until: DateTime<Utc>,
     ) -> Result<Option<StoredMail>, StoreError>;
 
+    /// Extends the lease of `owner`. Whether it still was the owner's.
+    async fn renew_mail(&self, id: &MailId, owner: &str, until: DateTime<Utc>) -> Result<bool, StoreError>;
+
     /// Ends the lease of `owner` and stores the state. Whether it was the owner's; otherwise nothing changes. A state that is
     /// final stays: its mail cannot be leased.
     async fn finish_try(&self, id: &MailId, owner: &str, state: &MailState) -> Result<bool, StoreError>;
@@ -48,6 +51,6 @@ pub trait MailStore: Send + Sync {
     /// How many mails are owed, due or not.
     async fn owed_mails(&self) -> Result<u64, StoreError>;
 
-    /// Removes mails in a final state that were created before `before`. How many.
+    /// Removes mails that were created before `before` and are in a final state or expired before `before`. How many.
     async fn prune_mails(&self, before: DateTime<Utc>) -> Result<u64, StoreError>;
 }

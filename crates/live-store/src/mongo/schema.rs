@@ -10,7 +10,7 @@ use super::{
     fields::{self, RowError},
 };
 use crate::{
-    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, jobs, sessions, ticks,
+    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, jobs, mails, sessions, ticks,
     tokens, users,
 };
 
@@ -33,11 +33,12 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 10] = [
+const COLLECTIONS: [Collection; 11] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
     jobs::mongo::SCHEMA,
+    mails::mongo::SCHEMA,
     alert_rules::mongo::SCHEMA,
     alert_history::mongo::SCHEMA,
     alert_facts::mongo::SCHEMA,
@@ -345,6 +346,7 @@ mod tests {
             "candles",
             "checkpoints",
             "job_runs",
+            "mails",
             "alert_rules",
             "alert_history",
             "alert_facts",

@@ -54,6 +54,11 @@ impl SqliteStore {
         Ok(done.rows_affected())
     }
 
+    /// Runs a statement that changes at most one row. Whether it did.
+    pub(crate) async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
+        Ok(self.write_rows(statement).await? > 0)
+    }
+
     /// Every symbol of a table, in order.
     pub(crate) async fn symbols_of(&self, table: &str) -> Result<Vec<Symbol>> {
         self.read(sqlx::query(AssertSqlSafe(symbols_sql(table))), table, columns::symbol).await

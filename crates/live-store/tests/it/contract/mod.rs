@@ -5,5 +5,6 @@ pub(crate) mod accounts;
 pub(crate) mod candles;
 pub(crate) mod checkpoints;
 pub(crate) mod jobs;
+pub(crate) mod mails;
 pub(crate) mod ticks_reading;
 pub(crate) mod ticks_writing;
