@@ -7,7 +7,8 @@ use market::Symbol;
 use owed_mails::MailStore;
 
 use crate::{
-    AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, Result, TickStore,
+    AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, Result, SessionStore, TickStore,
+    TokenStore, UserStore,
 };
 
 /// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
@@ -23,6 +24,9 @@ pub trait LiveStore:
     + AlertRuleStore
     + AlertHistoryStore
     + AlertFactStore
+    + UserStore
+    + SessionStore
+    + TokenStore
     + CloseStore
 {
     /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
@@ -50,6 +54,9 @@ impl<Store> LiveStore for Store where
         + AlertRuleStore
         + AlertHistoryStore
         + AlertFactStore
+        + UserStore
+        + SessionStore
+        + TokenStore
         + CloseStore
 {
 }

@@ -6,10 +6,13 @@ use live_store::StoreSettings;
 use market::Watchlist;
 use service_runtime::{HELP_END, LogFormat, LogSettings};
 
-use crate::middleware::host::parse_host;
+use url::Url;
+
+use crate::{Registration, TrustedProxy, middleware::host::parse_host};
 
 const DEFAULT_CONSUMER_GROUP: &str = "stock-consumer-group";
 const DEFAULT_MAX_LIVE_CLIENTS: usize = 512;
+const DEFAULT_PUBLIC_URL: &str = "http://localhost:5000";
 
 /// Shows prices: pages, JSON under /v1, and live events.
 ///
@@ -32,6 +35,9 @@ pub struct WebArgs {
     /// Consumer group whose lag the system page shows.
     #[arg(long, env = "CONSUMER_GROUP", default_value = DEFAULT_CONSUMER_GROUP, value_name = "NAME", help_heading = "Pages")]
     pub consumer_group: String,
+    /// Where readers reach the pages: the start of the links in mails. With https:// cookies are kept to TLS.
+    #[arg(id = "public-url", long, env = "PUBLIC_URL", default_value = DEFAULT_PUBLIC_URL, value_name = "URL", help_heading = "Pages")]
+    pub public_url: Url,
     /// The pages' own settings.
     #[command(flatten)]
     pub web: WebConfig,
@@ -53,6 +59,16 @@ pub struct WebConfig {
     /// read prices through its own name.
     #[arg(long, env = "WEB_ALLOWED_HOSTS", value_name = "HOSTS", value_delimiter = ',', value_parser = allowed_host)]
     pub web_allowed_hosts: Vec<String>,
+    /// Who may register an account: open for everybody who can open the pages, closed for nobody but by `tapedeck user add`.
+    #[arg(long, env = "REGISTRATION", value_enum, default_value_t)]
+    pub registration: Registration,
+    /// Reverse proxies whose X-Forwarded-For is believed: 10.0.0.7,172.16.0.0/12. Without this setting all readers behind a proxy share the
+    /// limits of sign-ins and mails of one address.
+    #[arg(long, env = "WEB_TRUSTED_PROXIES", value_name = "ADDRESSES", value_delimiter = ',')]
+    pub web_trusted_proxies: Vec<TrustedProxy>,
+    /// Where readers reach the pages.
+    #[arg(skip = default_public_url())]
+    pub public_url: Url,
     /// Symbols shown on the board before their first price.
     #[arg(skip)]
     pub watchlist: Option<Watchlist>,
@@ -64,8 +80,17 @@ pub struct WebConfig {
 impl WebArgs {
     /// The settings with everything filled in.
     pub fn into_config(self) -> WebConfig {
-        WebConfig { watchlist: self.watchlist, consumer_group: self.consumer_group, ..self.web }
+        WebConfig {
+            watchlist: self.watchlist,
+            consumer_group: self.consumer_group,
+            public_url: self.public_url,
+            ..self.web
+        }
     }
+}
+
+fn default_public_url() -> Url {
+    Url::parse(DEFAULT_PUBLIC_URL).expect("a constant that a test parses")
 }
 
 /// One of `--web-allowed-hosts`; empty where its variable is.
@@ -75,5 +100,15 @@ fn allowed_host(text: &str) -> Result<String, String> {
             Err("is no host; write its name or address alone, such as prices.example or 10.0.0.7".to_owned())
         }
         _ => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_public_url_is_one() {
+        assert_eq!(default_public_url().as_str(), "http://localhost:5000/");
     }
 }

@@ -3,7 +3,9 @@
 //! Pages are rendered here and readable without JavaScript; scripts add what moves. Pages, JSON and events show the same
 //! numbers: those of the live view in memory, and of the store behind it.
 
+mod account;
 mod candle_json;
+mod client_network;
 mod config;
 mod format;
 mod heartbeats;
@@ -31,18 +33,22 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use chrono::Utc;
+use job_runner::JobRunner;
 use live_store::{LiveStore, LiveStoreError};
-use service_runtime::{Runtime, serve_http};
+use service_runtime::{Runtime, Tasks, serve_http};
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use topics::names::component;
 
 use crate::{
+    account::{AccountSettings, Accounts, Housekeeping, mail_task},
     live::Live, live_quotes::LiveQuotes, metrics::Metrics, middleware::host::AllowedHosts, routes::App,
 };
 
+pub use account::Registration;
+pub use client_network::TrustedProxy;
 pub use config::{WebArgs, WebConfig};
 
 /// Most connections waiting to be accepted.
@@ -98,7 +104,15 @@ where
     let live = Arc::new(Live::new(boot.clone(), LiveQuotes::new(watched)));
     let pages = runtime.status.component(component::PAGES);
     let address = listener.local_addr().unwrap_or(config.listen);
-    let hosts = AllowedHosts::new(address, &config.web_allowed_hosts);
+    let settings = AccountSettings {
+        registration: config.registration,
+        public_url: config.public_url,
+        trusted_proxies: config.web_trusted_proxies,
+    };
+    // The links of mails lead there.
+    let public_host = settings.public_url.host_str().map(str::to_owned);
+    let allowed: Vec<String> = config.web_allowed_hosts.into_iter().chain(public_host).collect();
+    let hosts = AllowedHosts::new(address, &allowed);
 
     let mut tasks = runtime.tasks();
     let (served, routes) =
@@ -115,12 +129,40 @@ where
         store = history::open_and_load(open, &live, &pages) => store?,
         () = runtime.shutdown.cancelled() => return tasks.join().await,
     };
-    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone(), watched);
+    let accounts = start_accounts(settings, &store, &runtime, &mut tasks)?;
+    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), accounts, runtime.clone(), watched);
     drop(served.send_replace(routes::router(app, hosts)));
     pages.up("served");
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
     tasks.spawn("web history", history::reload(live, store, runtime.shutdown.clone()));
     tasks.join().await
+}
+
+/// Starts what is done for accounts behind the pages.
+fn start_accounts(
+    settings: AccountSettings,
+    store: &Arc<dyn LiveStore>,
+    runtime: &Runtime,
+    tasks: &mut Tasks,
+) -> anyhow::Result<Arc<Accounts>> {
+    let (mail_requests, requests) = mpsc::channel(mail_task::MAX_REQUESTS);
+    let public_url = settings.public_url.clone();
+    let mails = mail_task::MailTask { store: Arc::clone(store), public_url, requests };
+    tasks.spawn("web account mails", mails.run(runtime.shutdown.clone()));
+    let job = Housekeeping::new(Arc::clone(store))?;
+    let health = runtime.status.secondary_component("account housekeeping");
+    let jobs = JobRunner::new(job, Arc::clone(store) as _, runtime.status.instance()).reporting(move |state| {
+        match state {
+            Ok(detail) => health.up(detail),
+            Err(reason) => health.down(reason),
+        }
+    });
+    let shutdown = runtime.shutdown.clone();
+    tasks.spawn("web account housekeeping", async move {
+        jobs.run(shutdown).await;
+        Ok(())
+    });
+    Ok(Arc::new(Accounts::new(settings, Arc::clone(store), mail_requests)))
 }
 
 /// Most connections: one for each live client, and [`OTHER_CONNECTIONS`], as far as the limit of open files admits.

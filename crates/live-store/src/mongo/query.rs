@@ -68,6 +68,12 @@ impl MongoStore {
         Ok(symbols)
     }
 
+    /// Removes all documents that fulfil the conditions by one command. For few documents. How many.
+    pub(crate) async fn remove(&self, what: &str, collection: &str, filter: Document) -> Result<u64> {
+        let statements = [raw(self, &doc! { "q": filter, "limit": 0 })?].iter().collect();
+        Ok(self.write(what, Write::Delete, collection, &statements).await?.touched)
+    }
+
     /// Removes the documents of a symbol (the indexes in the order of time are by symbol) that fulfil the conditions, in bounded
     /// steps. Returns how many.
     pub(crate) async fn remove_of_symbol(

@@ -89,6 +89,15 @@ macro_rules! adapters {
             alerts::pages_show_every_alert_once_the_newest_first,
             alerts::pending_alerts_come_in_the_order_in_which_they_were_stored,
             alerts::the_first_fact_of_an_identity_stays,
+            accounts::of_two_spellings_of_an_address_one_is_a_user,
+            accounts::of_several_that_register_an_address_at_once_one_succeeds,
+            accounts::a_user_is_read_as_it_was_changed,
+            accounts::a_change_of_an_outdated_user_is_refused,
+            accounts::users_are_listed_page_by_page_in_the_order_of_registration,
+            accounts::a_removed_address_can_be_registered_again,
+            accounts::sessions_are_found_renewed_and_removed,
+            accounts::expired_sessions_and_tokens_are_pruned,
+            accounts::a_token_is_removed_once,
         ]);)*
     };
 }
@@ -152,6 +161,15 @@ contract!(
         alerts::pages_show_every_alert_once_the_newest_first,
         alerts::pending_alerts_come_in_the_order_in_which_they_were_stored,
         alerts::the_first_fact_of_an_identity_stays,
+        accounts::of_two_spellings_of_an_address_one_is_a_user,
+        accounts::of_several_that_register_an_address_at_once_one_succeeds,
+        accounts::a_user_is_read_as_it_was_changed,
+        accounts::a_change_of_an_outdated_user_is_refused,
+        accounts::users_are_listed_page_by_page_in_the_order_of_registration,
+        accounts::a_removed_address_can_be_registered_again,
+        accounts::sessions_are_found_renewed_and_removed,
+        accounts::expired_sessions_and_tokens_are_pruned,
+        accounts::a_token_is_removed_once,
     ]
 );
 
@@ -198,5 +216,13 @@ contract!(
         alerts::pages_show_every_alert_once_the_newest_first,
         alerts::pending_alerts_come_in_the_order_in_which_they_were_stored,
         alerts::the_first_fact_of_an_identity_stays,
+        accounts::of_two_spellings_of_an_address_one_is_a_user,
+        accounts::a_user_is_read_as_it_was_changed,
+        accounts::a_change_of_an_outdated_user_is_refused,
+        accounts::users_are_listed_page_by_page_in_the_order_of_registration,
+        accounts::a_removed_address_can_be_registered_again,
+        accounts::sessions_are_found_renewed_and_removed,
+        accounts::expired_sessions_and_tokens_are_pruned,
+        accounts::a_token_is_removed_once,
     ]
 );

@@ -41,12 +41,15 @@ fn libraries_point_one_way() {
         "market",
         "alert-rules",
         "topics",
+        "owed-mails",
+        "accounts",
         "live-store",
         "analytics-store",
         "event-log",
         "archive",
         "service-runtime",
         "stream-processor",
+        "mailer",
     ];
     let all = dependencies();
     for (index, library) in order.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Which handler serves which path, and what is done for every request.
 
+mod account;
 pub(crate) mod assets;
 mod events;
 mod pages;
@@ -24,6 +25,7 @@ use tower_http::{
 };
 
 use crate::{
+    account::Accounts,
     latency_limit::LatencyLimit,
     live::Live,
     metrics::Metrics,
@@ -51,6 +53,7 @@ pub(crate) struct App {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     store: Arc<dyn LiveStore>,
+    accounts: Arc<Accounts>,
     runtime: Runtime,
     bundle: Arc<assets::Bundle>,
     /// The watched symbols with their places in the watch list.
@@ -63,13 +66,14 @@ impl App {
         live: Arc<Live>,
         metrics: Arc<Metrics>,
         store: Arc<dyn LiveStore>,
+        accounts: Arc<Accounts>,
         runtime: Runtime,
         watched: &[Symbol],
     ) -> Self {
         let bundle = Arc::new(assets::Bundle::read());
         let watched = watched.iter().enumerate().map(|(place, symbol)| (*symbol, place)).collect();
         let watched = Arc::new(watched);
-        Self { live, metrics, store, runtime, bundle, watched, latency_limit: Arc::default() }
+        Self { live, metrics, store, accounts, runtime, bundle, watched, latency_limit: Arc::default() }
     }
 }
 
@@ -89,12 +93,14 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
         .route("/v1/system", get(system::figures))
         .route("/v1/time", get(v1::time))
         .route("/v1/screen-latency", post(v1::screen_latency))
+        .merge(account::router())
         .fallback(pages::not_found)
         .method_not_allowed_fallback(wrong_method);
     let routes = routes
         .with_state(app.clone())
         .merge(admin_routes(Arc::clone(&app.runtime.status)))
-        .layer(from_fn(require_same_origin));
+        .layer(from_fn(require_same_origin))
+        .merge(account::open_router().with_state(app));
     guarded(routes, hosts)
 }
 

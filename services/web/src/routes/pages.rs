@@ -18,7 +18,7 @@ use crate::{
     candle_json::CandleJson,
     format::{self, TimeText},
     live_quotes::SymbolView,
-    middleware::cookies::Theme,
+    middleware::viewer::Viewer,
     params::{Params, far_future, far_past},
     problem::Problem,
     quote::{Freshness, Quote, class_name},
@@ -33,7 +33,7 @@ const STORE_TIMEOUT_MS: u64 = 5_000;
 /// What every page has around its own content.
 pub(super) struct Layout<'a> {
     pub(super) bundle: &'a Bundle,
-    pub(super) theme: Theme,
+    pub(super) viewer: Viewer,
     /// The name of the page, for styles and scripts.
     pub(super) page: &'static str,
     /// For the search box.
@@ -43,9 +43,9 @@ pub(super) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    pub(super) fn new(app: &'a App, theme: Theme, page: &'static str) -> Self {
+    pub(super) fn new(app: &'a App, viewer: Viewer, page: &'static str) -> Self {
         let log_is_down = app.live.pipeline().outage().is_some();
-        Self { bundle: &app.bundle, theme, page, symbols: app.live.quotes().symbols(), log_is_down }
+        Self { bundle: &app.bundle, viewer, page, symbols: app.live.quotes().symbols(), log_is_down }
     }
 }
 
@@ -151,14 +151,14 @@ struct BoardPage<'a> {
 }
 
 /// GET /
-pub(crate) async fn board(State(app): State<App>, theme: Theme) -> Result<Response, Problem> {
+pub(crate) async fn board(State(app): State<App>, viewer: Viewer) -> Result<Response, Problem> {
     let snapshot = app.live.snapshot().await;
     let make = || {
         let because = app.live.pipeline().simulated_because(snapshot.at).map(str::to_owned);
-        let layout = Layout::new(&app, theme, "board");
+        let layout = Layout::new(&app, viewer, "board");
         BoardPage::new(layout, snapshot.views(), &app.watched, because, snapshot.at).render()
     };
-    let page = snapshot.board(theme, make).await?;
+    let page = snapshot.board(viewer, make).await?;
     Ok(([(header::VARY, "Cookie")], Html(page)).into_response())
 }
 
@@ -240,20 +240,20 @@ pub(crate) async fn symbol(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
-    theme: Theme,
+    viewer: Viewer,
     params: Params,
 ) -> Result<Response, Problem> {
     let Ok(Path(text)) = path else {
         return not_found_page(
             &app,
-            theme,
+            viewer,
             "This address is not a symbol",
             "It contains characters that no symbol has.",
         );
     };
     let symbol = match Symbol::parse(&text) {
         Ok(symbol) => symbol,
-        Err(error) => return not_found_page(&app, theme, "This is not a symbol", &format!("{error}.")),
+        Err(error) => return not_found_page(&app, viewer, "This is not a symbol", &format!("{error}.")),
     };
     if symbol.as_str() != text {
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -261,7 +261,7 @@ pub(crate) async fn symbol(
     }
     let interval = match params.parsed("interval") {
         Ok(interval) => interval.unwrap_or(Interval::Minute),
-        Err(problem) => return not_found_page(&app, theme, "This chart does not exist", problem.detail()),
+        Err(problem) => return not_found_page(&app, viewer, "This chart does not exist", problem.detail()),
     };
     let now = Utc::now();
     let (is_known, quote) = {
@@ -276,10 +276,10 @@ pub(crate) async fn symbol(
         let advice = format!(
             "No feed delivers {symbol}. Add it to the watch list (--watchlist or WATCHLIST) and start again."
         );
-        return not_found_page(&app, theme, "There are no prices of this symbol", &advice);
+        return not_found_page(&app, viewer, "There are no prices of this symbol", &advice);
     }
     let candles: Vec<CandleJson> = candles.iter().map(CandleJson::from).collect();
-    let layout = Layout::new(&app, theme, "symbol");
+    let layout = Layout::new(&app, viewer, "symbol");
     let mut page = SymbolPage::new(layout, symbol, quote.as_ref(), interval, &candles, now);
     page.store_is_down = store_is_down;
     let response = render(&page)?;
@@ -336,20 +336,20 @@ struct NotFoundPage<'a> {
 }
 
 /// For paths without a route.
-pub(crate) async fn not_found(State(app): State<App>, uri: Uri, theme: Theme) -> Result<Response, Problem> {
+pub(crate) async fn not_found(State(app): State<App>, uri: Uri, viewer: Viewer) -> Result<Response, Problem> {
     if uri.path() == "/v1" || uri.path().starts_with("/v1/") {
         return Err(Problem::not_found(format!("there is nothing at {}", uri.path())));
     }
     not_found_page(
         &app,
-        theme,
+        viewer,
         "There is no such page",
         "The address may be mistyped. The board shows every symbol.",
     )
 }
 
-fn not_found_page(app: &App, theme: Theme, title: &str, advice: &str) -> Result<Response, Problem> {
-    let page = render(&NotFoundPage { layout: Layout::new(app, theme, "not-found"), title, advice })?;
+fn not_found_page(app: &App, viewer: Viewer, title: &str, advice: &str) -> Result<Response, Problem> {
+    let page = render(&NotFoundPage { layout: Layout::new(app, viewer, "not-found"), title, advice })?;
     Ok((StatusCode::NOT_FOUND, page).into_response())
 }
 
@@ -360,6 +360,7 @@ pub(super) fn render(page: &impl Template) -> Result<Response, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::middleware::cookies::Theme;
     use crate::quote::LatestTick;
     use crate::sparkline::Sparkline;
     use market::{Source, Tick, TickFields, parse_decimal};
@@ -410,7 +411,7 @@ mod tests {
 
     fn layout<'a>(bundle: &'a Bundle, theme: Theme, page: &'static str) -> Layout<'a> {
         let symbols = ["AAPL", "BTC/USDT"].map(|name| Symbol::parse(name).expect("a symbol"));
-        Layout { bundle, theme, page, symbols: symbols.to_vec(), log_is_down: false }
+        Layout { bundle, viewer: Viewer { theme, has_session: false }, page, symbols: symbols.to_vec(), log_is_down: false }
     }
 
     /// What is between the notes on the connection and the footer.

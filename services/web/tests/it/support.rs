@@ -101,6 +101,9 @@ impl Suite {
             consumer_group: "stock-consumer-group".to_owned(),
             web_max_live_clients,
             web_allowed_hosts: vec!["prices.example".to_owned()],
+            registration: web::Registration::Open,
+            web_trusted_proxies: Vec::new(),
+            public_url: format!("http://{listen}").parse().expect("a URL"),
         };
         let open = move || {
             let (store, opened) = (Arc::clone(&store), opened.clone());

@@ -6,8 +6,10 @@ import "./board.css";
 import "./symbol.css";
 import "./tables.css";
 import "./system.css";
+import "./account.css";
 import "./screens.css";
 import "./forced.css";
+import * as account from "./account";
 import * as board from "./board";
 import * as clock from "./clock";
 import * as latency from "./latency";
@@ -24,6 +26,9 @@ void clock.keep();
 latency.report();
 
 switch (document.body.dataset["page"]) {
+  case "account":
+    account.start();
+    break;
   case "board":
     board.start();
     break;
