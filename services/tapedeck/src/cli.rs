@@ -13,6 +13,7 @@ use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString};
 use web::WebConfig;
 
 use crate::{
+    backfill::BackfillArgs,
     batch::{AnalyticsPlace, BatchArgs},
     moving::{CopyArgs, ExportArgs, ImportArgs},
 };
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Publish recorded files to the log, wait until the consumer has stored them, and exit.
     Replay(ReplayArgs),
+    /// Fetch the daily candles of past years that are missing; run it again to continue. Exits with 1 if a symbol failed.
+    Backfill(Box<BackfillArgs>),
     /// Print the ticks of a symbol as they are stored.
     Tail(TailArgs),
     /// Show on one screen whether the running instance works: its prices, rates and latencies, and what is down and why.

@@ -18,7 +18,7 @@ pub(crate) async fn export(args: ExportArgs) -> anyhow::Result<()> {
         args.from.check_not_empty(&*store, &source).await?;
     }
     check_symbols(&*store, &selection).await?;
-    let progress_view = ProgressView::new(None)?;
+    let progress_view = ProgressView::new(None, "rows")?;
     let exported =
         archive::export(&*store, &source, &args.folder, &selection, Utc::now(), &stop, &|progress| {
             progress_view.show(progress);

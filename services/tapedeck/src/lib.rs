@@ -1,5 +1,6 @@
 //! Every service of Tapedeck in one process, with embedded defaults; and the command line.
 
+mod backfill;
 mod batch;
 mod check;
 mod cli;
@@ -11,6 +12,7 @@ mod export;
 mod health;
 mod http;
 mod import;
+mod log_and_store;
 mod migrate;
 mod moving;
 mod output;
@@ -18,6 +20,7 @@ mod redeliver;
 mod replay;
 mod run;
 mod status;
+mod stored_candles;
 mod tail;
 mod topics;
 
@@ -56,6 +59,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => {
             let _logs = service_runtime::init_logs(cli.log_format)?;
             replay::replay(args).await?;
+        }
+        Command::Backfill(args) => {
+            let _logs = service_runtime::init_logs(cli.log_format)?;
+            return backfill::backfill(*args).await;
         }
         Command::Tail(args) => tail::tail(args).await?,
         Command::Status(args) => return status::status(args).await,

@@ -42,7 +42,7 @@ fn recorded_frames_are_stored_with_their_prices_and_a_second_replay_adds_nothing
     assert!(running.interrupt().success());
 
     let printed = replay(folder.path(), &fixture("coinbase_ws.jsonl"));
-    assert!(printed.contains("stored   0 ticks are new"), "{printed}");
+    assert!(printed.contains("stored   0 ticks and 0 candles are new"), "{printed}");
     let running = Running::start(folder.path(), &watch);
     let again = running.get("/v1/ticks?symbol=BAND-GBP&limit=1000")["ticks"].as_array().unwrap().clone();
     assert_eq!(again, ticks);
@@ -69,7 +69,7 @@ fn an_invalid_line_is_reported_and_the_rest_is_stored() {
     assert!(error.contains("ticks.jsonl") && error.contains("price must be above zero"), "{error}");
     let printed = String::from_utf8(played.stdout).unwrap();
     assert!(printed.contains("2 ticks and 0 candles, in 3 lines"), "{printed}");
-    assert!(printed.contains("2 ticks are new, 0 were stored already"), "{printed}");
+    assert!(printed.contains("2 ticks and 0 candles are new, 0 ticks and 0 candles were stored already"), "{printed}");
     assert!(printed.contains("1 x price must be above zero, not -1"), "{printed}");
     let look = format!("tapedeck run --provider replay --data {}", data.display());
     assert!(printed.contains(&look), "{printed}");
