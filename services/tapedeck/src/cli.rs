@@ -15,6 +15,7 @@ use web::WebConfig;
 use crate::{
     backfill::BackfillArgs,
     batch::{AnalyticsPlace, BatchArgs},
+    demo::DemoArgs,
     moving::{CopyArgs, ExportArgs, ImportArgs},
 };
 
@@ -33,6 +34,8 @@ pub struct Cli {
 pub(crate) enum Command {
     /// Start every service in one process, and watch prices at http://localhost:5000.
     Run(Box<RunArgs>),
+    /// Show the dashboard over historical prices that the program contains, without a network, in a temporary folder.
+    Demo(Box<DemoArgs>),
     /// Publish recorded files to the log, wait until the consumer has stored them, and exit.
     Replay(ReplayArgs),
     /// Fetch the daily candles of past years that are missing; run it again to continue. Exits with 1 if a symbol failed.

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod copy;
 mod data_dir;
+mod demo;
 mod disk;
 mod drain;
 mod export;
@@ -63,6 +64,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backfill(args) => {
             let _logs = service_runtime::init_logs(cli.log_format)?;
             return backfill::backfill(*args).await;
+        }
+        Command::Demo(args) => {
+            let _logs = service_runtime::init_logs(cli.log_format)?;
+            demo::demo(*args).await?;
         }
         Command::Tail(args) => tail::tail(args).await?,
         Command::Status(args) => return status::status(args).await,

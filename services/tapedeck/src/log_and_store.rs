@@ -6,7 +6,7 @@ use archive::Prices;
 use chrono::Utc;
 use consumer::ConsumerConfig;
 use live_store::LiveStore;
-use service_runtime::{Runtime, Status};
+use service_runtime::{ProcessRuntime, Runtime};
 use topics::{
     names::{figure, service},
     status::figure_key,
@@ -35,14 +35,10 @@ impl Pipeline {
 
     /// Ticks that the consumer has stored for the first time.
     pub(crate) fn new_ticks(&self) -> u64 {
-        new_ticks(&self.runtime.status)
+        let figures = self.runtime.status.snapshot(Utc::now()).figures;
+        let stored = figure_key(Some(service::CONSUMER), figure::TICKS_STORED);
+        figures.get(&stored).map_or(0, |stored| *stored as u64)
     }
-}
-
-fn new_ticks(status: &Status) -> u64 {
-    let figures = status.snapshot(Utc::now()).figures;
-    let stored = figure_key(Some(service::CONSUMER), figure::TICKS_STORED);
-    figures.get(&stored).map_or(0, |stored| *stored as u64)
 }
 
 /// Opens log and store, and runs `publish` beside the consumer until it returns; what it has published is stored then if it has
@@ -59,7 +55,7 @@ where
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
 {
     let data = DataDir::open(&folder(places.data.as_deref()), Prices::Real, doing)?;
-    let (runtime, store) = open_runtime(process, places, &data).await?;
+    let (runtime, store) = open_runtime(&ProcessRuntime::start(process)?, places, &data).await?;
     let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
     let pipeline =
         Pipeline { runtime: runtime.clone(), store: Arc::clone(&store), group: config.group.clone() };

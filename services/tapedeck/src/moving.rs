@@ -36,7 +36,7 @@ pub(crate) struct ExportArgs {
     /// Only real or only simulated prices, of a store that has both.
     #[arg(long, value_enum)]
     pub(crate) prices: Option<WhichPrices>,
-    /// Succeed although the store has no rows to export.
+    /// Succeed although the store has no rows to export, or none of a symbol.
     #[arg(long)]
     pub(crate) allow_empty: bool,
 }

@@ -88,6 +88,36 @@ fn a_replay_of_a_missing_file_creates_nothing() {
 }
 
 #[test]
+fn a_recording_with_nothing_in_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("AAPL.csv"));
+    std::fs::write(&file, "").unwrap();
+    let run = || output(&["replay", file.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    let played = run();
+    assert!(!played.status.success() && stderr(&played).contains("is empty"), "{}", stderr(&played));
+    assert!(!data.exists(), "{} was created", data.display());
+    std::fs::write(&file, "Date,Open,High,Low,Close,Volume\n").unwrap();
+    let played = run();
+    assert!(!played.status.success(), "only a header");
+    assert!(stderr(&played).contains("no line has a tick or candle"), "{}", stderr(&played));
+}
+
+#[test]
+fn candles_that_are_new_and_known_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("AAPL.csv");
+    let rows = ["Date,Open,High,Low,Close,Volume", "2023-02-24,1,2,1,2,30", "2023-02-27,2,3,2,3,40"];
+    std::fs::write(&file, rows[..2].join("\n")).unwrap();
+    let data = folder.path().join("data");
+    let printed = replay(&data, &file);
+    assert!(printed.contains("stored   4 ticks and 1 candles are new"), "{printed}");
+    std::fs::write(&file, rows.join("\n")).unwrap();
+    let printed = replay(&data, &file);
+    let expected = "4 ticks and 1 candles are new, 4 ticks and 1 candles were stored already";
+    assert!(printed.contains(expected), "{printed}");
+}
+
+#[test]
 fn commands_without_anything_to_print_print_that() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
