@@ -30,7 +30,10 @@ const COUNTERS: [(&str, &str); 26] = [
         "tapedeck_web_latency_refused_total",
         "Requests with screen latencies that were refused because of their number.",
     ),
-    ("tapedeck_sse_polls_total", "Requests for events past the limit of live clients, each answered and ended."),
+    (
+        "tapedeck_sse_polls_total",
+        "Requests for events past the limit of live clients, each answered and ended.",
+    ),
     ("tapedeck_web_hosts_refused_total", "Requests for a host that is not allowed (--web-allowed-hosts)."),
     (
         "tapedeck_web_log_probes_failed_total",

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::{
-    LogFormat, LogSettings, ProcessRuntime, Runtime, Status, cancel_on_signals, heartbeat, init_logs, install_metrics,
-    process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin, shutdown,
+    LogFormat, LogSettings, ProcessRuntime, Runtime, Status, cancel_on_signals, heartbeat, init_logs,
+    install_metrics, process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin,
+    shutdown,
 };
 
 /// First wait before a server that is unavailable is tried again; doubled up to the longest.
@@ -107,9 +108,7 @@ impl ProcessRuntime {
         (|| create_topics(&*log))
             .retry(patience())
             // A log that refuses the user is not tried again: a password or a certificate has to be corrected.
-            .when(|error| {
-                matches!(error, EventLogError::Unavailable { .. } | EventLogError::DiskFull { .. })
-            })
+            .when(|error| matches!(error, EventLogError::Unavailable { .. } | EventLogError::DiskFull { .. }))
             .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not available yet"))
             .await
             .context("cannot create the topics (--log, LOG_URL)")?;

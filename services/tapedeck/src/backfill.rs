@@ -9,7 +9,9 @@ use consumer::ConsumerConfig;
 use indicatif::HumanCount;
 use live_store::LiveStore;
 use market::{Symbol, Watchlist, day_bounds, session};
-use producer::{Backfilled, DEFAULT_WATCHLIST, HistorySettings, MissingDays, WatchlistParser, backfill_daily};
+use producer::{
+    Backfilled, DEFAULT_WATCHLIST, HistorySettings, MissingDays, WatchlistParser, backfill_daily,
+};
 
 use crate::{
     cli::Places,

@@ -314,7 +314,9 @@ impl ProgressView {
         let (bar, template) = match total {
             Some(total) => (
                 ProgressBar::new(total),
-                format!("{{bar:30}} {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} to go, {{wide_msg}}"),
+                format!(
+                    "{{bar:30}} {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} to go, {{wide_msg}}"
+                ),
             ),
             None => (
                 ProgressBar::new_spinner(),

@@ -29,8 +29,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
         pipeline.wait_until_stored().await?;
         Ok((played, pipeline.new_ticks()))
     };
-    let (data, played) =
-        publish_and_store(("tapedeck-replay", "replaying"), &places, consumer, play).await?;
+    let (data, played) = publish_and_store(("tapedeck-replay", "replaying"), &places, consumer, play).await?;
     match played {
         Some((report, new_ticks)) => conclude(&report, new_ticks, &places, &data),
         None => bail!(

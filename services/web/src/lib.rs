@@ -36,9 +36,7 @@ use live_store::{LiveStore, LiveStoreError};
 use service_runtime::Runtime;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::{
-    catch_up::LogEnds, live::Live, live_quotes::LiveQuotes, metrics::Metrics, routes::App,
-};
+use crate::{catch_up::LogEnds, live::Live, live_quotes::LiveQuotes, metrics::Metrics, routes::App};
 
 pub use config::{WebArgs, WebConfig};
 pub use starting::StartingPages;

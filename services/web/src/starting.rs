@@ -38,8 +38,7 @@ impl StartingPages {
         health.down("waiting for the event log (--log, LOG_URL)");
         let address = listener.local_addr().unwrap_or(config.listen);
         let hosts = AllowedHosts::new(address, &config.web_allowed_hosts);
-        let (sender, receiver) =
-            watch::channel(routes::guarded(router(&process.status), Arc::clone(&hosts)));
+        let (sender, receiver) = watch::channel(routes::guarded(router(&process.status), Arc::clone(&hosts)));
         let max = max_connections(config.web_max_live_clients);
         let server = tokio::spawn(serve_http(listener, receiver, max, process));
         Self { routes: sender, hosts, health, server: AbortOnDropHandle::new(server) }

@@ -42,8 +42,9 @@ async fn backfill(world: &World, server: &MockServer, wanted: &[MissingDays]) ->
     let args = ["backfill", "--yahoo-url", &yahoo, "--binance-rest-url", &binance];
     let settings = Args::try_parse_from(args).unwrap().settings;
     let mut seen = Vec::new();
-    let results =
-        backfill_daily(&settings, wanted, &world.runtime(), |result| seen.push(result.clone())).await.unwrap();
+    let results = backfill_daily(&settings, wanted, &world.runtime(), |result| seen.push(result.clone()))
+        .await
+        .unwrap();
     assert_eq!(seen, results, "each is reported");
     results
 }
@@ -90,8 +91,7 @@ async fn a_symbol_that_the_provider_refuses_does_not_stop_the_others() {
     let refusal = r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#;
     Mock::given(path("/v8/finance/chart/BRK-B")).respond_with(answer(refusal)).mount(&server).await;
     Mock::given(path("/v8/finance/chart/NVDA")).respond_with(answer(CHART)).mount(&server).await;
-    let wanted =
-        [missing("BRK.B", &["2024-01-17"]), missing("NVDA", &["2024-01-17"]), missing("AAPL", &[])];
+    let wanted = [missing("BRK.B", &["2024-01-17"]), missing("NVDA", &["2024-01-17"]), missing("AAPL", &[])];
     let results = backfill(&world, &server, &wanted).await;
     let [refused, fetched, complete] = results.as_slice() else { panic!("{results:?}") };
     assert_eq!(refused.failure.as_deref(), Some("yahoo: the provider reports: No data found"));

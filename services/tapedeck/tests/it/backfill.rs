@@ -23,8 +23,7 @@ fn chart(request: &Request) -> ResponseTemplate {
     let sessions = sessions_between(AssetClass::Stock, date("period1"), date("period2").pred_opt().unwrap());
     let times: Vec<i64> = sessions.map(|session| session.open.timestamp()).collect();
     let prices = vec![101.5; times.len()];
-    let quote =
-        json!({"open": prices, "high": prices, "low": prices, "close": prices, "volume": vec![7_000; times.len()]});
+    let quote = json!({"open": prices, "high": prices, "low": prices, "close": prices, "volume": vec![7_000; times.len()]});
     let symbol = request.url.path().rsplit('/').next().unwrap();
     let result = json!({"meta": {"symbol": symbol, "dataGranularity": "1d", "range": ""}, "timestamp": times,
                         "indicators": {"quote": [quote]}});
@@ -46,13 +45,17 @@ impl Provider {
     fn serve(&self, symbol: &str, delay: Duration) {
         let answer = move |request: &Request| chart(request).set_delay(delay);
         let of_symbol = path(format!("/v8/finance/chart/{symbol}"));
-        self.runtime.block_on(Mock::given(method("GET")).and(of_symbol).respond_with(answer).mount(&self.server));
+        self.runtime
+            .block_on(Mock::given(method("GET")).and(of_symbol).respond_with(answer).mount(&self.server));
     }
 
     /// Symbols of the requests since the last reset.
     fn asked(&self) -> Vec<String> {
         let requests = self.runtime.block_on(self.server.received_requests()).unwrap();
-        requests.iter().filter_map(|request| request.url.path().rsplit('/').next().map(str::to_owned)).collect()
+        requests
+            .iter()
+            .filter_map(|request| request.url.path().rsplit('/').next().map(str::to_owned))
+            .collect()
     }
 
     fn forget(&self) {

@@ -69,7 +69,10 @@ fn an_invalid_line_is_reported_and_the_rest_is_stored() {
     assert!(error.contains("ticks.jsonl") && error.contains("price must be above zero"), "{error}");
     let printed = String::from_utf8(played.stdout).unwrap();
     assert!(printed.contains("2 ticks and 0 candles, in 3 lines"), "{printed}");
-    assert!(printed.contains("2 ticks and 0 candles are new, 0 ticks and 0 candles were stored already"), "{printed}");
+    assert!(
+        printed.contains("2 ticks and 0 candles are new, 0 ticks and 0 candles were stored already"),
+        "{printed}"
+    );
     assert!(printed.contains("1 x price must be above zero, not -1"), "{printed}");
     let look = format!("tapedeck run --provider replay --data {}", data.display());
     assert!(printed.contains(&look), "{printed}");

@@ -84,8 +84,8 @@ pub fn daily_candles(name: &str, text: &str) -> anyhow::Result<Vec<Candle>> {
     let mut lines = text.lines().zip(1_u64..);
     let (header, _) = lines.next().with_context(|| format!("{name} is empty"))?;
     let header = cells(header).with_context(|| format!("the header of {name}"))?;
-    let mut days = daily::DailyCandles::new(Path::new(name), &header)
-        .map_err(|reason| anyhow!("{name}: {reason}"))?;
+    let mut days =
+        daily::DailyCandles::new(Path::new(name), &header).map_err(|reason| anyhow!("{name}: {reason}"))?;
     let mut candles = Vec::new();
     for (line, number) in lines {
         let row = cells(line).map_err(|error| error.to_string()).and_then(|cells| days.row(&cells));
