@@ -3,7 +3,7 @@
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use topics::names::figure;
 
-const COUNTERS: [(&str, &str); 29] = [
+const COUNTERS: [(&str, &str); 30] = [
     (figure::TICKS_RECEIVED, "Ticks that a feed received."),
     (figure::TICKS_PUBLISHED, "Ticks that are durable in the event log."),
     (figure::TICKS_DROPPED, "Ticks that a feed dropped because its buffer was full."),
@@ -36,6 +36,10 @@ const COUNTERS: [(&str, &str); 29] = [
     (
         "tapedeck_web_latency_refused_total",
         "Requests with screen latencies that were refused because of their number.",
+    ),
+    (
+        "tapedeck_sse_polls_total",
+        "Requests for events past the limit of live clients, each answered and ended.",
     ),
     ("tapedeck_web_hosts_refused_total", "Requests for a host that is not allowed (--web-allowed-hosts)."),
     (

@@ -41,7 +41,8 @@ pub struct ProducerArgs {
     pub producer: ProducerConfig,
 }
 
-const DEFAULT_WATCHLIST: &str =
+/// What is watched without a setting.
+pub const DEFAULT_WATCHLIST: &str =
     "AAPL,MSFT,NVDA,AMZN,GOOGL,META,TSLA,BRK.B,BTC/USDT,ETH/USDT,SOL/USDT,BNB/USDT";
 
 /// What is watched, and where prices come from.
@@ -78,7 +79,7 @@ pub struct ProducerConfig {
 
 /// Reads a watch list. The error has the first entry that is wrong: clap's own has the whole list, of up to a thousand.
 #[derive(Clone)]
-struct WatchlistParser;
+pub struct WatchlistParser;
 
 impl TypedValueParser for WatchlistParser {
     type Value = Watchlist;

@@ -16,7 +16,9 @@ use web::WebConfig;
 
 use crate::{
     alerts::AlertsCommandArgs,
+    backfill::BackfillArgs,
     batch::{AnalyticsPlace, BatchArgs},
+    demo::DemoArgs,
     moving::{CopyArgs, ExportArgs, ImportArgs},
 };
 
@@ -35,8 +37,12 @@ pub struct Cli {
 pub(crate) enum Command {
     /// Start every service in one process, and watch prices at http://localhost:5000.
     Run(Box<RunArgs>),
+    /// Show the dashboard over historical prices that the program contains, without a network, in a temporary folder.
+    Demo(Box<DemoArgs>),
     /// Publish recorded files to the log, wait until the consumer has stored them, and exit.
     Replay(ReplayArgs),
+    /// Fetch the daily candles of past years that are missing; run it again to continue. Exits with 1 if a symbol failed.
+    Backfill(Box<BackfillArgs>),
     /// Print the ticks of a symbol as they are stored.
     Tail(TailArgs),
     /// Show on one screen whether the running instance works: its prices, rates and latencies, and what is down and why.

@@ -1,17 +1,20 @@
 //! Every service of Tapedeck in one process, with embedded defaults; and the command line.
 
 mod alerts;
+mod backfill;
 mod batch;
 mod check;
 mod cli;
 mod copy;
 mod data_dir;
+mod demo;
 mod disk;
 mod drain;
 mod export;
 mod health;
 mod http;
 mod import;
+mod log_and_store;
 mod migrate;
 mod moving;
 mod output;
@@ -19,6 +22,7 @@ mod redeliver;
 mod replay;
 mod run;
 mod status;
+mod stored_candles;
 mod tail;
 mod topics;
 
@@ -57,6 +61,14 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => {
             let _logs = service_runtime::init_logs(cli.log_format)?;
             replay::replay(args).await?;
+        }
+        Command::Backfill(args) => {
+            let _logs = service_runtime::init_logs(cli.log_format)?;
+            return backfill::backfill(*args).await;
+        }
+        Command::Demo(args) => {
+            let _logs = service_runtime::init_logs(cli.log_format)?;
+            demo::demo(*args).await?;
         }
         Command::Tail(args) => tail::tail(args).await?,
         Command::Status(args) => return status::status(args).await,

@@ -13,11 +13,11 @@ use live_store::{LiveStore, LiveStoreError};
 use mailer::Mailer;
 use market::Symbol;
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
-use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patiently};
+use service_runtime::{ExposeSecret, ProcessRuntime, Runtime, SecretString, heartbeat, open_patiently};
 use tokio_util::sync::CancellationToken;
 use topics::names::service;
 use tracing::{Instrument, info_span};
-use web::WebConfig;
+use web::{StartingPages, WebConfig};
 
 use crate::{
     cli::{Places, RunArgs},
@@ -34,22 +34,26 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     // The port first: the most likely conflict, and before anything is written.
     let listener = web::bind(args.web.listen).await?;
     let address = listener.local_addr().context("cannot read the address")?;
+    let process = ProcessRuntime::start(service::ALL_IN_ONE)?;
+    // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
+    let stopping = process.shutdown.clone();
+    let serving = ProcessRuntime { shutdown: CancellationToken::new(), ..process.clone() };
+    let web = WebConfig {
+        watchlist: (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone()),
+        consumer_group: args.consumer.group.clone(),
+        public_url: args.public.public_url.clone(),
+        ..args.web
+    };
+    let pages = StartingPages::serve(&web, listener, serving.for_service(service::WEB));
     let choice = producer::choose(&args.producer).await?;
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
     let mailer = Mailer::open(&args.mail.with_outbox(&data.path().join(OUTBOX)))?;
-    let (runtime, store) = open_runtime(service::ALL_IN_ONE, &args.places, &data).await?;
+    let (runtime, store) = open_runtime(&process, &args.places, &data).await?;
     print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
 
     let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
 
-    let web = WebConfig {
-        watchlist: (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone()),
-        consumer_group: args.consumer.group.clone(),
-        ..args.web
-    };
-    // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
-    let stopping = runtime.shutdown.clone();
-    let runtime = Runtime { shutdown: CancellationToken::new(), ..runtime };
+    let runtime = Runtime { shutdown: serving.shutdown, ..runtime };
     let mut tasks = runtime.tasks();
     let group = args.consumer.group.clone();
     let mut spawn = |service: &'static str, run: BoxFuture| {
@@ -58,8 +62,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let of = |service: &str| runtime.for_service(service);
     let of_pages = Arc::clone(&store);
     let open = move || std::future::ready(Ok(Arc::clone(&of_pages)));
-    let pages = web::run(web, listener, open, of(service::WEB));
-    spawn(service::WEB, Box::pin(pages));
+    spawn(service::WEB, Box::pin(web::run(web, pages, open, of(service::WEB))));
     spawn(
         service::CONSUMER,
         Box::pin(consumer::run(args.consumer, Arc::clone(&store), of(service::CONSUMER))),
@@ -118,12 +121,12 @@ async fn feed_then_drain(
 
 /// Opens the log and the store of the flags, or the embedded ones in the data folder.
 pub(crate) async fn open_runtime(
-    service: &str,
+    process: &ProcessRuntime,
     places: &Places,
     data: &DataDir,
 ) -> anyhow::Result<(Runtime, Arc<dyn LiveStore>)> {
     let log = places.log_url()?.unwrap_or_else(|| data.log_url().into());
-    let runtime = service_runtime::open_log(service, &log).await?;
+    let runtime = process.open_log(&log).await?;
     let of_others = places.store_url()?;
     // The lock of the data folder keeps other processes from writing the store in it.
     let own = data.store_url();

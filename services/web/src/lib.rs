@@ -6,6 +6,7 @@
 mod account;
 mod candle_json;
 mod client_network;
+mod catch_up;
 mod config;
 mod format;
 mod heartbeats;
@@ -35,21 +36,25 @@ use anyhow::Context;
 use chrono::Utc;
 use job_runner::JobRunner;
 use live_store::{LiveStore, LiveStoreError};
-use service_runtime::{Runtime, Tasks, serve_http};
+use service_runtime::{Runtime, Tasks};
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::{mpsc, watch},
+    sync::mpsc,
 };
-use topics::names::component;
 
 use crate::{
     account::{AccountSettings, Accounts, Housekeeping, mail_task},
-    live::Live, live_quotes::LiveQuotes, metrics::Metrics, middleware::host::AllowedHosts, routes::App,
+    catch_up::LogEnds,
+    live::Live,
+    live_quotes::LiveQuotes,
+    metrics::Metrics,
+    routes::App,
 };
 
 pub use account::Registration;
 pub use client_network::TrustedProxy;
 pub use config::{WebArgs, WebConfig};
+pub use starting::StartingPages;
 
 /// Most connections waiting to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -91,48 +96,42 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 /// The log or the store fails with an error that does not pass by itself.
 pub async fn run<F>(
     config: WebConfig,
-    listener: TcpListener,
+    pages: StartingPages,
     open: impl Fn() -> F,
     runtime: Runtime,
 ) -> anyhow::Result<()>
 where
     F: Future<Output = Result<Arc<dyn LiveStore>, LiveStoreError>>,
 {
+    let StartingPages { routes, hosts, health, server } = pages;
+    health.down("waiting for the live prices");
     let metrics = Metrics::new(&runtime.status, config.web_max_live_clients);
     let watched = config.watchlist.as_ref().map_or(&[][..], |watchlist| watchlist.symbols());
     let boot = format!("{:x}", Utc::now().timestamp_micros());
     let live = Arc::new(Live::new(boot.clone(), LiveQuotes::new(watched)));
-    let pages = runtime.status.component(component::PAGES);
-    let address = listener.local_addr().unwrap_or(config.listen);
     let settings = AccountSettings {
         registration: config.registration,
         public_url: config.public_url,
         trusted_proxies: config.web_trusted_proxies,
     };
-    // The links of mails lead there.
-    let public_host = settings.public_url.host_str().map(str::to_owned);
-    let allowed: Vec<String> = config.web_allowed_hosts.into_iter().chain(public_host).collect();
-    let hosts = AllowedHosts::new(address, &allowed);
 
     let mut tasks = runtime.tasks();
-    let (served, routes) =
-        watch::channel(routes::guarded(starting::router(&runtime.status), Arc::clone(&hosts)));
-    let max = max_connections(config.web_max_live_clients);
-    tasks.spawn("web pages", serve_http(listener, routes, max, runtime.clone()));
+    tasks.spawn("web pages", async { server.await.context("the server panicked")? });
     // The live topics first, then the store: records between the two are seen twice rather than never.
     let unreadable = Arc::clone(&metrics.unreadable);
     let reader = live_reader::LiveReader::new(Arc::clone(&live), unreadable);
     let follow = live_reader::join(&runtime, &boot).await?;
+    let ends = LogEnds::read(&*runtime.log).await;
     tasks.spawn("web live prices", follow.run(reader, runtime.shutdown.clone()));
     tasks.spawn("web pipeline", log_probe::run(Arc::clone(&live), runtime.clone(), config.consumer_group));
     let store = tokio::select! {
-        store = history::open_and_load(open, &live, &pages) => store?,
+        store = history::open_and_load(open, &live, &ends, &health) => store?,
         () = runtime.shutdown.cancelled() => return tasks.join().await,
     };
     let accounts = start_accounts(settings, &store, &runtime, &mut tasks)?;
     let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), accounts, runtime.clone(), watched);
-    drop(served.send_replace(routes::router(app, hosts)));
-    pages.up("served");
+    drop(routes.send_replace(routes::router(app, hosts)));
+    health.up("served");
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
     tasks.spawn("web history", history::reload(live, store, runtime.shutdown.clone()));
     tasks.join().await

@@ -60,17 +60,21 @@ impl Params {
         Symbol::parse(text).map_err(|error| Problem::parameter("symbol", error))
     }
 
-    /// A list of symbols without repeats; empty when absent.
+    /// `symbols`: a list without repeats; empty when absent.
     pub(crate) fn symbols(&self) -> Result<Vec<Symbol>, Problem> {
+        self.symbols_in("symbols")
+    }
+
+    /// A list of symbols without repeats; empty when absent.
+    pub(crate) fn symbols_in(&self, name: &str) -> Result<Vec<Symbol>, Problem> {
         let mut symbols = Vec::new();
-        for text in self.get("symbols").unwrap_or_default().split(',').filter(|text| !text.trim().is_empty())
-        {
-            let symbol = Symbol::parse(text).map_err(|error| Problem::parameter("symbols", error))?;
+        for text in self.get(name).unwrap_or_default().split(',').filter(|text| !text.trim().is_empty()) {
+            let symbol = Symbol::parse(text).map_err(|error| Problem::parameter(name, error))?;
             if !symbols.contains(&symbol) {
                 symbols.push(symbol);
             }
             if symbols.len() > MAX_SYMBOLS {
-                return Err(Problem::parameter("symbols", format!("names more than {MAX_SYMBOLS} symbols")));
+                return Err(Problem::parameter(name, format!("names more than {MAX_SYMBOLS} symbols")));
             }
         }
         Ok(symbols)

@@ -3,6 +3,7 @@
 // Clippy's allowance for tests does not include helper functions of tests.
 #![allow(clippy::unwrap_used)]
 
+mod backfill;
 mod backup;
 mod bad_input;
 mod batch;
@@ -10,6 +11,7 @@ mod compose;
 mod compose_file;
 mod config_check;
 mod crash;
+mod demo;
 mod dependencies;
 mod make_env;
 mod migrate;

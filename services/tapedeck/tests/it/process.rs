@@ -94,20 +94,28 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it on a free port and waits until all parts are up.
     pub(crate) fn start(data: &Path, args: &[&str]) -> Self {
-        let mut child = tapedeck()
-            .args(["run", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        let mut command = tapedeck();
+        command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(args);
+        Self::spawn(command, "pages")
+    }
+
+    /// Starts `tapedeck demo` on a free port and waits until its days are computed.
+    pub(crate) fn demo() -> Self {
+        let mut command = tapedeck();
+        command.args(["demo", "--listen", "127.0.0.1:0"]);
+        Self::spawn(command, "the pages are at")
+    }
+
+    /// Its address is in the line that begins with `prefix`.
+    fn spawn(mut command: Command, prefix: &str) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
             let line = lines.next().expect("tapedeck ended before it printed its address").unwrap();
-            if let Some(rest) = line.trim().strip_prefix("pages") {
-                break rest.split_whitespace().next().unwrap().to_owned();
+            if let Some(rest) = line.trim().strip_prefix(prefix) {
+                let url = rest.split_whitespace().next().unwrap();
+                break url.trim_end_matches("/dashboard").to_owned();
             }
         };
         // Read in the background, so that the process never blocks on a full pipe.

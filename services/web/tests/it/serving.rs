@@ -11,7 +11,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{DEADLINE, Events, Suite, empty_runtime, tick};
+use web::StartingPages;
+
+use crate::support::{DEADLINE, Events, Suite, config, empty_runtime, install_tls, tick};
 
 #[tokio::test]
 async fn a_port_in_use_is_reported_together_with_the_flag() {
@@ -20,6 +22,25 @@ async fn a_port_in_use_is_reported_together_with_the_flag() {
     let error = web::bind(taken).await.expect_err("the port is taken");
     let text = format!("{error:#}");
     assert!(text.contains(&taken.to_string()) && text.contains("--listen"), "{text}");
+}
+
+#[tokio::test]
+async fn pages_and_health_answer_before_the_event_log_is_open() {
+    install_tls();
+    let dir = TempDir::new().expect("a folder");
+    let (runtime, _) = empty_runtime(&dir).await;
+    let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let pages = StartingPages::serve(&config(address, None, 1), listener, runtime.process());
+    let get = async |path: &str| reqwest::get(format!("http://{address}{path}")).await.expect("an answer");
+    assert_eq!(get("/healthz").await.status(), StatusCode::OK);
+    for path in ["/", "/readyz", "/v1/quotes"] {
+        let answer = get(path).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        let text = answer.text().await.expect("a text");
+        assert!(text.contains("waiting for the event log (--log, LOG_URL)"), "{path}: {text}");
+    }
+    drop(pages);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A running service on a log and a store of its own.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use topics::status::ServiceStatus;
-use web::WebConfig;
+use web::{StartingPages, WebConfig};
 
 /// Anything that is waited for is there long before.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -48,6 +49,26 @@ pub(crate) async fn empty_runtime(dir: &TempDir) -> Parts {
     let store = live_store::open(&url("store.db")).await.expect("a store");
     let status = Status::new("web", "web-test", Utc::now());
     (Runtime { log, status, shutdown: CancellationToken::new() }, store)
+}
+
+/// The client is built for TLS although nothing here uses it; a second call finds it installed.
+pub(crate) fn install_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// The settings of the service.
+pub(crate) fn config(listen: SocketAddr, watchlist: Option<&str>, web_max_live_clients: usize) -> WebConfig {
+    WebConfig {
+        listen,
+        watchlist: watchlist.map(|list| list.parse().expect("a watch list")),
+        consumer_group: "stock-consumer-group".to_owned(),
+        web_max_live_clients,
+        web_allowed_hosts: vec!["prices.example".to_owned()],
+        is_historical: false,
+        registration: web::Registration::Open,
+        web_trusted_proxies: Vec::new(),
+        public_url: format!("http://{listen}").parse().expect("a URL"),
+    }
 }
 
 impl Suite {
@@ -91,20 +112,10 @@ impl Suite {
         web_max_live_clients: usize,
         opened: CancellationToken,
     ) -> Self {
-        // The client is built for TLS although nothing here uses it; a second call finds it installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
         let listen = listener.local_addr().expect("an address");
-        let config = WebConfig {
-            listen,
-            watchlist: watchlist.map(|list| list.parse().expect("a watch list")),
-            consumer_group: "stock-consumer-group".to_owned(),
-            web_max_live_clients,
-            web_allowed_hosts: vec!["prices.example".to_owned()],
-            registration: web::Registration::Open,
-            web_trusted_proxies: Vec::new(),
-            public_url: format!("http://{listen}").parse().expect("a URL"),
-        };
+        let config = config(listen, watchlist, web_max_live_clients);
         let open = move || {
             let (store, opened) = (Arc::clone(&store), opened.clone());
             async move {
@@ -112,7 +123,8 @@ impl Suite {
                 Ok(store)
             }
         };
-        let service = tokio::spawn(web::run(config, listener, open, runtime.clone()));
+        let pages = StartingPages::serve(&config, listener, runtime.process());
+        let service = tokio::spawn(web::run(config, pages, open, runtime.clone()));
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         Self { runtime, address: listen.to_string(), http, service, _dir: dir }
     }
