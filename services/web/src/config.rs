@@ -59,6 +59,9 @@ pub struct WebConfig {
     /// Consumer group whose lag the system page shows.
     #[arg(skip = DEFAULT_CONSUMER_GROUP.to_owned())]
     pub consumer_group: String,
+    /// The prices are of the past, such as those of a demonstration: the dashboard shows a note.
+    #[arg(skip)]
+    pub is_historical: bool,
 }
 
 impl WebArgs {

@@ -101,6 +101,7 @@ impl Suite {
             consumer_group: "stock-consumer-group".to_owned(),
             web_max_live_clients,
             web_allowed_hosts: vec!["prices.example".to_owned()],
+            is_historical: false,
         };
         let open = move || {
             let (store, opened) = (Arc::clone(&store), opened.clone());
