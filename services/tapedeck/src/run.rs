@@ -37,7 +37,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
 
+    let analytics = args.analytics.url(|| Ok(data.analytics_url()))?;
     let web = WebConfig {
+        analytics: Some(analytics.clone()),
         watchlist: (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone()),
         consumer_group: args.consumer.group.clone(),
         ..args.web
@@ -59,7 +61,6 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         service::CONSUMER,
         Box::pin(consumer::run(args.consumer, Arc::clone(&store), of(service::CONSUMER))),
     );
-    let analytics = args.analytics.url(|| Ok(data.analytics_url()))?;
     let open = move || {
         let url = analytics.clone();
         async move { analytics_store::open(url.expose_secret()).await }

@@ -3,6 +3,7 @@
 //! Pages are rendered here and readable without JavaScript; scripts add what moves. Pages, JSON and events show the same
 //! numbers: those of the live view in memory, and of the store behind it.
 
+mod analytics;
 mod candle_json;
 mod config;
 mod format;
@@ -17,6 +18,7 @@ mod metrics;
 mod middleware;
 mod pace;
 mod params;
+mod performance_table;
 mod pipeline;
 mod problem;
 mod quote;
@@ -40,7 +42,8 @@ use tokio::{
 use topics::names::component;
 
 use crate::{
-    live::Live, live_quotes::LiveQuotes, metrics::Metrics, middleware::host::AllowedHosts, routes::App,
+    analytics::Analytics, live::Live, live_quotes::LiveQuotes, metrics::Metrics,
+    middleware::host::AllowedHosts, routes::App,
 };
 
 pub use config::{WebArgs, WebConfig};
@@ -93,9 +96,8 @@ where
     F: Future<Output = Result<Arc<dyn LiveStore>, LiveStoreError>>,
 {
     let metrics = Metrics::new(&runtime.status, config.web_max_live_clients);
-    let watched = config.watchlist.as_ref().map_or(&[][..], |watchlist| watchlist.symbols());
     let boot = format!("{:x}", Utc::now().timestamp_micros());
-    let live = Arc::new(Live::new(boot.clone(), LiveQuotes::new(watched)));
+    let live = Arc::new(Live::new(boot.clone(), LiveQuotes::new(config.watched())));
     let pages = runtime.status.component(component::PAGES);
     let address = listener.local_addr().unwrap_or(config.listen);
     let hosts = AllowedHosts::new(address, &config.web_allowed_hosts);
@@ -110,12 +112,19 @@ where
     let reader = live_reader::LiveReader::new(Arc::clone(&live), unreadable);
     let follow = live_reader::join(&runtime, &boot).await?;
     tasks.spawn("web live prices", follow.run(reader, runtime.shutdown.clone()));
-    tasks.spawn("web pipeline", log_probe::run(Arc::clone(&live), runtime.clone(), config.consumer_group));
+    let group = config.consumer_group.clone();
+    tasks.spawn("web pipeline", log_probe::run(Arc::clone(&live), runtime.clone(), group));
+    let analytics = Arc::<Analytics>::default();
+    if let Some(url) = config.analytics.clone() {
+        let health = runtime.status.secondary_component(component::ANALYTICS_STORE);
+        let keeper = Arc::clone(&analytics).keep_open(url, health, runtime.shutdown.clone());
+        tasks.spawn("web analytics store", keeper);
+    }
     let store = tokio::select! {
         store = history::open_and_load(open, &live, &pages) => store?,
         () = runtime.shutdown.cancelled() => return tasks.join().await,
     };
-    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone(), watched);
+    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), analytics, runtime.clone(), &config);
     drop(served.send_replace(routes::router(app, hosts)));
     pages.up("served");
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));

@@ -14,13 +14,14 @@ async fn main() -> anyhow::Result<()> {
     let listener = bind(args.web.listen).await?;
     let (log, url, format) = (args.log.clone(), args.store.url()?, args.log_format);
     service_runtime::main("web", format, &log, None, |runtime| async move {
+        let config = args.into_config()?;
         // Opened by the service, and closed when the service has ended.
         let opened = OnceLock::new();
         let open = || async {
             let store = live_store::open(url.expose_secret()).await?;
             Ok(Arc::clone(opened.get_or_init(|| store)))
         };
-        let done = run(args.into_config(), listener, open, runtime).await;
+        let done = run(config, listener, open, runtime).await;
         match opened.get() {
             Some(store) => done.and(store.close().await.context("the live store was not closed in order")),
             None => done,

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{DEADLINE, Events, Suite, minute_candle, tick};
+use crate::support::{DEADLINE, Events, Settings, Suite, minute_candle, tick};
 
 #[tokio::test]
 async fn a_client_receives_prices_and_candles_of_its_symbols_only() {
@@ -133,7 +133,7 @@ async fn event_streams_are_not_compressed() {
 
 #[tokio::test]
 async fn a_client_past_the_limit_polls_until_a_stream_is_free() {
-    let suite = Suite::with_live_clients(1).await;
+    let suite = Suite::with(Settings { max_live_clients: 1, ..Settings::default() }).await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1), tick("MSFT", "400", Utc::now(), 1)]).await;
     let mut live = Events::open(&suite, "/events?kinds=quote", None).await;
     assert_eq!(live.next_of("hello").await.data["live"], true);

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{DEADLINE, Events, Suite, empty_runtime, tick};
+use crate::support::{DEADLINE, Events, Settings, Suite, empty_runtime, tick};
 
 #[tokio::test]
 async fn a_port_in_use_is_reported_together_with_the_flag() {
@@ -73,7 +73,7 @@ async fn pages_are_compressed_and_survive_half_a_request() {
 #[tokio::test]
 async fn more_half_open_connections_than_the_limit_lock_out_neither_pages_nor_health_nor_status() {
     // 512 besides the live clients.
-    let suite = Suite::with_live_clients(100).await;
+    let suite = Suite::with(Settings { max_live_clients: 100, ..Settings::default() }).await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1)]).await;
     let mut half_open = Vec::new();
     for n in 0..1_000 {

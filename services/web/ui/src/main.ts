@@ -5,11 +5,13 @@ import "./frame.css";
 import "./board.css";
 import "./symbol.css";
 import "./tables.css";
+import "./dashboard.css";
 import "./system.css";
 import "./screens.css";
 import "./forced.css";
 import * as board from "./board";
 import * as clock from "./clock";
+import * as dashboard from "./dashboard";
 import * as latency from "./latency";
 import * as search from "./search";
 import * as symbol from "./symbol";
@@ -26,6 +28,9 @@ latency.report();
 switch (document.body.dataset["page"]) {
   case "board":
     board.start();
+    break;
+  case "dashboard":
+    dashboard.start();
     break;
   case "symbol":
     void symbol.start();
