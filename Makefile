@@ -43,6 +43,7 @@ $(UI)/dist/manifest.json: $(UI)/node_modules/.package-lock.json $(shell find $(U
 	@touch $@
 
 test: ui ## Run all tests that need no server.
+	npm --prefix $(UI) test
 	cargo test --workspace --locked $(WITH_FEATURES)
 
 lint: ui ## Check formatting, clippy, TypeScript and licences.

@@ -24,6 +24,10 @@ pub mod component {
     pub const EVENT_LOG: &str = "event log";
     /// The live store, as the consumer reaches it.
     pub const LIVE_STORE: &str = "live store";
+    /// The analytics store, as the pages reach it.
+    pub const ANALYTICS_STORE: &str = "analytics store";
+    /// The schedule of the batch.
+    pub const BATCH: &str = "batch";
     /// The processor that stores ticks and builds candles.
     pub const CONSUMER: &str = "consumer";
     /// The reader of the live topics that the pages show.

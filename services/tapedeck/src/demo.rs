@@ -52,7 +52,12 @@ pub(crate) async fn demo(DemoArgs { web }: DemoArgs) -> anyhow::Result<()> {
     let process = ProcessRuntime::start("tapedeck-demo")?;
     let folder = tempfile::Builder::new().prefix("tapedeck-demo-").tempdir();
     let folder = folder.context("cannot create a temporary folder; set another place with TMPDIR")?;
-    let web = WebConfig { watchlist: Some(examples.watchlist()?), is_historical: true, ..web };
+    let web = WebConfig {
+        watchlist: Some(examples.watchlist()?),
+        analytics: Some(analytics_url(folder.path()).into()),
+        is_historical: true,
+        ..web
+    };
     // Until the days are computed the pages show that the service is starting.
     let pages = StartingPages::serve(&web, listener, process.for_service(service::WEB));
     let runtime = process.open_log(&log_url(folder.path()).into()).await?;

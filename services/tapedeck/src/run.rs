@@ -54,6 +54,8 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
 
     let runtime = Runtime { shutdown: serving.shutdown, ..runtime };
+    let analytics = args.analytics.url(|| Ok(data.analytics_url()))?;
+    let web = WebConfig { analytics: Some(analytics.clone()), ..web };
     let mut tasks = runtime.tasks();
     let group = args.consumer.group.clone();
     let mut spawn = |service: &'static str, run: BoxFuture| {
@@ -67,7 +69,6 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         service::CONSUMER,
         Box::pin(consumer::run(args.consumer, Arc::clone(&store), of(service::CONSUMER))),
     );
-    let analytics = args.analytics.url(|| Ok(data.analytics_url()))?;
     let open = move || {
         let url = analytics.clone();
         async move { analytics_store::open(url.expose_secret()).await }

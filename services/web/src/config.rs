@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use analytics_store::AnalyticsPassword;
 use live_store::StoreSettings;
-use market::Watchlist;
-use service_runtime::{HELP_END, LogFormat, LogSettings};
+use market::{Symbol, Watchlist};
+use service_runtime::{HELP_END, LogFormat, LogSettings, SecretString};
 
 use url::Url;
 
@@ -26,6 +27,19 @@ pub struct WebArgs {
     /// The live store.
     #[command(flatten)]
     pub store: StoreSettings,
+    /// Analytics store, which the batch writes and the dashboard shows: mysql://[user@]host[:port][/database] or sqlite:PATH. The right
+    /// to read is enough.
+    #[arg(
+        long = "analytics",
+        env = "ANALYTICS_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        help_heading = "Analytics store"
+    )]
+    pub analytics_url: Option<SecretString>,
+    /// Its password, if the URL has none.
+    #[command(flatten)]
+    pub analytics_password: AnalyticsPassword,
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
     pub log_format: LogFormat,
@@ -75,6 +89,9 @@ pub struct WebConfig {
     /// Consumer group whose lag the system page shows.
     #[arg(skip = DEFAULT_CONSUMER_GROUP.to_owned())]
     pub consumer_group: String,
+    /// URL of the analytics store, with its password.
+    #[arg(skip)]
+    pub analytics: Option<SecretString>,
     /// The prices are of the past, such as those of a demonstration: the dashboard shows a note.
     #[arg(skip)]
     pub is_historical: bool,
@@ -82,13 +99,20 @@ pub struct WebConfig {
 
 impl WebArgs {
     /// The settings with everything filled in.
-    pub fn into_config(self) -> WebConfig {
-        WebConfig {
-            watchlist: self.watchlist,
-            consumer_group: self.consumer_group,
-            public_url: self.public_url,
-            ..self.web
-        }
+    ///
+    /// # Errors
+    /// A password of the analytics store that cannot be read or has no place in the URL.
+    pub fn into_config(self) -> anyhow::Result<WebConfig> {
+        let analytics = self.analytics_url.map(|url| self.analytics_password.fill(&url)).transpose()?;
+        let Self { watchlist, consumer_group, public_url, .. } = self;
+        Ok(WebConfig { watchlist, consumer_group, public_url, analytics, ..self.web })
+    }
+}
+
+impl WebConfig {
+    /// Symbols shown on the board before their first price.
+    pub(crate) fn watched(&self) -> &[Symbol] {
+        self.watchlist.as_ref().map_or(&[], Watchlist::symbols)
     }
 }
 

@@ -4,6 +4,7 @@
 //! numbers: those of the live view in memory, and of the store behind it.
 
 mod account;
+mod analytics;
 mod candle_json;
 mod client_network;
 mod catch_up;
@@ -20,6 +21,7 @@ mod metrics;
 mod middleware;
 mod pace;
 mod params;
+mod performance_table;
 mod pipeline;
 mod problem;
 mod quote;
@@ -44,6 +46,7 @@ use tokio::{
 
 use crate::{
     account::{AccountSettings, Accounts, Housekeeping, mail_task},
+    analytics::Analytics,
     catch_up::LogEnds,
     live::Live,
     live_quotes::LiveQuotes,
@@ -106,13 +109,12 @@ where
     let StartingPages { routes, hosts, health, server } = pages;
     health.down("waiting for the live prices");
     let metrics = Metrics::new(&runtime.status, config.web_max_live_clients);
-    let watched = config.watchlist.as_ref().map_or(&[][..], |watchlist| watchlist.symbols());
     let boot = format!("{:x}", Utc::now().timestamp_micros());
-    let live = Arc::new(Live::new(boot.clone(), LiveQuotes::new(watched)));
+    let live = Arc::new(Live::new(boot.clone(), LiveQuotes::new(config.watched())));
     let settings = AccountSettings {
         registration: config.registration,
-        public_url: config.public_url,
-        trusted_proxies: config.web_trusted_proxies,
+        public_url: config.public_url.clone(),
+        trusted_proxies: config.web_trusted_proxies.clone(),
     };
 
     let mut tasks = runtime.tasks();
@@ -123,13 +125,21 @@ where
     let follow = live_reader::join(&runtime, &boot).await?;
     let ends = LogEnds::read(&*runtime.log).await;
     tasks.spawn("web live prices", follow.run(reader, runtime.shutdown.clone()));
-    tasks.spawn("web pipeline", log_probe::run(Arc::clone(&live), runtime.clone(), config.consumer_group));
+    let group = config.consumer_group.clone();
+    tasks.spawn("web pipeline", log_probe::run(Arc::clone(&live), runtime.clone(), group));
+    let analytics = Arc::<Analytics>::default();
+    if let Some(url) = config.analytics.clone() {
+        let health = runtime.status.secondary_component(component::ANALYTICS_STORE);
+        let keeper = Arc::clone(&analytics).keep_open(url, health, runtime.shutdown.clone());
+        tasks.spawn("web analytics store", keeper);
+    }
     let store = tokio::select! {
         store = history::open_and_load(open, &live, &ends, &health) => store?,
         () = runtime.shutdown.cancelled() => return tasks.join().await,
     };
     let accounts = start_accounts(settings, &store, &runtime, &mut tasks)?;
-    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), accounts, runtime.clone(), watched);
+    let app =
+        App::new(Arc::clone(&live), metrics, Arc::clone(&store), accounts, analytics, runtime.clone(), &config);
     drop(routes.send_replace(routes::router(app, hosts)));
     health.up("served");
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));

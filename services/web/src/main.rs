@@ -15,7 +15,7 @@ async fn main() -> anyhow::Result<()> {
     let (log, url) = (args.log.url()?, args.store.url()?);
     let _logs = init_logs(args.log_format)?;
     let process = ProcessRuntime::start("web")?;
-    let config = args.into_config();
+    let config = args.into_config()?;
     let pages = StartingPages::serve(&config, listener, process.for_service("web"));
     let runtime = process.open_log(&log).await?;
     run_service("web", runtime, None, |runtime| async move {

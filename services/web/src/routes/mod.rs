@@ -1,6 +1,7 @@
 //! Which handler serves which path, and what is done for every request.
 
 mod account;
+mod analytics;
 pub(crate) mod assets;
 mod events;
 mod pages;
@@ -26,6 +27,8 @@ use tower_http::{
 
 use crate::{
     account::Accounts,
+    analytics::Analytics,
+    config::WebConfig,
     latency_limit::LatencyLimit,
     live::Live,
     metrics::Metrics,
@@ -54,6 +57,9 @@ pub(crate) struct App {
     metrics: Arc<Metrics>,
     store: Arc<dyn LiveStore>,
     accounts: Arc<Accounts>,
+    analytics: Arc<Analytics>,
+    /// The prices are of the past.
+    is_historical: bool,
     runtime: Runtime,
     bundle: Arc<assets::Bundle>,
     /// The watched symbols with their places in the watch list.
@@ -67,13 +73,24 @@ impl App {
         metrics: Arc<Metrics>,
         store: Arc<dyn LiveStore>,
         accounts: Arc<Accounts>,
+        analytics: Arc<Analytics>,
         runtime: Runtime,
-        watched: &[Symbol],
+        config: &WebConfig,
     ) -> Self {
         let bundle = Arc::new(assets::Bundle::read());
-        let watched = watched.iter().enumerate().map(|(place, symbol)| (*symbol, place)).collect();
-        let watched = Arc::new(watched);
-        Self { live, metrics, store, accounts, runtime, bundle, watched, latency_limit: Arc::default() }
+        let watched = config.watched().iter().enumerate().map(|(place, symbol)| (*symbol, place)).collect();
+        Self {
+            live,
+            metrics,
+            store,
+            accounts,
+            analytics,
+            is_historical: config.is_historical,
+            runtime,
+            bundle,
+            watched: Arc::new(watched),
+            latency_limit: Arc::default(),
+        }
     }
 }
 
@@ -82,6 +99,8 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
     let routes = Router::new()
         .route("/", get(pages::board))
         .route("/symbols/{*symbol}", get(pages::symbol))
+        .route("/dashboard", get(pages::dashboard))
+        .route("/dashboard/performance.csv", get(analytics::performance_csv))
         .route("/system", get(system::page))
         .route("/events", get(events::events))
         .route("/assets/{*file}", get(assets::asset))
@@ -90,6 +109,10 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
         .route("/v1/quotes", get(v1::quotes))
         .route("/v1/ticks", get(v1::ticks))
         .route("/v1/candles", get(v1::candles))
+        .route("/v1/aggregates", get(analytics::aggregates))
+        .route("/v1/weekly", get(analytics::weekly))
+        .route("/v1/performance", get(analytics::performance))
+        .route("/v1/batch-runs", get(analytics::batch_runs))
         .route("/v1/system", get(system::figures))
         .route("/v1/time", get(v1::time))
         .route("/v1/screen-latency", post(v1::screen_latency))

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{DEADLINE, Events, Suite, minute_candle, tick};
+use crate::support::{DEADLINE, Events, Settings, Suite, minute_candle, tick};
 
 #[tokio::test]
 async fn a_client_receives_prices_and_candles_of_its_symbols_only() {
@@ -173,7 +173,7 @@ async fn of_many_clients_as_many_as_the_limit_are_live_and_the_others_are_counte
 
 #[tokio::test]
 async fn a_client_past_the_limit_polls_until_a_stream_is_free() {
-    let suite = Suite::with_live_clients(1).await;
+    let suite = Suite::with(Settings { max_live_clients: 1, ..Settings::default() }).await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1), tick("MSFT", "400", Utc::now(), 1)]).await;
     let mut live = Events::open(&suite, "/events?kinds=quote", None).await;
     assert_eq!(live.next_of("hello").await.data["live"], true);

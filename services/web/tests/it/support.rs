@@ -57,47 +57,61 @@ pub(crate) fn install_tls() {
 }
 
 /// The settings of the service.
-pub(crate) fn config(listen: SocketAddr, watchlist: Option<&str>, web_max_live_clients: usize) -> WebConfig {
+pub(crate) fn config(listen: SocketAddr, settings: Settings) -> WebConfig {
     WebConfig {
         listen,
-        watchlist: watchlist.map(|list| list.parse().expect("a watch list")),
+        watchlist: settings.watchlist.map(|list| list.parse().expect("a watch list")),
         consumer_group: "stock-consumer-group".to_owned(),
-        web_max_live_clients,
+        web_max_live_clients: settings.max_live_clients,
         web_allowed_hosts: vec!["prices.example".to_owned()],
-        is_historical: false,
         registration: web::Registration::Open,
         web_trusted_proxies: Vec::new(),
         public_url: format!("http://{listen}").parse().expect("a URL"),
+        analytics: settings.analytics.map(Into::into),
+        is_historical: settings.is_historical,
+    }
+}
+
+/// What differs between tests.
+pub(crate) struct Settings {
+    pub(crate) watchlist: Option<&'static str>,
+    pub(crate) max_live_clients: usize,
+    /// URL of the analytics store.
+    pub(crate) analytics: Option<String>,
+    pub(crate) is_historical: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { watchlist: None, max_live_clients: 512, analytics: None, is_historical: false }
     }
 }
 
 impl Suite {
     pub(crate) async fn start() -> Self {
-        let dir = TempDir::new().expect("a folder");
-        let parts = empty_runtime(&dir).await;
-        Self::over(parts, dir, None).await
+        Self::with(Settings::default()).await
     }
 
-    /// With room for so many live clients.
-    pub(crate) async fn with_live_clients(max: usize) -> Self {
+    /// On a log and a store with nothing in them.
+    pub(crate) async fn with(settings: Settings) -> Self {
         let dir = TempDir::new().expect("a folder");
         let parts = empty_runtime(&dir).await;
-        Self::configured(parts, dir, None, max).await
+        Self::configured(parts, dir, settings).await
     }
 
-    pub(crate) async fn over(parts: Parts, dir: TempDir, watchlist: Option<&str>) -> Self {
-        Self::configured(parts, dir, watchlist, 512).await
+    pub(crate) async fn over(parts: Parts, dir: TempDir, watchlist: Option<&'static str>) -> Self {
+        Self::configured(parts, dir, Settings { watchlist, ..Settings::default() }).await
     }
 
     /// Whose store is opened when `opened` is cancelled; returns before it is ready.
     pub(crate) async fn opening(parts: Parts, dir: TempDir, opened: CancellationToken) -> Self {
-        Self::started(parts, dir, None, 512, opened).await
+        Self::started(parts, dir, Settings::default(), opened).await
     }
 
-    async fn configured(parts: Parts, dir: TempDir, watchlist: Option<&str>, max: usize) -> Self {
+    async fn configured(parts: Parts, dir: TempDir, settings: Settings) -> Self {
         let opened = CancellationToken::new();
         opened.cancel();
-        let suite = Self::started(parts, dir, watchlist, max, opened).await;
+        let suite = Self::started(parts, dir, settings, opened).await;
         suite.until(async || suite.service.is_finished() || suite.is_ready().await).await;
         if !suite.service.is_finished() {
             return suite;
@@ -108,14 +122,13 @@ impl Suite {
     async fn started(
         (runtime, store): Parts,
         dir: TempDir,
-        watchlist: Option<&str>,
-        web_max_live_clients: usize,
+        settings: Settings,
         opened: CancellationToken,
     ) -> Self {
         install_tls();
         let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
         let listen = listener.local_addr().expect("an address");
-        let config = config(listen, watchlist, web_max_live_clients);
+        let config = config(listen, settings);
         let open = move || {
             let (store, opened) = (Arc::clone(&store), opened.clone());
             async move {

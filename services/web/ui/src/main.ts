@@ -5,6 +5,7 @@ import "./frame.css";
 import "./board.css";
 import "./symbol.css";
 import "./tables.css";
+import "./dashboard.css";
 import "./system.css";
 import "./account.css";
 import "./screens.css";
@@ -12,6 +13,7 @@ import "./forced.css";
 import * as account from "./account";
 import * as board from "./board";
 import * as clock from "./clock";
+import * as dashboard from "./dashboard";
 import * as latency from "./latency";
 import * as search from "./search";
 import * as symbol from "./symbol";
@@ -31,6 +33,9 @@ switch (document.body.dataset["page"]) {
     break;
   case "board":
     board.start();
+    break;
+  case "dashboard":
+    dashboard.start();
     break;
   case "symbol":
     void symbol.start();
