@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::{
-    LogFormat, LogSettings, Runtime, Status, cancel_on_signals, heartbeat, init_logs, install_metrics,
+    LogOutput, LogSettings, Runtime, Status, cancel_on_signals, heartbeat, init_logs, install_metrics,
     process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin, shutdown,
 };
 
@@ -31,7 +31,7 @@ const MAX_TRIES: usize = 12;
 /// Whatever cannot be started, with the setting to fix, and whatever stops the service.
 pub async fn main<F>(
     service: &'static str,
-    format: LogFormat,
+    output: &LogOutput,
     log: &LogSettings,
     listen: Option<SocketAddr>,
     run: impl FnOnce(Runtime) -> F,
@@ -39,13 +39,14 @@ pub async fn main<F>(
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    let _logs = init_logs(format)?;
+    let logs = init_logs(service, output)?;
     let process = open_log(service, &log.url()?).await?;
     let mut tasks = process.tasks();
     if let Some(listen) = listen {
         tasks.spawn("health", serve_admin(listen, process.clone()));
     }
     tasks.spawn("heartbeat", heartbeat(process.clone()));
+    logs.watch(&mut tasks, &process);
     let runtime = process.for_service(service);
     tasks.spawn(service, run(runtime).instrument(info_span!("service", service)));
     let done = tasks.join().await.with_context(|| format!("the {service} stopped"));

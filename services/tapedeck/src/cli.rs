@@ -9,7 +9,7 @@ use consumer::ConsumerConfig;
 use live_store::{StorePassword, StoreSettings};
 use market::Symbol;
 use producer::{ProducerConfig, Speed};
-use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString};
+use service_runtime::{HELP_END, LogOutput, LogPassword, SecretString};
 use web::WebConfig;
 
 use crate::{
@@ -21,9 +21,8 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "tapedeck", version, propagate_version = true, after_help = HELP_END)]
 pub struct Cli {
-    /// Format of the log lines on stderr.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) log_output: LogOutput,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -52,6 +51,12 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Aggregate the days of a store into its analytics store by hand, with SMA 20 and RSI 14; `run` does it every night.
     Batch(BatchArgs),
+    /// Prepare Elasticsearch for the log lines of the services.
+    Logs {
+        /// The command.
+        #[command(subcommand)]
+        command: LogsCommand,
+    },
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
         /// The command.
@@ -113,6 +118,13 @@ pub(crate) struct RunArgs {
     pub(crate) batch: BatchConfig,
     #[command(flatten)]
     pub(crate) analytics: AnalyticsPlace,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogsCommand {
+    /// Create or update the index template of the data stream stock-system-logs, and list the changes. Services do the same when they
+    /// start; this command is for a user with more rights than theirs.
+    Setup,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,7 @@ use event_log::EventLog;
 use live_store::{LiveStore, LiveStoreError};
 use market::Symbol;
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
-use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patiently};
+use service_runtime::{ExposeSecret, LogGuard, Runtime, SecretString, heartbeat, open_patiently};
 use tokio_util::sync::CancellationToken;
 use topics::names::service;
 use tracing::{Instrument, info_span};
@@ -26,7 +26,7 @@ use crate::{
     output::{print_line, shown},
 };
 
-pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     // The port first: the most likely conflict, and before anything is written.
     let listener = web::bind(args.web.listen).await?;
     let address = listener.local_addr().context("cannot read the address")?;
@@ -70,6 +70,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     if args.places.log.is_none() || args.places.store.is_none() {
         tasks.spawn("disk", disk::watch(data.path().to_owned(), runtime.clone()));
     }
+    logs.watch(&mut tasks, &runtime);
     tasks.spawn("heartbeat", heartbeat(runtime));
     opened.close(tasks.join().await).await?;
     print_line(format_args!("stopped; the data is in {}", data.path().display()))

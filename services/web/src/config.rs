@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use live_store::StoreSettings;
 use market::Watchlist;
-use service_runtime::{HELP_END, LogFormat, LogSettings};
+use service_runtime::{HELP_END, LogOutput, LogSettings};
 
 use crate::middleware::host::parse_host;
 
@@ -23,9 +23,9 @@ pub struct WebArgs {
     /// The live store.
     #[command(flatten)]
     pub store: StoreSettings,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
-    pub log_format: LogFormat,
+    /// Where log lines go.
+    #[command(flatten)]
+    pub log_output: LogOutput,
     /// Symbols shown on the board before their first price: AAPL,BTC/USDT.
     #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS", help_heading = "Pages")]
     pub watchlist: Option<Watchlist>,

@@ -12,8 +12,8 @@ async fn main() -> anyhow::Result<()> {
     let args = WebArgs::parse();
     // The address first: it is the likeliest thing to be in use.
     let listener = bind(args.web.listen).await?;
-    let (log, url, format) = (args.log.clone(), args.store.url()?, args.log_format);
-    service_runtime::main("web", format, &log, None, |runtime| async move {
+    let (log, url, output) = (args.log.clone(), args.store.url()?, args.log_output.clone());
+    service_runtime::main("web", &output, &log, None, |runtime| async move {
         // Opened by the service, and closed when the service has ended.
         let opened = OnceLock::new();
         let open = || async {

@@ -211,9 +211,15 @@ fn more_than_200_labels_are_counted_and_not_sent() {
         };
     }
     let found = document(|| {
-        let spans = [span!(a), span!(b), span!(c), span!(d), span!(e), span!(f), span!(g)];
-        let _entered: Vec<_> = spans.iter().map(tracing::Span::enter).collect();
+        let a = span!(a).entered();
+        let b = span!(b).entered();
+        let c = span!(c).entered();
+        let d = span!(d).entered();
+        let e = span!(e).entered();
+        let f = span!(f).entered();
+        let g = span!(g).entered();
         info!("deep");
+        drop((g, f, e, d, c, b, a));
     });
     let labels = found["labels"].as_object().unwrap();
     assert_eq!((labels.len(), &labels["left_out"]), (201, &"10".into()));
@@ -249,7 +255,6 @@ fn values_whose_formatting_logs_or_fails_or_panics_spoil_nothing() {
     });
     let of = |message: &str| found.iter().find(|document| document["message"] == message);
     assert_eq!(of("logs").unwrap()["labels"]["odd"], "logs");
-    assert!(of("logged while formatting").is_some());
     assert_eq!(of("fails").unwrap()["labels"]["odd"], "half [formatting failed]");
     assert!(of("panics").is_none());
     assert_eq!(of("goes on").unwrap().get("labels"), None, "nothing is left of the event before");

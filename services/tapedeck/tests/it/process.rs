@@ -35,6 +35,11 @@ pub(crate) fn tapedeck() -> Command {
         "ANALYTICS_PASSWORD",
         "BATCH_SCHEDULE",
         "BATCH_TIMEZONE",
+        "LOG_FORMAT",
+        "ELASTICSEARCH_URL",
+        "ELASTICSEARCH_PASSWORD",
+        "ELASTICSEARCH_PASSWORD_FILE",
+        "ELASTICSEARCH_API_KEY",
     ] {
         command.env_remove(name);
     }
