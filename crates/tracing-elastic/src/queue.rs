@@ -168,7 +168,8 @@ impl Queue {
             && state.counts.queued_bytes + entry.len() as u64 <= self.limits.queue_max_bytes as u64;
         if state.phase != Phase::Open || !has_room {
             state.counts.dropped += 1;
-            state.unreported += 1;
+            // After the shutdown began no document can report it.
+            state.unreported += u64::from(state.phase == Phase::Open);
             return;
         }
         state.enter(entry.len());
@@ -213,7 +214,12 @@ impl Queue {
     fn take(&self, notice: impl Fn(u64) -> Vec<u8>) -> Next {
         let mut state = self.locked();
         let Some(first) = state.waiting.front() else {
-            return if state.phase == Phase::Open { Next::Wait(None) } else { Next::End };
+            return match state.phase {
+                // The batch that they did not fit beside is settled, and nothing was logged since.
+                _ if state.unreported > 0 => Next::Send(state.reported(Batch::default(), notice)),
+                Phase::Open => Next::Wait(None),
+                Phase::Closing | Phase::Ended => Next::End,
+            };
         };
         let due = first.begun + self.limits.flush_interval();
         let is_complete = state.waiting.len() > 1 || !self.fits(&first.batch, 1);
@@ -221,15 +227,8 @@ impl Queue {
         if !is_complete && !is_urgent && Instant::now() < due {
             return Next::Wait(Some(due));
         }
-        let Some(Waiting { mut batch, .. }) = state.waiting.pop_front() else { return Next::Wait(None) };
-        if state.unreported > 0 {
-            // One more than there may be; there is one of them at a time.
-            let entry = notice(std::mem::take(&mut state.unreported));
-            state.counts.accepted += 1;
-            state.enter(entry.len());
-            batch.push(&entry);
-        }
-        Next::Send(batch)
+        let Some(Waiting { batch, .. }) = state.waiting.pop_front() else { return Next::Wait(None) };
+        Next::Send(state.reported(batch, notice))
     }
 
     /// Counts the ends of documents, and frees their room.
@@ -320,6 +319,17 @@ impl Queue {
 }
 
 impl State {
+    /// The batch with the document about dropped ones, if there are any. It may be one more than the bound; there is one at a time.
+    fn reported(&mut self, mut batch: Batch, notice: impl Fn(u64) -> Vec<u8>) -> Batch {
+        if self.unreported > 0 {
+            let entry = notice(std::mem::take(&mut self.unreported));
+            self.counts.accepted += 1;
+            self.enter(entry.len());
+            batch.push(&entry);
+        }
+        batch
+    }
+
     fn enter(&mut self, bytes: usize) {
         self.entered += 1;
         self.counts.queued += 1;

@@ -26,10 +26,10 @@ use std::{ffi::OsString, io::stdout, process::ExitCode};
 
 use clap::CommandFactory;
 
+use ::topics::names::service;
 pub use cli::Cli;
 use cli::{Command, ConfigCommand, LogsCommand};
 use service_runtime::{LogGuard, LogOutput};
-use topics::names::service;
 
 /// Parses a command line, whose first element is the name of the program.
 ///
