@@ -14,7 +14,7 @@ pub struct LogOutput {
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
     pub log_format: LogFormat,
     /// Elasticsearch that log lines are sent to as well, into the data stream stock-system-logs: http://host:9200 or
-    /// https://user@host:9200. Services run without it while it is away.
+    /// https://user@host:9200; none: nowhere. Services run without it while it is away.
     #[arg(long, env = "ELASTICSEARCH_URL", value_name = "URL", hide_env_values = true, global = true)]
     pub elasticsearch: Option<SecretString>,
     /// Password for the user that this URL names without one. Others on this machine see flags in the list of processes: prefer the
@@ -62,13 +62,14 @@ impl LogOutput {
         self
     }
 
-    /// The URL of Elasticsearch with its password; `None` without one. An empty text counts as none: a compose file passes on unset
+    /// The URL of Elasticsearch with its password; `None` without one. An empty text counts as `none`: a compose file passes on unset
     /// variables as empty ones.
     ///
     /// # Errors
     /// A password that cannot be read or has no place in the URL, and a password beside a key.
     pub(crate) fn elasticsearch_url(&self) -> anyhow::Result<Option<SecretString>> {
-        let Some(url) = self.elasticsearch.as_ref().filter(|url| !url.expose_secret().is_empty()) else {
+        let is_set = |url: &&SecretString| !matches!(url.expose_secret(), "" | "none");
+        let Some(url) = self.elasticsearch.as_ref().filter(is_set) else {
             return Ok(None);
         };
         let password = Password {
