@@ -5,11 +5,13 @@
 
 mod admin;
 mod connections;
+mod elastic_logs;
 mod figures;
 mod heartbeat;
 mod http_client;
 mod http_server;
 mod locked;
+mod log_output;
 mod metric_help;
 mod open_files;
 mod process_figures;
@@ -26,10 +28,12 @@ use event_log::EventLog;
 use tokio_util::sync::CancellationToken;
 
 pub use admin::{admin_routes, health_response, metrics_response, ready_response, serve_admin};
+pub use elastic_logs::{LOG_DATA_STREAM, set_up_log_template};
 pub use figures::{Figures, Gauge, Latency, Meter};
 pub use heartbeat::heartbeat;
 pub use http_client::{http_client, install_tls};
 pub use http_server::{ClientAddress, serve_http};
+pub use log_output::LogOutput;
 pub use open_files::raise_open_files;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::{HELP_END, LogPassword, LogSettings, PublicAddress, RENAMED_VARIABLES, renamed_variables};

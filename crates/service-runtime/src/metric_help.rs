@@ -46,9 +46,20 @@ const COUNTERS: [(&str, &str); 30] = [
         "tapedeck_web_log_probes_failed_total",
         "Queries of the event log for its topics and the lag that failed.",
     ),
+    ("tapedeck_logs_accepted_total", "Log lines that were to be sent to Elasticsearch."),
+    ("tapedeck_logs_indexed_total", "Log lines that Elasticsearch stored."),
+    (
+        "tapedeck_logs_already_there_total",
+        "Log lines that an earlier request had stored, whose answer was lost.",
+    ),
+    ("tapedeck_logs_dead_lettered_total", "Log lines that Elasticsearch refused, in the dead-letter file."),
+    (
+        "tapedeck_logs_dropped_total",
+        "Log lines lost on the way to Elasticsearch, because the queue was full.",
+    ),
 ];
 
-const GAUGES: [(&str, &str); 8] = [
+const GAUGES: [(&str, &str); 9] = [
     (crate::status::COMPONENT_UP, "1 while a component works, otherwise 0."),
     (crate::connections::CONNECTIONS, "Open HTTP connections."),
     ("tapedeck_sse_connections", "Open event streams of pages."),
@@ -59,6 +70,7 @@ const GAUGES: [(&str, &str); 8] = [
         figure::DATA_GROWTH,
         "Growth of the files in the data folder in a day, in bytes; 0 while it is unknown.",
     ),
+    ("tapedeck_logs_queued_bytes", "Log lines that wait for Elasticsearch, in bytes."),
     (figure::DISK_FREE, "Free space on the disk of the data folder, in bytes."),
 ];
 

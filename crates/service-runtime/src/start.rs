@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::{
-    LogFormat, LogSettings, ProcessRuntime, Runtime, Status, cancel_on_signals, heartbeat, init_logs,
+    LogGuard, LogOutput, LogSettings, ProcessRuntime, Runtime, Status, cancel_on_signals, heartbeat, init_logs,
     install_metrics, process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin,
     shutdown,
 };
@@ -32,7 +32,7 @@ const MAX_TRIES: usize = 12;
 /// Whatever cannot be started, with the setting to fix, and whatever stops the service.
 pub async fn main<F>(
     service: &'static str,
-    format: LogFormat,
+    output: &LogOutput,
     log: &LogSettings,
     listen: Option<SocketAddr>,
     run: impl FnOnce(Runtime) -> F,
@@ -40,9 +40,9 @@ pub async fn main<F>(
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    let _logs = init_logs(format)?;
+    let logs = init_logs(service, output)?;
     let runtime = open_log(service, &log.url()?).await?;
-    run_service(service, runtime, listen, run).await
+    run_service(service, &logs, runtime, listen, run).await
 }
 
 /// [`main`] from the open event log on, which is closed at the end.
@@ -51,6 +51,7 @@ where
 /// Whatever stops the service.
 pub async fn run_service<F>(
     service: &'static str,
+    logs: &LogGuard,
     process: Runtime,
     listen: Option<SocketAddr>,
     run: impl FnOnce(Runtime) -> F,
@@ -63,6 +64,7 @@ where
         tasks.spawn("health", serve_admin(listen, process.clone()));
     }
     tasks.spawn("heartbeat", heartbeat(process.clone()));
+    logs.watch(&mut tasks, &process);
     let runtime = process.for_service(service);
     tasks.spawn(service, run(runtime).instrument(info_span!("service", service)));
     let done = tasks.join().await.with_context(|| format!("the {service} stopped"));

@@ -34,6 +34,8 @@ pub mod component {
     pub const LIVE_PRICES: &str = "live prices";
     /// The pages, which are served when they are loaded from the live store.
     pub const PAGES: &str = "pages";
+    /// Log lines on their way to Elasticsearch, in a process that sends them there.
+    pub const LOGS: &str = "logs";
     /// The disk of the data folder, in a process with embedded log or store.
     pub const DISK: &str = "disk";
     /// The name of a feed follows: `feed binance`.

@@ -8,7 +8,7 @@ use clap::{
     error::{Error, ErrorKind},
 };
 use market::Watchlist;
-use service_runtime::{HELP_END, LogFormat, LogSettings};
+use service_runtime::{HELP_END, LogOutput, LogSettings};
 
 use crate::{
     feed::{binance::BinanceArgs, replay::ReplayArgs, simulated::SimulatedArgs, yahoo::YahooArgs},
@@ -33,9 +33,9 @@ pub struct ProducerArgs {
         help_heading = "This process"
     )]
     pub listen: SocketAddr,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
-    pub log_format: LogFormat,
+    /// Where log lines go.
+    #[command(flatten)]
+    pub log_output: LogOutput,
     /// The producer's own settings.
     #[command(flatten)]
     pub producer: ProducerConfig,

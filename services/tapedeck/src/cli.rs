@@ -11,7 +11,7 @@ use live_store::{StorePassword, StoreSettings};
 use mailer::MailSettings;
 use market::Symbol;
 use producer::{ProducerConfig, Speed};
-use service_runtime::{HELP_END, LogFormat, LogPassword, PublicAddress, SecretString};
+use service_runtime::{HELP_END, LogOutput, LogPassword, PublicAddress, SecretString};
 use web::WebConfig;
 
 use crate::{
@@ -26,9 +26,8 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "tapedeck", version, propagate_version = true, after_help = HELP_END)]
 pub struct Cli {
-    /// Format of the log lines on stderr.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) log_output: LogOutput,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -63,6 +62,12 @@ pub(crate) enum Command {
     Batch(BatchArgs),
     /// Show the alerts of a store, and what was mailed to whom.
     Alerts(AlertsCommandArgs),
+    /// Prepare Elasticsearch for the log lines of the services.
+    Logs {
+        /// The command.
+        #[command(subcommand)]
+        command: LogsCommand,
+    },
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
         /// The command.
@@ -130,6 +135,13 @@ pub(crate) struct RunArgs {
     pub(crate) public: PublicAddress,
     #[command(flatten)]
     pub(crate) analytics: AnalyticsPlace,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogsCommand {
+    /// Create or update the index template of the data stream stock-system-logs, and list the changes. Services do the same when they
+    /// start; this command is for a user with more rights than theirs.
+    Setup,
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,7 +13,9 @@ use live_store::{LiveStore, LiveStoreError};
 use mailer::Mailer;
 use market::Symbol;
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
-use service_runtime::{ExposeSecret, ProcessRuntime, Runtime, SecretString, heartbeat, open_patiently};
+use service_runtime::{
+    ExposeSecret, LogGuard, ProcessRuntime, Runtime, SecretString, heartbeat, open_patiently,
+};
 use tokio_util::sync::CancellationToken;
 use topics::names::service;
 use tracing::{Instrument, info_span};
@@ -30,7 +32,7 @@ use crate::{
 /// The folder of mails in the data folder, for an installation without a mail server.
 const OUTBOX: &str = "outbox";
 
-pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     // The port first: the most likely conflict, and before anything is written.
     let listener = web::bind(args.web.listen).await?;
     let address = listener.local_addr().context("cannot read the address")?;
@@ -82,6 +84,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     if args.places.log.is_none() || args.places.store.is_none() {
         tasks.spawn("disk", disk::watch(data.path().to_owned(), runtime.clone()));
     }
+    logs.watch(&mut tasks, &runtime);
     tasks.spawn("heartbeat", heartbeat(runtime));
     opened.close(tasks.join().await).await?;
     print_line(format_args!("stopped; the data is in {}", data.path().display()))

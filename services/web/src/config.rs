@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use analytics_store::AnalyticsPassword;
 use live_store::StoreSettings;
 use market::{Symbol, Watchlist};
-use service_runtime::{HELP_END, LogFormat, LogSettings, SecretString};
+use service_runtime::{HELP_END, LogOutput, LogSettings, SecretString};
 
 use url::Url;
 
@@ -40,9 +40,9 @@ pub struct WebArgs {
     /// Its password, if the URL has none.
     #[command(flatten)]
     pub analytics_password: AnalyticsPassword,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
-    pub log_format: LogFormat,
+    /// Where log lines go.
+    #[command(flatten)]
+    pub log_output: LogOutput,
     /// Symbols shown on the board before their first price: AAPL,BTC/USDT.
     #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS", help_heading = "Pages")]
     pub watchlist: Option<Watchlist>,

@@ -13,12 +13,12 @@ async fn main() -> anyhow::Result<()> {
     // The address first: it is the likeliest thing to be in use.
     let listener = bind(args.web.listen).await?;
     let (log, url) = (args.log.url()?, args.store.url()?);
-    let _logs = init_logs(args.log_format)?;
+    let logs = init_logs("web", &args.log_output)?;
     let process = ProcessRuntime::start("web")?;
     let config = args.into_config()?;
     let pages = StartingPages::serve(&config, listener, process.for_service("web"));
     let runtime = process.open_log(&log).await?;
-    run_service("web", runtime, None, |runtime| async move {
+    run_service("web", &logs, runtime, None, |runtime| async move {
         // Opened by the service, and closed when the service has ended.
         let opened = OnceLock::new();
         let open = || async {

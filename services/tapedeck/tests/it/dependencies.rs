@@ -35,6 +35,7 @@ fn libraries_point_one_way() {
     // Each may depend on those before it.
     let order = [
         "connection-url",
+        "tracing-elastic",
         "sqlite-file",
         "job-runner",
         "indicators",
@@ -59,6 +60,9 @@ fn libraries_point_one_way() {
             assert!(below < index, "{library} must not depend on {other}");
         }
     }
+    // It is published by itself.
+    let ours: Vec<&String> = all["tracing-elastic"].iter().filter(|name| all.contains_key(*name)).collect();
+    assert!(ours.is_empty(), "tracing-elastic depends on {ours:?}");
     assert!(!all["event-log"].contains("market"), "the event log stores bytes only");
     assert!(!all["event-log"].contains("topics"), "the event log stores bytes only");
     assert!(!all["service-runtime"].contains("market"), "the runtime of services must not depend on symbols");

@@ -41,6 +41,11 @@ pub(crate) fn tapedeck() -> Command {
         "VOLUME_THRESHOLD_MULTIPLIER",
         "BATCH_SCHEDULE",
         "BATCH_TIMEZONE",
+        "LOG_FORMAT",
+        "ELASTICSEARCH_URL",
+        "ELASTICSEARCH_PASSWORD",
+        "ELASTICSEARCH_PASSWORD_FILE",
+        "ELASTICSEARCH_API_KEY",
     ] {
         command.env_remove(name);
     }
@@ -59,10 +64,16 @@ pub(crate) fn output(args: &[&str]) -> Output {
 
 /// Runs a command that must end by itself, and kills it at the deadline.
 pub(crate) fn output_in_time(args: &[&str]) -> Output {
+    output_in_time_with(args, &[])
+}
+
+/// The same with variables.
+pub(crate) fn output_in_time_with(args: &[&str], variables: &[(&str, &str)]) -> Output {
     let child = tapedeck()
         .args(args)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -138,6 +149,10 @@ impl Running {
     pub(crate) fn kill_9(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends Ctrl-C and waits for the end.
