@@ -5,13 +5,15 @@ use chrono::{DateTime, Utc};
 use job_runner::JobStore;
 use market::Symbol;
 
-use crate::{CandleStore, CheckpointStore, Result, TickStore};
+use crate::{CandleStore, CheckpointStore, DigestStore, NewsStore, Result, TickStore};
 
 /// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
 /// derived from its content, and there is no transaction across calls: an effect is written first, then the checkpoint
 /// that stands for it.
 #[async_trait]
-pub trait LiveStore: TickStore + CandleStore + CheckpointStore + JobStore + CloseStore {
+pub trait LiveStore:
+    TickStore + CandleStore + CheckpointStore + JobStore + NewsStore + DigestStore + CloseStore
+{
     /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
     /// were pruned and whose candles are kept.
     async fn symbols(&self) -> Result<Vec<Symbol>> {
@@ -28,7 +30,10 @@ pub trait LiveStore: TickStore + CandleStore + CheckpointStore + JobStore + Clos
     }
 }
 
-impl<Store: TickStore + CandleStore + CheckpointStore + JobStore + CloseStore> LiveStore for Store {}
+impl<Store: TickStore + CandleStore + CheckpointStore + JobStore + NewsStore + DigestStore + CloseStore>
+    LiveStore for Store
+{
+}
 
 /// The end of a store.
 #[async_trait]

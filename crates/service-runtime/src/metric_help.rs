@@ -3,7 +3,7 @@
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use topics::names::figure;
 
-const COUNTERS: [(&str, &str); 25] = [
+const COUNTERS: [(&str, &str); 30] = [
     (figure::TICKS_RECEIVED, "Ticks that a feed received."),
     (figure::TICKS_PUBLISHED, "Ticks that are durable in the event log."),
     (figure::TICKS_DROPPED, "Ticks that a feed dropped because its buffer was full."),
@@ -23,6 +23,14 @@ const COUNTERS: [(&str, &str); 25] = [
     ("tapedeck_job_runs_finished_total", "Runs of a job that finished."),
     ("tapedeck_job_runs_failed_total", "Runs of a job that failed."),
     ("tapedeck_job_runs_missed_total", "Runs of a job that were due while no process ran it."),
+    ("tapedeck_news_fetched_total", "Fetches of sources of news that succeeded."),
+    ("tapedeck_news_fetches_failed_total", "Fetches of sources of news that failed."),
+    ("tapedeck_news_stories_total", "New stories."),
+    ("tapedeck_news_duplicates_total", "Articles that are a known story at another outlet."),
+    (
+        "tapedeck_news_skipped_total",
+        "Articles that were left out: unusable, old, or about no watched symbol.",
+    ),
     ("tapedeck_http_requests_total", "HTTP requests, by method, route and status."),
     (crate::connections::CLOSED, "HTTP connections that the server closed or refused, by reason."),
     ("tapedeck_web_unreadable_total", "Records of the live topics that the pages could not read."),

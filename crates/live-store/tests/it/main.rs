@@ -76,6 +76,11 @@ macro_rules! adapters {
             jobs::one_owner_at_a_time_has_a_job,
             jobs::the_lease_of_an_owner_that_died_expires,
             jobs::the_newest_finished_run_is_kept,
+            news::a_story_is_read_as_it_was_written_last,
+            news::pages_of_news_show_every_story_once_newest_first,
+            news::pruning_removes_stories_that_are_old_and_were_seen_long_ago,
+            news::a_source_of_news_is_kept_as_it_was_written_last,
+            news::a_digest_is_recorded_once,
         ]);)*
     };
 }
@@ -126,6 +131,11 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        news::a_story_is_read_as_it_was_written_last,
+        news::pages_of_news_show_every_story_once_newest_first,
+        news::pruning_removes_stories_that_are_old_and_were_seen_long_ago,
+        news::a_source_of_news_is_kept_as_it_was_written_last,
+        news::a_digest_is_recorded_once,
     ]
 );
 
@@ -159,5 +169,10 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        news::a_story_is_read_as_it_was_written_last,
+        news::pages_of_news_show_every_story_once_newest_first,
+        news::pruning_removes_stories_that_are_old_and_were_seen_long_ago,
+        news::a_source_of_news_is_kept_as_it_was_written_last,
+        news::a_digest_is_recorded_once,
     ]
 );
