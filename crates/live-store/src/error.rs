@@ -11,8 +11,8 @@ pub enum LiveStoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The cursor was not handed out by a page of ticks.
-    #[error("`{cursor}` is no cursor of a page of ticks; start again without one")]
+    /// The cursor was not returned by a page of the same list.
+    #[error("`{cursor}` is no cursor of a page of this list; start again without one")]
     BadCursor {
         /// What was given, shortened.
         cursor: String,

@@ -1,7 +1,7 @@
-//! The live store: ticks, candles, and how far each stream processor is. A folder for each noun, with its trait and both
+//! The live store: ticks, candles, news, and how far each stream processor is. A folder for each noun, with its trait and both
 //! adapters; [`open`] chooses the adapter by URL.
 //!
-//! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`, `mails`.
+//! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`, `mails`, `news_articles`.
 
 mod alert_facts;
 mod alert_history;
@@ -9,11 +9,13 @@ mod alert_rules;
 mod candles;
 mod check;
 mod checkpoints;
+mod digests;
 mod error;
 mod jobs;
 mod mails;
 mod migration;
 mod mongo;
+mod news;
 mod open;
 mod port;
 mod sessions;
@@ -29,8 +31,13 @@ pub use self::alert_rules::AlertRuleStore;
 pub use candles::{CandleQuery, CandleStore, MAX_BEST_CANDLES, MAX_CANDLES, best_candles, settle_candles};
 pub use check::{StoreCheck, check};
 pub use checkpoints::{Checkpoint, CheckpointStore, DayCompleteness, PartitionBehind, day_completeness};
+pub use digests::{Digest, DigestStore, MAX_DIGESTS};
 pub use error::LiveStoreError;
 pub use migration::Migration;
+pub use news::{
+    ArticleId, ArticleIdError, MAX_PAGE_ARTICLES, NewsArticle, NewsPage, NewsQuery, NewsSource, NewsStore,
+    OtherOutlet, Relevance,
+};
 pub use open::{migrate, open, open_alone};
 pub use port::{CloseStore, LiveStore, Pruned};
 pub use sessions::SessionStore;

@@ -7,8 +7,8 @@ use market::Symbol;
 use owed_mails::MailStore;
 
 use crate::{
-    AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, Result, SessionStore, TickStore,
-    TokenStore, UserStore,
+    AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, DigestStore, NewsStore,
+    Result, SessionStore, TickStore, TokenStore, UserStore,
 };
 
 /// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
@@ -27,6 +27,8 @@ pub trait LiveStore:
     + UserStore
     + SessionStore
     + TokenStore
+    + NewsStore
+    + DigestStore
     + CloseStore
 {
     /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
@@ -57,6 +59,8 @@ impl<Store> LiveStore for Store where
         + UserStore
         + SessionStore
         + TokenStore
+        + NewsStore
+        + DigestStore
         + CloseStore
 {
 }

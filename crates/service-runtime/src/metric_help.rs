@@ -3,7 +3,7 @@
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use topics::names::figure;
 
-const COUNTERS: [(&str, &str); 30] = [
+const COUNTERS: &[(&str, &str)] = &[
     (figure::TICKS_RECEIVED, "Ticks that a feed received."),
     (figure::TICKS_PUBLISHED, "Ticks that are durable in the event log."),
     (figure::TICKS_DROPPED, "Ticks that a feed dropped because its buffer was full."),
@@ -29,6 +29,14 @@ const COUNTERS: [(&str, &str); 30] = [
     (
         "tapedeck_alert_deliveries_suppressed_total",
         "Deliveries of alerts that are in no mail: too many mails a day, or no valid address.",
+    ),
+    ("tapedeck_news_fetched_total", "Fetches of sources of news that succeeded."),
+    ("tapedeck_news_fetches_failed_total", "Fetches of sources of news that failed."),
+    ("tapedeck_news_stories_total", "New stories."),
+    ("tapedeck_news_duplicates_total", "Articles that are a known story at another outlet."),
+    (
+        "tapedeck_news_skipped_total",
+        "Articles that were left out: unusable, old, or about no watched symbol.",
     ),
     ("tapedeck_http_requests_total", "HTTP requests, by method, route and status."),
     (crate::connections::CLOSED, "HTTP connections that the server closed or refused, by reason."),
@@ -59,7 +67,7 @@ const COUNTERS: [(&str, &str); 30] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 9] = [
+const GAUGES: &[(&str, &str)] = &[
     (crate::status::COMPONENT_UP, "1 while a component works, otherwise 0."),
     (crate::connections::CONNECTIONS, "Open HTTP connections."),
     ("tapedeck_sse_connections", "Open event streams of pages."),
@@ -74,7 +82,7 @@ const GAUGES: [(&str, &str); 9] = [
     (figure::DISK_FREE, "Free space on the disk of the data folder, in bytes."),
 ];
 
-const HISTOGRAMS: [(&str, &str); 3] = [
+const HISTOGRAMS: &[(&str, &str)] = &[
     (
         figure::FEED_PUBLISHED,
         "From the receipt of a tick to the acknowledgement of the event log, in seconds.",

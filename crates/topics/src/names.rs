@@ -12,6 +12,8 @@ pub mod service {
     pub const ALERTS: &str = "alerts";
     /// Aggregates past days.
     pub const BATCH: &str = "batch";
+    /// Gathers news, and sends the digest.
+    pub const NEWS: &str = "news";
     /// All services in one process.
     pub const ALL_IN_ONE: &str = "tapedeck";
     /// Those with a place of their own on the system page, or none; every other one is added to it when it reports.

@@ -40,14 +40,7 @@ impl CandleStore for MongoStore {
             statements.push(statement);
         }
         let taken = self.upsert("cannot store candles", COLLECTION, &statements).await?;
-        if taken.is_empty() {
-            return Ok(());
-        }
-        Err(self.refused(format!(
-            "cannot store candles: {} of them are refused as duplicates; drop the unique indexes of {COLLECTION} that \
-             are not on _id",
-            taken.len()
-        )))
+        self.refuse_taken(COLLECTION, taken.len())
     }
 
     async fn candles(&self, query: &CandleQuery) -> Result<Vec<Candle>> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use job_runner::{JobStore, StoreError};
-use mongodb::bson::{DateTime as BsonDate, Document, RawBsonRef, RawDocument, doc};
+use mongodb::bson::{Document, RawBsonRef, RawDocument, doc};
 
 use super::FREE;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     mongo::{
         MongoStore,
         command::Write,
-        fields::{RowError, unexpected},
+        fields::{RowError, date, read_date, unexpected},
         schema::{Collection, raw},
     },
 };
@@ -95,17 +95,10 @@ fn release_statement(job: &str, owner: &str, finished: Option<DateTime<Utc>>) ->
 fn decode(document: &RawDocument) -> Result<Option<DateTime<Utc>>, RowError> {
     match document.get("finished")? {
         None => Ok(None),
-        Some(RawBsonRef::DateTime(found)) => {
-            let finished = DateTime::from_timestamp_millis(found.timestamp_millis());
-            finished.map(Some).ok_or_else(|| "finished is no time of the calendar".into())
-        }
+        // Milliseconds are fine enough for leases, and the times of a schedule are whole minutes.
+        Some(RawBsonRef::DateTime(found)) => read_date("finished", found).map(Some),
         Some(other) => Err(unexpected("finished", "a date", other)),
     }
-}
-
-/// Milliseconds are fine enough for leases, and the times of a schedule are whole minutes.
-fn date(time: DateTime<Utc>) -> BsonDate {
-    BsonDate::from_millis(time.timestamp_millis())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use market::decimal_from_f64;
-use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf, raw::CStr};
+use mongodb::bson::{DateTime as BsonDate, RawBsonRef, RawDocument, RawDocumentBuf, raw::CStr};
 use rust_decimal::Decimal;
 
 use super::times::Moment;
@@ -26,6 +26,17 @@ pub(crate) fn append_time(
     to.append(date, moment.date());
     to.append(micros, moment.micros());
     Ok(())
+}
+
+/// A time in whole milliseconds, where these are fine enough.
+pub(crate) fn date(time: DateTime<Utc>) -> BsonDate {
+    BsonDate::from_millis(time.timestamp_millis())
+}
+
+/// Reads what [`date`] makes.
+pub(crate) fn read_date(name: &str, found: BsonDate) -> Result<DateTime<Utc>, RowError> {
+    let time = DateTime::from_timestamp_millis(found.timestamp_millis());
+    time.ok_or_else(|| format!("{name} is no time of the calendar").into())
 }
 
 /// The `_id`, a text.

@@ -10,8 +10,8 @@ use super::{
     fields::{self, RowError},
 };
 use crate::{
-    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, jobs, mails, sessions, ticks,
-    tokens, users,
+    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, digests,
+    jobs, mails, news, sessions, ticks, tokens, users,
 };
 
 /// Which format the documents have, as a document of its own.
@@ -33,7 +33,7 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 11] = [
+const COLLECTIONS: [Collection; 14] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
@@ -45,6 +45,9 @@ const COLLECTIONS: [Collection; 11] = [
     users::mongo::SCHEMA,
     sessions::mongo::SCHEMA,
     tokens::mongo::SCHEMA,
+    news::mongo::ARTICLES_SCHEMA,
+    news::mongo::SOURCES_SCHEMA,
+    digests::mongo::SCHEMA,
 ];
 
 /// Documents read to see whether a collection is ours.
@@ -341,7 +344,7 @@ mod tests {
     fn the_files_are_read_with_their_fields_in_order() {
         let schemas = schemas().expect("readable");
         let names: Vec<&str> = schemas.iter().map(|(schema, _)| schema.collection.as_str()).collect();
-        assert_eq!(names, [
+        let expected = [
             "realtime_prices",
             "candles",
             "checkpoints",
@@ -353,7 +356,11 @@ mod tests {
             "users",
             "sessions",
             "tokens",
-        ]);
+            "news_articles",
+            "news_sources",
+            "digests",
+        ];
+        assert_eq!(names, expected);
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
     }

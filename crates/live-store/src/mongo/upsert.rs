@@ -10,6 +10,17 @@ const COMMAND_STATEMENTS: usize = 1000;
 const COMMAND_BYTES: usize = 4 << 20;
 
 impl MongoStore {
+    /// An error if identities of upserts by `_id` alone were taken: of another field, then.
+    pub(crate) fn refuse_taken(&self, collection: &str, taken: usize) -> Result<()> {
+        if taken == 0 {
+            return Ok(());
+        }
+        Err(self.refused(format!(
+            "cannot store in {collection}: {taken} documents are refused as duplicates; drop the unique indexes of \
+             {collection} that are not on _id"
+        )))
+    }
+
     /// Runs update statements; returns those whose identity is taken by a document that their filter does not match.
     pub(crate) async fn upsert<'a>(
         &self,

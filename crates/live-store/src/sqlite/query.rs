@@ -100,11 +100,11 @@ mod tests {
     use sqlx::Row;
 
     use super::*;
-    use crate::{candles, ticks};
+    use crate::{candles, news, ticks};
 
     /// With millions of ticks a scan takes seconds.
     #[tokio::test]
-    async fn no_query_scans_the_ticks() {
+    async fn no_query_scans_a_large_table() {
         let folder = tempfile::tempdir().expect("a folder");
         let (store, _) =
             SqliteStore::open(&FileUrl { path: folder.path().join("plan.db"), max_bytes: None }, false)
@@ -115,10 +115,10 @@ mod tests {
         let [range] = candles::sqlite::queries();
         // Symbols and their latest ticks are sorted: as many as there are symbols.
         let sorted: Vec<String> = symbols.into_iter().chain([latest]).collect();
-        for (sql, may_sort) in [page, next_page, range]
-            .iter()
-            .map(|sql| (sql, false))
-            .chain(sorted.iter().map(|sql| (sql, true)))
+        let unsorted: Vec<String> =
+            [page, next_page, range].into_iter().chain(news::sqlite::queries()).collect();
+        for (sql, may_sort) in
+            unsorted.iter().map(|sql| (sql, false)).chain(sorted.iter().map(|sql| (sql, true)))
         {
             let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
                 .fetch_all(store.file.readers())

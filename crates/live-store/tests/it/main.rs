@@ -98,6 +98,11 @@ macro_rules! adapters {
             accounts::sessions_are_found_renewed_and_removed,
             accounts::expired_sessions_and_tokens_are_pruned,
             accounts::a_token_is_removed_once,
+            news::a_story_is_read_as_it_was_written_last,
+            news::pages_of_news_show_every_story_once_newest_first,
+            news::pruning_removes_stories_that_are_old_and_were_seen_long_ago,
+            news::a_source_of_news_is_kept_as_it_was_written_last,
+            news::a_digest_is_recorded_once,
         ]);)*
     };
 }
@@ -170,6 +175,11 @@ contract!(
         accounts::sessions_are_found_renewed_and_removed,
         accounts::expired_sessions_and_tokens_are_pruned,
         accounts::a_token_is_removed_once,
+        news::a_story_is_read_as_it_was_written_last,
+        news::pages_of_news_show_every_story_once_newest_first,
+        news::pruning_removes_stories_that_are_old_and_were_seen_long_ago,
+        news::a_source_of_news_is_kept_as_it_was_written_last,
+        news::a_digest_is_recorded_once,
     ]
 );
 
@@ -224,5 +234,10 @@ contract!(
         accounts::sessions_are_found_renewed_and_removed,
         accounts::expired_sessions_and_tokens_are_pruned,
         accounts::a_token_is_removed_once,
+        news::a_story_is_read_as_it_was_written_last,
+        news::pages_of_news_show_every_story_once_newest_first,
+        news::pruning_removes_stories_that_are_old_and_were_seen_long_ago,
+        news::a_source_of_news_is_kept_as_it_was_written_last,
+        news::a_digest_is_recorded_once,
     ]
 );

@@ -6,5 +6,6 @@ pub(crate) mod candles;
 pub(crate) mod checkpoints;
 pub(crate) mod jobs;
 pub(crate) mod mails;
+pub(crate) mod news;
 pub(crate) mod ticks_reading;
 pub(crate) mod ticks_writing;

@@ -1,0 +1,168 @@
+//! The settings of the news, and their commands.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Subcommand, ValueEnum};
+use live_store::StoreSettings;
+use market::Watchlist;
+use service_runtime::{HELP_END, LogFormat, LogSettings, SecretString};
+use url::Url;
+
+/// Exit codes, for `--help`.
+pub const EXIT_CODES: &str =
+    "Exit codes: 0 done; 1 a source failed, or the store is unavailable; 2 wrong arguments.";
+
+/// News of the watched symbols: feeds into stories of the live store.
+///
+/// Example: news --store mongodb://localhost/stock_market --watchlist AAPL,BTC/USDT run
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "news", version, after_help = HELP_END, after_long_help = EXIT_CODES)]
+pub struct NewsArgs {
+    /// The live store.
+    #[command(flatten)]
+    pub store: StoreSettings,
+    /// Symbols whose news are gathered [default: those of the store].
+    #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS", help_heading = "News")]
+    pub watchlist: Option<Watchlist>,
+    /// Where news come from.
+    #[command(flatten)]
+    pub news: NewsConfig,
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ProgramCommand,
+}
+
+/// The commands of the program.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ProgramCommand {
+    /// Those that end by themselves.
+    #[command(flatten)]
+    Once(NewsCommand),
+    /// Gather every half hour until the shutdown. The main process of a container.
+    Schedule(ProcessArgs),
+}
+
+/// What a process needs that runs until it is stopped.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProcessArgs {
+    /// The event log, which the health of this process is published to.
+    #[command(flatten)]
+    pub log: LogSettings,
+    /// Address of /healthz, /readyz and /metrics; 0.0.0.0:5005 makes them reachable from other machines.
+    #[arg(
+        long,
+        env = "LISTEN",
+        default_value = "127.0.0.1:5005",
+        value_name = "ADDRESS:PORT",
+        help_heading = "This process"
+    )]
+    pub listen: SocketAddr,
+}
+
+impl NewsArgs {
+    /// The settings with everything filled in.
+    pub fn config(&self) -> NewsConfig {
+        NewsConfig { watchlist: self.watchlist.clone(), ..self.news.clone() }
+    }
+}
+
+/// The commands that end by themselves.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NewsCommand {
+    /// Gather once from all sources, and print what came of each. A source that failed before waits for its next try.
+    Run,
+}
+
+/// A provider of news without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Provider {
+    /// Yahoo Finance: headlines by symbol.
+    Yahoo,
+    /// Google News: a search for the names of the symbols.
+    Google,
+    /// None of them.
+    None,
+}
+
+/// Where news come from. The caller fills in what other services of the same process have a flag for.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "News")]
+pub struct NewsConfig {
+    /// Providers of news that need no key, with commas between; none for only those of --news-feeds.
+    #[arg(
+        id = "news-sources",
+        long,
+        env = "NEWS_SOURCES",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "yahoo,google",
+        value_name = "NAMES"
+    )]
+    pub providers: Vec<Provider>,
+    /// Addresses of RSS, Atom or JSON feeds, with commas between. Their stories are kept also where they are about no watched
+    /// symbol.
+    #[arg(id = "news-feeds", long, env = "NEWS_FEEDS", value_name = "URLS", value_delimiter = ',', value_parser = feed,
+          hide_env_values = true)]
+    pub feeds: Vec<Url>,
+    /// File with names of companies, which decide what a story is about: one line a symbol, such as
+    /// `AAPL = Apple Inc, *Apple ; iphone, ipad ; !apple pie`. Its lines replace the built-in ones.
+    #[arg(id = "news-aliases", long, env = "NEWS_ALIASES", value_name = "FILE")]
+    pub aliases: Option<PathBuf>,
+    /// Key of Alpha Vantage, whose news have sentiments; 12 of its 25 requests a day are used.
+    #[arg(long, env = "ALPHA_VANTAGE_KEY", value_name = "KEY", hide_env_values = true)]
+    pub alpha_vantage_key: Option<SecretString>,
+    /// Fetch feeds from private networks, too, such as one on this machine.
+    #[arg(id = "news-allow-private", long, env = "NEWS_ALLOW_PRIVATE")]
+    pub allow_private: bool,
+    /// Between two requests to one host, in milliseconds.
+    #[arg(id = "news-host-interval-ms", long, env = "NEWS_HOST_INTERVAL_MS", default_value_t = 1_000,
+          value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(..=600_000))]
+    pub host_interval_ms: u64,
+    /// Longest time for a response with its redirects, in milliseconds.
+    #[arg(id = "news-timeout-ms", long, env = "NEWS_TIMEOUT_MS", default_value_t = 30_000, value_name = "MILLISECONDS",
+          value_parser = clap::value_parser!(u64).range(100..=300_000))]
+    pub timeout_ms: u64,
+    /// Where the headlines of Yahoo Finance are.
+    #[arg(
+        id = "news-yahoo-url",
+        long,
+        env = "NEWS_YAHOO_URL",
+        default_value = "https://feeds.finance.yahoo.com",
+        value_name = "URL"
+    )]
+    pub yahoo_url: Url,
+    /// Where Google News is.
+    #[arg(
+        id = "news-google-url",
+        long,
+        env = "NEWS_GOOGLE_URL",
+        default_value = "https://news.google.com",
+        value_name = "URL"
+    )]
+    pub google_url: Url,
+    /// Where Alpha Vantage is.
+    #[arg(
+        id = "news-alpha-vantage-url",
+        long,
+        env = "NEWS_ALPHA_VANTAGE_URL",
+        default_value = "https://www.alphavantage.co",
+        value_name = "URL"
+    )]
+    pub alpha_vantage_url: Url,
+    /// Symbols whose news are gathered; without them those of the store.
+    #[arg(skip)]
+    pub watchlist: Option<Watchlist>,
+}
+
+/// One of `--news-feeds`. The reason has no part of the address: it may contain a key.
+fn feed(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text.trim()).map_err(|error| format!("is no URL: {error}"))?;
+    if ["http", "https"].contains(&url.scheme()) && url.has_host() {
+        Ok(url)
+    } else {
+        Err("is no address of a feed; write it as https://example.com/feed.xml".to_owned())
+    }
+}

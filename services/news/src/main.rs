@@ -1,0 +1,32 @@
+//! The news as a program of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use news::{NewsArgs, ProgramCommand};
+use service_runtime::{init_logs, install_metrics};
+use topics::names::service;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let args = NewsArgs::parse();
+    let config = args.config();
+    match args.command.clone() {
+        ProgramCommand::Once(command) => {
+            let _logs = init_logs(args.log_format)?;
+            install_metrics()?;
+            let owner = format!("news-{}", std::process::id());
+            let done = news::with_store(&args, |store| news::execute(command, config, store, &owner)).await?;
+            println!("{}", done.text);
+            Ok(if done.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        ProgramCommand::Schedule(process) => {
+            let run = |runtime| async move {
+                news::with_store(&args, |store| news::run(config, store, runtime)).await
+            };
+            service_runtime::main(service::NEWS, args.log_format, &process.log, Some(process.listen), run)
+                .await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

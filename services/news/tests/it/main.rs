@@ -1,0 +1,5 @@
+//! Feeds of a local server become stories of a store, whatever the feeds are.
+
+mod feeds;
+mod gathering;
+mod hostile;
