@@ -96,13 +96,13 @@ const HISTOGRAMS: &[(&str, &str)] = &[
 
 /// Gives every metric its description, whether it is used by this process or not.
 pub(crate) fn describe() {
-    for (name, help) in COUNTERS {
+    for &(name, help) in COUNTERS {
         describe_counter!(name, help);
     }
-    for (name, help) in GAUGES {
+    for &(name, help) in GAUGES {
         describe_gauge!(name, help);
     }
-    for (name, help) in HISTOGRAMS {
+    for &(name, help) in HISTOGRAMS {
         describe_histogram!(name, help);
     }
 }

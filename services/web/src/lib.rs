@@ -43,6 +43,7 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     sync::mpsc,
 };
+use topics::names::component;
 
 use crate::{
     account::{AccountSettings, Accounts, Housekeeping, mail_task},
