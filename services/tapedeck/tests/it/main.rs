@@ -3,6 +3,7 @@
 // Clippy's allowance for tests does not include helper functions of tests.
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod backfill;
 mod backup;
 mod bad_input;
