@@ -3,7 +3,7 @@
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use topics::names::figure;
 
-const COUNTERS: [(&str, &str); 25] = [
+const COUNTERS: [(&str, &str); 29] = [
     (figure::TICKS_RECEIVED, "Ticks that a feed received."),
     (figure::TICKS_PUBLISHED, "Ticks that are durable in the event log."),
     (figure::TICKS_DROPPED, "Ticks that a feed dropped because its buffer was full."),
@@ -23,6 +23,13 @@ const COUNTERS: [(&str, &str); 25] = [
     ("tapedeck_job_runs_finished_total", "Runs of a job that finished."),
     ("tapedeck_job_runs_failed_total", "Runs of a job that failed."),
     ("tapedeck_job_runs_missed_total", "Runs of a job that were due while no process ran it."),
+    ("tapedeck_mails_sent_total", "Mails that a mail server took, or that were written to the outbox."),
+    (
+        "tapedeck_mails_refused_total",
+        "Mails that a mail server refused for ever, or that the settings forbid.",
+    ),
+    ("tapedeck_mails_retried_total", "Tries to send a mail that failed and are repeated."),
+    ("tapedeck_mails_expired_total", "Mails that were not sent in their time."),
     ("tapedeck_http_requests_total", "HTTP requests, by method, route and status."),
     (crate::connections::CLOSED, "HTTP connections that the server closed or refused, by reason."),
     ("tapedeck_web_unreadable_total", "Records of the live topics that the pages could not read."),
@@ -37,10 +44,11 @@ const COUNTERS: [(&str, &str); 25] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 8] = [
+const GAUGES: [(&str, &str); 9] = [
     (crate::status::COMPONENT_UP, "1 while a component works, otherwise 0."),
     (crate::connections::CONNECTIONS, "Open HTTP connections."),
     ("tapedeck_sse_connections", "Open event streams of pages."),
+    ("tapedeck_owed_mails", "Mails of the store that are not sent yet."),
     (figure::LAG, "Records of a partition that the consumer has not stored and committed."),
     (figure::TOPIC_RECORDS, "Records kept in a topic."),
     (figure::DATA_BYTES, "Size of the files in the data folder, in bytes."),

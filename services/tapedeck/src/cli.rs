@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use consumer::ConsumerConfig;
 use live_store::{StorePassword, StoreSettings};
+use mailer::MailSettings;
 use market::Symbol;
 use producer::{ProducerConfig, Speed};
 use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString};
@@ -14,6 +15,7 @@ use web::WebConfig;
 
 use crate::{
     batch::{AnalyticsPlace, BatchArgs},
+    mail::MailCommand,
     moving::{CopyArgs, ExportArgs, ImportArgs},
 };
 
@@ -52,6 +54,12 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Aggregate the days of a store into its analytics store by hand, with SMA 20 and RSI 14; `run` does it every night.
     Batch(BatchArgs),
+    /// Try the settings of the mail server.
+    Mail {
+        /// The command.
+        #[command(subcommand)]
+        command: MailCommand,
+    },
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
         /// The command.
@@ -113,6 +121,8 @@ pub(crate) struct RunArgs {
     pub(crate) batch: BatchConfig,
     #[command(flatten)]
     pub(crate) analytics: AnalyticsPlace,
+    #[command(flatten)]
+    pub(crate) mail: MailSettings,
 }
 
 #[derive(Debug, Subcommand)]

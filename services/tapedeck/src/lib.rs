@@ -11,6 +11,7 @@ mod export;
 mod health;
 mod http;
 mod import;
+mod mail;
 mod migrate;
 mod moving;
 mod output;
@@ -78,6 +79,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let _logs = service_runtime::init_logs(cli.log_format)?;
             return batch::batch(args).await;
         }
+        Command::Mail { command } => mail::mail(command).await?,
         Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use archive::Prices;
 use event_log::EventLog;
 use live_store::{LiveStore, LiveStoreError};
+use mailer::Mailer;
 use market::Symbol;
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
 use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patiently};
@@ -20,7 +21,7 @@ use web::WebConfig;
 
 use crate::{
     cli::{Places, RunArgs},
-    data_dir::{DataDir, folder},
+    data_dir::{DataDir, folder, outbox},
     disk,
     drain::wait_until_stored,
     output::{print_line, shown},
@@ -32,14 +33,17 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let address = listener.local_addr().context("cannot read the address")?;
     let choice = producer::choose(&args.producer).await?;
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
+    let mail = args.mail.with_outbox(&outbox(data.path()));
+    let (mailer, outbox) = (Mailer::open(&mail)?, mail.outbox()?);
     let (runtime, store) = open_runtime(service::ALL_IN_ONE, &args.places, &data).await?;
-    print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
+    print_line(summary(&choice, &format!("http://{address}"), &data, &args.places, &mailer.place()))?;
 
     let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
 
     let web = WebConfig {
         watchlist: (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone()),
         consumer_group: args.consumer.group.clone(),
+        outbox,
         ..args.web
     };
     // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
@@ -67,6 +71,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, of(service::BATCH))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
+    tasks.spawn("mail", mailer::run_sender(Arc::clone(&store) as _, mailer, runtime.clone()));
     if args.places.log.is_none() || args.places.store.is_none() {
         tasks.spawn("disk", disk::watch(data.path().to_owned(), runtime.clone()));
     }
@@ -178,7 +183,7 @@ pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<SecretString> 
     }
 }
 
-fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> String {
+fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places, mail: &str) -> String {
     let mut lines = vec![format!("Tapedeck {}", env!("CARGO_PKG_VERSION"))];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<8} {text}"));
     line("pages", format!("{url}   pipeline {url}/system   interface {url}/v1/symbols"));
@@ -196,6 +201,7 @@ fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> Strin
     line("data", data.path().display().to_string());
     line("log", shown(places.log.as_ref().map(ExposeSecret::expose_secret), "embedded"));
     line("store", shown(places.store.as_ref().map(ExposeSecret::expose_secret), "embedded"));
+    line("mails", mail.to_owned());
     line("stop", "Ctrl-C".to_owned());
     lines.join("\n")
 }

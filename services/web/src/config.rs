@@ -1,6 +1,6 @@
 //! The settings of the web service.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use live_store::StoreSettings;
 use market::Watchlist;
@@ -59,6 +59,9 @@ pub struct WebConfig {
     /// Consumer group whose lag the system page shows.
     #[arg(skip = DEFAULT_CONSUMER_GROUP.to_owned())]
     pub consumer_group: String,
+    /// Folder of mails that are written to files, shown at /outbox.
+    #[arg(skip)]
+    pub outbox: Option<PathBuf>,
 }
 
 impl WebArgs {

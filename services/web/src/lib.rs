@@ -32,6 +32,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context;
 use chrono::Utc;
 use live_store::{LiveStore, LiveStoreError};
+use mailer::Outbox;
 use service_runtime::{Runtime, serve_http};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -115,7 +116,8 @@ where
         store = history::open_and_load(open, &live, &pages) => store?,
         () = runtime.shutdown.cancelled() => return tasks.join().await,
     };
-    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone(), watched);
+    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone(), watched)
+        .with_outbox(config.outbox.map(Outbox::new));
     drop(served.send_replace(routes::router(app, hosts)));
     pages.up("served");
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));

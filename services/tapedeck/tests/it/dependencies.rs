@@ -40,11 +40,13 @@ fn libraries_point_one_way() {
         "indicators",
         "market",
         "topics",
+        "owed-mails",
         "live-store",
         "analytics-store",
         "event-log",
         "archive",
         "service-runtime",
+        "mailer",
         "stream-processor",
     ];
     let all = dependencies();
@@ -83,6 +85,7 @@ fn a_service_without_a_store_links_no_store() {
         }
     }
     assert!(linked("consumer").contains("mongodb"), "transitive dependencies are missing");
+    assert!(!linked("consumer").contains("lettre"), "a store needs the types of mails only");
 }
 
 #[test]

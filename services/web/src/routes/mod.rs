@@ -2,6 +2,7 @@
 
 pub(crate) mod assets;
 mod events;
+mod outbox;
 mod pages;
 mod system;
 mod v1;
@@ -16,6 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use live_store::LiveStore;
+use mailer::Outbox;
 use market::Symbol;
 use service_runtime::{Runtime, admin_routes};
 use tower_http::{
@@ -56,6 +58,8 @@ pub(crate) struct App {
     /// The watched symbols with their places in the watch list.
     watched: Arc<HashMap<Symbol, usize>>,
     latency_limit: Arc<LatencyLimit>,
+    /// Mails that are written to files; `None` where they go to a mail server.
+    outbox: Option<Outbox>,
 }
 
 impl App {
@@ -69,7 +73,12 @@ impl App {
         let bundle = Arc::new(assets::Bundle::read());
         let watched = watched.iter().enumerate().map(|(place, symbol)| (*symbol, place)).collect();
         let watched = Arc::new(watched);
-        Self { live, metrics, store, runtime, bundle, watched, latency_limit: Arc::default() }
+        Self { live, metrics, store, runtime, bundle, watched, latency_limit: Arc::default(), outbox: None }
+    }
+
+    /// The same with the folder of mails that are not sent.
+    pub(crate) fn with_outbox(self, outbox: Option<Outbox>) -> Self {
+        Self { outbox, ..self }
     }
 }
 
@@ -79,6 +88,9 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
         .route("/", get(pages::board))
         .route("/symbols/{*symbol}", get(pages::symbol))
         .route("/system", get(system::page))
+        .route("/outbox", get(outbox::list))
+        .route("/outbox/{name}", get(outbox::mail))
+        .route("/outbox/{name}/html", get(outbox::html))
         .route("/events", get(events::events))
         .route("/assets/{*file}", get(assets::asset))
         .route("/favicon.svg", get(assets::favicon))

@@ -96,6 +96,7 @@ impl Suite {
         let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
         let listen = listener.local_addr().expect("an address");
         let config = WebConfig {
+            outbox: None,
             listen,
             watchlist: watchlist.map(|list| list.parse().expect("a watch list")),
             consumer_group: "stock-consumer-group".to_owned(),
