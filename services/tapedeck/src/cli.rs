@@ -19,6 +19,7 @@ use crate::{
     backfill::BackfillArgs,
     batch::{AnalyticsPlace, BatchArgs},
     demo::DemoArgs,
+    mail::MailCommand,
     moving::{CopyArgs, ExportArgs, ImportArgs},
 };
 
@@ -67,6 +68,12 @@ pub(crate) enum Command {
         /// The command.
         #[command(subcommand)]
         command: LogsCommand,
+    },
+    /// Try the settings of the mail server.
+    Mail {
+        /// The command.
+        #[command(subcommand)]
+        command: MailCommand,
     },
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {

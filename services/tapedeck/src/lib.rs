@@ -16,6 +16,7 @@ mod http;
 mod import;
 mod log_and_store;
 mod logs;
+mod mail;
 mod migrate;
 mod moving;
 mod output;
@@ -96,6 +97,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             return batch::batch(args).await;
         }
         Command::Logs { command: LogsCommand::Setup } => logs::setup(&cli.log_output).await?,
+        Command::Mail { command } => mail::mail(command).await?,
         Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());

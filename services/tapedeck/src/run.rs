@@ -23,14 +23,11 @@ use web::{StartingPages, WebConfig};
 
 use crate::{
     cli::{Places, RunArgs},
-    data_dir::{DataDir, folder},
+    data_dir::{DataDir, folder, outbox},
     disk,
     drain::wait_until_stored,
     output::{print_line, shown},
 };
-
-/// The folder of mails in the data folder, for an installation without a mail server.
-const OUTBOX: &str = "outbox";
 
 pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     // The port first: the most likely conflict, and before anything is written.
@@ -49,15 +46,16 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     let pages = StartingPages::serve(&web, listener, serving.for_service(service::WEB));
     let choice = producer::choose(&args.producer).await?;
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
-    let mailer = Mailer::open(&args.mail.with_outbox(&data.path().join(OUTBOX)))?;
+    let mail = args.mail.with_outbox(&outbox(data.path()));
+    let (mailer, outbox) = (Mailer::open(&mail)?, mail.outbox()?);
     let (runtime, store) = open_runtime(&process, &args.places, &data).await?;
-    print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
+    print_line(summary(&choice, &format!("http://{address}"), &data, &args.places, &mailer.place()))?;
 
     let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
 
     let runtime = Runtime { shutdown: serving.shutdown, ..runtime };
     let analytics = args.analytics.url(|| Ok(data.analytics_url()))?;
-    let web = WebConfig { analytics: Some(analytics.clone()), ..web };
+    let web = WebConfig { analytics: Some(analytics.clone()), outbox, ..web };
     let mut tasks = runtime.tasks();
     let group = args.consumer.group.clone();
     let mut spawn = |service: &'static str, run: BoxFuture| {
@@ -193,7 +191,7 @@ pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<SecretString> 
     }
 }
 
-fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> String {
+fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places, mail: &str) -> String {
     let mut lines = vec![format!("Tapedeck {}", env!("CARGO_PKG_VERSION"))];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<8} {text}"));
     line("pages", format!("{url}   pipeline {url}/system   interface {url}/v1/symbols"));
@@ -211,6 +209,7 @@ fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> Strin
     line("data", data.path().display().to_string());
     line("log", shown(places.log.as_ref().map(ExposeSecret::expose_secret), "embedded"));
     line("store", shown(places.store.as_ref().map(ExposeSecret::expose_secret), "embedded"));
+    line("mails", mail.to_owned());
     line("stop", "Ctrl-C".to_owned());
     lines.join("\n")
 }

@@ -1,6 +1,6 @@
 //! The settings of the web service.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use analytics_store::AnalyticsPassword;
 use live_store::StoreSettings;
@@ -95,6 +95,9 @@ pub struct WebConfig {
     /// The prices are of the past, such as those of a demonstration: the dashboard shows a note.
     #[arg(skip)]
     pub is_historical: bool,
+    /// Folder of mails that are written to files, shown at /outbox.
+    #[arg(skip)]
+    pub outbox: Option<PathBuf>,
 }
 
 impl WebArgs {

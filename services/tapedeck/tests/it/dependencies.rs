@@ -49,6 +49,7 @@ fn libraries_point_one_way() {
         "event-log",
         "archive",
         "service-runtime",
+        "mailer",
         "stream-processor",
         "mailer",
     ];
@@ -91,6 +92,7 @@ fn a_service_without_a_store_links_no_store() {
         }
     }
     assert!(linked("consumer").contains("mongodb"), "transitive dependencies are missing");
+    assert!(!linked("consumer").contains("lettre"), "a store needs the types of mails only");
 }
 
 #[test]

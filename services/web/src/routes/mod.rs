@@ -4,6 +4,7 @@ mod account;
 mod analytics;
 pub(crate) mod assets;
 mod events;
+mod outbox;
 mod pages;
 mod system;
 mod v1;
@@ -18,6 +19,7 @@ use axum::{
     routing::{get, post},
 };
 use live_store::LiveStore;
+use mailer::Outbox;
 use market::Symbol;
 use service_runtime::{Runtime, admin_routes};
 use tower_http::{
@@ -65,6 +67,8 @@ pub(crate) struct App {
     /// The watched symbols with their places in the watch list.
     watched: Arc<HashMap<Symbol, usize>>,
     latency_limit: Arc<LatencyLimit>,
+    /// Mails that are written to files; `None` where they go to a mail server.
+    outbox: Option<Outbox>,
 }
 
 impl App {
@@ -90,6 +94,7 @@ impl App {
             bundle,
             watched: Arc::new(watched),
             latency_limit: Arc::default(),
+            outbox: config.outbox.clone().map(Outbox::new),
         }
     }
 }
@@ -102,6 +107,9 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
         .route("/dashboard", get(pages::dashboard))
         .route("/dashboard/performance.csv", get(analytics::performance_csv))
         .route("/system", get(system::page))
+        .route("/outbox", get(outbox::list))
+        .route("/outbox/{name}", get(outbox::mail))
+        .route("/outbox/{name}/html", get(outbox::html))
         .route("/events", get(events::events))
         .route("/assets/{*file}", get(assets::asset))
         .route("/favicon.svg", get(assets::favicon))

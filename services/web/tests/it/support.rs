@@ -69,6 +69,7 @@ pub(crate) fn config(listen: SocketAddr, settings: Settings) -> WebConfig {
         public_url: format!("http://{listen}").parse().expect("a URL"),
         analytics: settings.analytics.map(Into::into),
         is_historical: settings.is_historical,
+        outbox: None,
     }
 }
 
