@@ -4,6 +4,7 @@ mod broker;
 mod clocks;
 mod consumers;
 mod disk;
+mod elastic;
 mod poison;
 mod producers;
 mod store;
@@ -26,7 +27,7 @@ pub struct Fault {
 }
 
 /// All faults.
-pub const ALL: [Fault; 11] = [
+pub const ALL: [Fault; 12] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers with repeated rebalances" },
     Fault { number: 3, name: "the producer is killed at random" },
@@ -37,6 +38,7 @@ pub const ALL: [Fault; 11] = [
     Fault { number: 8, name: "a full disk" },
     Fault { number: 9, name: "one record in a hundred cannot be decoded" },
     // The numbers 10 to 16 are for faults outside the stream.
+    Fault { number: 14, name: "Elasticsearch is away" },
     Fault { number: 17, name: "the broker is wiped" },
     Fault { number: 18, name: "clocks are an hour apart" },
 ];
@@ -56,6 +58,7 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         7 => disk::slow(world).await,
         8 => disk::full(world).await,
         9 => poison::one_in_a_hundred(world).await,
+        14 => elastic::away(world).await,
         17 => wiped::wiped(world).await,
         18 => clocks::an_hour_apart(world).await,
         number => anyhow::bail!("there is no fault {number}"),
