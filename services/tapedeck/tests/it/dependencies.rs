@@ -49,7 +49,6 @@ fn libraries_point_one_way() {
         "event-log",
         "archive",
         "service-runtime",
-        "mailer",
         "stream-processor",
         "mailer",
     ];
