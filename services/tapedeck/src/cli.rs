@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use consumer::ConsumerConfig;
 use live_store::{StorePassword, StoreSettings};
 use market::Symbol;
+use news::NewsConfig;
 use producer::{ProducerConfig, Speed};
 use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString};
 use web::WebConfig;
@@ -15,6 +16,7 @@ use web::WebConfig;
 use crate::{
     batch::{AnalyticsPlace, BatchArgs},
     moving::{CopyArgs, ExportArgs, ImportArgs},
+    news::NewsArgs,
 };
 
 /// Market data on your own machine: live prices of stocks and crypto, from the feed to the chart.
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Aggregate the days of a store into its analytics store by hand, with SMA 20 and RSI 14; `run` does it every night.
     Batch(BatchArgs),
+    /// Gather the news of the watched symbols by hand; `run` does it every half hour.
+    News(Box<NewsArgs>),
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
         /// The command.
@@ -113,6 +117,8 @@ pub(crate) struct RunArgs {
     pub(crate) batch: BatchConfig,
     #[command(flatten)]
     pub(crate) analytics: AnalyticsPlace,
+    #[command(flatten)]
+    pub(crate) news: NewsConfig,
 }
 
 #[derive(Debug, Subcommand)]

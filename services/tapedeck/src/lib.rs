@@ -13,6 +13,7 @@ mod http;
 mod import;
 mod migrate;
 mod moving;
+mod news;
 mod output;
 mod redeliver;
 mod replay;
@@ -77,6 +78,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Batch(args) => {
             let _logs = service_runtime::init_logs(cli.log_format)?;
             return batch::batch(args).await;
+        }
+        Command::News(args) => {
+            let _logs = service_runtime::init_logs(cli.log_format)?;
+            return news::news(*args).await;
         }
         Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,
         Command::Completions { shell } => {

@@ -11,6 +11,7 @@ use archive::Prices;
 use event_log::EventLog;
 use live_store::{LiveStore, LiveStoreError};
 use market::Symbol;
+use news::NewsConfig;
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
 use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patiently};
 use tokio_util::sync::CancellationToken;
@@ -37,11 +38,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
 
-    let web = WebConfig {
-        watchlist: (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone()),
-        consumer_group: args.consumer.group.clone(),
-        ..args.web
-    };
+    // A recording has symbols of its own.
+    let watchlist = (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone());
+    let news = NewsConfig { watchlist: watchlist.clone(), ..args.news };
+    let web = WebConfig { watchlist, consumer_group: args.consumer.group.clone(), ..args.web };
     // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
     let stopping = runtime.shutdown.clone();
     let runtime = Runtime { shutdown: CancellationToken::new(), ..runtime };
@@ -65,6 +65,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         async move { analytics_store::open(url.expose_secret()).await }
     };
     spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, of(service::BATCH))));
+    spawn(service::NEWS, Box::pin(news::run(news, Arc::clone(&store), of(service::NEWS))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {

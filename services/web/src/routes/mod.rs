@@ -2,6 +2,7 @@
 
 pub(crate) mod assets;
 mod events;
+mod news;
 mod pages;
 mod system;
 mod v1;
@@ -78,6 +79,7 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
     let routes = Router::new()
         .route("/", get(pages::board))
         .route("/symbols/{*symbol}", get(pages::symbol))
+        .route("/news", get(news::page))
         .route("/system", get(system::page))
         .route("/events", get(events::events))
         .route("/assets/{*file}", get(assets::asset))
@@ -86,6 +88,7 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
         .route("/v1/quotes", get(v1::quotes))
         .route("/v1/ticks", get(v1::ticks))
         .route("/v1/candles", get(v1::candles))
+        .route("/v1/news", get(news::news))
         .route("/v1/system", get(system::figures))
         .route("/v1/time", get(v1::time))
         .route("/v1/screen-latency", post(v1::screen_latency))

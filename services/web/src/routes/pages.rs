@@ -13,7 +13,12 @@ use live_store::CandleQuery;
 use market::{AssetClass, Interval, Symbol};
 use tokio::time::timeout;
 
-use super::{App, assets::Bundle, v1};
+use super::{
+    App,
+    assets::Bundle,
+    news::{Story, headlines},
+    v1,
+};
 use crate::{
     candle_json::CandleJson,
     format::{self, TimeText},
@@ -28,7 +33,7 @@ use crate::{
 /// Rows of the table of the latest candles.
 const TABLE_ROWS: usize = 30;
 /// A page is shown without candles when the store has not answered in this time.
-const STORE_TIMEOUT_MS: u64 = 5_000;
+pub(super) const STORE_TIMEOUT_MS: u64 = 5_000;
 
 /// What every page has around its own content.
 pub(super) struct Layout<'a> {
@@ -225,6 +230,8 @@ struct SymbolPage<'a> {
     zone: &'static str,
     interval: Interval,
     rows: Vec<CandleRow>,
+    /// The newest stories about it.
+    headlines: Vec<Story>,
     /// The candles could not be read.
     store_is_down: bool,
 }
@@ -282,6 +289,9 @@ pub(crate) async fn symbol(
     let layout = Layout::new(&app, theme, "symbol");
     let mut page = SymbolPage::new(layout, symbol, quote.as_ref(), interval, &candles, now);
     page.store_is_down = store_is_down;
+    if !store_is_down {
+        page.headlines = headlines(&app, symbol).await;
+    }
     let response = render(&page)?;
     // Its prices are live; for programs the page is incomplete.
     Ok(if store_is_down { (StatusCode::SERVICE_UNAVAILABLE, response).into_response() } else { response })
@@ -307,6 +317,7 @@ impl<'a> SymbolPage<'a> {
             zone: trading_hours::zone_name(class),
             interval,
             rows: candles.iter().rev().map(|candle| candle_row(candle, class == AssetClass::Stock)).collect(),
+            headlines: Vec::new(),
             store_is_down: false,
         }
     }
@@ -490,6 +501,19 @@ mod tests {
         for part in ["117.25", "The live store does not respond", "The event log does not respond"] {
             assert!(html.contains(part), "{part}: {html}");
         }
+    }
+
+    #[test]
+    fn a_headline_is_text_and_its_link_passes_nothing_on() {
+        let bundle = Bundle::default();
+        let symbol = Symbol::parse("BTC/USDT").expect("a symbol");
+        let layout = layout(&bundle, Theme::System, "symbol");
+        let mut page = SymbolPage::new(layout, symbol, None, Interval::Day, &[], now());
+        page.headlines = vec![crate::routes::news::sample()];
+        let html = content(&page);
+        assert!(html.contains("Bitcoin &#60;b&#62;slides"), "{html}");
+        let link = "<a href=\"https://example.com/1?a=1&#38;b=2\" rel=\"noopener noreferrer nofollow\" target=\"_blank\">";
+        assert!(html.contains(link), "{html}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ import "./board.css";
 import "./symbol.css";
 import "./tables.css";
 import "./system.css";
+import "./news.css";
 import "./screens.css";
 import "./forced.css";
 import * as board from "./board";
