@@ -1,24 +1,24 @@
 //! Bytes of a feed as text, whatever they are encoded in.
 
-use std::borrow::Cow;
-
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 /// So much of the beginning is searched for an XML declaration.
 const DECLARATION_BYTES: usize = 200;
+/// The beginning of an XML declaration.
+const DECLARATION: &str = "<?xml";
 /// So much is given to the detector.
 const DETECTED_BYTES: usize = 64 << 10;
 
 /// The text of a response. Its encoding is that of a byte order mark, else of `Content-Type`, else of the XML declaration, else a
-/// guess. Bytes that are no text become U+FFFD. An XML declaration is left out: its encoding no longer holds.
+/// guess. Bytes that are no text become U+FFFD. XML declarations are left out: their encodings no longer hold.
 pub(crate) fn decode(bytes: &[u8], content_type: Option<&str>) -> String {
     let (encoding, _) = Encoding::for_bom(bytes)
         .or_else(|| content_type.and_then(of_content_type).map(|encoding| (encoding, 0)))
         .unwrap_or_else(|| (of_content(bytes), 0));
     let (text, ..) = encoding.decode(bytes);
     let text = if is_utf_8_after_all(encoding, bytes) { String::from_utf8_lossy(bytes) } else { text };
-    without_declaration(text).into_owned()
+    without_declarations(&text)
 }
 
 /// Many servers add `charset=iso-8859-1` by default to what is UTF-8; text of another encoding is hardly ever valid UTF-8.
@@ -54,7 +54,7 @@ fn of_content(bytes: &[u8]) -> &'static Encoding {
 
 fn of_declaration(start: &[u8]) -> Option<&'static Encoding> {
     let start: String = start.iter().map(|byte| char::from(*byte)).collect();
-    let declaration = start.trim_start().strip_prefix("<?xml")?;
+    let declaration = start.trim_start().strip_prefix(DECLARATION)?;
     let declaration = &declaration[..declaration.find("?>")?];
     let value = declaration[declaration.find("encoding")?..].split_once('=')?.1.trim_start();
     let quote = value.chars().next().filter(|quote| ['"', '\''].contains(quote))?;
@@ -63,14 +63,25 @@ fn of_declaration(start: &[u8]) -> Option<&'static Encoding> {
     Encoding::for_label(label.trim().as_bytes()).filter(|encoding| encoding.is_ascii_compatible())
 }
 
-fn without_declaration(text: Cow<'_, str>) -> Cow<'_, str> {
-    let start = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
-    let rest = start.strip_prefix("<?xml").and_then(|rest| Some(&rest[rest.find("?>")? + 2..]));
-    match rest {
-        Some(rest) => Cow::Owned(rest.to_owned()),
-        None if start.len() < text.len() => Cow::Owned(start.to_owned()),
-        None => text,
+/// Without declarations, wherever they are: the parser of XML panics at one that names an encoding behind the first bytes.
+fn without_declarations(text: &str) -> String {
+    let mut rest = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    let mut kept = String::with_capacity(rest.len());
+    while let Some(start) = rest.find(DECLARATION) {
+        let (before, behind) = rest.split_at(start);
+        kept.push_str(before);
+        // `<?xml-stylesheet` is another instruction.
+        let is_declaration = !behind[DECLARATION.len()..].starts_with('-');
+        match behind.find("?>") {
+            Some(end) if is_declaration => rest = &behind[end + 2..],
+            _ => {
+                kept.push_str(DECLARATION);
+                rest = &behind[DECLARATION.len()..];
+            }
+        }
     }
+    kept.push_str(rest);
+    kept
 }
 
 #[cfg(test)]
@@ -108,6 +119,13 @@ mod tests {
         #[case] content_type: Option<&str>,
     ) {
         assert_eq!(decode(&bytes, content_type), XML);
+    }
+
+    #[test]
+    fn declarations_are_left_out_wherever_they_are() {
+        let text =
+            "<!-- a --><?xml version=\"1.0\" encoding=\"utf-16\"?><?xml-stylesheet href=\"a\"?><rss/><?xml";
+        assert_eq!(decode(text.as_bytes(), None), "<!-- a --><?xml-stylesheet href=\"a\"?><rss/><?xml");
     }
 
     #[test]

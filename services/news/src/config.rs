@@ -1,11 +1,11 @@
 //! The settings of the news, and their commands.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Subcommand, ValueEnum};
 use live_store::StoreSettings;
 use market::Watchlist;
-use service_runtime::{HELP_END, LogFormat, LogSettings, SecretString};
+use service_runtime::{HELP_END, LogOutput, LogSettings, SecretString};
 use url::Url;
 
 /// Exit codes, for `--help`.
@@ -22,14 +22,14 @@ pub struct NewsArgs {
     #[command(flatten)]
     pub store: StoreSettings,
     /// Symbols whose news are gathered [default: those of the store].
-    #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS", help_heading = "News")]
+    #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS", help_heading = "News", global = true)]
     pub watchlist: Option<Watchlist>,
     /// Where news come from.
     #[command(flatten)]
     pub news: NewsConfig,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
-    pub log_format: LogFormat,
+    /// Where log lines go.
+    #[command(flatten)]
+    pub log_output: LogOutput,
     /// What to do.
     #[command(subcommand)]
     pub command: ProgramCommand,
@@ -51,11 +51,11 @@ pub struct ProcessArgs {
     /// The event log, which the health of this process is published to.
     #[command(flatten)]
     pub log: LogSettings,
-    /// Address of /healthz, /readyz and /metrics; 0.0.0.0:5005 makes them reachable from other machines.
+    /// Address of /healthz, /readyz and /metrics; 0.0.0.0:5006 makes them reachable from other machines.
     #[arg(
         long,
         env = "LISTEN",
-        default_value = "127.0.0.1:5005",
+        default_value = "127.0.0.1:5006",
         value_name = "ADDRESS:PORT",
         help_heading = "This process"
     )]
@@ -87,12 +87,13 @@ pub enum Provider {
     None,
 }
 
-/// Where news come from. The caller fills in what other services of the same process have a flag for.
+/// Where news come from. Global, so that commands take it before and after their names. The caller fills in what other services of the same process have a flag for.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "News")]
 pub struct NewsConfig {
     /// Providers of news that need no key, with commas between; none for only those of --news-feeds.
     #[arg(
+        global = true,
         id = "news-sources",
         long,
         env = "NEWS_SOURCES",
@@ -104,29 +105,38 @@ pub struct NewsConfig {
     pub providers: Vec<Provider>,
     /// Addresses of RSS, Atom or JSON feeds, with commas between. Their stories are kept also where they are about no watched
     /// symbol.
-    #[arg(id = "news-feeds", long, env = "NEWS_FEEDS", value_name = "URLS", value_delimiter = ',', value_parser = feed,
-          hide_env_values = true)]
-    pub feeds: Vec<Url>,
+    #[arg(
+        global = true,
+        id = "news-feeds",
+        long,
+        env = "NEWS_FEEDS",
+        value_name = "URLS",
+        default_value = "",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub feeds: Feeds,
     /// File with names of companies, which decide what a story is about: one line a symbol, such as
     /// `AAPL = Apple Inc, *Apple ; iphone, ipad ; !apple pie`. Its lines replace the built-in ones.
-    #[arg(id = "news-aliases", long, env = "NEWS_ALIASES", value_name = "FILE")]
+    #[arg(global = true, id = "news-aliases", long, env = "NEWS_ALIASES", value_name = "FILE")]
     pub aliases: Option<PathBuf>,
     /// Key of Alpha Vantage, whose news have sentiments; 12 of its 25 requests a day are used.
-    #[arg(long, env = "ALPHA_VANTAGE_KEY", value_name = "KEY", hide_env_values = true)]
+    #[arg(global = true, long, env = "ALPHA_VANTAGE_KEY", value_name = "KEY", hide_env_values = true)]
     pub alpha_vantage_key: Option<SecretString>,
     /// Fetch feeds from private networks, too, such as one on this machine.
-    #[arg(id = "news-allow-private", long, env = "NEWS_ALLOW_PRIVATE")]
+    #[arg(global = true, id = "news-allow-private", long, env = "NEWS_ALLOW_PRIVATE")]
     pub allow_private: bool,
     /// Between two requests to one host, in milliseconds.
-    #[arg(id = "news-host-interval-ms", long, env = "NEWS_HOST_INTERVAL_MS", default_value_t = 1_000,
+    #[arg(global = true, id = "news-host-interval-ms", long, env = "NEWS_HOST_INTERVAL_MS", default_value_t = 1_000,
           value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(..=600_000))]
     pub host_interval_ms: u64,
     /// Longest time for a response with its redirects, in milliseconds.
-    #[arg(id = "news-timeout-ms", long, env = "NEWS_TIMEOUT_MS", default_value_t = 30_000, value_name = "MILLISECONDS",
+    #[arg(global = true, id = "news-timeout-ms", long, env = "NEWS_TIMEOUT_MS", default_value_t = 30_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(100..=300_000))]
     pub timeout_ms: u64,
     /// Where the headlines of Yahoo Finance are.
     #[arg(
+        global = true,
         id = "news-yahoo-url",
         long,
         env = "NEWS_YAHOO_URL",
@@ -136,6 +146,7 @@ pub struct NewsConfig {
     pub yahoo_url: Url,
     /// Where Google News is.
     #[arg(
+        global = true,
         id = "news-google-url",
         long,
         env = "NEWS_GOOGLE_URL",
@@ -145,6 +156,7 @@ pub struct NewsConfig {
     pub google_url: Url,
     /// Where Alpha Vantage is.
     #[arg(
+        global = true,
         id = "news-alpha-vantage-url",
         long,
         env = "NEWS_ALPHA_VANTAGE_URL",
@@ -157,12 +169,24 @@ pub struct NewsConfig {
     pub watchlist: Option<Watchlist>,
 }
 
-/// One of `--news-feeds`. The reason has no part of the address: it may contain a key.
-fn feed(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|error| format!("is no URL: {error}"))?;
-    if ["http", "https"].contains(&url.scheme()) && url.has_host() {
-        Ok(url)
-    } else {
-        Err("is no address of a feed; write it as https://example.com/feed.xml".to_owned())
+/// Addresses of feeds with commas between them. May be empty: a compose file passes on unset variables as empty ones.
+#[derive(Clone, Debug, Default)]
+pub struct Feeds(pub(crate) Vec<Url>);
+
+impl FromStr for Feeds {
+    type Err = String;
+
+    /// The reason has no part of an address: it may contain a key.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let feeds = text.split(',').map(str::trim).filter(|feed| !feed.is_empty()).map(|feed| {
+            let url = Url::parse(feed).map_err(|error| format!("one of them is no URL: {error}"))?;
+            if ["http", "https"].contains(&url.scheme()) && url.has_host() {
+                Ok(url)
+            } else {
+                Err("one of them is no address of a feed; write it as https://example.com/feed.xml"
+                    .to_owned())
+            }
+        });
+        feeds.collect::<Result<_, String>>().map(Self)
     }
 }

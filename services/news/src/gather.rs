@@ -53,7 +53,6 @@ pub(crate) struct Gathering {
 /// What came of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceReport {
-    pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) outcome: SourceOutcome,
@@ -116,7 +115,7 @@ impl Gatherer {
         store: Arc<dyn LiveStore>,
         metrics: Option<Metrics>,
     ) -> anyhow::Result<Self> {
-        let names = AliasTable::load(config.aliases.as_deref())?;
+        let names = AliasTable::load(config.aliases.as_deref().filter(|path| !path.as_os_str().is_empty()))?;
         let fetcher = Fetcher::new(config.allow_private, Duration::from_millis(config.timeout_ms))?;
         Ok(Self { config, names, fetcher, store, metrics })
     }
@@ -156,7 +155,7 @@ impl Gatherer {
         self.prune(now).await?;
         let reports = sources.into_iter().filter_map(|source| {
             let outcome = reports.remove(&source.id)?;
-            Some(SourceReport { id: source.id, name: source.name, kind: source.kind, outcome })
+            Some(SourceReport { name: source.name, kind: source.kind, outcome })
         });
         Ok(Gathering { sources: reports.collect() })
     }

@@ -10,10 +10,10 @@ use topics::names::service;
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = NewsArgs::parse();
-    let config = args.config();
+    let (config, output) = (args.config(), args.log_output.clone());
     match args.command.clone() {
         ProgramCommand::Once(command) => {
-            let _logs = init_logs(args.log_format)?;
+            let _logs = init_logs(service::NEWS, &output)?;
             install_metrics()?;
             let owner = format!("news-{}", std::process::id());
             let done = news::with_store(&args, |store| news::execute(command, config, store, &owner)).await?;
@@ -24,8 +24,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             let run = |runtime| async move {
                 news::with_store(&args, |store| news::run(config, store, runtime)).await
             };
-            service_runtime::main(service::NEWS, args.log_format, &process.log, Some(process.listen), run)
-                .await?;
+            service_runtime::main(service::NEWS, &output, &process.log, Some(process.listen), run).await?;
             Ok(ExitCode::SUCCESS)
         }
     }

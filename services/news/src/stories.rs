@@ -164,6 +164,7 @@ fn merge(story: &mut NewsArticle, relevance: Vec<Relevance>, sentiment: Option<f
 
 #[cfg(test)]
 mod tests {
+    use market::Symbol;
     use url::Url;
 
     use super::*;

@@ -10,6 +10,7 @@ use consumer::ConsumerConfig;
 use live_store::{StorePassword, StoreSettings};
 use mailer::MailSettings;
 use market::Symbol;
+use news::NewsConfig;
 use producer::{ProducerConfig, Speed};
 use service_runtime::{HELP_END, LogOutput, LogPassword, PublicAddress, SecretString};
 use web::WebConfig;
@@ -21,6 +22,7 @@ use crate::{
     demo::DemoArgs,
     mail::MailCommand,
     moving::{CopyArgs, ExportArgs, ImportArgs},
+    news::NewsArgs,
 };
 
 /// Market data on your own machine: live prices of stocks and crypto, from the feed to the chart.
@@ -75,6 +77,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MailCommand,
     },
+    /// Gather the news of the watched symbols by hand; `run` does it every half hour.
+    News(Box<NewsArgs>),
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
         /// The command.
@@ -142,6 +146,8 @@ pub(crate) struct RunArgs {
     pub(crate) public: PublicAddress,
     #[command(flatten)]
     pub(crate) analytics: AnalyticsPlace,
+    #[command(flatten)]
+    pub(crate) news: NewsConfig,
 }
 
 #[derive(Debug, Subcommand)]

@@ -19,6 +19,7 @@ mod logs;
 mod mail;
 mod migrate;
 mod moving;
+mod news;
 mod output;
 mod redeliver;
 mod replay;
@@ -98,6 +99,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Logs { command: LogsCommand::Setup } => logs::setup(&cli.log_output).await?,
         Command::Mail { command } => mail::mail(command).await?,
+        Command::News(args) => {
+            let _logs = log_to(&cli.log_output)?;
+            return news::news(*args).await;
+        }
         Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());

@@ -12,6 +12,7 @@ use event_log::EventLog;
 use live_store::{LiveStore, LiveStoreError};
 use mailer::Mailer;
 use market::Symbol;
+use news::NewsConfig;
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
 use service_runtime::{
     ExposeSecret, LogGuard, ProcessRuntime, Runtime, SecretString, heartbeat, open_patiently,
@@ -37,8 +38,11 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
     let stopping = process.shutdown.clone();
     let serving = ProcessRuntime { shutdown: CancellationToken::new(), ..process.clone() };
+    // A recording has symbols of its own.
+    let watchlist = (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone());
+    let news = NewsConfig { watchlist: watchlist.clone(), ..args.news };
     let web = WebConfig {
-        watchlist: (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone()),
+        watchlist,
         consumer_group: args.consumer.group.clone(),
         public_url: args.public.public_url.clone(),
         ..args.web
@@ -77,6 +81,7 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     let stores = ::alerts::Stores { live: Arc::clone(&store), mails: Arc::clone(&store) as _ };
     let alerts = ::alerts::run(args.alerts, args.public, stores, mailer, of(service::ALERTS));
     spawn(service::ALERTS, Box::pin(alerts));
+    spawn(service::NEWS, Box::pin(news::run(news, Arc::clone(&store), of(service::NEWS))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {

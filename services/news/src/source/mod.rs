@@ -144,7 +144,7 @@ pub(crate) fn all(
     if let Some(key) = config.alpha_vantage_key.as_ref().filter(|key| !key.expose_secret().is_empty()) {
         sources.extend(alpha_vantage::sources(&config.alpha_vantage_url, key, symbols)?);
     }
-    sources.extend(config.feeds.iter().map(rss::source));
+    sources.extend(config.feeds.0.iter().map(rss::source));
     let default = Duration::from_millis(config.host_interval_ms);
     for source in &mut sources {
         source.host_interval = source.host_interval.max(default);

@@ -46,9 +46,14 @@ pub(crate) fn tapedeck() -> Command {
         "ELASTICSEARCH_PASSWORD",
         "ELASTICSEARCH_PASSWORD_FILE",
         "ELASTICSEARCH_API_KEY",
+        "NEWS_FEEDS",
+        "NEWS_ALIASES",
+        "ALPHA_VANTAGE_KEY",
     ] {
         command.env_remove(name);
     }
+    // No test depends on servers of the Internet.
+    command.env("NEWS_SOURCES", "none");
     command
 }
 

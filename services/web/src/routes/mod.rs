@@ -4,6 +4,7 @@ mod account;
 mod analytics;
 pub(crate) mod assets;
 mod events;
+mod news;
 mod outbox;
 mod pages;
 mod system;
@@ -106,6 +107,7 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
         .route("/symbols/{*symbol}", get(pages::symbol))
         .route("/dashboard", get(pages::dashboard))
         .route("/dashboard/performance.csv", get(analytics::performance_csv))
+        .route("/news", get(news::page))
         .route("/system", get(system::page))
         .route("/outbox", get(outbox::list))
         .route("/outbox/{name}", get(outbox::mail))
@@ -121,6 +123,7 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
         .route("/v1/weekly", get(analytics::weekly))
         .route("/v1/performance", get(analytics::performance))
         .route("/v1/batch-runs", get(analytics::batch_runs))
+        .route("/v1/news", get(news::news))
         .route("/v1/system", get(system::figures))
         .route("/v1/time", get(v1::time))
         .route("/v1/screen-latency", post(v1::screen_latency))

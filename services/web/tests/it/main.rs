@@ -5,6 +5,7 @@ mod events;
 mod json;
 #[cfg(target_os = "linux")]
 mod memory;
+mod news;
 mod pages;
 mod serving;
 mod support;

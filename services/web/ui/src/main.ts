@@ -8,6 +8,7 @@ import "./tables.css";
 import "./dashboard.css";
 import "./system.css";
 import "./account.css";
+import "./news.css";
 import "./screens.css";
 import "./forced.css";
 import * as account from "./account";

@@ -24,6 +24,9 @@ use crate::{
 
 pub(super) use self::{board::board, dashboard::dashboard, symbol::symbol};
 
+/// A page is shown without what is in the store when that has not answered in this time.
+pub(super) const STORE_TIMEOUT_MS: u64 = 5_000;
+
 /// What every page has around its own content.
 pub(super) struct Layout<'a> {
     pub(super) bundle: &'a Bundle,

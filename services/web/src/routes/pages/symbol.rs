@@ -14,7 +14,7 @@ use live_store::CandleQuery;
 use market::{AssetClass, Interval, Symbol};
 use tokio::time::timeout;
 
-use super::{App, Layout, QuoteText, halves, hours, not_found_page, render};
+use super::{App, Layout, QuoteText, STORE_TIMEOUT_MS, halves, hours, not_found_page, render};
 use crate::{
     candle_json::CandleJson,
     format::{self, TimeText},
@@ -22,7 +22,10 @@ use crate::{
     params::{Params, far_future, far_past},
     problem::Problem,
     quote::{Quote, class_name},
-    routes::v1,
+    routes::{
+        news::{Story, headlines},
+        v1,
+    },
     trading_hours,
 };
 
@@ -32,8 +35,6 @@ const TABLE_ROWS: usize = 30;
 const HISTORY: usize = 250;
 const SMA: NonZeroUsize = NonZeroUsize::new(20).expect("above 0");
 const RSI: NonZeroUsize = NonZeroUsize::new(14).expect("above 0");
-/// A page is shown without candles when the store has not answered in this time.
-const STORE_TIMEOUT_MS: u64 = 5_000;
 
 /// A candle, formatted.
 pub(crate) struct CandleRow {
@@ -61,6 +62,8 @@ struct SymbolPage<'a> {
     zone: &'static str,
     interval: Interval,
     rows: Vec<CandleRow>,
+    /// The newest stories about it.
+    headlines: Vec<Story>,
     /// The candles could not be read.
     store_is_down: bool,
 }
@@ -119,6 +122,9 @@ pub(crate) async fn symbol(
     let layout = Layout::new(&app, viewer, "symbol");
     let mut page = SymbolPage::new(layout, symbol, quote.as_ref(), interval, &candles, now);
     page.store_is_down = store_is_down;
+    if !store_is_down {
+        page.headlines = headlines(&app, symbol).await;
+    }
     let response = render(&page)?;
     // Its prices are live; for programs the page is incomplete.
     Ok(if store_is_down { (StatusCode::SERVICE_UNAVAILABLE, response).into_response() } else { response })
@@ -144,6 +150,7 @@ impl<'a> SymbolPage<'a> {
             zone: trading_hours::zone_name(class),
             interval,
             rows: candle_rows(candles, class == AssetClass::Stock),
+            headlines: Vec::new(),
             store_is_down: false,
         }
     }
@@ -190,6 +197,19 @@ mod tests {
         let time = format!("2026-01-13T15:{minute}:00Z").parse().expect("a time");
         let source = "binance/ticks".parse().expect("a source");
         CandleJson { time, open: 1.0, high: 1234.5, low: 0.5, close: 2.0, volume, ticks: 3, source, is_final }
+    }
+
+    #[test]
+    fn a_headline_is_text_and_its_link_passes_nothing_on() {
+        let bundle = Bundle::default();
+        let symbol = Symbol::parse("BTC/USDT").expect("a symbol");
+        let layout = layout(&bundle, Theme::System, "symbol");
+        let mut page = SymbolPage::new(layout, symbol, None, Interval::Day, &[], now());
+        page.headlines = vec![crate::routes::news::sample()];
+        let html = content(&page);
+        assert!(html.contains("Bitcoin &#60;b&#62;slides"), "{html}");
+        let link = "<a href=\"https://example.com/1?a=1&#38;b=2\" rel=\"noopener noreferrer nofollow\" target=\"_blank\">";
+        assert!(html.contains(link), "{html}");
     }
 
     #[test]
