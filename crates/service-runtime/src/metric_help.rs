@@ -3,7 +3,7 @@
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use topics::names::figure;
 
-const COUNTERS: [(&str, &str); 29] = [
+const COUNTERS: [(&str, &str); 31] = [
     (figure::TICKS_RECEIVED, "Ticks that a feed received."),
     (figure::TICKS_PUBLISHED, "Ticks that are durable in the event log."),
     (figure::TICKS_DROPPED, "Ticks that a feed dropped because its buffer was full."),
@@ -30,6 +30,8 @@ const COUNTERS: [(&str, &str); 29] = [
         "tapedeck_alert_deliveries_suppressed_total",
         "Deliveries of alerts that are in no mail: too many mails a day, or no valid address.",
     ),
+    ("tapedeck_account_sign_ins_total", "Attempts to sign in, by outcome."),
+    ("tapedeck_account_mails_total", "Mails about accounts that became owed, by kind."),
     ("tapedeck_http_requests_total", "HTTP requests, by method, route and status."),
     (crate::connections::CLOSED, "HTTP connections that the server closed or refused, by reason."),
     ("tapedeck_web_unreadable_total", "Records of the live topics that the pages could not read."),

@@ -15,6 +15,7 @@ use web::WebConfig;
 use crate::{
     batch::{AnalyticsPlace, BatchArgs},
     moving::{CopyArgs, ExportArgs, ImportArgs},
+    user::UserArgs,
 };
 
 /// Market data on your own machine: live prices of stocks and crypto, from the feed to the chart.
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Aggregate the days of a store into its analytics store by hand, with SMA 20 and RSI 14; `run` does it every night.
     Batch(BatchArgs),
+    /// Add, list and remove the accounts of people.
+    User(UserArgs),
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
         /// The command.

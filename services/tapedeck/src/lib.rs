@@ -20,6 +20,7 @@ mod run;
 mod status;
 mod tail;
 mod topics;
+mod user;
 
 use std::{ffi::OsString, io::stdout, process::ExitCode};
 
@@ -78,6 +79,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let _logs = service_runtime::init_logs(cli.log_format)?;
             return batch::batch(args).await;
         }
+        Command::User(args) => user::user(args).await?,
         Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());

@@ -1,6 +1,7 @@
 //! `tapedeck run`: every service in one process.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::{Pin, pin},
     sync::Arc,
@@ -16,6 +17,7 @@ use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patie
 use tokio_util::sync::CancellationToken;
 use topics::names::service;
 use tracing::{Instrument, info_span};
+use url::Url;
 use web::WebConfig;
 
 use crate::{
@@ -40,6 +42,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let web = WebConfig {
         watchlist: (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone()),
         consumer_group: args.consumer.group.clone(),
+        public_url: public_url(address)?,
         ..args.web
     };
     // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
@@ -73,6 +76,13 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     tasks.spawn("heartbeat", heartbeat(runtime));
     opened.close(tasks.join().await).await?;
     print_line(format_args!("stopped; the data is in {}", data.path().display()))
+}
+
+/// Where a browser on this machine reaches the pages, for the links in mails.
+fn public_url(address: SocketAddr) -> anyhow::Result<Url> {
+    let is_local = address.ip().is_loopback() || address.ip().is_unspecified();
+    let host = if is_local { format!("localhost:{}", address.port()) } else { address.to_string() };
+    Url::parse(&format!("http://{host}")).context("the address of the pages is no URL")
 }
 
 type BoxFuture = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;

@@ -47,8 +47,8 @@ use crate::{
     live::Live, live_quotes::LiveQuotes, metrics::Metrics, middleware::host::AllowedHosts, routes::App,
 };
 
-pub use account::Registration;
-pub use client_network::TrustedProxy;
+pub use account::{Registration, remove_account, synchronise_rules};
+pub use client_network::TrustedProxies;
 pub use config::{WebArgs, WebConfig};
 
 /// Most connections waiting to be accepted.

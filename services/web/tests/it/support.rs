@@ -102,7 +102,7 @@ impl Suite {
             web_max_live_clients,
             web_allowed_hosts: vec!["prices.example".to_owned()],
             registration: web::Registration::Open,
-            web_trusted_proxies: Vec::new(),
+            web_trusted_proxies: web::TrustedProxies::default(),
             public_url: format!("http://{listen}").parse().expect("a URL"),
         };
         let open = move || {
