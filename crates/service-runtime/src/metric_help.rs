@@ -45,6 +45,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("tapedeck_mails_retried_total", "Tries to send a mail that failed and are repeated."),
     ("tapedeck_mails_expired_total", "Mails that were not sent in their time."),
+    ("tapedeck_account_sign_ins_total", "Attempts to sign in, by outcome."),
+    ("tapedeck_account_mails_total", "Mails about accounts that became owed, by kind."),
     ("tapedeck_http_requests_total", "HTTP requests, by method, route and status."),
     (crate::connections::CLOSED, "HTTP connections that the server closed or refused, by reason."),
     ("tapedeck_web_unreadable_total", "Records of the live topics that the pages could not read."),

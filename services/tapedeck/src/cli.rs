@@ -23,6 +23,7 @@ use crate::{
     mail::MailCommand,
     moving::{CopyArgs, ExportArgs, ImportArgs},
     news::NewsArgs,
+    user::UserArgs,
 };
 
 /// Market data on your own machine: live prices of stocks and crypto, from the feed to the chart.
@@ -79,6 +80,8 @@ pub(crate) enum Command {
     },
     /// Gather the news of the watched symbols by hand; `run` does it every half hour.
     News(Box<NewsArgs>),
+    /// Add, list and remove the accounts of people.
+    User(UserArgs),
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
         /// The command.

@@ -28,6 +28,7 @@ mod status;
 mod stored_candles;
 mod tail;
 mod topics;
+mod user;
 
 use std::{ffi::OsString, io::stdout, process::ExitCode};
 
@@ -103,6 +104,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let _logs = log_to(&cli.log_output)?;
             return news::news(*args).await;
         }
+        Command::User(args) => user::user(args).await?,
         Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());

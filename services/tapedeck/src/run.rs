@@ -1,6 +1,7 @@
 //! `tapedeck run`: every service in one process.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::{Pin, pin},
     sync::Arc,
@@ -91,6 +92,13 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     tasks.spawn("heartbeat", heartbeat(runtime));
     opened.close(tasks.join().await).await?;
     print_line(format_args!("stopped; the data is in {}", data.path().display()))
+}
+
+/// Where a browser on this machine reaches the pages, for the links in mails.
+fn public_url(address: SocketAddr) -> anyhow::Result<Url> {
+    let is_local = address.ip().is_loopback() || address.ip().is_unspecified();
+    let host = if is_local { format!("localhost:{}", address.port()) } else { address.to_string() };
+    Url::parse(&format!("http://{host}")).context("the address of the pages is no URL")
 }
 
 type BoxFuture = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;

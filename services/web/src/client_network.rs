@@ -17,7 +17,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 
 /// An address, or all addresses with the same first bits: `10.0.0.7`, `172.16.0.0/12`, `fd00::/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrustedProxy {
+struct TrustedProxy {
     first: IpAddr,
     bits: u32,
 }
@@ -35,6 +35,19 @@ impl FromStr for TrustedProxy {
             bits => bits.parse().ok().filter(|bits| *bits <= length),
         };
         Ok(Self { first, bits: bits.ok_or_else(wrong)? })
+    }
+}
+
+/// Reverse proxies, with commas; none where the text is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<TrustedProxy>);
+
+impl FromStr for TrustedProxies {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split(',').filter(|part| !part.trim().is_empty());
+        parts.map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -56,8 +69,8 @@ impl TrustedProxy {
 
 /// The network of the client of a request that came from `peer`. Where that is a trusted proxy, the client is the last address in
 /// `X-Forwarded-For` that is none: what stands before it the client may have written itself.
-pub(crate) fn client_network(peer: IpAddr, headers: &HeaderMap, trusted: &[TrustedProxy]) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|proxy| proxy.contains(address));
+pub(crate) fn client_network(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.0.iter().any(|proxy| proxy.contains(address));
     let mut client = peer;
     if is_trusted(peer) {
         let named = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
@@ -84,7 +97,7 @@ mod tests {
         for value in forwarded {
             headers.append(FORWARDED_FOR, HeaderValue::from_static(value));
         }
-        let trusted: Vec<TrustedProxy> = trusted.iter().map(|text| text.parse().expect("a proxy")).collect();
+        let trusted = trusted.join(", ").parse().expect("proxies");
         client_network(peer.parse().expect("an address"), &headers, &trusted).to_string()
     }
 
@@ -103,8 +116,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_proxies() {
-        for text in ["", "proxy", "10.0.0.0/33", "10.0.0.0/x", "10.0.0", "::/129"] {
-            assert!(text.parse::<TrustedProxy>().is_err(), "{text}");
+        assert_eq!("".parse(), Ok(TrustedProxies::default()));
+        for text in ["proxy", "10.0.0.0/33", "10.0.0.0/x", "10.0.0", "::/129"] {
+            assert!(text.parse::<TrustedProxies>().is_err(), "{text}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The settings of the web service.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use analytics_store::AnalyticsPassword;
 use live_store::StoreSettings;
@@ -9,7 +9,7 @@ use service_runtime::{HELP_END, LogOutput, LogSettings, SecretString};
 
 use url::Url;
 
-use crate::{Registration, TrustedProxy, middleware::host::parse_host};
+use crate::{Registration, TrustedProxies, middleware::host::parse_host};
 
 const DEFAULT_CONSUMER_GROUP: &str = "stock-consumer-group";
 const DEFAULT_MAX_LIVE_CLIENTS: usize = 512;
@@ -78,8 +78,8 @@ pub struct WebConfig {
     pub registration: Registration,
     /// Reverse proxies whose X-Forwarded-For is believed: 10.0.0.7,172.16.0.0/12. Without this setting all readers behind a proxy share the
     /// limits of sign-ins and mails of one address.
-    #[arg(long, env = "WEB_TRUSTED_PROXIES", value_name = "ADDRESSES", value_delimiter = ',')]
-    pub web_trusted_proxies: Vec<TrustedProxy>,
+    #[arg(long, env = "WEB_TRUSTED_PROXIES", value_name = "ADDRESSES", value_parser = TrustedProxies::from_str, default_value = "")]
+    pub web_trusted_proxies: TrustedProxies,
     /// Where readers reach the pages.
     #[arg(skip = default_public_url())]
     pub public_url: Url,

@@ -55,8 +55,8 @@ use crate::{
     routes::App,
 };
 
-pub use account::Registration;
-pub use client_network::TrustedProxy;
+pub use account::{Registration, remove_account, synchronise_rules};
+pub use client_network::TrustedProxies;
 pub use config::{WebArgs, WebConfig};
 pub use starting::StartingPages;
 

@@ -69,7 +69,7 @@ impl MongoStore {
     }
 
     /// Removes all documents that fulfil the conditions by one command. For few documents. How many.
-    pub(crate) async fn remove(&self, what: &str, collection: &str, filter: Document) -> Result<u64> {
+    pub(crate) async fn remove_at_once(&self, what: &str, collection: &str, filter: Document) -> Result<u64> {
         let statements = [raw(self, &doc! { "q": filter, "limit": 0 })?].iter().collect();
         Ok(self.write(what, Write::Delete, collection, &statements).await?.touched)
     }

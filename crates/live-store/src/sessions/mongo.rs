@@ -54,15 +54,15 @@ impl SessionStore for MongoStore {
 
     async fn remove_session(&self, hash: SecretHash) -> Result<bool> {
         let filter = doc! { "_id": hash.to_string() };
-        Ok(self.remove("cannot remove a session", COLLECTION, filter).await? > 0)
+        Ok(self.remove_at_once("cannot remove a session", COLLECTION, filter).await? > 0)
     }
 
     async fn remove_sessions_of(&self, user: UserId) -> Result<u64> {
-        self.remove("cannot remove sessions", COLLECTION, doc! { "user_id": user.to_string() }).await
+        self.remove_at_once("cannot remove sessions", COLLECTION, doc! { "user_id": user.to_string() }).await
     }
 
     async fn prune_sessions(&self, before: DateTime<Utc>) -> Result<u64> {
-        self.remove("cannot remove sessions", COLLECTION, END.before(Moment::range_end(before))).await
+        self.remove_at_once("cannot remove sessions", COLLECTION, END.before(Moment::range_end(before))).await
     }
 }
 

@@ -45,15 +45,15 @@ impl TokenStore for MongoStore {
     }
 
     async fn remove_token(&self, hash: SecretHash) -> Result<bool> {
-        Ok(self.remove("cannot remove a token", COLLECTION, doc! { "_id": hash.to_string() }).await? > 0)
+        Ok(self.remove_at_once("cannot remove a token", COLLECTION, doc! { "_id": hash.to_string() }).await? > 0)
     }
 
     async fn remove_tokens_of(&self, user: UserId) -> Result<u64> {
-        self.remove("cannot remove tokens", COLLECTION, doc! { "user_id": user.to_string() }).await
+        self.remove_at_once("cannot remove tokens", COLLECTION, doc! { "user_id": user.to_string() }).await
     }
 
     async fn prune_tokens(&self, before: DateTime<Utc>) -> Result<u64> {
-        self.remove("cannot remove tokens", COLLECTION, END.before(Moment::range_end(before))).await
+        self.remove_at_once("cannot remove tokens", COLLECTION, END.before(Moment::range_end(before))).await
     }
 }
 

@@ -1,4 +1,7 @@
 //! Users: accounts of people.
+//!
+//! They are not archived yet: an export is handed on as price data, too, and must not have addresses and password hashes in it unless it
+//! is asked for. Until an export of accounts has a flag of its own, they are in backups of the file or the database.
 
 pub(crate) mod mongo;
 pub(crate) mod sqlite;

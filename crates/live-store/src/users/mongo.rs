@@ -73,7 +73,7 @@ impl UserStore for MongoStore {
     async fn remove_user(&self, id: UserId, revision: Option<u64>) -> Result<bool> {
         let mut filter = doc! { "_id": id.to_string() };
         filter.extend(revision.map(|revision| ("revision".to_owned(), revision.cast_signed().into())));
-        Ok(self.remove("cannot remove a user", COLLECTION, filter).await? > 0)
+        Ok(self.remove_at_once("cannot remove a user", COLLECTION, filter).await? > 0)
     }
 }
 

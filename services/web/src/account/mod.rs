@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use self::{mail_task::MailRequest, throttle::Throttle};
-use crate::client_network::TrustedProxy;
+use crate::client_network::TrustedProxies;
 
 pub(crate) use housekeeping::Housekeeping;
 pub(crate) use throttle::Throttled;
@@ -54,7 +54,7 @@ pub(crate) struct AccountSettings {
     pub(crate) registration: Registration,
     /// Where readers reach the pages: the start of every link in a mail.
     pub(crate) public_url: Url,
-    pub(crate) trusted_proxies: Vec<TrustedProxy>,
+    pub(crate) trusted_proxies: TrustedProxies,
 }
 
 impl AccountSettings {
@@ -118,6 +118,27 @@ pub(crate) struct Choices {
     pub(crate) watch_list: Vec<market::Symbol>,
     pub(crate) threshold: Option<accounts::Threshold>,
     pub(crate) time_zone: chrono_tz::Tz,
+}
+
+/// Removes a user with everything that belongs to it: rules, tokens and sessions. The user itself is last: if this fails in between, it can
+/// be repeated.
+///
+/// # Errors
+/// The store fails.
+pub async fn remove_account(store: &dyn LiveStore, user: UserId) -> Result<(), LiveStoreError> {
+    store.remove_alert_rules_of(&rules::owner(user)).await?;
+    store.remove_tokens_of(user).await?;
+    store.remove_sessions_of(user).await?;
+    store.remove_user(user, None).await?;
+    Ok(())
+}
+
+/// Brings the alert rules of a user in step with the watch list and the threshold. Can be repeated.
+///
+/// # Errors
+/// The store fails, or other processes change the rules at the same time.
+pub async fn synchronise_rules(store: &dyn LiveStore, user: &User) -> anyhow::Result<()> {
+    Ok(rules::synchronise(store, user).await?)
 }
 
 /// How often things are tried.
@@ -333,13 +354,9 @@ impl Accounts {
         Err(AccountError::Conflict)
     }
 
-    /// Removes a user with everything that belongs to it. The user itself is last: if this fails in between, the person can sign in
-    /// and repeat it.
+    /// Removes a user with everything that belongs to it.
     pub(crate) async fn remove(&self, user: &User) -> Result<()> {
-        rules::remove_all(&*self.store, user.id).await?;
-        self.store.remove_tokens_of(user.id).await?;
-        self.store.remove_sessions_of(user.id).await?;
-        self.store.remove_user(user.id, None).await?;
+        remove_account(&*self.store, user.id).await?;
         tracing::info!("an account was removed by its owner");
         Ok(())
     }

@@ -31,8 +31,9 @@ pub(crate) fn parse_price(text: &str) -> Result<Decimal, &'static str> {
     price.ok_or("the price must be a number above zero, such as 300 or 0.25")
 }
 
-fn owner(user: UserId) -> Result<Owner, InvalidRule> {
-    Ok(Owner::User(RuleUser::parse(&user.to_string())?))
+/// The owner of the rules of a person.
+pub(super) fn owner(user: UserId) -> Owner {
+    Owner::User(RuleUser::parse(&user.to_string()).expect("26 digits and letters are an identity of a user"))
 }
 
 /// The identity of the rule for changes.
@@ -51,7 +52,7 @@ fn change_rule(user: &User) -> Result<Option<RuleFields>, InvalidRule> {
     };
     Ok(Some(RuleFields {
         id: change_id(user.id)?,
-        owner: owner(user.id)?,
+        owner: owner(user.id),
         revision: 1,
         symbols: WatchedSymbols::Only(user.watch_list.clone()),
         kind: RuleKind::ChangeFromOpen { percent: threshold.percent() },
@@ -66,11 +67,11 @@ pub(super) async fn synchronise(store: &dyn LiveStore, user: &User) -> Result<()
     match change_rule(user)? {
         Some(fields) => put(store, fields).await?,
         None => {
-            store.remove_alert_rule(&change_id(user.id)?, &owner(user.id)?).await?;
+            store.remove_alert_rule(&change_id(user.id)?, &owner(user.id)).await?;
         }
     }
     let change = change_id(user.id)?;
-    for rule in store.alert_rules_of(&owner(user.id)?).await?.into_iter().filter(|rule| rule.id != change) {
+    for rule in store.alert_rules_of(&owner(user.id)).await?.into_iter().filter(|rule| rule.id != change) {
         put(store, RuleFields { recipients: recipients(user), ..rule.into_fields() }).await?;
     }
     Ok(())
@@ -92,7 +93,7 @@ async fn put(store: &dyn LiveStore, fields: RuleFields) -> Result<()> {
 /// The price levels of a person, by symbol and price.
 pub(crate) async fn levels(store: &dyn LiveStore, user: UserId) -> Result<Vec<Level>> {
     let mut levels: Vec<Level> =
-        store.alert_rules_of(&owner(user)?).await?.into_iter().filter_map(level).collect();
+        store.alert_rules_of(&owner(user)).await?.into_iter().filter_map(level).collect();
     levels.sort_by_key(|level| (level.symbol, level.price, level.is_above));
     Ok(levels)
 }
@@ -127,7 +128,7 @@ pub(crate) async fn add_level(
     let id = RuleId::parse(&format!("{}-{}", user.id, UserId::generate(Utc::now())))?;
     let rule = RuleFields {
         id,
-        owner: owner(user.id)?,
+        owner: owner(user.id),
         revision: 1,
         symbols: WatchedSymbols::Only(vec![symbol]),
         kind: if is_above { RuleKind::Above { price } } else { RuleKind::Below { price } },
@@ -143,18 +144,12 @@ pub(crate) async fn add_level(
 pub(crate) async fn remove_level(store: &dyn LiveStore, user: UserId, id: &str) -> Result<()> {
     // An identity that is none names no rule.
     if let Ok(id) = RuleId::parse(id) {
-        store.remove_alert_rule(&id, &owner(user)?).await?;
+        store.remove_alert_rule(&id, &owner(user)).await?;
     }
-    Ok(())
-}
-
-/// Removes all rules of a person.
-pub(super) async fn remove_all(store: &dyn LiveStore, user: UserId) -> Result<()> {
-    store.remove_alert_rules_of(&owner(user)?).await?;
     Ok(())
 }
 
 /// The rules of a person as JSON, for the export.
 pub(crate) async fn exported(store: &dyn LiveStore, user: UserId) -> Result<Vec<AlertRule>> {
-    Ok(store.alert_rules_of(&owner(user)?).await?)
+    Ok(store.alert_rules_of(&owner(user)).await?)
 }

@@ -1,5 +1,6 @@
 //! The web service on a real log and a real store, over real HTTP.
 
+mod accounts;
 mod analytics;
 mod events;
 mod json;

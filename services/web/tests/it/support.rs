@@ -65,7 +65,7 @@ pub(crate) fn config(listen: SocketAddr, settings: Settings) -> WebConfig {
         web_max_live_clients: settings.max_live_clients,
         web_allowed_hosts: vec!["prices.example".to_owned()],
         registration: web::Registration::Open,
-        web_trusted_proxies: Vec::new(),
+        web_trusted_proxies: web::TrustedProxies::default(),
         public_url: format!("http://{listen}").parse().expect("a URL"),
         analytics: settings.analytics.map(Into::into),
         is_historical: settings.is_historical,
