@@ -42,10 +42,11 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     // A recording has symbols of its own.
     let watchlist = (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone());
     let news = NewsConfig { watchlist: watchlist.clone(), ..args.news };
+    let public = args.public.or(public_url(address)?);
     let web = WebConfig {
         watchlist,
         consumer_group: args.consumer.group.clone(),
-        public_url: args.public.public_url.clone(),
+        public_url: public.url(),
         ..args.web
     };
     let pages = StartingPages::serve(&web, listener, serving.for_service(service::WEB));
@@ -80,7 +81,7 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     };
     spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, of(service::BATCH))));
     let stores = ::alerts::Stores { live: Arc::clone(&store), mails: Arc::clone(&store) as _ };
-    let alerts = ::alerts::run(args.alerts, args.public, stores, mailer, of(service::ALERTS));
+    let alerts = ::alerts::run(args.alerts, public, stores, mailer, of(service::ALERTS));
     spawn(service::ALERTS, Box::pin(alerts));
     spawn(service::NEWS, Box::pin(news::run(news, Arc::clone(&store), of(service::NEWS))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 use analytics_store::AnalyticsPassword;
 use live_store::StoreSettings;
 use market::{Symbol, Watchlist};
-use service_runtime::{HELP_END, LogOutput, LogSettings, SecretString};
+use service_runtime::{HELP_END, LogOutput, LogSettings, PublicAddress, SecretString};
 
 use url::Url;
 
@@ -13,7 +13,6 @@ use crate::{Registration, TrustedProxies, middleware::host::parse_host};
 
 const DEFAULT_CONSUMER_GROUP: &str = "stock-consumer-group";
 const DEFAULT_MAX_LIVE_CLIENTS: usize = 512;
-const DEFAULT_PUBLIC_URL: &str = "http://localhost:5000";
 
 /// Shows prices: pages, JSON under /v1, and live events.
 ///
@@ -49,9 +48,9 @@ pub struct WebArgs {
     /// Consumer group whose lag the system page shows.
     #[arg(long, env = "CONSUMER_GROUP", default_value = DEFAULT_CONSUMER_GROUP, value_name = "NAME", help_heading = "Pages")]
     pub consumer_group: String,
-    /// Where readers reach the pages: the start of the links in mails. With https:// cookies are kept to TLS.
-    #[arg(id = "public-url", long, env = "PUBLIC_URL", default_value = DEFAULT_PUBLIC_URL, value_name = "URL", help_heading = "Pages")]
-    pub public_url: Url,
+    /// The address of the pages.
+    #[command(flatten)]
+    pub public: PublicAddress,
     /// The pages' own settings.
     #[command(flatten)]
     pub web: WebConfig,
@@ -81,7 +80,7 @@ pub struct WebConfig {
     #[arg(long, env = "WEB_TRUSTED_PROXIES", value_name = "ADDRESSES", value_parser = TrustedProxies::from_str, default_value = "")]
     pub web_trusted_proxies: TrustedProxies,
     /// Where readers reach the pages.
-    #[arg(skip = default_public_url())]
+    #[arg(skip = PublicAddress::default().url())]
     pub public_url: Url,
     /// Symbols shown on the board before their first price.
     #[arg(skip)]
@@ -107,8 +106,8 @@ impl WebArgs {
     /// A password of the analytics store that cannot be read or has no place in the URL.
     pub fn into_config(self) -> anyhow::Result<WebConfig> {
         let analytics = self.analytics_url.map(|url| self.analytics_password.fill(&url)).transpose()?;
-        let Self { watchlist, consumer_group, public_url, .. } = self;
-        Ok(WebConfig { watchlist, consumer_group, public_url, analytics, ..self.web })
+        let Self { watchlist, consumer_group, .. } = self;
+        Ok(WebConfig { watchlist, consumer_group, public_url: self.public.url(), analytics, ..self.web })
     }
 }
 
@@ -117,10 +116,6 @@ impl WebConfig {
     pub(crate) fn watched(&self) -> &[Symbol] {
         self.watchlist.as_ref().map_or(&[], Watchlist::symbols)
     }
-}
-
-fn default_public_url() -> Url {
-    Url::parse(DEFAULT_PUBLIC_URL).expect("a constant that a test parses")
 }
 
 /// One of `--web-allowed-hosts`; empty where its variable is.
@@ -139,6 +134,6 @@ mod tests {
 
     #[test]
     fn the_default_public_url_is_one() {
-        assert_eq!(default_public_url().as_str(), "http://localhost:5000/");
+        assert_eq!(PublicAddress::default().url().as_str(), "http://localhost:5000/");
     }
 }
