@@ -21,6 +21,7 @@ use service_runtime::{
 use tokio_util::sync::CancellationToken;
 use topics::names::service;
 use tracing::{Instrument, info_span};
+use url::Url;
 use web::{StartingPages, WebConfig};
 
 use crate::{

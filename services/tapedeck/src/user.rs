@@ -83,7 +83,7 @@ fn read_password() -> anyhow::Result<SecretString> {
         return Ok(line.trim_end_matches(['\r', '\n']).to_owned().into());
     }
     let terminal = Term::stderr();
-    let mut ask = |prompt: &str| -> anyhow::Result<String> {
+    let ask = |prompt: &str| -> anyhow::Result<String> {
         terminal.write_str(prompt)?;
         terminal.read_secure_line().context("cannot read the password from the terminal")
     };
@@ -96,7 +96,7 @@ fn read_password() -> anyhow::Result<SecretString> {
 
 async fn list(store: &dyn LiveStore) -> anyhow::Result<String> {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["E-MAIL", "CONFIRMED", "REGISTERED", "DIGEST", "SYMBOLS"]);
+    table.load_style(NOTHING).set_header(["E-MAIL", "CONFIRMED", "REGISTERED", "DIGEST", "SYMBOLS"]);
     let (mut after, mut count) = (None, 0);
     loop {
         let page = store.users(after, MAX_PAGE_USERS).await.context("cannot list the users")?;

@@ -127,13 +127,3 @@ fn allowed_host(text: &str) -> Result<String, String> {
         _ => Ok(text.to_owned()),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_public_url_is_one() {
-        assert_eq!(PublicAddress::default().url().as_str(), "http://localhost:5000/");
-    }
-}

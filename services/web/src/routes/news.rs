@@ -94,21 +94,21 @@ fn query_of(params: Params) -> Result<NewsQuery, Problem> {
 
 /// A story, formatted.
 pub(crate) struct Story {
-    title: String,
-    summary: String,
-    publisher: String,
-    url: String,
-    published_at: DateTime<Utc>,
-    symbols: Vec<Symbol>,
+    pub(super) title: String,
+    pub(super) summary: String,
+    pub(super) publisher: String,
+    pub(super) url: String,
+    pub(super) published_at: DateTime<Utc>,
+    pub(super) symbols: Vec<Symbol>,
     /// Why it belongs to them.
-    reasons: String,
-    others: Vec<Outlet>,
+    pub(super) reasons: String,
+    pub(super) others: Vec<Outlet>,
 }
 
-struct Outlet {
-    publisher: String,
-    title: String,
-    url: String,
+pub(super) struct Outlet {
+    pub(super) publisher: String,
+    pub(super) title: String,
+    pub(super) url: String,
 }
 
 impl From<NewsArticle> for Story {
