@@ -354,7 +354,7 @@ mod tests {
         let bundle = Bundle::default();
         let layout = Layout {
             bundle: &bundle,
-            viewer: Viewer::System,
+            viewer: Viewer::default(),
             page: "system",
             symbols: Vec::new(),
             log_is_down: false,

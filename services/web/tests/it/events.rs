@@ -154,7 +154,7 @@ async fn candles_are_those_of_other_symbols_where_a_client_names_them() {
 
 #[tokio::test]
 async fn of_many_clients_as_many_as_the_limit_are_live_and_the_others_are_counted_as_polls() {
-    let suite = Suite::with_live_clients(5).await;
+    let suite = Suite::with(Settings { max_live_clients: 5, ..Settings::default() }).await;
     let (mut live, mut polls) = (Vec::new(), 0);
     for _ in 0..12 {
         let mut events = Events::open(&suite, "/events?kinds=quote", None).await;
