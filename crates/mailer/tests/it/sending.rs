@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use mailer::{MailState, MailStore, Mailer, Outbox, run_sender};
+use mailer::{MailState, Mailer, Outbox, run_sender};
 use tempfile::TempDir;
 use topics::status::ComponentState;
 
