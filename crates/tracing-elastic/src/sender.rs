@@ -33,10 +33,12 @@ pub(crate) struct Sender {
 /// Whether the index template is there, as far as the sender is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Template {
+    /// Others see to it.
+    OfOthers,
     /// Not looked at since the start, or since a document was refused for want of it.
     Unknown,
-    /// It is, or it is up to others.
-    Settled,
+    /// It is there.
+    There,
     /// This user may not; the reason.
     NotAllowed(String),
 }
@@ -66,7 +68,7 @@ impl Sender {
             queue,
             intake,
             dead_letters,
-            template: if manages_template { Template::Unknown } else { Template::Settled },
+            template: if manages_template { Template::Unknown } else { Template::OfOthers },
             parts: VecDeque::new(),
             backoff: Backoff { min, max, next: min, random },
         }
@@ -131,10 +133,15 @@ impl Sender {
             }
             Outcome::Unavailable(reason) => Err(reason),
             Outcome::NoTemplate(reason) => {
-                let hint = match std::mem::replace(&mut self.template, Template::Unknown) {
-                    Template::NotAllowed(why) => why,
-                    Template::Unknown | Template::Settled => "set up its index template".to_owned(),
+                let hint = match &self.template {
+                    Template::NotAllowed(why) => why.clone(),
+                    Template::OfOthers | Template::Unknown | Template::There => {
+                        "set up its index template".to_owned()
+                    }
                 };
+                if self.template != Template::OfOthers {
+                    self.template = Template::Unknown;
+                }
                 Err(format!("data stream {}: {reason}; {hint}", self.server.data_stream()))
             }
         }
@@ -145,7 +152,7 @@ impl Sender {
             return Ok(());
         }
         self.template = match template::ensure(&self.server).await {
-            Ok(_) => Template::Settled,
+            Ok(_) => Template::There,
             Err(error @ SetupError::Refused(_)) => Template::NotAllowed(error.to_string()),
             Err(error) => return Err(error.to_string()),
         };
