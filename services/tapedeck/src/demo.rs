@@ -5,7 +5,7 @@
 use std::{path::Path, sync::Arc, time::Instant};
 
 use analytics_store::AnalyticsStore;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use batch::BatchCommand;
 use chrono::NaiveDate;
 use live_store::LiveStore;
@@ -129,7 +129,7 @@ impl Examples {
     fn watchlist(&self) -> anyhow::Result<Watchlist> {
         let mut symbols: Vec<&str> = self.candles.iter().map(|candle| candle.symbol.as_str()).collect();
         symbols.dedup();
-        symbols.join(",").parse().context("the symbols of the examples")
+        symbols.join(",").parse().map_err(|reason: String| anyhow!("the symbols of the examples: {reason}"))
     }
 }
 
