@@ -12,7 +12,7 @@ fn rows(file: &str) -> usize {
 }
 
 #[test]
-fn the_demo_shows_the_candles_of_the_examples_and_leaves_nothing_behind() {
+fn the_demo_shows_the_candles_of_the_examples() {
     let running = Running::demo();
     let candles = |symbol: &str| -> Vec<Value> {
         let path = format!("/v1/candles?symbol={symbol}&interval=1d&limit=1000");
