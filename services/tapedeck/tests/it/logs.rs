@@ -182,7 +182,6 @@ fn secretive() -> Vec<Vec<String>> {
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let lines = [
         format!("topics --log kafka://me:{secret}@{nowhere}?socket.timeout.ms=1000"),
-        format!("topics --log kafka://me:{secret}@{nowhere}?sasl={secret}"),
         format!("topics --log kafka://me@{nowhere} --log-password {secret}"),
         format!("topics --log amqp://me:{secret}@{nowhere}"),
         format!("migrate --store mongodb://me:{secret}@{nowhere}/x?serverSelectionTimeoutMS=500"),
@@ -213,18 +212,31 @@ fn secretive() -> Vec<Vec<String>> {
 }
 
 #[test]
-fn no_secret_of_any_setting_is_on_stderr_or_stdout() {
+fn no_secret_of_any_setting_is_on_stderr_or_stdout_or_in_documents() {
+    let folder = TempDir::new().unwrap();
+    // What Elasticsearch would get: the documents that are left at the end of each process.
+    let documents = folder.path().join("documents.jsonl");
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let elastic = format!("http://me:{}@{nowhere}", SECRETS[0]);
+    let variables = [
+        ("RUST_LOG", "trace"),
+        ("ELASTICSEARCH_URL", &*elastic),
+        ("ELASTICSEARCH_DEAD_LETTERS", documents.to_str().unwrap()),
+    ];
+    let check = |what: &str, text: &str| {
+        for secret in SECRETS {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{what}: {}", line.unwrap_or_default());
+        }
+    };
     for line in secretive() {
         let args: Vec<&str> = line.iter().map(String::as_str).collect();
-        let done = output_in_time_with(&args, &[("RUST_LOG", "trace")]);
+        let done = output_in_time_with(&args, &variables);
         let text = stderr(&done) + &String::from_utf8_lossy(&done.stdout);
         assert!(!text.is_empty(), "{line:?} prints nothing");
-        for secret in SECRETS {
-            assert!(
-                !text.contains(secret),
-                "{line:?}: {}",
-                text.lines().find(|line| line.contains(secret)).unwrap()
-            );
-        }
+        check(&format!("{line:?}"), &text);
     }
+    let text = std::fs::read_to_string(&documents).unwrap();
+    assert!(text.contains("\"document\":"), "no process has left a document");
+    check("documents", &text);
 }

@@ -61,10 +61,7 @@ pub(super) async fn away(world: &World) -> anyhow::Result<Outcome> {
     world.elastic.kill_9()?;
     tokio::time::sleep(Duration::from_secs(world.numbers.outage_seconds)).await;
     let during = monitor.health();
-    outcome.check(
-        matches!(during, Health::Down(_)),
-        format!("the health during the outage is {during:?}"),
-    );
+    outcome.check(matches!(during, Health::Down(_)), format!("the health during the outage is {during:?}"));
     world.elastic.start().await?;
     phase.store(2, Ordering::Relaxed);
     tokio::time::sleep(CALM).await;
