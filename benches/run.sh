@@ -6,6 +6,7 @@ cargo build --release --locked --package benches --package consumer --package ta
 npm --prefix tests/browser ci --no-audit --no-fund
 target/release/log
 target/release/pipeline
+target/release/alert_engine
 tests/servers/with-servers.sh target/release/kafka
 benches/kafka-to-mongodb.sh
 MONGO_MEMORY=1 tests/servers/with-servers.sh target/release/replicas

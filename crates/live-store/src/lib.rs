@@ -1,14 +1,18 @@
 //! The live store: ticks, candles, news, and how far each stream processor is. A folder for each noun, with its trait and both
 //! adapters; [`open`] chooses the adapter by URL.
 //!
-//! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`, `news_articles`.
+//! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`, `mails`, `news_articles`.
 
+mod alert_facts;
+mod alert_history;
+mod alert_rules;
 mod candles;
 mod check;
 mod checkpoints;
 mod digests;
 mod error;
 mod jobs;
+mod mails;
 mod migration;
 mod mongo;
 mod news;
@@ -18,6 +22,9 @@ mod settings;
 mod sqlite;
 mod ticks;
 
+pub use self::alert_facts::AlertFactStore;
+pub use self::alert_history::{AlertHistoryStore, AlertPage, AlertQuery, MAX_PAGE_ALERTS, StoredAlert};
+pub use self::alert_rules::AlertRuleStore;
 pub use candles::{CandleQuery, CandleStore, MAX_BEST_CANDLES, MAX_CANDLES, best_candles, settle_candles};
 pub use check::{StoreCheck, check};
 pub use checkpoints::{Checkpoint, CheckpointStore, DayCompleteness, PartitionBehind, day_completeness};

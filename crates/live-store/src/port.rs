@@ -4,15 +4,29 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use job_runner::JobStore;
 use market::Symbol;
+use owed_mails::MailStore;
 
-use crate::{CandleStore, CheckpointStore, DigestStore, NewsStore, Result, TickStore};
+use crate::{
+    AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, DigestStore, NewsStore,
+    Result, TickStore,
+};
 
 /// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
 /// derived from its content, and there is no transaction across calls: an effect is written first, then the checkpoint
 /// that stands for it.
 #[async_trait]
 pub trait LiveStore:
-    TickStore + CandleStore + CheckpointStore + JobStore + NewsStore + DigestStore + CloseStore
+    TickStore
+    + CandleStore
+    + CheckpointStore
+    + JobStore
+    + MailStore
+    + AlertRuleStore
+    + AlertHistoryStore
+    + AlertFactStore
+    + NewsStore
+    + DigestStore
+    + CloseStore
 {
     /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
     /// were pruned and whose candles are kept.
@@ -30,8 +44,18 @@ pub trait LiveStore:
     }
 }
 
-impl<Store: TickStore + CandleStore + CheckpointStore + JobStore + NewsStore + DigestStore + CloseStore>
-    LiveStore for Store
+impl<Store> LiveStore for Store where
+    Store: TickStore
+        + CandleStore
+        + CheckpointStore
+        + JobStore
+        + MailStore
+        + AlertRuleStore
+        + AlertHistoryStore
+        + AlertFactStore
+        + NewsStore
+        + DigestStore
+        + CloseStore
 {
 }
 

@@ -32,7 +32,7 @@ pub use http_client::{http_client, install_tls};
 pub use http_server::{ClientAddress, serve_http};
 pub use open_files::raise_open_files;
 pub use secrecy::{ExposeSecret, SecretString};
-pub use settings::{HELP_END, LogPassword, LogSettings, RENAMED_VARIABLES, renamed_variables};
+pub use settings::{HELP_END, LogPassword, LogSettings, PublicAddress, RENAMED_VARIABLES, renamed_variables};
 pub use shutdown::{SHUTDOWN_LIMIT, ShutdownBudget, ShutdownDeadline, cancel_on_signals};
 pub use start::{create_topics, main, open_log, open_patiently};
 pub use status::{Component, Status};

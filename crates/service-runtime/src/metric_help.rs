@@ -3,7 +3,7 @@
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use topics::names::figure;
 
-const COUNTERS: [(&str, &str); 30] = [
+const COUNTERS: [(&str, &str); 34] = [
     (figure::TICKS_RECEIVED, "Ticks that a feed received."),
     (figure::TICKS_PUBLISHED, "Ticks that are durable in the event log."),
     (figure::TICKS_DROPPED, "Ticks that a feed dropped because its buffer was full."),
@@ -30,6 +30,13 @@ const COUNTERS: [(&str, &str); 30] = [
     (
         "tapedeck_news_skipped_total",
         "Articles that were left out: unusable, old, or about no watched symbol.",
+    ),
+    ("tapedeck_alerts_opened_total", "Alerts that opened."),
+    ("tapedeck_alerts_closed_total", "Alerts that closed."),
+    ("tapedeck_alert_mails_total", "Mails about alerts that became owed."),
+    (
+        "tapedeck_alert_deliveries_suppressed_total",
+        "Deliveries of alerts that are in no mail: too many mails a day, or no valid address.",
     ),
     ("tapedeck_http_requests_total", "HTTP requests, by method, route and status."),
     (crate::connections::CLOSED, "HTTP connections that the server closed or refused, by reason."),

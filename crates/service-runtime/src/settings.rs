@@ -2,6 +2,7 @@
 
 use connection_url::Password;
 use secrecy::SecretString;
+use url::Url;
 
 /// Where the event log is.
 #[derive(Clone, Debug, clap::Args)]
@@ -48,6 +49,15 @@ impl LogPassword {
         let (password, file) = (self.log_password.as_ref(), self.log_password_file.as_deref());
         Ok(Password { password, file, prefix: "LOG" }.fill(url)?)
     }
+}
+
+/// Where browsers reach the pages; for the links in mails. Shared by all services that send some.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Mail")]
+pub struct PublicAddress {
+    /// Address of the pages, for the links in mails.
+    #[arg(long, env = "PUBLIC_URL", default_value = "http://localhost:5000", value_name = "URL")]
+    pub public_url: Url,
 }
 
 /// Variables of earlier versions, and their names since then.

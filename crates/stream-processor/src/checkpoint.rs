@@ -34,6 +34,8 @@ pub(crate) struct Owned<S> {
     generation: u64,
     log_identity: Option<String>,
     replaced_at: Option<DateTime<Utc>>,
+    /// Where the partition ended when it was claimed: events before that may have been applied by an owner that was killed.
+    pub(crate) replay_until: u64,
     /// Where the partition ended at the last query, and when that was, until it has been read so far.
     awaited_end: Option<(u64, DateTime<Utc>)>,
 }
@@ -50,6 +52,7 @@ impl<S: Default + Serialize + DeserializeOwned> Owned<S> {
             generation: checkpoint.generation,
             log_identity: checkpoint.log_identity.clone(),
             replaced_at,
+            replay_until: 0,
             awaited_end: None,
         })
     }
@@ -73,6 +76,11 @@ impl<S: Default + Serialize + DeserializeOwned> Owned<S> {
         if let Some(identity) = view.identities.get(topic) {
             self.log_identity = Some(identity.clone());
         }
+    }
+
+    /// Whether everything that another owner may have applied is applied.
+    pub(crate) fn is_beyond_replay(&self) -> bool {
+        self.next_offset >= self.replay_until
     }
 
     /// The log is another one from `now` on: its offsets count from its beginning. The state stays: what was applied did happen.

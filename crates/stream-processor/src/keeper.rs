@@ -197,7 +197,12 @@ impl<P: Processor> Keeper<P> {
                 );
             }
             owned.belongs_to(&partition.topic, &view);
+            owned.replay_until = view.end_of(checkpoint);
             owned.is_changed |= self.adopt(&mut owned.state, partition, &all, &view)?;
+            if let Some(update) = self.store.repeat(|| self.processor.restored(&owned.state)).await? {
+                update(&mut owned.state);
+                owned.is_changed = true;
+            }
             // The previous owner's clock may have been another one.
             self.processor.restart_idle(&mut owned.state, self.now());
             starts.push((partition.clone(), Some(owned.next_offset)));
@@ -247,8 +252,26 @@ impl<P: Processor> Keeper<P> {
         }
     }
 
+    /// Puts new inputs into effect for the partitions of a batch. What changed is saved before the batch is applied, so that its
+    /// events are applied again under the same inputs after a crash.
+    async fn refresh(&mut self, batch: &StoredBatch<P::Event>) -> anyhow::Result<()> {
+        let mut has_changed = false;
+        for (partition, _) in &batch.batch.partitions {
+            let Some(owned) = self.partitions.get_mut(partition).filter(|owned| owned.is_beyond_replay())
+            else {
+                continue;
+            };
+            if let Some(update) = self.store.repeat(|| self.processor.refresh(&owned.state)).await? {
+                update(&mut owned.state);
+                (owned.is_changed, has_changed) = (true, true);
+            }
+        }
+        if has_changed { self.save().await } else { Ok(()) }
+    }
+
     /// Applies a batch, and emits what follows from it; its handles may be spent afterwards.
     async fn write(&mut self, stored: StoredBatch<P::Event>) -> anyhow::Result<Vec<CommitHandle>> {
+        self.refresh(&stored).await?;
         let effects = self.apply(&stored);
         for (partition, handle) in &stored.batch.partitions {
             if let Some(owned) = self.partitions.get_mut(partition) {

@@ -8,6 +8,8 @@
 //!   step is repaired by reading again from the checkpoint: each step may happen twice, and none is left out.
 //! - One event is applied once to the state that is saved: what lies before the checkpoint's offset is in the state, and a
 //!   duplicate is recognised by [`Verdict`].
+//! - Inputs from outside of the log ([`Processor::refresh`]) take effect at an offset that is saved with them before the next event is
+//!   applied. What is read again after a crash is applied under the inputs of then.
 //! - A checkpoint is written by the current owner of its partition only: an owner claims it under a new generation, and what
 //!   an earlier owner writes afterwards is refused.
 //! - A replaced log (another cluster, a wiped broker, a topic created again) is recognised by the identity that was written into
@@ -38,7 +40,7 @@ use service_runtime::Runtime;
 
 pub use dead_letters::DeadLetterPolicy;
 pub use follow::{Follow, Follower};
-pub use processor::{OtherPartitions, Processor, ProcessorError, Verdict};
+pub use processor::{OtherPartitions, Processor, ProcessorError, StateUpdate, Verdict};
 pub use sequences::LastSequences;
 pub use store_calls::StoreCalls;
 

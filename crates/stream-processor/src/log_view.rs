@@ -81,6 +81,11 @@ impl LogView {
         (next > 0 && first > next).then(|| first - next)
     }
 
+    /// Where the partition of a checkpoint ended at the query; 0 where the log does not know it.
+    pub(crate) fn end_of(&self, checkpoint: &Checkpoint) -> u64 {
+        self.lag_of(checkpoint).map_or(0, |lag| lag.end)
+    }
+
     fn lag_of(&self, checkpoint: &Checkpoint) -> Option<&PartitionLag> {
         let is_of_it = |partition: &&TopicPartition| {
             *partition.topic == *checkpoint.topic && partition.partition == checkpoint.partition

@@ -8,8 +8,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// The work of one service on the records of its topics.
 ///
-/// `decode`, `apply`, `idle` and their kin are pure: they do no I/O and read no clock. `store` and `emit` are repeated until
-/// they succeed, so that doing them twice must change nothing.
+/// `decode`, `apply`, `idle` and their kin are pure: they do no I/O and read no clock. `restored`, `refresh`, `store` and `emit` are
+/// repeated until they succeed, so that doing them twice must change nothing.
 #[async_trait]
 pub trait Processor: Send + Sync + 'static {
     /// Its name: in checkpoints, metrics and health. A change makes it start without checkpoints.
@@ -30,6 +30,25 @@ pub trait Processor: Send + Sync + 'static {
     /// Stores the events of a batch, before they are applied; one verdict for each, in order. Without a store all are new.
     async fn store(&self, events: &[Self::Event]) -> Result<Vec<Verdict>, ProcessorError> {
         Ok(vec![Verdict::New; events.len()])
+    }
+
+    /// Prepares for a state that was read from a checkpoint: loads what it refers to. What is to change in it is saved before an
+    /// event is applied.
+    async fn restored(
+        &self,
+        _state: &Self::State,
+    ) -> Result<Option<StateUpdate<Self::State>>, ProcessorError> {
+        Ok(None)
+    }
+
+    /// What inputs from outside of the log, such as settings that users change, change in the state. It is saved, with the offset
+    /// of the next event, before that is applied. Called before each batch, but not for events that may have been applied before
+    /// a crash: those are applied again as they were then.
+    async fn refresh(
+        &self,
+        _state: &Self::State,
+    ) -> Result<Option<StateUpdate<Self::State>>, ProcessorError> {
+        Ok(None)
     }
 
     /// Applies an event to the state of its partition. `now` is a clock that is never set back.
@@ -64,6 +83,9 @@ pub trait Processor: Send + Sync + 'static {
     /// Emits effects, before the checkpoint that stands for them is saved.
     async fn emit(&self, effects: &[Self::Effect]) -> Result<(), ProcessorError>;
 }
+
+/// A change of a state.
+pub type StateUpdate<S> = Box<dyn FnOnce(&mut S) + Send>;
 
 /// What became of an event in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! One module per topic of the event log: its name, key, encoding, and every reason to refuse a record. No I/O.
 
+pub mod alert;
 pub mod candle;
 pub mod names;
 pub mod quoted_candle;
@@ -29,11 +30,12 @@ pub struct TopicDefinition {
 }
 
 /// Each topic once; the topics of dead letters follow from them ([`all_with_dead_letters`]).
-pub const ALL: [TopicDefinition; 5] = [
+pub const ALL: [TopicDefinition; 6] = [
     topic(tick::STOCK_PRICES, 3, 7, true),
     topic(tick::CRYPTO_PRICES, 3, 7, true),
     topic(candle::TOPIC, 3, 7, true),
     topic(quoted_candle::TOPIC, 3, 7, true),
+    topic(alert::TOPIC, 3, 30, true),
     topic(status::TOPIC, 1, 1, false),
 ];
 

@@ -8,6 +8,8 @@ pub mod service {
     pub const CONSUMER: &str = "consumer";
     /// Pages.
     pub const WEB: &str = "web";
+    /// Applies alert rules to ticks, and mails what fires.
+    pub const ALERTS: &str = "alerts";
     /// Aggregates past days.
     pub const BATCH: &str = "batch";
     /// Gathers news, and sends the digest.

@@ -17,6 +17,8 @@ pub const STOCK_PRICES: &str = "stock-prices";
 pub const CRYPTO_PRICES: &str = "crypto-prices";
 /// Largest value accepted, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
+/// The header of a record whose tick comes from a recording that is played; its value has no meaning.
+pub const RECORDED_HEADER: &str = "recorded";
 /// A tick may be so far ahead of our clock, in seconds.
 pub const MAX_AHEAD_SECONDS: i64 = 300;
 

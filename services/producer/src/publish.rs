@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use event_log::{NewRecord, Publisher, Receipt};
 use market::{AssetClass, Candle, Tick};
 use tokio::sync::mpsc;
+use topics::tick::RECORDED_HEADER;
 
 use crate::metrics::FeedMetrics;
 
@@ -31,6 +32,8 @@ pub(crate) struct Outlet {
     unacknowledged: mpsc::Sender<Sent>,
     /// The last offer found no room.
     is_full: Arc<AtomicBool>,
+    /// The ticks come from a recording, and their records have [`RECORDED_HEADER`].
+    is_recorded: bool,
     metrics: FeedMetrics,
 }
 
@@ -49,8 +52,13 @@ pub(crate) struct Acknowledgements {
 /// An outlet and the task side of it.
 pub(crate) fn outlet(publisher: Arc<dyn Publisher>, metrics: FeedMetrics) -> (Outlet, Acknowledgements) {
     let (sender, receiver) = mpsc::channel(MAX_UNACKNOWLEDGED);
-    let outlet =
-        Outlet { publisher, unacknowledged: sender, is_full: Arc::default(), metrics: metrics.clone() };
+    let outlet = Outlet {
+        publisher,
+        unacknowledged: sender,
+        is_full: Arc::default(),
+        is_recorded: false,
+        metrics: metrics.clone(),
+    };
     (outlet, Acknowledgements { unacknowledged: receiver, metrics })
 }
 
@@ -69,6 +77,11 @@ impl Acknowledgements {
 }
 
 impl Outlet {
+    /// The same for ticks of a recording: readers can tell them from live ones of the same venue.
+    pub(crate) fn of_recording(self) -> Self {
+        Self { is_recorded: true, ..self }
+    }
+
     /// The feed's figures.
     pub(crate) fn metrics(&self) -> &FeedMetrics {
         &self.metrics
@@ -78,7 +91,7 @@ impl Outlet {
     pub(crate) async fn send(&self, ticks: &[Tick]) -> anyhow::Result<()> {
         self.metrics.received.add(ticks.len() as u64);
         for (topic, of_class) in by_topic(ticks) {
-            self.pass_on(topic, records(&of_class), received_at(&of_class)).await?;
+            self.pass_on(topic, records(&of_class, self.is_recorded), received_at(&of_class)).await?;
         }
         Ok(())
     }
@@ -87,8 +100,8 @@ impl Outlet {
     pub(crate) async fn offer(&self, ticks: &[Tick]) -> anyhow::Result<()> {
         self.metrics.received.add(ticks.len() as u64);
         for (topic, of_class) in by_topic(ticks) {
-            let is_sent =
-                self.try_for_a_while(self.pass_on(topic, records(&of_class), received_at(&of_class)));
+            let records = records(&of_class, self.is_recorded);
+            let is_sent = self.try_for_a_while(self.pass_on(topic, records, received_at(&of_class)));
             if !is_sent.await? {
                 self.metrics.dropped.add(of_class.len() as u64);
             }
@@ -172,7 +185,7 @@ impl Outlet {
 }
 
 /// The records of ticks, all cut from one buffer.
-fn records(ticks: &[&Tick]) -> Vec<NewRecord> {
+fn records(ticks: &[&Tick], is_recorded: bool) -> Vec<NewRecord> {
     let mut buffer = Vec::with_capacity(ticks.len() * 256);
     let mut ends = Vec::with_capacity(ticks.len());
     for tick in ticks {
@@ -181,6 +194,7 @@ fn records(ticks: &[&Tick]) -> Vec<NewRecord> {
     }
     let whole = Bytes::from(buffer);
     let now = Utc::now();
+    let header = || (RECORDED_HEADER.to_owned(), Bytes::from_static(b"1"));
     let mut start = 0;
     let cut = |(tick, end): (&&Tick, usize)| {
         let payload = whole.slice(start..end);
@@ -188,7 +202,7 @@ fn records(ticks: &[&Tick]) -> Vec<NewRecord> {
         NewRecord {
             key: Some(Bytes::copy_from_slice(tick.symbol.as_str().as_bytes())),
             payload,
-            headers: Vec::new(),
+            headers: is_recorded.then(header).into_iter().collect(),
             // Of the record, not of the tick: a broker expires records by it.
             timestamp: now,
         }

@@ -2,18 +2,21 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use alerts::AlertsConfig;
 use batch::BatchConfig;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use consumer::ConsumerConfig;
 use live_store::{StorePassword, StoreSettings};
+use mailer::MailSettings;
 use market::Symbol;
 use news::NewsConfig;
 use producer::{ProducerConfig, Speed};
-use service_runtime::{HELP_END, LogFormat, LogPassword, SecretString};
+use service_runtime::{HELP_END, LogFormat, LogPassword, PublicAddress, SecretString};
 use web::WebConfig;
 
 use crate::{
+    alerts::AlertsCommandArgs,
     batch::{AnalyticsPlace, BatchArgs},
     moving::{CopyArgs, ExportArgs, ImportArgs},
     news::NewsArgs,
@@ -54,6 +57,8 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Aggregate the days of a store into its analytics store by hand, with SMA 20 and RSI 14; `run` does it every night.
     Batch(BatchArgs),
+    /// Show the alerts of a store, and what was mailed to whom.
+    Alerts(AlertsCommandArgs),
     /// Gather the news of the watched symbols by hand; `run` does it every half hour.
     News(Box<NewsArgs>),
     /// Check everything that flags and variables name, and list the problems with their fixes.
@@ -115,6 +120,12 @@ pub(crate) struct RunArgs {
     pub(crate) web: WebConfig,
     #[command(flatten)]
     pub(crate) batch: BatchConfig,
+    #[command(flatten)]
+    pub(crate) alerts: AlertsConfig,
+    #[command(flatten)]
+    pub(crate) mail: MailSettings,
+    #[command(flatten)]
+    pub(crate) public: PublicAddress,
     #[command(flatten)]
     pub(crate) analytics: AnalyticsPlace,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! Every service of Tapedeck in one process, with embedded defaults; and the command line.
 
+mod alerts;
 mod batch;
 mod check;
 mod cli;
@@ -75,6 +76,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let _logs = service_runtime::init_logs(cli.log_format)?;
             copy::copy(args).await?;
         }
+        Command::Alerts(args) => alerts::alerts(args).await?,
         Command::Batch(args) => {
             let _logs = service_runtime::init_logs(cli.log_format)?;
             return batch::batch(args).await;

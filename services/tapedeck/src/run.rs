@@ -10,8 +10,9 @@ use anyhow::{Context, bail};
 use archive::Prices;
 use event_log::EventLog;
 use live_store::{LiveStore, LiveStoreError};
+use mailer::Mailer;
 use market::Symbol;
-use news::NewsConfig;
+use news::{DigestConfig, NewsConfig};
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
 use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patiently};
 use tokio_util::sync::CancellationToken;
@@ -27,12 +28,16 @@ use crate::{
     output::{print_line, shown},
 };
 
+/// The folder of mails in the data folder, for an installation without a mail server.
+const OUTBOX: &str = "outbox";
+
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     // The port first: the most likely conflict, and before anything is written.
     let listener = web::bind(args.web.listen).await?;
     let address = listener.local_addr().context("cannot read the address")?;
     let choice = producer::choose(&args.producer).await?;
     let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
+    let mailer = Mailer::open(&args.mail.with_outbox(&data.path().join(OUTBOX)))?;
     let (runtime, store) = open_runtime(service::ALL_IN_ONE, &args.places, &data).await?;
     print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
 
@@ -40,7 +45,8 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
 
     // A recording has symbols of its own.
     let watchlist = (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone());
-    let news = NewsConfig { watchlist: watchlist.clone(), ..args.news };
+    let digest = DigestConfig { alert_recipients: args.alerts.recipients.0.clone(), ..args.news.digest };
+    let news = NewsConfig { watchlist: watchlist.clone(), digest, ..args.news };
     let web = WebConfig { watchlist, consumer_group: args.consumer.group.clone(), ..args.web };
     // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
     let stopping = runtime.shutdown.clone();
@@ -60,12 +66,17 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         Box::pin(consumer::run(args.consumer, Arc::clone(&store), of(service::CONSUMER))),
     );
     let analytics = args.analytics.url(|| Ok(data.analytics_url()))?;
+    let of_digests = Some(news::open_analytics(analytics.clone()));
+    let stores = news::Stores { live: Arc::clone(&store), analytics: of_digests };
+    spawn(service::NEWS, Box::pin(news::run(news, stores, of(service::NEWS))));
     let open = move || {
         let url = analytics.clone();
         async move { analytics_store::open(url.expose_secret()).await }
     };
     spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, of(service::BATCH))));
-    spawn(service::NEWS, Box::pin(news::run(news, Arc::clone(&store), of(service::NEWS))));
+    let stores = ::alerts::Stores { live: Arc::clone(&store), mails: Arc::clone(&store) as _ };
+    let alerts = ::alerts::run(args.alerts, args.public, stores, mailer, of(service::ALERTS));
+    spawn(service::ALERTS, Box::pin(alerts));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {

@@ -15,6 +15,10 @@ pub struct Numbers {
     pub outage_seconds: u64,
     /// Length of the second outage of the broker, in seconds, beyond librdkafka's default `message.timeout.ms`; 0: none.
     pub long_outage_seconds: u64,
+    /// Number of alert rules.
+    pub alert_rules: u64,
+    /// How often each of them fires.
+    pub alert_flaps: u64,
     /// Session timeout of the consumers' group, in milliseconds.
     pub session_timeout_ms: u32,
 }
@@ -28,6 +32,8 @@ impl Numbers {
         rebalance_seconds: 3,
         outage_seconds: 10,
         long_outage_seconds: 0,
+        alert_rules: 30,
+        alert_flaps: 20,
         session_timeout_ms: 2_000,
     };
     /// As in the guarantees.
@@ -38,6 +44,8 @@ impl Numbers {
         rebalance_seconds: 5,
         outage_seconds: 60,
         long_outage_seconds: 360,
+        alert_rules: 1_000,
+        alert_flaps: 100,
         // As in the services.
         session_timeout_ms: 6_000,
     };

@@ -17,6 +17,9 @@ use crate::{ArchiveError, Kind, Prices, Result, Selection, manifest::JOURNAL, pr
 
 /// Every noun, in the order in which a store is walked. Those that stand for others come first: then what they stand for
 /// is there when it is read.
+///
+/// Not included yet: `alert_rules` and `alert_history` (deliveries that are owed must not be mailed by the installation that imports
+/// them as well), and what is owed to people. `alert_facts` and the leases of jobs mean nothing in another installation.
 pub(crate) const NOUNS: [&dyn AnyNoun; 3] = [&checkpoints::Checkpoints, &ticks::Ticks, &candles::Candles];
 
 /// What a walk reads from.

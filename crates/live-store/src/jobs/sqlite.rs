@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use job_runner::{JobStore, StoreError};
-use sqlx::{Sqlite, query::Query, sqlite::SqliteArguments};
 
 use super::FREE;
 use crate::{
@@ -52,15 +51,5 @@ impl JobStore for SqliteStore {
         let select = sqlx::query("SELECT finished FROM job_runs WHERE job = ?").bind(job.to_owned());
         let found = self.read(select, "job_runs", |row| columns::optional_time(row, "finished", 0)).await?;
         Ok(found.into_iter().next().flatten())
-    }
-}
-
-impl SqliteStore {
-    /// Whether the row was changed.
-    async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
-        let mut writing = self.begin().await?;
-        let done = statement.execute(writing.connection()).await.map_err(|error| self.failure(&error))?;
-        writing.commit().await?;
-        Ok(done.rows_affected() > 0)
     }
 }

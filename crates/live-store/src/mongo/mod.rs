@@ -4,6 +4,7 @@
 
 pub(crate) mod command;
 mod connect;
+pub(crate) mod documents;
 pub(crate) mod failure;
 pub(crate) mod fields;
 mod look;

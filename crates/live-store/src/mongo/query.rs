@@ -79,13 +79,13 @@ impl MongoStore {
     ) -> Result<u64> {
         let mut filter = doc! { "symbol": symbol.as_str() };
         filter.extend(conditions);
-        self.remove(collection, filter, order).await
+        self.remove(collection, &filter, order).await
     }
 
     /// Removes the documents that the filter lets through, in bounded steps. Returns how many.
-    pub(crate) async fn remove(&self, collection: &str, filter: Document, order: &Document) -> Result<u64> {
+    pub(crate) async fn remove(&self, collection: &str, filter: &Document, order: &Document) -> Result<u64> {
         let mut removed = 0;
-        while let Some(step) = self.remove_step(collection, &filter, order).await? {
+        while let Some(step) = self.remove_step(collection, filter, order).await? {
             removed += step;
         }
         Ok(removed)

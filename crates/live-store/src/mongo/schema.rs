@@ -9,7 +9,10 @@ use super::{
     failure::code,
     fields::{self, RowError},
 };
-use crate::{LiveStoreError, Migration, Result, candles, checkpoints, digests, jobs, news, ticks};
+use crate::{
+    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints,
+    digests, jobs, mails, news, ticks,
+};
 
 /// Which format the documents have, as a document of its own.
 const FORMATS: &str = "schema_format";
@@ -30,11 +33,15 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 7] = [
+const COLLECTIONS: [Collection; 11] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
     jobs::mongo::SCHEMA,
+    mails::mongo::SCHEMA,
+    alert_rules::mongo::SCHEMA,
+    alert_history::mongo::SCHEMA,
+    alert_facts::mongo::SCHEMA,
     news::mongo::ARTICLES_SCHEMA,
     news::mongo::SOURCES_SCHEMA,
     digests::mongo::SCHEMA,
@@ -317,16 +324,22 @@ mod tests {
     fn the_files_are_read_with_their_fields_in_order() {
         let schemas = schemas().expect("readable");
         let names: Vec<&str> = schemas.iter().map(|(schema, _)| schema.collection.as_str()).collect();
-        let expected = [
-            "realtime_prices",
-            "candles",
-            "checkpoints",
-            "job_runs",
-            "news_articles",
-            "news_sources",
-            "digests",
-        ];
-        assert_eq!(names, expected);
+        assert_eq!(
+            names,
+            [
+                "realtime_prices",
+                "candles",
+                "checkpoints",
+                "job_runs",
+                "mails",
+                "alert_rules",
+                "alert_history",
+                "alert_facts",
+                "news_articles",
+                "news_sources",
+                "digests",
+            ]
+        );
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
     }
@@ -334,6 +347,7 @@ mod tests {
     /// Those that documents of earlier formats do not have.
     fn optional_fields(collection: &str) -> &'static [&'static str] {
         match collection {
+            "alert_history" => &["closed_at_us"],
             "checkpoints" => &["saved_generation", "log_identity", "caught_up_at", "caught_up_at_us"],
             "job_runs" => &["finished"],
             "realtime_prices" => &["size"],
@@ -377,6 +391,8 @@ mod tests {
                     Bson::Int64(_) => "long",
                     Bson::Boolean(_) => "bool",
                     Bson::Array(_) => "array",
+                    Bson::Document(_) => "object",
+                    Bson::Null => "null",
                     _ => "other",
                 };
                 assert!(allowed.contains(&Bson::from(found)), "{}.{name} is {found}", schema.collection);

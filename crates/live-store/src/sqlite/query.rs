@@ -46,6 +46,14 @@ impl SqliteStore {
         Ok(decoded)
     }
 
+    /// Runs a statement that changes at most one row. Whether it did.
+    pub(crate) async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
+        let mut writing = self.begin().await?;
+        let done = statement.execute(writing.connection()).await.map_err(|error| self.failure(&error))?;
+        writing.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// Every symbol of a table, in order.
     pub(crate) async fn symbols_of(&self, table: &str) -> Result<Vec<Symbol>> {
         self.read(sqlx::query(AssertSqlSafe(symbols_sql(table))), table, columns::symbol).await

@@ -6,6 +6,7 @@
 mod claims;
 mod count;
 mod faults;
+mod inputs;
 mod logs;
 mod scripted_log;
 mod scripted_store;

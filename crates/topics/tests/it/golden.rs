@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use market::SymbolError;
 use serde::Deserialize;
 use topics::{
-    candle, quoted_candle, status,
+    alert, candle, quoted_candle, status,
     tick::{self, TickDecodeError},
 };
 
@@ -33,6 +33,25 @@ fn the_golden_candles_are_read_and_written_back_byte_for_byte() {
         let candle = candle::decode(sample.trim().as_bytes()).unwrap();
         assert_eq!(String::from_utf8(candle::encode(&candle)).unwrap(), sample.trim());
     }
+}
+
+#[test]
+fn the_golden_alerts_are_read_and_written_back_byte_for_byte() {
+    for sample in [
+        include_str!("../../../../schema/kafka/alert-opened.json"),
+        include_str!("../../../../schema/kafka/alert-closed.json"),
+    ] {
+        let record = alert::decode(sample.trim().as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(alert::encode(&record)).unwrap(), sample.trim());
+        let changed = sample.replace("\"threshold\"", "\"level\"");
+        let error = alert::decode(changed.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("threshold"), "{error}");
+    }
+    assert!(alert::decode(b"[]").unwrap_err().to_string().contains("does not begin with"));
+    assert!(matches!(
+        alert::decode(&vec![b' '; alert::MAX_BYTES + 1]),
+        Err(alert::AlertDecodeError::TooLarge(_))
+    ));
 }
 
 #[test]
@@ -159,6 +178,8 @@ fn a_bar_or_tick_written_as_an_array_or_in_another_encoding_is_refused() {
 #[test]
 fn every_topic_has_its_dead_letters_which_are_kept_for_30_days() {
     let days = |topic: &topics::TopicDefinition| topic.retention.as_secs() / 86_400;
+    let alerts = topics::ALL.into_iter().find(|topic| topic.name == alert::TOPIC).unwrap();
+    assert_eq!((alerts.partitions, days(&alerts)), (3, 30));
     let find = |name: &str| topics::all_with_dead_letters().find(|topic| topic.name == name);
     assert!(find("service-status").is_some() && find("service-status.dlq").is_none());
     for name in [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC, quoted_candle::TOPIC] {

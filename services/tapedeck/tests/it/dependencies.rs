@@ -16,14 +16,14 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     metadata.packages.iter().map(named).collect()
 }
 
-const SERVICES: [&str; 6] = ["batch", "consumer", "news", "producer", "tapedeck", "web"];
+const SERVICES: [&str; 7] = ["alerts", "batch", "consumer", "news", "producer", "tapedeck", "web"];
 
 #[test]
 fn services_never_depend_on_services_but_tapedeck_on_all() {
     for (package, needs) in dependencies() {
         let services: Vec<&str> = SERVICES.into_iter().filter(|service| needs.contains(*service)).collect();
         match package.as_str() {
-            "tapedeck" => assert_eq!(services, ["batch", "consumer", "news", "producer", "web"]),
+            "tapedeck" => assert_eq!(services, ["alerts", "batch", "consumer", "news", "producer", "web"]),
             "benches" => {}
             _ => assert!(services.is_empty(), "{package} depends on {services:?}"),
         }
@@ -39,6 +39,7 @@ fn libraries_point_one_way() {
         "job-runner",
         "indicators",
         "market",
+        "alert-rules",
         "topics",
         "live-store",
         "analytics-store",
@@ -102,7 +103,7 @@ fn only_adapters_depend_on_the_client_of_their_server() {
 
 #[test]
 fn the_market_does_no_io() {
-    for package in ["market", "topics"] {
+    for package in ["market", "alert-rules", "topics"] {
         let needs = &dependencies()[package];
         for io in ["tokio", "reqwest", "sqlx", "axum", "tracing"] {
             assert!(!needs.contains(io), "{package} depends on {io}");

@@ -1,5 +1,6 @@
 //! The faults, in the order of the list in `tests/chaos/README.md`.
 
+mod alerts;
 mod broker;
 mod clocks;
 mod consumers;
@@ -26,7 +27,7 @@ pub struct Fault {
 }
 
 /// All faults.
-pub const ALL: [Fault; 11] = [
+pub const ALL: [Fault; 13] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers with repeated rebalances" },
     Fault { number: 3, name: "the producer is killed at random" },
@@ -36,7 +37,9 @@ pub const ALL: [Fault; 11] = [
     Fault { number: 7, name: "a slow disk" },
     Fault { number: 8, name: "a full disk" },
     Fault { number: 9, name: "one record in a hundred cannot be decoded" },
-    // The numbers 10 to 16 are for faults outside the stream.
+    // Numbers up to 16 that are missing here are of other tests.
+    Fault { number: 11, name: "the alerts are killed while rules fire" },
+    Fault { number: 15, name: "the clock of the alerts jumps" },
     Fault { number: 17, name: "the broker is wiped" },
     Fault { number: 18, name: "clocks are an hour apart" },
 ];
@@ -56,6 +59,8 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         7 => disk::slow(world).await,
         8 => disk::full(world).await,
         9 => poison::one_in_a_hundred(world).await,
+        11 => alerts::kills(world).await,
+        15 => alerts::clock_jumps(world).await,
         17 => wiped::wiped(world).await,
         18 => clocks::an_hour_apart(world).await,
         number => anyhow::bail!("there is no fault {number}"),

@@ -1,8 +1,10 @@
 //! What every adapter keeps, noun by noun. Each function is one test; `main.rs` lists them.
 
+pub(crate) mod alerts;
 pub(crate) mod candles;
 pub(crate) mod checkpoints;
 pub(crate) mod jobs;
+pub(crate) mod mails;
 pub(crate) mod news;
 pub(crate) mod ticks_reading;
 pub(crate) mod ticks_writing;

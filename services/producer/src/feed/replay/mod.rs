@@ -161,6 +161,7 @@ pub async fn replay_files(files: &[PathBuf], speed: Speed, runtime: &Runtime) ->
     let metrics = FeedMetrics::new(&runtime.status, "replay", &latency);
     let publisher = runtime.log.publisher().context("cannot publish")?;
     let (outlet, acknowledgements) = outlet(publisher, metrics);
+    let outlet = outlet.of_recording();
     let acknowledged = tokio::spawn(acknowledgements.collect());
     let report = tokio::select! {
         report = play(files, speed, &outlet) => report,
@@ -175,6 +176,7 @@ pub async fn replay_files(files: &[PathBuf], speed: Speed, runtime: &Runtime) ->
 async fn run(context: FeedContext) -> anyhow::Result<()> {
     let FeedContext { config, outlet, health, shutdown, .. } = context;
     let ReplayArgs { files, speed } = config.replay;
+    let outlet = outlet.of_recording();
     if files.is_empty() {
         health.up("no recording is played");
         shutdown.cancelled().await;

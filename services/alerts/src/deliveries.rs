@@ -1,0 +1,361 @@
+//! Puts what is owed into mails, and notes what became of them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use alert_rules::{Alert, AlertId, DeliveryState};
+use anyhow::anyhow;
+use chrono::{DateTime, Days, TimeDelta, Utc};
+use live_store::{LiveStore, StoredAlert};
+use mailer::{EmailAddress, MailId, MailState, MailStore, OwedMail, StoredMail};
+use service_runtime::{Component, Runtime};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    grouping::{Limits, Plan, plan},
+    history::change_alert,
+    letter,
+    metrics::Metrics,
+    sealed_mail::{SealedMail, is_about_alerts, mail_id},
+};
+
+/// Between two rounds.
+const INTERVAL_MS: u64 = 250;
+/// After a round that failed.
+const RETRY_INTERVAL_MS: u64 = 1_000;
+/// One process at a time makes mails: the lease, and how long before its end it is renewed.
+const LEASE: &str = "alert mails";
+const LEASE_SECONDS: i64 = 30;
+const RENEW_SECONDS: i64 = 20;
+/// Alerts with unfinished deliveries that one round looks at.
+const MAX_PENDING: usize = 5_000;
+/// A mail that cannot be sent for so long is not sent any more.
+const MAIL_LIFETIME_HOURS: i64 = 24;
+
+/// The loop.
+pub(crate) struct Deliveries {
+    store: Arc<dyn LiveStore>,
+    mails: Arc<dyn MailStore>,
+    public_url: Url,
+    limits: Limits,
+    owner: String,
+    leased_until: Option<DateTime<Utc>>,
+    /// The last round was cut, by another process or an error: mails may be sealed whose alerts do not name them yet.
+    must_recover: bool,
+    health: Component,
+    metrics: Arc<Metrics>,
+}
+
+/// A recipient, and whether the alerts are about a recording: they go another way.
+type GroupKey = (String, bool);
+
+/// What is owed to one recipient, in the order in which it was stored.
+struct Group {
+    address: EmailAddress,
+    is_recorded: bool,
+    alerts: Vec<AlertId>,
+}
+
+impl Deliveries {
+    pub(crate) fn new(
+        public_url: Url,
+        limits: Limits,
+        store: Arc<dyn LiveStore>,
+        mails: Arc<dyn MailStore>,
+        runtime: &Runtime,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            store,
+            mails,
+            public_url,
+            limits,
+            owner: runtime.status.instance().to_owned(),
+            leased_until: None,
+            must_recover: true,
+            // Alerts are found and stored without it.
+            health: runtime.status.secondary_component("alert deliveries"),
+            metrics,
+        }
+    }
+
+    /// Runs until the shutdown. What it did not finish is finished by the next process.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut wait = Duration::from_millis(INTERVAL_MS);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = shutdown.cancelled() => break,
+            }
+            let round = tokio::select! {
+                round = self.round(Utc::now()) => round,
+                () = shutdown.cancelled() => break,
+            };
+            wait = match round {
+                Ok(detail) => {
+                    self.health.up(detail);
+                    Duration::from_millis(INTERVAL_MS)
+                }
+                Err(error) => {
+                    self.must_recover = true;
+                    self.health.down(&format!("{error:#}"));
+                    Duration::from_millis(RETRY_INTERVAL_MS)
+                }
+            };
+        }
+        if self.leased_until.is_some() {
+            // Without it the next process waits for the end of the lease.
+            let _ = self.store.release(LEASE, &self.owner, None).await;
+        }
+        Ok(())
+    }
+
+    async fn round(&mut self, now: DateTime<Utc>) -> anyhow::Result<&'static str> {
+        if !self.hold_lease(now).await? {
+            self.must_recover = true;
+            return Ok("another process makes the mails");
+        }
+        let pending = self.store.pending_alerts(MAX_PENDING).await?;
+        if pending.len() == MAX_PENDING {
+            tracing::warn!(
+                pending = MAX_PENDING,
+                "more deliveries are unfinished than are looked at; the newest ones wait"
+            );
+        }
+        self.settle(&pending).await?;
+        let (groups, bad) = groups(&pending);
+        for (alert, recipient, reason) in bad {
+            self.suppress(&alert, &recipient, &reason, now).await?;
+        }
+        for group in groups {
+            if self.must_recover && self.finish_sealed(&group).await? {
+                // The rest is looked at in the next round, when these alerts are no longer owed.
+                continue;
+            }
+            self.decide(&group, now).await?;
+        }
+        self.must_recover = false;
+        Ok("makes the mails")
+    }
+
+    /// Whether this process makes the mails.
+    async fn hold_lease(&mut self, now: DateTime<Utc>) -> anyhow::Result<bool> {
+        let is_fresh = |until: DateTime<Utc>| {
+            let left = until - now;
+            left > TimeDelta::seconds(RENEW_SECONDS) && left <= TimeDelta::seconds(LEASE_SECONDS)
+        };
+        if self.leased_until.is_some_and(is_fresh) {
+            return Ok(true);
+        }
+        let until = now + TimeDelta::seconds(LEASE_SECONDS);
+        let acquired = self.store.acquire(LEASE, &self.owner, now, until).await;
+        let is_held = acquired.map_err(|error| anyhow!("cannot lease the making of mails: {error}"))?;
+        self.leased_until = is_held.then_some(until);
+        Ok(is_held)
+    }
+
+    /// Notes what became of mails.
+    async fn settle(&self, pending: &[StoredAlert]) -> anyhow::Result<()> {
+        let mut ids: Vec<&str> = pending.iter().flat_map(|stored| mails_of(&stored.alert)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let ids: Vec<MailId> = ids.into_iter().filter_map(|id| MailId::parse(id).ok()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mails = self.mails.mails(&ids).await.map_err(|error| anyhow!("cannot read mails: {error}"))?;
+        let ended: HashMap<String, DeliveryState> = mails
+            .iter()
+            .filter_map(|mail| Some((mail.mail.id.as_str().to_owned(), outcome(mail)?)))
+            .collect();
+        for stored in pending.iter().filter(|stored| mails_of(&stored.alert).any(|id| ended.contains_key(id)))
+        {
+            change_alert(&*self.store, &stored.alert.id, |alert| {
+                let mut is_changed = false;
+                for delivery in &mut alert.deliveries {
+                    if let DeliveryState::InMail { mail } = &delivery.state
+                        && let Some(state) = ended.get(mail)
+                    {
+                        (delivery.state, is_changed) = (state.clone(), true);
+                    }
+                }
+                is_changed
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the mails that were decided on before a crash. Whether there was one.
+    async fn finish_sealed(&self, group: &Group) -> anyhow::Result<bool> {
+        let mut has_finished = false;
+        for first in &group.alerts {
+            let id = mail_id(first, &group.address)?;
+            if let Some(sealed) = SealedMail::find(&*self.store, &id).await? {
+                self.finish(&id, &group.address, &sealed).await?;
+                has_finished = true;
+            }
+        }
+        Ok(has_finished)
+    }
+
+    async fn decide(&self, group: &Group, now: DateTime<Utc>) -> anyhow::Result<()> {
+        let Some(first) = group.alerts.first() else { return Ok(()) };
+        let midnight = now.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+        let since = midnight.min(now - self.limits.grouping);
+        let mails = self.mails.mails_to(&group.address, since).await;
+        let mails = mails.map_err(|error| anyhow!("cannot read the mails to a recipient: {error}"))?;
+        let is_alike =
+            |mail: &&StoredMail| is_about_alerts(&mail.mail.id) && mail.mail.is_recorded == group.is_recorded;
+        let times: Vec<DateTime<Utc>> =
+            mails.iter().filter(is_alike).map(|mail| mail.mail.created_at).collect();
+        match plan(self.limits, now, &times, group.alerts.len()) {
+            Plan::Wait => Ok(()),
+            Plan::Suppress => {
+                let tomorrow = midnight.checked_add_days(Days::new(1)).unwrap_or(midnight);
+                let reason = format!(
+                    "{} mails about alerts were sent to this recipient today; the next one is sent from {} UTC on",
+                    self.limits.mails_a_day,
+                    tomorrow.format("%Y-%m-%d %H:%M")
+                );
+                for alert in &group.alerts {
+                    self.suppress(alert, &group.address.key(), &reason, now).await?;
+                }
+                Ok(())
+            }
+            Plan::Mail { alerts, is_last_of_day } => {
+                let id = mail_id(first, &group.address)?;
+                let sealed = SealedMail {
+                    recipient: group.address.key(),
+                    alerts: group.alerts.iter().take(alerts).cloned().collect(),
+                    // To the millisecond, as mails have it.
+                    created_at: DateTime::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now),
+                    is_last_of_day,
+                    is_recorded: group.is_recorded,
+                };
+                let sealed = sealed.seal(&*self.store, &id).await?;
+                self.finish(&id, &group.address, &sealed).await
+            }
+        }
+    }
+
+    /// Makes the mail owed, then notes it with its alerts: the first one last, because the mail is found by it.
+    async fn finish(&self, id: &MailId, address: &EmailAddress, sealed: &SealedMail) -> anyhow::Result<()> {
+        let mut alerts = Vec::with_capacity(sealed.alerts.len());
+        for alert in &sealed.alerts {
+            alerts.extend(self.store.alert(alert).await?.map(|stored| stored.alert));
+        }
+        let last_of_day = sealed.is_last_of_day.then_some(self.limits.mails_a_day);
+        let content = letter::content(&alerts, &self.public_url, last_of_day);
+        let mail = OwedMail {
+            id: id.clone(),
+            recipient: address.clone(),
+            content,
+            created_at: sealed.created_at,
+            expires_at: sealed.created_at + TimeDelta::hours(MAIL_LIFETIME_HOURS),
+            is_recorded: sealed.is_recorded,
+        };
+        let added = self.mails.add_mail(&mail).await;
+        if added.map_err(|error| anyhow!("cannot store a mail about alerts: {error}"))? {
+            self.metrics.mails.add(1);
+            tracing::info!(mail = %id, alerts = alerts.len(), "a mail about alerts is owed");
+        }
+        let in_mail = DeliveryState::InMail { mail: id.as_str().to_owned() };
+        for alert in sealed.alerts.iter().rev() {
+            self.change_owed(alert, &sealed.recipient, &in_mail).await?;
+        }
+        Ok(())
+    }
+
+    async fn suppress(
+        &self,
+        alert: &AlertId,
+        recipient: &str,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<()> {
+        let state = DeliveryState::Suppressed { at: now, reason: reason.to_owned() };
+        if self.change_owed(alert, recipient, &state).await? {
+            self.metrics.suppressed.add(1);
+        }
+        Ok(())
+    }
+
+    /// Changes the deliveries to a recipient (by its key, as rules may spell one address in two ways) that are owed. Whether there
+    /// was one.
+    async fn change_owed(
+        &self,
+        id: &AlertId,
+        recipient: &str,
+        state: &DeliveryState,
+    ) -> anyhow::Result<bool> {
+        let changed = change_alert(&*self.store, id, |alert| {
+            let mut is_changed = false;
+            for delivery in &mut alert.deliveries {
+                if delivery.state == DeliveryState::Owed && key_of(&delivery.recipient) == recipient {
+                    (delivery.state, is_changed) = (state.clone(), true);
+                }
+            }
+            is_changed
+        });
+        Ok(changed.await?.is_some_and(|(_, is_changed)| is_changed))
+    }
+}
+
+/// What makes two recipients the same: the key of an address, or the text of what is none.
+fn key_of(recipient: &str) -> String {
+    EmailAddress::parse(recipient).map_or_else(|_| recipient.to_owned(), |address| address.key())
+}
+
+/// The mails that the deliveries of an alert wait for.
+fn mails_of(alert: &Alert) -> impl Iterator<Item = &str> {
+    alert.deliveries.iter().filter_map(|delivery| match &delivery.state {
+        DeliveryState::InMail { mail } => Some(mail.as_str()),
+        _ => None,
+    })
+}
+
+/// What became of a mail; `None` while it is owed.
+fn outcome(mail: &StoredMail) -> Option<DeliveryState> {
+    let id = mail.mail.id.as_str().to_owned();
+    match &mail.state {
+        MailState::Owed { .. } => None,
+        MailState::Sent { at } => Some(DeliveryState::Sent { mail: id, at: *at }),
+        MailState::Refused { at, reason } => {
+            Some(DeliveryState::Refused { mail: id, at: *at, reason: reason.clone() })
+        }
+        MailState::Expired { at, reason } => {
+            Some(DeliveryState::Expired { mail: id, at: *at, reason: reason.clone() })
+        }
+    }
+}
+
+/// An alert, a recipient that is no address, and why.
+type BadRecipient = (AlertId, String, String);
+
+/// What is owed, by recipient.
+fn groups(pending: &[StoredAlert]) -> (Vec<Group>, Vec<BadRecipient>) {
+    let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
+    let mut bad = Vec::new();
+    for StoredAlert { alert, .. } in pending {
+        for delivery in alert.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Owed) {
+            let recipient = &delivery.recipient;
+            match EmailAddress::parse(recipient) {
+                Ok(address) => {
+                    let group = groups.entry((address.key(), alert.is_recorded)).or_insert_with(|| Group {
+                        address,
+                        is_recorded: alert.is_recorded,
+                        alerts: Vec::new(),
+                    });
+                    group.alerts.push(alert.id.clone());
+                }
+                Err(error) => bad.push((alert.id.clone(), recipient.clone(), error.to_string())),
+            }
+        }
+    }
+    (groups.into_values().collect(), bad)
+}

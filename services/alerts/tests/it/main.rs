@@ -1,0 +1,7 @@
+//! The service on a log, a store and an outbox in a folder.
+
+// Clippy's own allowance for tests leaves out test helpers.
+#![allow(clippy::unwrap_used)]
+
+mod episodes;
+mod world;
