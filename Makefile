@@ -17,9 +17,10 @@ FAULTS ?=
 KAFKA_PORT ?= 9092
 MONGO_PORT ?= 27017
 FERRETDB_PORT ?= 27018
-export KAFKA_PORT MONGO_PORT FERRETDB_PORT
+ELASTICSEARCH_PORT ?= 9200
+export KAFKA_PORT MONGO_PORT FERRETDB_PORT ELASTICSEARCH_PORT
 
-.PHONY: help run build ui test lint fmt test-servers test-servers-strict test-browser test-containers env chaos chaos-long bench licences clean
+.PHONY: help run build ui test lint fmt test-servers test-servers-strict test-grafana test-browser test-containers env chaos chaos-long bench licences clean
 
 help: ## Print this list.
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -43,6 +44,7 @@ $(UI)/dist/manifest.json: $(UI)/node_modules/.package-lock.json $(shell find $(U
 	@touch $@
 
 test: ui ## Run all tests that need no server.
+	npm --prefix $(UI) test
 	cargo test --workspace --locked $(WITH_FEATURES)
 
 lint: ui ## Check formatting, clippy, TypeScript and licences.
@@ -75,6 +77,9 @@ chaos-long: ui ## Run the fault tests with the full numbers, over an hour; appen
 test-servers-strict: ui ## Run test-servers with FerretDB as well (minutes to build) and, with MONGODB_URI, with MongoDB, for the MongoDB adapter.
 	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- --include-ignored \
 	  server ferretdb $(if $(MONGODB_URI),real_mongodb)
+
+test-grafana: ui ## Test the dashboard in a real Grafana, which the first run compiles (minutes), on a real MySQL.
+	tests/servers/with-grafana.sh cargo test -p tapedeck --locked $(WITH_FEATURES) --test it -- grafana --include-ignored
 
 test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## Test the pages in Chromium.
 	@# The same build as that of the fault tests.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares `docker compose`. Without an .env it is created from .env.example, readable by its owner only, with generated values. An
 # existing .env gets the generated values that it lacks at its end and keeps every line, as its passwords belong to the volumes.
-# The files of deploy/ become readable for the users of the containers.
+# The files of deploy/, grafana/ and kibana/ become readable for the users of the containers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 umask 077
@@ -62,5 +62,7 @@ complete() {
 [ -e .env ] || create
 complete
 # Under a umask such as 077 a clone is readable by its owner only.
-find deploy \( -type d ! -perm -0555 -o -type f ! -perm -0444 \) -exec chmod a+rX {} +
+for folder in deploy grafana kibana; do
+  [ ! -d "$folder" ] || find "$folder" \( -type d ! -perm -0555 -o -type f ! -perm -0444 \) -exec chmod a+rX {} +
+done
 echo "start or update with: docker compose up -d"

@@ -5,9 +5,11 @@ const AUTHENTICATION_FAILED = 18;
 const READ = ["find", "listCollections", "listIndexes", "collStats", "dbStats"];
 // No user may drop a collection or read another database.
 const WRITE = ["insert", "update", "remove", "createCollection", "collMod", "createIndex"];
+// What the pages store of accounts, and the lease of the job that removes what has expired of them.
+const ACCOUNTS = ["users", "sessions", "tokens", "alert_rules", "mails", "job_runs"];
 const USERS = [
   { name: "tapedeck", password: process.env.MONGO_PASSWORD, actions: [...READ, ...WRITE] },
-  { name: "reader", password: process.env.MONGO_READER_PASSWORD, actions: READ },
+  { name: "reader", password: process.env.MONGO_READER_PASSWORD, actions: READ, changes: ACCOUNTS },
 ];
 
 const admin = db.getSiblingDB("admin");
@@ -26,8 +28,10 @@ try {
   throw new Error("the volume mongodb-data has another password of the administrator: set MONGO_ROOT_PASSWORD in .env to that one");
 }
 
-for (const { name, password, actions } of USERS) {
-  const role = { privileges: [{ resource: { db: "stock_market", collection: "" }, actions }], roles: [] };
+for (const { name, password, actions, changes = [] } of USERS) {
+  const on = (collection, actions) => ({ resource: { db: "stock_market", collection }, actions });
+  const changing = changes.map((collection) => on(collection, ["insert", "update", "remove"]));
+  const role = { privileges: [on("", actions), ...changing], roles: [] };
   if (market.getRole(name)) market.updateRole(name, role);
   else market.createRole({ role: name, ...role });
   const user = { pwd: password, roles: [name] };

@@ -58,6 +58,8 @@ settings() {
   bash "$clone/deploy/make-env.sh" >/dev/null
   web_port=${WEB_PORT:-15000} mail_port=${MAIL_PORT:-18025}
   sed -i -e "s/^WEB_PORT=.*/WEB_PORT=$web_port/" -e "s/^MAIL_PORT=.*/MAIL_PORT=$mail_port/" \
+    -e "s/^GRAFANA_PORT=.*/GRAFANA_PORT=${GRAFANA_PORT:-13000}/" \
+    -e 's/^COMPOSE_PROFILES=.*/COMPOSE_PROFILES=none/' -e 's/^ELASTICSEARCH_URL=.*/ELASTICSEARCH_URL=none/' \
     -e 's/^PROVIDER=.*/PROVIDER=simulated/' "$clone/.env"
 }
 
@@ -116,6 +118,7 @@ server_images() {
   stand_in "$(image_of kafka)" kafka "$servers/kafka/bin"
   stand_in "$(image_of mongodb)" mongo "$work/mongo-jars"
   stand_in "$(image_of mailpit)" mailpit
+  stand_in "$(image_of grafana)" grafana
 }
 
 our_images() {

@@ -18,12 +18,26 @@ begin() {
 
 KAFKA_PORT=${KAFKA_PORT:-9092} MONGO_PORT=${MONGO_PORT:-27017} FERRETDB_PORT=${FERRETDB_PORT:-27018}
 MYSQL_PORT=${MYSQL_PORT:-3307} MARIADB_PORT=${MARIADB_PORT:-3306}
+ELASTICSEARCH_PORT=${ELASTICSEARCH_PORT:-9200}
+SMTP_PORT=${SMTP_PORT:-1025} MAIL_HTTP_PORT=${MAIL_HTTP_PORT:-8025} SMTPFAULT_PORT=${SMTPFAULT_PORT:-1026}
 # One more port of the broker, for a user.
 sasl_port=$((KAFKA_PORT + 2000)) sasl_password=not-a-secret
 begin "KAFKA_PORT=$KAFKA_PORT KAFKA_SASL_PORT=$sasl_port KAFKA_USER=tester KAFKA_PASSWORD=$sasl_password '$here/kafka.sh'"
 begin "MONGO_IMPL=mjs MONGO_PORT=$MONGO_PORT '$here/mongo.sh'"
 begin "MYSQL_PORT=$MYSQL_PORT '$here/mysql.sh'"
 begin "MARIADB_PORT=$MARIADB_PORT '$here/mariadb.sh'"
+# Its address between nodes is another port, which no other node uses.
+begin "ELASTICSEARCH_PORT=$ELASTICSEARCH_PORT ELASTICSEARCH_TRANSPORT_PORT=$((ELASTICSEARCH_PORT + 100)) '$here/elasticsearch.sh'"
+# Not ELASTICSEARCH_URL, a setting of the services: those that tests start would send their log lines there.
+export ELASTIC_URL=http://127.0.0.1:$ELASTICSEARCH_PORT
+begin "SMTP_PORT=$SMTP_PORT MAIL_HTTP_PORT=$MAIL_HTTP_PORT '$here/maildev.sh'"
+begin "SMTPFAULT_PORT=$SMTPFAULT_PORT '$here/smtpfault.sh'"
+# One more that requires STARTTLS and a user, in a folder of its own.
+servers=${TEST_SERVERS_DIR:-$PWD/.servers} tls_port=$((SMTPFAULT_PORT + 2000))
+begin "TEST_SERVERS_DIR='$servers/smtp-tls' SMTPFAULT_TLS=1 SMTPFAULT_AUTH=tester:not-a-secret SMTPFAULT_PORT=$tls_port '$here/smtpfault.sh'"
+export SMTP_URL=smtp://127.0.0.1:$SMTP_PORT?tls=none MAILDEV_URL=http://127.0.0.1:$MAIL_HTTP_PORT
+export SMTPFAULT_URL=smtp://127.0.0.1:$SMTPFAULT_PORT?tls=none SMTPFAULT_MAILS=$servers/smtpfault/data/mails.jsonl
+export SMTPFAULT_TLS_URL="smtp://tester@localhost:$tls_port?ca=$servers/smtp-tls/smtpfault/data/cert.pem"
 export MYSQL_URL=mysql://tapedeck:tapedeck@127.0.0.1:$MYSQL_PORT/stock_analytics
 export MARIADB_URL=mysql://tapedeck:tapedeck@127.0.0.1:$MARIADB_PORT/stock_analytics
 export KAFKA_URL=kafka://127.0.0.1:$KAFKA_PORT

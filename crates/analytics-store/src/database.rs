@@ -18,6 +18,8 @@ pub struct RowQuery {
     pub from: NaiveDate,
     /// To this date, inclusive.
     pub to: NaiveDate,
+    /// Only rows before this one in their order, such as the first of a page that was read; of tables with a symbol.
+    pub before: Option<(NaiveDate, Symbol)>,
     /// At most so many of the newest.
     pub limit: u32,
 }
@@ -28,13 +30,16 @@ impl RowQuery {
 
     /// The newest rows of a symbol, or of all.
     pub fn newest(symbol: Option<Symbol>, limit: u32) -> Self {
-        Self { symbol, from: FIRST, to: LAST, limit }
+        Self { symbol, from: FIRST, to: LAST, before: None, limit }
     }
 }
 
 /// Dates that every database stores.
 pub(crate) const FIRST: NaiveDate = NaiveDate::from_ymd_opt(1000, 1, 1).expect("a date");
 pub(crate) const LAST: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a date");
+
+/// Why a store cannot be read yet.
+pub(crate) const NOT_CREATED: &str = "its tables do not exist yet; the batch creates them when it starts";
 
 /// Rows of one table to store.
 #[derive(Debug)]

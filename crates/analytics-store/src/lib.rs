@@ -16,7 +16,7 @@ pub use database::RowQuery;
 pub use error::AnalyticsError;
 pub use rows::{BatchRun, DailyAggregate, Performance, RunStatus, WeeklyAggregate};
 pub use settings::{AnalyticsPassword, AnalyticsSettings};
-pub use store::{AnalyticsStore, Changes, open};
+pub use store::{AnalyticsStore, Changes, open, open_for_reading};
 
 /// Result of this crate.
 pub type Result<T, E = AnalyticsError> = std::result::Result<T, E>;

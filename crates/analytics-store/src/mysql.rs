@@ -1,6 +1,6 @@
 //! The adapter for MySQL 8.4 and later, and MariaDB 10.11 and later.
 
-use std::{borrow::Cow, str::FromStr, time::Duration};
+use std::{borrow::Cow, cmp::Ordering, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{NaiveDate, NaiveDateTime};
@@ -17,7 +17,7 @@ use sqlx::{
 use crate::{
     AnalyticsError, Result, RowQuery,
     cell::{Cell, Kind, Table},
-    database::{Database, TableRows},
+    database::{Database, NOT_CREATED, TableRows},
     sql,
 };
 
@@ -30,6 +30,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Error numbers of the server after which the same statement may succeed: too many connections, shutdown, lock wait, deadlock.
 const TRANSIENT: [u16; 5] = [1040, 1053, 1205, 1213, 1317];
+/// The state of SQL for a table that does not exist.
+const NO_TABLE: &str = "42S02";
 /// A table or the disk is full.
 const FULL: [u16; 3] = [1021, 1114, 1041];
 
@@ -42,6 +44,39 @@ pub(crate) struct MySqlDatabase {
 impl MySqlDatabase {
     /// Connects, and brings the tables to the newest format.
     pub(crate) async fn open(url: &str) -> Result<Self> {
+        let database = Self::connect(url).await?;
+        let place = &database.place;
+        migrator().run(&database.pool).await.map_err(|error| match error {
+            MigrateError::Execute(error) => failure(place, &error),
+            MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+                AnalyticsError::NewerFormat { place: place.clone(), reason: error.to_string() }
+            }
+            other => AnalyticsError::Refused { place: place.clone(), reason: format!("its tables: {other}") },
+        })?;
+        Ok(database)
+    }
+
+    /// Connects, and changes nothing: the user needs no right but to read.
+    pub(crate) async fn open_for_reading(url: &str) -> Result<Self> {
+        let database = Self::connect(url).await?;
+        let version = "SELECT CAST(COALESCE(MAX(version), 0) AS SIGNED) FROM _sqlx_migrations WHERE success";
+        let version: i64 = match sqlx::query_scalar(version).fetch_one(&database.pool).await {
+            Ok(version) => version,
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => 0,
+            Err(error) => return Err(database.failure(&error)),
+        };
+        let place = database.place.clone();
+        match version.cmp(&(STEPS.len() as i64)) {
+            Ordering::Equal => Ok(database),
+            Ordering::Less => Err(AnalyticsError::Unavailable { place, reason: NOT_CREATED.to_owned() }),
+            Ordering::Greater => {
+                let reason = format!("its tables have version {version}, known is {}", STEPS.len());
+                Err(AnalyticsError::NewerFormat { place, reason })
+            }
+        }
+    }
+
+    async fn connect(url: &str) -> Result<Self> {
         let place = without_credentials(url);
         let bad = |reason: String| AnalyticsError::BadUrl { url: place.clone(), reason };
         let options = MySqlConnectOptions::from_str(url).map_err(|error| bad(error.to_string()))?;
@@ -55,13 +90,6 @@ impl MySqlDatabase {
             .connect_with(options.timezone(Some("+00:00".to_owned())))
             .await
             .map_err(|error| failure(&place, &error))?;
-        migrator().run(&pool).await.map_err(|error| match error {
-            MigrateError::Execute(error) => failure(&place, &error),
-            MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-                AnalyticsError::NewerFormat { place: place.clone(), reason: error.to_string() }
-            }
-            other => AnalyticsError::Refused { place: place.clone(), reason: format!("its tables: {other}") },
-        })?;
         Ok(Self { place, pool })
     }
 
@@ -156,7 +184,11 @@ impl MySqlDatabase {
         if let Some(symbol) = query.symbol.filter(|_| table.place("symbol").is_some()) {
             select = select.bind(symbol.as_str().to_owned());
         }
-        let select = select.bind(query.from).bind(query.to).bind(query.limit.min(RowQuery::MAX));
+        let mut select = select.bind(query.from).bind(query.to);
+        if let Some((date, symbol)) = sql::before(table, query) {
+            select = select.bind(date).bind(date).bind(symbol.as_str().to_owned());
+        }
+        let select = select.bind(query.limit.min(RowQuery::MAX));
         let mut rows = select.fetch(connection);
         let mut found = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| self.failure(&error))? {

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use chrono::NaiveDate;
+use market::Symbol;
+
 use crate::{
     RowQuery,
     cell::{Cell, Table},
@@ -11,17 +14,26 @@ use crate::{
 /// Rows of one statement.
 pub(crate) const CHUNK: usize = 200;
 
-/// The placeholders are symbol (where the query has one), from, to, limit.
+/// The placeholders are symbol (where the query has one), from, to, those of [`before`], limit.
 pub(crate) fn select(table: Table, query: &RowQuery) -> String {
     let columns: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
     let [first, second] = table.order;
     let symbol =
         if query.symbol.is_some() && table.place("symbol").is_some() { "symbol = ? AND " } else { "" };
+    let before = match before(table, query) {
+        Some(_) => format!(" AND ({first} < ? OR {first} = ? AND {second} < ?)"),
+        None => String::new(),
+    };
     format!(
-        "SELECT {} FROM {} WHERE {symbol}{first} >= ? AND {first} <= ? ORDER BY {first} DESC, {second} DESC LIMIT ?",
+        "SELECT {} FROM {} WHERE {symbol}{first} >= ? AND {first} <= ?{before} ORDER BY {first} DESC, {second} DESC LIMIT ?",
         columns.join(", "),
         table.name
     )
+}
+
+/// The row before which those of the query are, where the table is ordered by symbol.
+pub(crate) fn before(table: Table, query: &RowQuery) -> Option<(NaiveDate, Symbol)> {
+    query.before.filter(|_| table.order[1] == "symbol")
 }
 
 /// `INSERT INTO … VALUES (…), (…)`, without what happens to rows that are there.
@@ -54,10 +66,10 @@ pub(crate) fn stored(rows: &TableRows) -> Option<RowQuery> {
     let first = symbols.next();
     let only = first.filter(|first| symbols.all(|other| other == *first));
     let symbol = only.and_then(|cell| match cell {
-        Cell::Text(text) => market::Symbol::parse(text).ok(),
+        Cell::Text(text) => Symbol::parse(text).ok(),
         _ => None,
     });
-    Some(RowQuery { symbol, from, to, limit: RowQuery::MAX })
+    Some(RowQuery { symbol, from, to, before: None, limit: RowQuery::MAX })
 }
 
 /// The rows that are not stored yet, or differ from what is stored.

@@ -14,7 +14,7 @@ use sqlx::{
 use crate::{
     AnalyticsError, Result, RowQuery,
     cell::{Cell, Kind, Table},
-    database::{Database, TableRows},
+    database::{Database, NOT_CREATED, TableRows},
     sql,
 };
 
@@ -45,6 +45,15 @@ impl SqliteDatabase {
     pub(crate) async fn open(url: &FileUrl) -> Result<Self> {
         let (file, _) = SqliteFile::open(url, &TUNING, &FORMAT, "analytics").await?;
         Ok(Self { file })
+    }
+
+    /// Opens a file that exists.
+    pub(crate) async fn open_for_reading(url: &FileUrl) -> Result<Self> {
+        if !url.path.exists() {
+            let place = url.path.display().to_string();
+            return Err(AnalyticsError::Unavailable { place, reason: NOT_CREATED.to_owned() });
+        }
+        Self::open(url).await
     }
 
     fn failure(&self, error: &sqlx::Error) -> AnalyticsError {
@@ -112,10 +121,11 @@ impl SqliteDatabase {
         if let Some(symbol) = query.symbol.filter(|_| table.place("symbol").is_some()) {
             select = select.bind(symbol.as_str().to_owned());
         }
-        let select = select
-            .bind(query.from.to_string())
-            .bind(query.to.to_string())
-            .bind(query.limit.min(RowQuery::MAX));
+        let mut select = select.bind(query.from.to_string()).bind(query.to.to_string());
+        if let Some((date, symbol)) = sql::before(table, query) {
+            select = select.bind(date.to_string()).bind(date.to_string()).bind(symbol.as_str().to_owned());
+        }
+        let select = select.bind(query.limit.min(RowQuery::MAX));
         let mut rows = select.fetch(connection);
         let mut found = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| self.failure(&error))? {

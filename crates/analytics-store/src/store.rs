@@ -74,12 +74,39 @@ impl AnalyticsStore {
 /// # Errors
 /// [`AnalyticsError`].
 pub async fn open(url: &str) -> Result<AnalyticsStore> {
-    let bad = |reason: String| AnalyticsError::BadUrl { url: without_credentials(url), reason };
-    let database: Box<dyn Database> = match url.split_once(':') {
-        Some(("sqlite", rest)) => Box::new(SqliteDatabase::open(&FileUrl::parse(rest).map_err(bad)?).await?),
-        Some(("mysql" | "mariadb", _)) => Box::new(MySqlDatabase::open(url).await?),
-        Some((scheme, _)) if is_scheme(scheme) => return Err(bad(format!("no adapter for `{scheme}:`"))),
-        _ => return Err(bad("the scheme is missing".to_owned())),
+    let database: Box<dyn Database> = match Location::parse(url)? {
+        Location::File(file) => Box::new(SqliteDatabase::open(&file).await?),
+        Location::Server => Box::new(MySqlDatabase::open(url).await?),
     };
     Ok(AnalyticsStore { database })
+}
+
+/// Opens the store that `url` names, as [`open`], to read it: nothing is created, and on a server the right to read is enough.
+///
+/// # Errors
+/// [`AnalyticsError`]; a store that does not exist yet is [`AnalyticsError::Unavailable`].
+pub async fn open_for_reading(url: &str) -> Result<AnalyticsStore> {
+    let database: Box<dyn Database> = match Location::parse(url)? {
+        Location::File(file) => Box::new(SqliteDatabase::open_for_reading(&file).await?),
+        Location::Server => Box::new(MySqlDatabase::open_for_reading(url).await?),
+    };
+    Ok(AnalyticsStore { database })
+}
+
+/// Where a URL leads.
+enum Location {
+    File(FileUrl),
+    Server,
+}
+
+impl Location {
+    fn parse(url: &str) -> Result<Self> {
+        let bad = |reason: String| AnalyticsError::BadUrl { url: without_credentials(url), reason };
+        match url.split_once(':') {
+            Some(("sqlite", rest)) => Ok(Self::File(FileUrl::parse(rest).map_err(bad)?)),
+            Some(("mysql" | "mariadb", _)) => Ok(Self::Server),
+            Some((scheme, _)) if is_scheme(scheme) => Err(bad(format!("no adapter for `{scheme}:`"))),
+            _ => Err(bad("the scheme is missing".to_owned())),
+        }
+    }
 }

@@ -6,5 +6,5 @@
 mod password;
 mod shown;
 
-pub use password::{Password, PasswordError, PasswordFileError, lacks_password};
+pub use password::{Password, PasswordError, PasswordFileError, has_user, lacks_password};
 pub use shown::{is_scheme, without_credentials};

@@ -132,6 +132,11 @@ pub fn lacks_password(url: &SecretString) -> bool {
     scheme != "sqlite" && parts(rest).0.is_some_and(is_without_password)
 }
 
+/// Whether a URL names a user of a server.
+pub fn has_user(url: &SecretString) -> bool {
+    url.expose_secret().split_once("://").is_some_and(|(_, rest)| parts(rest).0.is_some())
+}
+
 /// The parts behind `//`: the user, with the password if there is one; the hosts; everything behind them.
 fn parts(rest: &str) -> (Option<&str>, &str, &str) {
     let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));

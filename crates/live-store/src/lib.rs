@@ -18,9 +18,12 @@ mod mongo;
 mod news;
 mod open;
 mod port;
+mod sessions;
 mod settings;
 mod sqlite;
 mod ticks;
+mod tokens;
+mod users;
 
 pub use self::alert_facts::AlertFactStore;
 pub use self::alert_history::{AlertHistoryStore, AlertPage, AlertQuery, MAX_PAGE_ALERTS, StoredAlert};
@@ -37,10 +40,13 @@ pub use news::{
 };
 pub use open::{migrate, open, open_alone};
 pub use port::{CloseStore, LiveStore, Pruned};
+pub use sessions::SessionStore;
 pub use settings::{StorePassword, StoreSettings};
 pub use ticks::{
     MAX_PAGE_TICKS, StoredTick, TickOutcome, TickPage, TickQuery, TickStore, all_ticks_of_day, ticks_of_day,
 };
+pub use tokens::TokenStore;
+pub use users::{MAX_PAGE_USERS, UserStore};
 
 /// Result of this crate.
 pub type Result<T, E = LiveStoreError> = std::result::Result<T, E>;

@@ -8,7 +8,7 @@ use owed_mails::MailStore;
 
 use crate::{
     AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, DigestStore, NewsStore,
-    Result, TickStore,
+    Result, SessionStore, TickStore, TokenStore, UserStore,
 };
 
 /// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
@@ -24,6 +24,9 @@ pub trait LiveStore:
     + AlertRuleStore
     + AlertHistoryStore
     + AlertFactStore
+    + UserStore
+    + SessionStore
+    + TokenStore
     + NewsStore
     + DigestStore
     + CloseStore
@@ -53,6 +56,9 @@ impl<Store> LiveStore for Store where
         + AlertRuleStore
         + AlertHistoryStore
         + AlertFactStore
+        + UserStore
+        + SessionStore
+        + TokenStore
         + NewsStore
         + DigestStore
         + CloseStore

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use mailparse::{MailHeaderMap, ParsedMail};
 use owed_mails::InlineImage;
 
@@ -26,6 +27,17 @@ impl ReadMail {
     pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
         found.map_or("", |(_, value)| value)
+    }
+
+    /// The HTML part with its pictures in it; its links open in a new tab. `None` if there is none. It is as trustworthy as the
+    /// mail: to be shown in a sandbox.
+    pub fn standalone_html(&self) -> Option<String> {
+        let mut html = self.html.clone()?;
+        for image in &self.images {
+            let data = format!("data:image/png;base64,{}", BASE64.encode(&image.png));
+            html = html.replace(&format!("\"cid:{}\"", image.cid), &format!("\"{data}\""));
+        }
+        Some(html.replacen("<head>", "<head><base target=\"_blank\">", 1))
     }
 
     /// A whole mail.

@@ -1,6 +1,7 @@
 //! Sends mails. A service stores an [`OwedMail`] in its [`MailStore`]; [`run_sender`] leases, sends and records it. A [`Letter`]
 //! makes the content: HTML and text from the same blocks.
 
+mod chart;
 mod eml;
 mod letter;
 mod message;
@@ -14,6 +15,7 @@ mod smtp;
 mod smtp_server;
 mod transport;
 
+pub use chart::{ChartError, ChartPoint, day_chart_png};
 pub use eml::ReadMail;
 pub use letter::{Block, Column, Letter, MAX_HTML_BYTES, Span, Table};
 pub use outbox::{Outbox, OutboxEntry, OutboxName};

@@ -149,6 +149,10 @@ impl Tries {
                 }
                 Ok(None) => {
                     self.store_works();
+                    // The server accepts connections, and no mail is due that could show more.
+                    if matches!(self.pace, Pace::Trial { .. }) && self.running.is_empty() {
+                        self.works();
+                    }
                     break;
                 }
                 Err(error) => {
@@ -182,7 +186,7 @@ impl Tries {
     }
 
     fn store_works(&mut self) {
-        if std::mem::take(&mut self.store_failed) {
+        if std::mem::take(&mut self.store_failed) && matches!(self.pace, Pace::Open) {
             self.works();
         }
     }

@@ -48,7 +48,7 @@ pub struct MailSettings {
     pub email_password: Option<SecretString>,
     /// Where mails go without --mail-url, and mails about a replayed recording in any case.
     #[arg(skip)]
-    outbox: Option<PathBuf>,
+    pub outbox: Option<PathBuf>,
 }
 
 /// A setting of the mail server that cannot be used. No message contains a password.

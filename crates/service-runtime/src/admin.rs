@@ -61,5 +61,5 @@ pub async fn serve_admin(listen: SocketAddr, runtime: Runtime) -> anyhow::Result
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))?;
     let (_kept, routes) = watch::channel(admin_routes(runtime.status.clone()));
-    serve_http(listener, routes, MAX_CONNECTIONS, runtime).await
+    serve_http(listener, routes, MAX_CONNECTIONS, runtime.process()).await
 }

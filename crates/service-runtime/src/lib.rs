@@ -5,11 +5,13 @@
 
 mod admin;
 mod connections;
+mod elastic_logs;
 mod figures;
 mod heartbeat;
 mod http_client;
 mod http_server;
 mod locked;
+mod log_output;
 mod metric_help;
 mod open_files;
 mod process_figures;
@@ -26,15 +28,17 @@ use event_log::EventLog;
 use tokio_util::sync::CancellationToken;
 
 pub use admin::{admin_routes, health_response, metrics_response, ready_response, serve_admin};
+pub use elastic_logs::{LOG_DATA_STREAM, set_up_log_template};
 pub use figures::{Figures, Gauge, Latency, Meter};
 pub use heartbeat::heartbeat;
 pub use http_client::{http_client, install_tls};
 pub use http_server::{ClientAddress, serve_http};
+pub use log_output::LogOutput;
 pub use open_files::raise_open_files;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::{HELP_END, LogPassword, LogSettings, PublicAddress, RENAMED_VARIABLES, renamed_variables};
 pub use shutdown::{SHUTDOWN_LIMIT, ShutdownBudget, ShutdownDeadline, cancel_on_signals};
-pub use start::{create_topics, main, open_log, open_patiently};
+pub use start::{create_topics, main, open_log, open_patiently, run_service};
 pub use status::{Component, Status};
 pub use tasks::Tasks;
 pub use telemetry::{LogFormat, LogGuard, init_logs, install_metrics};
@@ -61,9 +65,35 @@ impl Runtime {
         Self { status: self.status.for_service(service), ..self.clone() }
     }
 
+    /// Without the event log.
+    pub fn process(&self) -> ProcessRuntime {
+        ProcessRuntime { status: Arc::clone(&self.status), shutdown: self.shutdown.clone() }
+    }
+
     /// No tasks yet; they end with [`shutdown`](Self::shutdown), within its budget.
     pub fn tasks(&self) -> Tasks {
         Tasks::with_budget(self.shutdown.clone(), self.shutdown_budget())
+    }
+
+    /// The deadlines of the shutdown, counted from its beginning anywhere in the process.
+    pub fn shutdown_budget(&self) -> ShutdownBudget {
+        self.process().shutdown_budget()
+    }
+}
+
+/// What a process has from its start on, before its event log is open: pages can be served by then.
+#[derive(Clone)]
+pub struct ProcessRuntime {
+    /// Health and figures of this process, or of one service of it.
+    pub status: Arc<Status>,
+    /// Cancelled when the process has to drain and end.
+    pub shutdown: CancellationToken,
+}
+
+impl ProcessRuntime {
+    /// The same for one service of the process, as [`Runtime::for_service`].
+    pub fn for_service(&self, service: &str) -> Self {
+        Self { status: self.status.for_service(service), ..self.clone() }
     }
 
     /// The deadlines of the shutdown, counted from its beginning anywhere in the process.

@@ -51,13 +51,30 @@ impl LogPassword {
     }
 }
 
-/// Where browsers reach the pages; for the links in mails. Shared by all services that send some.
-#[derive(Clone, Debug, clap::Args)]
+/// Where readers reach the pages without a setting.
+const DEFAULT_PUBLIC_URL: &str = "http://localhost:5000";
+
+/// Where readers reach the pages; for the links in mails. Shared by all services that send some.
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Mail")]
 pub struct PublicAddress {
-    /// Address of the pages, for the links in mails.
-    #[arg(long, env = "PUBLIC_URL", default_value = "http://localhost:5000", value_name = "URL")]
-    pub public_url: Url,
+    /// Where readers reach the pages: the start of the links in mails. With https:// cookies are kept to TLS [default:
+    /// http://localhost:5000, in one process that of --listen].
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<Url>,
+}
+
+impl PublicAddress {
+    /// The address, or `default` where none is set.
+    pub fn or(self, default: Url) -> Self {
+        Self { public_url: Some(self.public_url.unwrap_or(default)) }
+    }
+
+    /// The address.
+    pub fn url(&self) -> Url {
+        let default = || Url::parse(DEFAULT_PUBLIC_URL).expect("a constant that a test parses");
+        self.public_url.clone().unwrap_or_else(default)
+    }
 }
 
 /// Variables of earlier versions, and their names since then.
@@ -81,3 +98,13 @@ pub const HELP_END: &str = "\
 Besides these: RUST_LOG chooses what is logged, such as info (the default), debug, or info,consumer=debug. Every flag \
 takes precedence over its variable. Passwords belong in *_PASSWORD_FILE or *_PASSWORD, not into URLs. `tapedeck config check` \
 reads the same variables and reports what is wrong with them.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_have_an_address_without_a_setting() {
+        assert_eq!(PublicAddress::default().url().as_str(), "http://localhost:5000/");
+    }
+}

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::{
-    LogFormat, LogSettings, Runtime, Status, cancel_on_signals, heartbeat, init_logs, install_metrics,
-    process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin, shutdown,
+    LogGuard, LogOutput, LogSettings, ProcessRuntime, Runtime, Status, cancel_on_signals, heartbeat,
+    init_logs, install_metrics, process_figures::ProcessFigures, raise_open_files, renamed_variables,
+    serve_admin, shutdown,
 };
 
 /// First wait before a server that is unavailable is tried again; doubled up to the longest.
@@ -31,7 +32,7 @@ const MAX_TRIES: usize = 12;
 /// Whatever cannot be started, with the setting to fix, and whatever stops the service.
 pub async fn main<F>(
     service: &'static str,
-    format: LogFormat,
+    output: &LogOutput,
     log: &LogSettings,
     listen: Option<SocketAddr>,
     run: impl FnOnce(Runtime) -> F,
@@ -39,13 +40,31 @@ pub async fn main<F>(
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    let _logs = init_logs(format)?;
-    let process = open_log(service, &log.url()?).await?;
+    let logs = init_logs(service, output)?;
+    let runtime = open_log(service, &log.url()?).await?;
+    run_service(service, &logs, runtime, listen, run).await
+}
+
+/// [`main`] from the open event log on, which is closed at the end.
+///
+/// # Errors
+/// Whatever stops the service.
+pub async fn run_service<F>(
+    service: &'static str,
+    logs: &LogGuard,
+    process: Runtime,
+    listen: Option<SocketAddr>,
+    run: impl FnOnce(Runtime) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
     let mut tasks = process.tasks();
     if let Some(listen) = listen {
         tasks.spawn("health", serve_admin(listen, process.clone()));
     }
     tasks.spawn("heartbeat", heartbeat(process.clone()));
+    logs.watch(&mut tasks, &process);
     let runtime = process.for_service(service);
     tasks.spawn(service, run(runtime).instrument(info_span!("service", service)));
     let done = tasks.join().await.with_context(|| format!("the {service} stopped"));
@@ -57,28 +76,46 @@ where
 /// # Errors
 /// Whatever cannot be opened, with the setting to fix.
 pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runtime> {
-    if let Some(renamed) = renamed_variables().into_iter().next() {
-        bail!(renamed);
+    ProcessRuntime::start(service)?.open_log(url).await
+}
+
+impl ProcessRuntime {
+    /// Installs metrics and signal handlers.
+    ///
+    /// # Errors
+    /// A variable of an earlier version that is set, or handlers that cannot be installed.
+    pub fn start(service: &str) -> anyhow::Result<Self> {
+        if let Some(renamed) = renamed_variables().into_iter().next() {
+            bail!(renamed);
+        }
+        install_metrics()?;
+        raise_open_files();
+        let now = Utc::now();
+        let shutdown = CancellationToken::new();
+        cancel_on_signals(shutdown.clone())?;
+        shutdown::limit(shutdown.clone());
+        let status = Status::new(service, &instance(service, now), now);
+        status.report(Arc::new(ProcessFigures));
+        Ok(Self { status, shutdown })
     }
-    install_metrics()?;
-    raise_open_files();
-    let now = Utc::now();
-    let stopping = CancellationToken::new();
-    cancel_on_signals(stopping.clone())?;
-    shutdown::limit(stopping.clone());
-    let open = || event_log::open(url.expose_secret());
-    // A server is connected to later, and its errors come then.
-    let log = open_patiently("event log", "--log, LOG_URL", EventLogError::is_transient, open).await?;
-    (|| create_topics(&*log))
-        .retry(patience())
-        // A log that refuses the user is not tried again: a password or a certificate has to be corrected.
-        .when(|error| matches!(error, EventLogError::Unavailable { .. } | EventLogError::DiskFull { .. }))
-        .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not available yet"))
-        .await
-        .context("cannot create the topics (--log, LOG_URL)")?;
-    let status = Status::new(service, &instance(service, now), now);
-    status.report(Arc::new(ProcessFigures));
-    Ok(Runtime { log, status, shutdown: stopping })
+
+    /// Opens the event log, and creates its topics.
+    ///
+    /// # Errors
+    /// Whatever cannot be opened, with the setting to fix.
+    pub async fn open_log(&self, url: &SecretString) -> anyhow::Result<Runtime> {
+        let open = || event_log::open(url.expose_secret());
+        // A server is connected to later, and its errors come then.
+        let log = open_patiently("event log", "--log, LOG_URL", EventLogError::is_transient, open).await?;
+        (|| create_topics(&*log))
+            .retry(patience())
+            // A log that refuses the user is not tried again: a password or a certificate has to be corrected.
+            .when(|error| matches!(error, EventLogError::Unavailable { .. } | EventLogError::DiskFull { .. }))
+            .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not available yet"))
+            .await
+            .context("cannot create the topics (--log, LOG_URL)")?;
+        Ok(Runtime { log, status: Arc::clone(&self.status), shutdown: self.shutdown.clone() })
+    }
 }
 
 /// Distinguishes replicas, whose process ids are all 1 in containers. There the host name is the container's.

@@ -8,9 +8,10 @@ use std::{
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_elastic::Monitor;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{locked::locked, metric_help};
+use crate::{LogOutput, Runtime, Tasks, elastic_logs, locked::locked, metric_help};
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -31,6 +32,7 @@ const DEFAULT_FILTER: &str = "info,sqlx=warn,hyper=warn,reqwest=warn,rustls=warn
 #[must_use = "log lines are flushed when this is dropped"]
 pub struct LogGuard {
     flushes: Vec<Flush>,
+    elastic: Option<Monitor>,
 }
 
 type Flush = Box<dyn FnOnce() + Send>;
@@ -44,22 +46,40 @@ impl Drop for LogGuard {
     }
 }
 
-/// Starts logging. Each destination is a layer of its own, with what flushes it.
+impl LogGuard {
+    /// Reports the part `logs` of the process and its metrics, if log lines go to Elasticsearch.
+    pub fn watch(&self, tasks: &mut Tasks, process: &Runtime) {
+        if let Some(monitor) = &self.elastic {
+            tasks.spawn("logs", elastic_logs::watch(monitor.clone(), process.clone()));
+        }
+    }
+}
+
+/// Starts logging in the name of a service. Each destination is a layer of its own, with what flushes it.
 ///
 /// # Errors
-/// A `RUST_LOG` that does not parse, or logging that already runs.
-pub fn init_logs(format: LogFormat) -> anyhow::Result<LogGuard> {
+/// A `RUST_LOG` that does not parse, settings of Elasticsearch that cannot be used, or logging that already runs. An Elasticsearch that
+/// does not answer is no error.
+pub fn init_logs(service: &'static str, output: &LogOutput) -> anyhow::Result<LogGuard> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => {
             EnvFilter::try_new(&text).with_context(|| format!("RUST_LOG=`{text}`"))?
         }
         _ => EnvFilter::new(DEFAULT_FILTER),
     };
-    let destinations = [to_stderr(format)];
+    let mut destinations = vec![to_stderr(output.log_format)];
+    let elastic = match elastic_logs::start(service, output)? {
+        Some((layer, logs)) => {
+            let monitor = logs.monitor();
+            destinations.push((Box::new(layer), Box::new(move || elastic_logs::end(logs))));
+            Some(monitor)
+        }
+        None => None,
+    };
     let (layers, flushes): (Vec<BoxedLayer>, Vec<Flush>) = destinations.into_iter().unzip();
     let started = tracing_subscriber::registry().with(layers).with(filter).try_init();
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))?;
-    Ok(LogGuard { flushes })
+    Ok(LogGuard { flushes, elastic })
 }
 
 /// Lines on stderr, so that stdout belongs to commands.
@@ -121,7 +141,8 @@ mod tests {
     #[test]
     fn what_is_buffered_is_flushed_when_the_guard_is_dropped() {
         static FLUSHED: AtomicBool = AtomicBool::new(false);
-        let guard = LogGuard { flushes: vec![Box::new(|| FLUSHED.store(true, Ordering::SeqCst))] };
+        let flush: Flush = Box::new(|| FLUSHED.store(true, Ordering::SeqCst));
+        let guard = LogGuard { flushes: vec![flush], elastic: None };
         assert!(!FLUSHED.load(Ordering::SeqCst));
         drop(guard);
         assert!(FLUSHED.load(Ordering::SeqCst));

@@ -26,12 +26,18 @@ pub mod component {
     pub const EVENT_LOG: &str = "event log";
     /// The live store, as the consumer reaches it.
     pub const LIVE_STORE: &str = "live store";
+    /// The analytics store, as the pages reach it.
+    pub const ANALYTICS_STORE: &str = "analytics store";
+    /// The schedule of the batch.
+    pub const BATCH: &str = "batch";
     /// The processor that stores ticks and builds candles.
     pub const CONSUMER: &str = "consumer";
     /// The reader of the live topics that the pages show.
     pub const LIVE_PRICES: &str = "live prices";
     /// The pages, which are served when they are loaded from the live store.
     pub const PAGES: &str = "pages";
+    /// Log lines on their way to Elasticsearch, in a process that sends them there.
+    pub const LOGS: &str = "logs";
     /// The disk of the data folder, in a process with embedded log or store.
     pub const DISK: &str = "disk";
     /// The name of a feed follows: `feed binance`.

@@ -11,9 +11,9 @@ CREATE TABLE daily_aggregates (
     avg_price REAL NOT NULL, -- mean of the prices of the ticks; of a provider's candle (high + low + close) / 3
     vwap REAL, -- mean price by size; NULL where a trade has no size
     total_volume REAL, -- last cumulative volume of the day: shares, or base currency; NULL: unknown
-    avg_volume REAL, -- total_volume over the minutes that had a tick
+    avg_volume REAL, -- mean volume of the one-minute candles whose volume is known; NULL for fewer than 30
     volatility REAL, -- sample standard deviation of the prices, in the unit of the price
-    intraday_volatility REAL, -- sample standard deviation of one-minute log returns
+    intraday_volatility REAL, -- sample standard deviation of log returns between adjacent minutes; NULL for fewer than 30
     daily_change_pct REAL NOT NULL, -- close against open, percent
     sma_20 REAL, -- mean of the last 20 closes
     rsi_14 REAL, -- Wilder, 0 to 100, over at most 250 closes

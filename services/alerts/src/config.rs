@@ -5,7 +5,7 @@ use std::{net::SocketAddr, str::FromStr};
 use alert_rules::MAX_RECIPIENTS;
 use live_store::StoreSettings;
 use mailer::{EmailAddress, MailSettings};
-use service_runtime::{HELP_END, LogFormat, LogSettings, PublicAddress};
+use service_runtime::{HELP_END, LogOutput, LogSettings, PublicAddress};
 
 /// Reads ticks from the event log, applies alert rules to them, and sends a mail for what fires.
 ///
@@ -35,9 +35,9 @@ pub struct AlertsArgs {
         help_heading = "This process"
     )]
     pub listen: SocketAddr,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
-    pub log_format: LogFormat,
+    /// Where log lines go.
+    #[command(flatten)]
+    pub log_output: LogOutput,
     /// The alerts' own settings.
     #[command(flatten)]
     pub alerts: AlertsConfig,

@@ -76,7 +76,7 @@ pub async fn run(
         dead_letters: DeadLetterPolicy::Count,
     };
     let deliveries = Deliveries::new(
-        public.public_url,
+        public.url(),
         Limits::of(&config),
         Arc::clone(&store),
         Arc::clone(&mails),

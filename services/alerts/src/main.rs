@@ -11,8 +11,8 @@ use service_runtime::{ExposeSecret, open_patiently};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let AlertsArgs { log, store, mail, public, listen, log_format, alerts } = AlertsArgs::parse();
-    service_runtime::main("alerts", log_format, &log, Some(listen), |runtime| async move {
+    let AlertsArgs { log, store, mail, public, listen, log_output, alerts } = AlertsArgs::parse();
+    service_runtime::main("alerts", &log_output, &log, Some(listen), |runtime| async move {
         let url = store.url()?;
         let open = || live_store::open(url.expose_secret());
         let store =

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use job_runner::Schedule;
 use live_store::StoreSettings;
 use market::Symbol;
-use service_runtime::{HELP_END, LogFormat};
+use service_runtime::{HELP_END, LogOutput};
 
 /// Exit codes, for `--help`.
 pub const EXIT_CODES: &str =
@@ -27,9 +27,9 @@ pub struct BatchArgs {
     /// The analytics store.
     #[command(flatten)]
     pub analytics: AnalyticsSettings,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
-    pub log_format: LogFormat,
+    /// Where log lines go.
+    #[command(flatten)]
+    pub log_output: LogOutput,
     /// What to do.
     #[command(subcommand)]
     pub command: BatchCommand,

@@ -2,12 +2,15 @@
 
 use analytics_store::DailyAggregate;
 use chrono::{DateTime, NaiveDate, Utc};
-use indicators::{Deviation, deviation, log_returns};
-use market::{Candle, Symbol, Tick, decimal_from_f64, decimal_to_f64};
+use indicators::{Deviation, deviation, log_return};
+use market::{Candle, Interval, Symbol, Tick, decimal_from_f64, decimal_to_f64};
 use rust_decimal::Decimal;
 
 /// Decimal places of stored prices and volumes.
 const PLACES: u32 = 8;
+/// Figures of minutes need so many of them: a day of which only a few prices are known, as one that is replayed from its daily candle,
+/// has none.
+const MIN_MINUTES: usize = 30;
 
 /// What the ticks of a day amount to; one value for a day of any length.
 #[derive(Clone, Debug, Default)]
@@ -92,9 +95,6 @@ impl Day<'_> {
         let third = || (high.saturating_add(low).saturating_add(close)).checked_div(Decimal::from(3));
         let total_volume =
             self.candle.and_then(|candle| candle.volume).or(ticks.last.map(|last| last.volume)).map(rounded);
-        let minutes = self.minutes.len().max(1) as u64;
-        let closes: Vec<f64> = self.minutes.iter().map(|minute| decimal_to_f64(minute.close)).collect();
-        let returns: Vec<f64> = log_returns(&closes).flatten().collect();
         let (opened, closed) = (decimal_to_f64(open), decimal_to_f64(close));
         Some(DailyAggregate {
             date: self.date,
@@ -106,9 +106,9 @@ impl Day<'_> {
             avg_price: rounded(ticks.average().or_else(third)?),
             vwap: ticks.vwap().map(rounded),
             total_volume,
-            avg_volume: total_volume.and_then(|total| total.checked_div(Decimal::from(minutes))).map(rounded),
+            avg_volume: self.minute_volume().map(rounded),
             volatility: ticks.volatility(),
-            intraday_volatility: deviation(&returns, Deviation::Sample),
+            intraday_volatility: self.minute_volatility(),
             daily_change_pct: (closed / opened - 1.0) * 100.0,
             sma_20: None,
             rsi_14: None,
@@ -116,6 +116,28 @@ impl Day<'_> {
             source: self.source()?,
             computed_at,
         })
+    }
+
+    /// Mean volume of the minutes of which it is known.
+    fn minute_volume(&self) -> Option<Decimal> {
+        let volumes: Vec<Decimal> = self.minutes.iter().filter_map(|minute| minute.volume).collect();
+        if volumes.len() < MIN_MINUTES {
+            return None;
+        }
+        let add = |sum: Decimal, volume: &Decimal| sum.checked_add(*volume);
+        volumes.iter().try_fold(Decimal::ZERO, add)?.checked_div(Decimal::from(volumes.len()))
+    }
+
+    /// Deviation of the log returns from one minute to the next. A return over a gap is not one of a minute.
+    fn minute_volatility(&self) -> Option<f64> {
+        let pairs = self.minutes.iter().zip(self.minutes.iter().skip(1));
+        let returns: Vec<f64> = pairs
+            .filter(|(before, minute)| minute.time - before.time == Interval::Minute.duration())
+            .filter_map(|(before, minute)| {
+                log_return(decimal_to_f64(before.close), decimal_to_f64(minute.close))
+            })
+            .collect();
+        if returns.len() < MIN_MINUTES { None } else { deviation(&returns, Deviation::Sample) }
     }
 
     fn source(&self) -> Option<String> {
@@ -135,4 +157,61 @@ fn ticks_feed(ticks: &TickSums) -> Option<String> {
 fn rounded(value: Decimal) -> Decimal {
     let value = value.round_dp(PLACES);
     decimal_from_f64(decimal_to_f64(value)).unwrap_or(value).round_dp(PLACES).normalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use market::{CandleFields, CandleOrigin, CandleSource, Source};
+
+    use super::*;
+
+    /// A minute after so many minutes of a day.
+    fn minute(after: i64, close: i64, volume: Option<i64>) -> Candle {
+        let close = Decimal::from(close);
+        let day: DateTime<Utc> = "2026-01-13T14:30:00Z".parse().expect("a time");
+        Candle::new(CandleFields {
+            symbol: Symbol::parse("AAPL").expect("a symbol"),
+            interval: Interval::Minute,
+            time: day + TimeDelta::minutes(after),
+            open: close,
+            high: close,
+            low: close,
+            close,
+            volume: volume.map(Decimal::from),
+            ticks: 1,
+            source: CandleSource {
+                feed: Source::parse("replay").expect("a source"),
+                origin: CandleOrigin::Ticks,
+            },
+            is_final: true,
+        })
+        .expect("a candle")
+    }
+
+    fn figures(minutes: &[Candle]) -> (Option<Decimal>, Option<f64>) {
+        let first = minutes.first().copied();
+        let (symbol, date) = first.map(|first| (first.symbol, first.time.date_naive())).expect("a minute");
+        let day = Day { symbol, date, ticks: &TickSums::default(), candle: first, minutes };
+        let row = day.aggregate(DateTime::UNIX_EPOCH).expect("a row");
+        (row.avg_volume, row.intraday_volatility)
+    }
+
+    #[test]
+    fn the_four_prices_of_a_replayed_daily_candle_are_not_its_minutes() {
+        let four = [0, 130, 260, 389].map(|after| minute(after, 100 + after, Some(1_000)));
+        assert_eq!(figures(&four), (None, None));
+        let apart: Vec<Candle> = (0..100).map(|place| minute(place * 2, 100 + place, Some(7))).collect();
+        assert_eq!(figures(&apart), (Some(Decimal::from(7)), None), "no two minutes follow each other");
+    }
+
+    #[test]
+    fn figures_of_minutes_are_those_of_the_known_ones() {
+        // A return of every minute: up and down by the same factor.
+        let swings = (0..31).map(|place| minute(place, 100 + place % 2, (place > 0).then_some(place)));
+        let (volume, volatility) = figures(&swings.collect::<Vec<_>>());
+        assert_eq!(volume, Some(Decimal::from(31) / Decimal::from(2)));
+        let expected = 1.01_f64.ln() * (30.0_f64 / 29.0).sqrt();
+        assert!((volatility.expect("30 returns") - expected).abs() < 1e-12, "{volatility:?}");
+    }
 }

@@ -24,13 +24,12 @@ use live_store::{LiveStore, LiveStoreError};
 use market::{AssetClass, Symbol};
 use service_runtime::{ExposeSecret, Runtime, cancel_on_signals, open_patiently};
 use tokio_util::sync::CancellationToken;
+use topics::names::component;
 
 use crate::night::{Night, Report, Request};
 
 pub use config::{BatchArgs, BatchCommand, BatchConfig, EXIT_CODES};
 
-/// Longest time of a run.
-const LIMIT: Duration = Duration::from_hours(6);
 /// Between two tries to open the analytics store.
 const REOPEN: Duration = Duration::from_secs(10);
 /// Runs that `status` prints.
@@ -137,7 +136,7 @@ where
     F: Future<Output = analytics_store::Result<AnalyticsStore>>,
 {
     config.schedule()?;
-    let health = runtime.status.secondary_component("batch");
+    let health = runtime.status.secondary_component(component::BATCH);
     let analytics = loop {
         match open().await {
             Ok(analytics) => break Arc::new(analytics),
@@ -228,7 +227,7 @@ impl Job for NightJob {
     }
 
     fn limit(&self) -> Duration {
-        LIMIT
+        BatchRun::LONGEST
     }
 
     async fn run(&self, due: DateTime<Utc>) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use service_runtime::{init_logs, install_metrics};
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = BatchArgs::parse();
-    let _logs = init_logs(args.log_format)?;
+    let _logs = init_logs("batch", &args.log_output)?;
     install_metrics()?;
     let done = batch::command(args).await?;
     println!("{}", done.text);

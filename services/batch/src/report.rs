@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use analytics_store::{BatchRun, RunStatus};
+use analytics_store::BatchRun;
 use chrono::{DateTime, Utc};
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
@@ -73,15 +73,12 @@ pub(crate) fn of_runs(runs: &[BatchRun], now: DateTime<Utc>) -> String {
     }
     let header = ["date", "started", "status", "took", "symbols", "ticks", "rows", "error"];
     let mut table = table(&header, 3);
-    for (place, run) in runs.iter().enumerate() {
-        // One run works at a time: where another began later, this one was killed.
-        let was_killed = run.status == RunStatus::Running
-            && runs.iter().skip(place + 1).any(|later| later.started_at > run.started_at);
+    for run in runs {
         let took = run.finished_at.unwrap_or(now) - run.started_at;
         table.add_row([
             run.date.to_string(),
             run.started_at.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
-            if was_killed { "killed".to_owned() } else { run.status.to_string() },
+            if run.was_killed(runs, now) { "killed".to_owned() } else { run.status.to_string() },
             format!("{:.1} s", took.as_seconds_f64()),
             run.symbols.to_string(),
             run.ticks_read.to_string(),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use live_store::StoreSettings;
-use service_runtime::{HELP_END, LogFormat, LogSettings};
+use service_runtime::{HELP_END, LogOutput, LogSettings};
 
 /// Reads ticks from the event log into the live store, and closes candles from them.
 ///
@@ -28,9 +28,9 @@ pub struct ConsumerArgs {
         help_heading = "This process"
     )]
     pub listen: SocketAddr,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
-    pub log_format: LogFormat,
+    /// Where log lines go.
+    #[command(flatten)]
+    pub log_output: LogOutput,
     /// The consumer's own settings.
     #[command(flatten)]
     pub consumer: ConsumerConfig,

@@ -10,8 +10,8 @@ use service_runtime::{ExposeSecret, open_patiently};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let ConsumerArgs { log, store, listen, log_format, consumer } = ConsumerArgs::parse();
-    service_runtime::main("consumer", log_format, &log, Some(listen), |runtime| async move {
+    let ConsumerArgs { log, store, listen, log_output, consumer } = ConsumerArgs::parse();
+    service_runtime::main("consumer", &log_output, &log, Some(listen), |runtime| async move {
         let url = store.url()?;
         let open = || live_store::open(url.expose_secret());
         let store =

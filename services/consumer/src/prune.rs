@@ -9,10 +9,12 @@ use chrono_tz::UTC;
 use job_runner::{Job, MissedRuns, Schedule};
 use live_store::LiveStore;
 
+/// Mails are kept for so many days after they were created.
+const MAIL_DAYS: i64 = 90;
 /// Longest time for one run; what is left is removed by the next.
 const LIMIT_SECONDS: u64 = 1_800;
 
-/// Removes ticks and one-minute candles that both happened and were stored before the retention.
+/// Removes ticks and one-minute candles that both happened and were stored before the retention, and mails of more than 90 days.
 pub(crate) struct Prune {
     schedule: Schedule,
     store: Arc<dyn LiveStore>,
@@ -51,6 +53,11 @@ impl Job for Prune {
         if pruned.ticks + pruned.candles > 0 {
             let retention_days = self.retention_days;
             tracing::info!(ticks = pruned.ticks, candles = pruned.candles, retention_days, "pruned");
+        }
+        let mails = self.store.prune_mails(due - TimeDelta::days(MAIL_DAYS)).await;
+        let mails = mails.map_err(anyhow::Error::from_boxed).context("cannot prune the mails")?;
+        if mails > 0 {
+            tracing::info!(mails, "pruned");
         }
         Ok(())
     }

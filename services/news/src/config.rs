@@ -11,7 +11,7 @@ use job_runner::Schedule;
 use live_store::StoreSettings;
 use mailer::{EmailAddress, MailSettings};
 use market::Watchlist;
-use service_runtime::{HELP_END, LogFormat, LogSettings, SecretString};
+use service_runtime::{HELP_END, LogOutput, LogSettings, SecretString};
 use url::Url;
 
 use crate::{digest::DigestReader, source::shown};
@@ -59,9 +59,9 @@ pub struct NewsArgs {
     /// Its password, where the URL has none.
     #[command(flatten)]
     pub analytics_password: AnalyticsPassword,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
-    pub log_format: LogFormat,
+    /// Where log lines go.
+    #[command(flatten)]
+    pub log_output: LogOutput,
     /// What to do.
     #[command(subcommand)]
     pub command: ProgramCommand,

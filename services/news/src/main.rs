@@ -10,10 +10,10 @@ use topics::names::service;
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = NewsArgs::parse();
-    let (config, format) = (args.config(), args.log_format);
+    let (config, output) = (args.config(), args.log_output.clone());
     match args.command.clone() {
         ProgramCommand::Once(command) => {
-            let _logs = init_logs(format)?;
+            let _logs = init_logs(service::NEWS, &output)?;
             install_metrics()?;
             let owner = format!("news-{}", std::process::id());
             let done =
@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         ProgramCommand::Schedule(process) => {
             let (log, listen) = (process.log.clone(), Some(process.listen));
             let run = |runtime| async move { news::run_process(args, process, runtime).await };
-            service_runtime::main(service::NEWS, format, &log, listen, run).await?;
+            service_runtime::main(service::NEWS, &output, &log, listen, run).await?;
             Ok(ExitCode::SUCCESS)
         }
     }

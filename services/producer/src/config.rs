@@ -8,7 +8,7 @@ use clap::{
     error::{Error, ErrorKind},
 };
 use market::Watchlist;
-use service_runtime::{HELP_END, LogFormat, LogSettings};
+use service_runtime::{HELP_END, LogOutput, LogSettings};
 
 use crate::{
     feed::{binance::BinanceArgs, replay::ReplayArgs, simulated::SimulatedArgs, yahoo::YahooArgs},
@@ -33,15 +33,16 @@ pub struct ProducerArgs {
         help_heading = "This process"
     )]
     pub listen: SocketAddr,
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, help_heading = "This process")]
-    pub log_format: LogFormat,
+    /// Where log lines go.
+    #[command(flatten)]
+    pub log_output: LogOutput,
     /// The producer's own settings.
     #[command(flatten)]
     pub producer: ProducerConfig,
 }
 
-const DEFAULT_WATCHLIST: &str =
+/// What is watched without a setting.
+pub const DEFAULT_WATCHLIST: &str =
     "AAPL,MSFT,NVDA,AMZN,GOOGL,META,TSLA,BRK.B,BTC/USDT,ETH/USDT,SOL/USDT,BNB/USDT";
 
 /// What is watched, and where prices come from.
@@ -78,7 +79,7 @@ pub struct ProducerConfig {
 
 /// Reads a watch list. The error has the first entry that is wrong: clap's own has the whole list, of up to a thousand.
 #[derive(Clone)]
-struct WatchlistParser;
+pub struct WatchlistParser;
 
 impl TypedValueParser for WatchlistParser {
     type Value = Watchlist;

@@ -5,6 +5,7 @@
 //! empty.
 
 mod auto;
+mod backfill;
 mod config;
 mod feed;
 mod metrics;
@@ -20,10 +21,11 @@ use service_runtime::{Latency, Runtime};
 use topics::names::figure;
 
 pub use auto::{Choice, FeedPlan, choose};
-pub use config::{ProducerArgs, ProducerConfig};
+pub use backfill::{Backfilled, MissingDays, backfill_daily};
+pub use config::{DEFAULT_WATCHLIST, ProducerArgs, ProducerConfig, WatchlistParser};
 pub use feed::{
-    Prices,
-    replay::{Report, Speed, check_files, replay_files},
+    HistorySettings, Prices,
+    replay::{CountKnown, Report, Speed, check_files, daily_candles, replay_files},
     simulated::Sessions,
 };
 pub use provider::{Provider, ProviderChoice};

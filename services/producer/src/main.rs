@@ -5,8 +5,8 @@ use producer::ProducerArgs;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let ProducerArgs { log, listen, log_format, producer } = ProducerArgs::parse();
-    service_runtime::main("producer", log_format, &log, Some(listen), |runtime| async move {
+    let ProducerArgs { log, listen, log_output, producer } = ProducerArgs::parse();
+    service_runtime::main("producer", &log_output, &log, Some(listen), |runtime| async move {
         let choice = producer::choose(&producer).await?;
         let choice = choice.kept_apart(&producer, &*runtime.log).await?;
         for note in &choice.notes {

@@ -53,7 +53,7 @@ pub(crate) async fn alerts(AlertsCommandArgs { place, command }: AlertsCommandAr
 
 fn table(alerts: &[Alert]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
+    table.load_style(presets::NOTHING).set_header([
         "opened (UTC)",
         "closed (UTC)",
         "symbol",

@@ -12,23 +12,26 @@ use mailer::MailSettings;
 use market::Symbol;
 use news::NewsConfig;
 use producer::{ProducerConfig, Speed};
-use service_runtime::{HELP_END, LogFormat, LogPassword, PublicAddress, SecretString};
+use service_runtime::{HELP_END, LogOutput, LogPassword, PublicAddress, SecretString};
 use web::WebConfig;
 
 use crate::{
     alerts::AlertsCommandArgs,
+    backfill::BackfillArgs,
     batch::{AnalyticsPlace, BatchArgs},
+    demo::DemoArgs,
+    mail::MailCommand,
     moving::{CopyArgs, ExportArgs, ImportArgs},
     news::NewsArgs,
+    user::UserArgs,
 };
 
 /// Market data on your own machine: live prices of stocks and crypto, from the feed to the chart.
 #[derive(Debug, Parser)]
 #[command(name = "tapedeck", version, propagate_version = true, after_help = HELP_END)]
 pub struct Cli {
-    /// Format of the log lines on stderr.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t, global = true)]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) log_output: LogOutput,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -37,8 +40,12 @@ pub struct Cli {
 pub(crate) enum Command {
     /// Start every service in one process, and watch prices at http://localhost:5000.
     Run(Box<RunArgs>),
+    /// Show the dashboard over historical prices that the program contains, without a network, in a temporary folder.
+    Demo(Box<DemoArgs>),
     /// Publish recorded files to the log, wait until the consumer has stored them, and exit.
     Replay(ReplayArgs),
+    /// Fetch the daily candles of past years that are missing; run it again to continue. Exits with 1 if a symbol failed.
+    Backfill(Box<BackfillArgs>),
     /// Print the ticks of a symbol as they are stored.
     Tail(TailArgs),
     /// Show on one screen whether the running instance works: its prices, rates and latencies, and what is down and why.
@@ -59,8 +66,22 @@ pub(crate) enum Command {
     Batch(BatchArgs),
     /// Show the alerts of a store, and what was mailed to whom.
     Alerts(AlertsCommandArgs),
+    /// Prepare Elasticsearch for the log lines of the services.
+    Logs {
+        /// The command.
+        #[command(subcommand)]
+        command: LogsCommand,
+    },
+    /// Try the settings of the mail server.
+    Mail {
+        /// The command.
+        #[command(subcommand)]
+        command: MailCommand,
+    },
     /// Gather the news of the watched symbols by hand; `run` does it every half hour.
     News(Box<NewsArgs>),
+    /// Add, list and remove the accounts of people.
+    User(UserArgs),
     /// Check everything that flags and variables name, and list the problems with their fixes.
     Config {
         /// The command.
@@ -130,6 +151,13 @@ pub(crate) struct RunArgs {
     pub(crate) analytics: AnalyticsPlace,
     #[command(flatten)]
     pub(crate) news: NewsConfig,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogsCommand {
+    /// Create or update the index template of the data stream stock-system-logs, and list the changes. Services do the same when they
+    /// start; this command is for a user with more rights than theirs.
+    Setup,
 }
 
 #[derive(Debug, Subcommand)]

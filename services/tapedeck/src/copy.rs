@@ -23,7 +23,7 @@ pub(crate) async fn copy(args: CopyArgs) -> anyhow::Result<()> {
         return print_line(format_args!("{source} has no rows of this selection: nothing to copy"));
     };
     let target = target.open_target(prices, "copying").await?;
-    let progress_view = ProgressView::new(None)?;
+    let progress_view = ProgressView::new(None, "rows")?;
     let counts = archive::copy(&*from, &*target.store, &selection, args.checkpoints, &stop, &|progress| {
         progress_view.show(progress);
     })

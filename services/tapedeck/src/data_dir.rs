@@ -80,6 +80,11 @@ pub(crate) fn analytics_url(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("analytics.db").display())
 }
 
+/// Folder of the mails that are written to files, in a data folder.
+pub(crate) fn outbox(folder: &Path) -> PathBuf {
+    folder.join("outbox")
+}
+
 fn lock(path: &Path, who: &str) -> anyhow::Result<File> {
     let file = path.join(LOCK_FILE);
     let mut lock =

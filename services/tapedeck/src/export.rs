@@ -16,9 +16,9 @@ pub(crate) async fn export(args: ExportArgs) -> anyhow::Result<()> {
     let (store, source) = args.from.open_existing().await?;
     if !args.allow_empty {
         args.from.check_not_empty(&*store, &source).await?;
+        check_symbols(&*store, &selection).await?;
     }
-    check_symbols(&*store, &selection).await?;
-    let progress_view = ProgressView::new(None)?;
+    let progress_view = ProgressView::new(None, "rows")?;
     let exported =
         archive::export(&*store, &source, &args.folder, &selection, Utc::now(), &stop, &|progress| {
             progress_view.show(progress);

@@ -20,7 +20,7 @@ pub(crate) async fn import(args: ImportArgs) -> anyhow::Result<()> {
         return print_line(format_args!("{} has no prices: nothing to import", args.folder.display()));
     };
     let target = args.to.open_target(prices, "importing").await?;
-    let progress_view = ProgressView::new(Some(manifest.totals.rows()))?;
+    let progress_view = ProgressView::new(Some(manifest.totals.rows()), "rows")?;
     let imported = archive::import(&args.folder, &manifest, &*target.store, &importing, &stop, &|progress| {
         progress_view.show(progress);
     })

@@ -36,7 +36,7 @@ pub(crate) struct ExportArgs {
     /// Only real or only simulated prices, of a store that has both.
     #[arg(long, value_enum)]
     pub(crate) prices: Option<WhichPrices>,
-    /// Succeed although the store has no rows to export.
+    /// Succeed although the store has no rows to export, or none of a symbol.
     #[arg(long)]
     pub(crate) allow_empty: bool,
 }
@@ -309,16 +309,21 @@ pub(crate) fn stop_on_signals() -> anyhow::Result<CancellationToken> {
 pub(crate) struct ProgressView(ProgressBar);
 
 impl ProgressView {
-    /// A progress bar with the total number of rows, if it is known.
-    pub(crate) fn new(rows: Option<u64>) -> anyhow::Result<Self> {
-        let (bar, template) = match rows {
-            Some(rows) => (
-                ProgressBar::new(rows),
-                "{bar:30} {human_pos} of {human_len} rows, {per_sec}, {eta} to go, {wide_msg}",
+    /// A progress bar with the total number, if it is known, of what `unit` names.
+    pub(crate) fn new(total: Option<u64>, unit: &str) -> anyhow::Result<Self> {
+        let (bar, template) = match total {
+            Some(total) => (
+                ProgressBar::new(total),
+                format!(
+                    "{{bar:30}} {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} to go, {{wide_msg}}"
+                ),
             ),
-            None => (ProgressBar::new_spinner(), "{spinner} {human_pos} rows, {per_sec}, {wide_msg}"),
+            None => (
+                ProgressBar::new_spinner(),
+                format!("{{spinner}} {{human_pos}} {unit}, {{per_sec}}, {{wide_msg}}"),
+            ),
         };
-        bar.set_style(ProgressStyle::with_template(template).context("the progress bar")?);
+        bar.set_style(ProgressStyle::with_template(&template).context("the progress bar")?);
         bar.enable_steady_tick(Duration::from_millis(200));
         Ok(Self(bar))
     }

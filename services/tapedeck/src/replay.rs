@@ -1,67 +1,52 @@
 //! `tapedeck replay FILE...`: publishes recordings, waits until the consumer has stored them, and exits with 0.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::bail;
-use archive::Prices;
-use chrono::Utc;
-use producer::Report;
-use service_runtime::Status;
-use topics::{
-    names::{figure, service},
-    status::figure_key,
-};
+use producer::{CountKnown, Report};
 
 use crate::{
     cli::{Places, ReplayArgs},
-    data_dir::{DataDir, folder},
-    drain::wait_until_stored,
+    data_dir::DataDir,
+    log_and_store::{Pipeline, publish_and_store},
     output::print_line,
-    run::{Opened, open_runtime},
+    stored_candles::count_stored,
 };
 
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     // The recordings first, before anything is created.
-    producer::check_files(&args.files)?;
-    let path = folder(args.places.data.as_deref());
-    let data = DataDir::open(&path, Prices::Real, "replaying")?;
-    let (runtime, store) = open_runtime("tapedeck-replay", &args.places, &data).await?;
-
-    let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
-    let group = args.consumer.group.clone();
-    let mut tasks = runtime.tasks();
-    tasks.spawn("consumer", consumer::run(args.consumer, store, runtime.for_service(service::CONSUMER)));
-    let (report, reported) = tokio::sync::oneshot::channel();
-    let player = runtime.clone();
-    tasks.spawn("replay", async move {
-        let played = producer::replay_files(&args.files, args.speed, &player).await?;
-        wait_until_stored(&player, &group).await?;
-        // The receiver is dropped if the process is shutting down.
-        let _ = report.send((played, new_ticks(&player.status)));
-        player.shutdown.cancel();
-        Ok(())
-    });
-    opened.close(tasks.join().await).await?;
-
-    match reported.await {
-        Ok((report, new)) => conclude(&report, new, &args.places, &data),
-        Err(_) => bail!(
+    if producer::check_files(&args.files)? == 0 {
+        bail!("{}: there is nothing to replay, as the recording is empty", listed(&args.files));
+    }
+    let ReplayArgs { files, speed, places, consumer } = args;
+    let play = move |pipeline: Pipeline| async move {
+        let store = Arc::clone(&pipeline.store);
+        let count_known: CountKnown = Box::new(move |candles| {
+            let store = Arc::clone(&store);
+            Box::pin(async move { count_stored(&*store, &candles).await })
+        });
+        let played = producer::replay_files(&files, speed, &pipeline.runtime, Some(count_known)).await?;
+        pipeline.wait_until_stored().await?;
+        Ok((played, pipeline.new_ticks()))
+    };
+    let (data, played) = publish_and_store(("tapedeck-replay", "replaying"), &places, consumer, play).await?;
+    match played {
+        Some((report, new_ticks)) => conclude(&report, new_ticks, &places, &data),
+        None => bail!(
             "stopped before the end; the ticks so far are stored, and another replay of the files adds the rest"
         ),
     }
 }
 
-/// Ticks that the consumer has stored for the first time.
-fn new_ticks(status: &Status) -> u64 {
-    let figures = status.snapshot(Utc::now()).figures;
-    let stored = figure_key(Some(service::CONSUMER), figure::TICKS_STORED);
-    figures.get(&stored).map_or(0, |stored| *stored as u64)
+fn listed(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn conclude(report: &Report, new: u64, places: &Places, data: &DataDir) -> anyhow::Result<()> {
-    print_line(described(report, new))?;
-    if report.ticks + report.candles == 0 && report.bad_lines > 0 {
-        bail!("no line could be parsed");
+fn conclude(report: &Report, new_ticks: u64, places: &Places, data: &DataDir) -> anyhow::Result<()> {
+    print_line(described(report, new_ticks))?;
+    if report.ticks + report.candles == 0 {
+        let reason = if report.bad_lines > 0 { "could be parsed" } else { "has a tick or candle" };
+        bail!("nothing was replayed: no line {reason}");
     }
     let place = match &places.data {
         Some(_) => format!(" --data {}", data.path().display()),
@@ -70,14 +55,18 @@ fn conclude(report: &Report, new: u64, places: &Places, data: &DataDir) -> anyho
     print_line(format_args!("to look at it: tapedeck run --provider replay{place}"))
 }
 
-fn described(report: &Report, new: u64) -> String {
-    let Report { files, lines, ticks, candles, empty_lines, bad_lines, reasons, days_without_session } =
-        report;
+fn described(report: &Report, new_ticks: u64) -> String {
+    let Report { files, lines, ticks, candles, known_candles, .. } = report;
+    let Report { empty_lines, bad_lines, reasons, days_without_session, .. } = report;
     // The consumer may also have stored what waited in the log before.
-    let known = ticks.saturating_sub(new);
+    let known_ticks = ticks.saturating_sub(new_ticks);
+    let new_candles = candles.saturating_sub(*known_candles);
     let mut text = vec![
         format!("read     {ticks} ticks and {candles} candles, in {lines} lines of {files} file(s)"),
-        format!("stored   {new} ticks are new, {known} were stored already"),
+        format!(
+            "stored   {new_ticks} ticks and {new_candles} candles are new, {known_ticks} ticks and {known_candles} candles were \
+             stored already"
+        ),
     ];
     let without = (*empty_lines > 0).then(|| format!("{empty_lines} line(s) without a tick or candle"));
     let bad = (*bad_lines > 0).then(|| format!("{bad_lines} bad line(s)"));
@@ -111,15 +100,16 @@ mod tests {
             files: 1,
             lines: 9,
             ticks: 4,
-            candles: 1,
+            candles: 3,
+            known_candles: 2,
             empty_lines: 1,
             bad_lines: 3,
             reasons,
             days_without_session: 0,
         };
         let expected = [
-            "read     4 ticks and 1 candles, in 9 lines of 1 file(s)",
-            "stored   3 ticks are new, 1 were stored already",
+            "read     4 ticks and 3 candles, in 9 lines of 1 file(s)",
+            "stored   3 ticks and 1 candles are new, 1 ticks and 2 candles were stored already",
             "ignored  1 line(s) without a tick or candle, 3 bad line(s)",
             "         2 x price must be above zero, not -1",
             "         1 x other reasons",

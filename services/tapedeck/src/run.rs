@@ -1,6 +1,7 @@
 //! `tapedeck run`: every service in one process.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::{Pin, pin},
     sync::Arc,
@@ -14,43 +15,55 @@ use mailer::Mailer;
 use market::Symbol;
 use news::{DigestConfig, NewsConfig};
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
-use service_runtime::{ExposeSecret, Runtime, SecretString, heartbeat, open_patiently};
+use service_runtime::{
+    ExposeSecret, LogGuard, ProcessRuntime, Runtime, SecretString, heartbeat, open_patiently,
+};
 use tokio_util::sync::CancellationToken;
 use topics::names::service;
 use tracing::{Instrument, info_span};
-use web::WebConfig;
+use url::Url;
+use web::{StartingPages, WebConfig};
 
 use crate::{
     cli::{Places, RunArgs},
-    data_dir::{DataDir, folder},
+    data_dir::{DataDir, folder, outbox},
     disk,
     drain::wait_until_stored,
     output::{print_line, shown},
 };
 
-/// The folder of mails in the data folder, for an installation without a mail server.
-const OUTBOX: &str = "outbox";
-
-pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     // The port first: the most likely conflict, and before anything is written.
     let listener = web::bind(args.web.listen).await?;
     let address = listener.local_addr().context("cannot read the address")?;
-    let choice = producer::choose(&args.producer).await?;
-    let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
-    let mailer = Mailer::open(&args.mail.with_outbox(&data.path().join(OUTBOX)))?;
-    let (runtime, store) = open_runtime(service::ALL_IN_ONE, &args.places, &data).await?;
-    print_line(summary(&choice, &format!("http://{address}"), &data, &args.places))?;
-
-    let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
-
+    let process = ProcessRuntime::start(service::ALL_IN_ONE)?;
+    // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
+    let stopping = process.shutdown.clone();
+    let serving = ProcessRuntime { shutdown: CancellationToken::new(), ..process.clone() };
     // A recording has symbols of its own.
     let watchlist = (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone());
     let digest = DigestConfig { alert_recipients: args.alerts.recipients.0.clone(), ..args.news.digest };
     let news = NewsConfig { watchlist: watchlist.clone(), digest, ..args.news };
-    let web = WebConfig { watchlist, consumer_group: args.consumer.group.clone(), ..args.web };
-    // Ctrl-C stops the feeds; the other services run until they have processed what the feeds sent.
-    let stopping = runtime.shutdown.clone();
-    let runtime = Runtime { shutdown: CancellationToken::new(), ..runtime };
+    let public = args.public.or(public_url(address)?);
+    let web = WebConfig {
+        watchlist,
+        consumer_group: args.consumer.group.clone(),
+        public_url: public.url(),
+        ..args.web
+    };
+    let pages = StartingPages::serve(&web, listener, serving.for_service(service::WEB));
+    let choice = producer::choose(&args.producer).await?;
+    let data = open_data(&args.places, &choice, &format!("http://{address}"))?;
+    let mail = args.mail.with_outbox(&outbox(data.path()));
+    let (mailer, outbox) = (Mailer::open(&mail)?, mail.outbox()?);
+    let (runtime, store) = open_runtime(&process, &args.places, &data).await?;
+    print_line(summary(&choice, &format!("http://{address}"), &data, &args.places, &mailer.place()))?;
+
+    let opened = Opened { log: Arc::clone(&runtime.log), store: Arc::clone(&store) };
+
+    let runtime = Runtime { shutdown: serving.shutdown, ..runtime };
+    let analytics = args.analytics.url(|| Ok(data.analytics_url()))?;
+    let web = WebConfig { analytics: Some(analytics.clone()), outbox, ..web };
     let mut tasks = runtime.tasks();
     let group = args.consumer.group.clone();
     let mut spawn = |service: &'static str, run: BoxFuture| {
@@ -59,32 +72,38 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let of = |service: &str| runtime.for_service(service);
     let of_pages = Arc::clone(&store);
     let open = move || std::future::ready(Ok(Arc::clone(&of_pages)));
-    let pages = web::run(web, listener, open, of(service::WEB));
-    spawn(service::WEB, Box::pin(pages));
+    spawn(service::WEB, Box::pin(web::run(web, pages, open, of(service::WEB))));
     spawn(
         service::CONSUMER,
         Box::pin(consumer::run(args.consumer, Arc::clone(&store), of(service::CONSUMER))),
     );
-    let analytics = args.analytics.url(|| Ok(data.analytics_url()))?;
     let of_digests = Some(news::open_analytics(analytics.clone()));
-    let stores = news::Stores { live: Arc::clone(&store), analytics: of_digests };
-    spawn(service::NEWS, Box::pin(news::run(news, stores, of(service::NEWS))));
     let open = move || {
         let url = analytics.clone();
         async move { analytics_store::open(url.expose_secret()).await }
     };
     spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, of(service::BATCH))));
     let stores = ::alerts::Stores { live: Arc::clone(&store), mails: Arc::clone(&store) as _ };
-    let alerts = ::alerts::run(args.alerts, args.public, stores, mailer, of(service::ALERTS));
+    let alerts = ::alerts::run(args.alerts, public, stores, mailer, of(service::ALERTS));
     spawn(service::ALERTS, Box::pin(alerts));
+    let stores = news::Stores { live: Arc::clone(&store), analytics: of_digests };
+    spawn(service::NEWS, Box::pin(news::run(news, stores, of(service::NEWS))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {
         tasks.spawn("disk", disk::watch(data.path().to_owned(), runtime.clone()));
     }
+    logs.watch(&mut tasks, &runtime);
     tasks.spawn("heartbeat", heartbeat(runtime));
     opened.close(tasks.join().await).await?;
     print_line(format_args!("stopped; the data is in {}", data.path().display()))
+}
+
+/// Where a browser on this machine reaches the pages, for the links in mails.
+fn public_url(address: SocketAddr) -> anyhow::Result<Url> {
+    let is_local = address.ip().is_loopback() || address.ip().is_unspecified();
+    let host = if is_local { format!("localhost:{}", address.port()) } else { address.to_string() };
+    Url::parse(&format!("http://{host}")).context("the address of the pages is no URL")
 }
 
 type BoxFuture = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
@@ -122,12 +141,12 @@ async fn feed_then_drain(
 
 /// Opens the log and the store of the flags, or the embedded ones in the data folder.
 pub(crate) async fn open_runtime(
-    service: &str,
+    process: &ProcessRuntime,
     places: &Places,
     data: &DataDir,
 ) -> anyhow::Result<(Runtime, Arc<dyn LiveStore>)> {
     let log = places.log_url()?.unwrap_or_else(|| data.log_url().into());
-    let runtime = service_runtime::open_log(service, &log).await?;
+    let runtime = process.open_log(&log).await?;
     let of_others = places.store_url()?;
     // The lock of the data folder keeps other processes from writing the store in it.
     let own = data.store_url();
@@ -190,7 +209,7 @@ pub(crate) fn existing_log_url(places: &Places) -> anyhow::Result<SecretString> 
     }
 }
 
-fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> String {
+fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places, mail: &str) -> String {
     let mut lines = vec![format!("Tapedeck {}", env!("CARGO_PKG_VERSION"))];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<8} {text}"));
     line("pages", format!("{url}   pipeline {url}/system   interface {url}/v1/symbols"));
@@ -208,6 +227,7 @@ fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places) -> Strin
     line("data", data.path().display().to_string());
     line("log", shown(places.log.as_ref().map(ExposeSecret::expose_secret), "embedded"));
     line("store", shown(places.store.as_ref().map(ExposeSecret::expose_secret), "embedded"));
+    line("mails", mail.to_owned());
     line("stop", "Ctrl-C".to_owned());
     lines.join("\n")
 }

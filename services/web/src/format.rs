@@ -29,7 +29,7 @@ fn price_decimals(value: f64, is_stock: bool) -> usize {
 }
 
 /// `1,234.50`.
-fn grouped(value: f64, decimals: usize) -> String {
+pub(crate) fn grouped(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let mut out = String::new();

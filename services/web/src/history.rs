@@ -11,6 +11,7 @@ use service_runtime::Component;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    catch_up::{self, LIMITS, LogEnds},
     live::Live,
     params::{far_future, far_past},
     sparkline::MAX_MINUTES,
@@ -26,13 +27,15 @@ const OPEN_RETRY_MS: u64 = 3_000;
 /// Most ticks of the current minute that are read for one symbol.
 const MAX_TICKS: usize = 5_000;
 
-/// Opens the store and loads the live view from it; tries again while the store is unavailable, and reports that.
+/// Opens the store and loads the live view from it, once it has what the log held at `ends`; tries again while the store is
+/// unavailable, and reports that.
 ///
 /// # Errors
 /// An error of the store that does not pass by itself.
 pub(crate) async fn open_and_load<F>(
     open: impl Fn() -> F,
     live: &Live,
+    ends: &LogEnds,
     pages: &Component,
 ) -> anyhow::Result<Arc<dyn LiveStore>>
 where
@@ -46,6 +49,7 @@ where
                 None => open().await?,
             };
             let store = opened.insert(store);
+            catch_up::wait_until_stored(&**store, ends, &LIMITS, pages).await?;
             load(live, &**store, Utc::now()).await?;
             Ok(Arc::clone(store))
         };

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::client_network::network;
+
 /// Limits apply to each span of so many milliseconds.
 const SPAN_MS: u64 = 5_000;
 /// Most measurements from one address in a span. A page sends at most 200; browsers behind a reverse proxy share its address.
@@ -48,14 +50,6 @@ impl LatencyLimit {
         }
         (*accepted, span.accepted) = (of_address, of_all);
         true
-    }
-}
-
-/// Of IPv6 the first 64 bits: one client can have all addresses of such a network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -3,7 +3,11 @@
 //! Pages are rendered here and readable without JavaScript; scripts add what moves. Pages, JSON and events show the same
 //! numbers: those of the live view in memory, and of the store behind it.
 
+mod account;
+mod analytics;
 mod candle_json;
+mod catch_up;
+mod client_network;
 mod config;
 mod format;
 mod heartbeats;
@@ -17,6 +21,7 @@ mod metrics;
 mod middleware;
 mod pace;
 mod params;
+mod performance_table;
 mod pipeline;
 mod problem;
 mod quote;
@@ -31,19 +36,29 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use chrono::Utc;
+use job_runner::JobRunner;
 use live_store::{LiveStore, LiveStoreError};
-use service_runtime::{Runtime, serve_http};
+use service_runtime::{Runtime, Tasks};
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::watch,
+    sync::mpsc,
 };
 use topics::names::component;
 
 use crate::{
-    live::Live, live_quotes::LiveQuotes, metrics::Metrics, middleware::host::AllowedHosts, routes::App,
+    account::{AccountSettings, Accounts, Housekeeping, mail_task},
+    analytics::Analytics,
+    catch_up::LogEnds,
+    live::Live,
+    live_quotes::LiveQuotes,
+    metrics::Metrics,
+    routes::App,
 };
 
+pub use account::{Registration, remove_account, synchronise_rules};
+pub use client_network::TrustedProxies;
 pub use config::{WebArgs, WebConfig};
+pub use starting::StartingPages;
 
 /// Most connections waiting to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -85,42 +100,87 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 /// The log or the store fails with an error that does not pass by itself.
 pub async fn run<F>(
     config: WebConfig,
-    listener: TcpListener,
+    pages: StartingPages,
     open: impl Fn() -> F,
     runtime: Runtime,
 ) -> anyhow::Result<()>
 where
     F: Future<Output = Result<Arc<dyn LiveStore>, LiveStoreError>>,
 {
+    let StartingPages { routes, hosts, health, server } = pages;
+    health.down("waiting for the live prices");
     let metrics = Metrics::new(&runtime.status, config.web_max_live_clients);
-    let watched = config.watchlist.as_ref().map_or(&[][..], |watchlist| watchlist.symbols());
     let boot = format!("{:x}", Utc::now().timestamp_micros());
-    let live = Arc::new(Live::new(boot.clone(), LiveQuotes::new(watched)));
-    let pages = runtime.status.component(component::PAGES);
-    let address = listener.local_addr().unwrap_or(config.listen);
-    let hosts = AllowedHosts::new(address, &config.web_allowed_hosts);
+    let live = Arc::new(Live::new(boot.clone(), LiveQuotes::new(config.watched())));
+    let settings = AccountSettings {
+        registration: config.registration,
+        public_url: config.public_url.clone(),
+        trusted_proxies: config.web_trusted_proxies.clone(),
+    };
 
     let mut tasks = runtime.tasks();
-    let (served, routes) =
-        watch::channel(routes::guarded(starting::router(&runtime.status), Arc::clone(&hosts)));
-    let max = max_connections(config.web_max_live_clients);
-    tasks.spawn("web pages", serve_http(listener, routes, max, runtime.clone()));
+    tasks.spawn("web pages", async { server.await.context("the server panicked")? });
     // The live topics first, then the store: records between the two are seen twice rather than never.
     let unreadable = Arc::clone(&metrics.unreadable);
     let reader = live_reader::LiveReader::new(Arc::clone(&live), unreadable);
     let follow = live_reader::join(&runtime, &boot).await?;
+    let ends = LogEnds::read(&*runtime.log).await;
     tasks.spawn("web live prices", follow.run(reader, runtime.shutdown.clone()));
-    tasks.spawn("web pipeline", log_probe::run(Arc::clone(&live), runtime.clone(), config.consumer_group));
+    let group = config.consumer_group.clone();
+    tasks.spawn("web pipeline", log_probe::run(Arc::clone(&live), runtime.clone(), group));
+    let analytics = Arc::<Analytics>::default();
+    if let Some(url) = config.analytics.clone() {
+        let health = runtime.status.secondary_component(component::ANALYTICS_STORE);
+        let keeper = Arc::clone(&analytics).keep_open(url, health, runtime.shutdown.clone());
+        tasks.spawn("web analytics store", keeper);
+    }
     let store = tokio::select! {
-        store = history::open_and_load(open, &live, &pages) => store?,
+        store = history::open_and_load(open, &live, &ends, &health) => store?,
         () = runtime.shutdown.cancelled() => return tasks.join().await,
     };
-    let app = App::new(Arc::clone(&live), metrics, Arc::clone(&store), runtime.clone(), watched);
-    drop(served.send_replace(routes::router(app, hosts)));
-    pages.up("served");
+    let accounts = start_accounts(settings, &store, &runtime, &mut tasks)?;
+    let app = App::new(
+        Arc::clone(&live),
+        metrics,
+        Arc::clone(&store),
+        accounts,
+        analytics,
+        runtime.clone(),
+        &config,
+    );
+    drop(routes.send_replace(routes::router(app, hosts)));
+    health.up("served");
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
     tasks.spawn("web history", history::reload(live, store, runtime.shutdown.clone()));
     tasks.join().await
+}
+
+/// Starts what is done for accounts behind the pages.
+fn start_accounts(
+    settings: AccountSettings,
+    store: &Arc<dyn LiveStore>,
+    runtime: &Runtime,
+    tasks: &mut Tasks,
+) -> anyhow::Result<Arc<Accounts>> {
+    let (mail_requests, requests) = mpsc::channel(mail_task::MAX_REQUESTS);
+    let public_url = settings.public_url.clone();
+    let mails = mail_task::MailTask { store: Arc::clone(store), public_url, requests };
+    tasks.spawn("web account mails", mails.run(runtime.shutdown.clone()));
+    let job = Housekeeping::new(Arc::clone(store))?;
+    let health = runtime.status.secondary_component("account housekeeping");
+    let jobs =
+        JobRunner::new(job, Arc::clone(store) as _, runtime.status.instance()).reporting(move |state| {
+            match state {
+                Ok(detail) => health.up(detail),
+                Err(reason) => health.down(reason),
+            }
+        });
+    let shutdown = runtime.shutdown.clone();
+    tasks.spawn("web account housekeeping", async move {
+        jobs.run(shutdown).await;
+        Ok(())
+    });
+    Ok(Arc::new(Accounts::new(settings, Arc::clone(store), mail_requests)))
 }
 
 /// Most connections: one for each live client, and [`OTHER_CONNECTIONS`], as far as the limit of open files admits.

@@ -14,6 +14,8 @@ pub(crate) struct Metrics {
     pub(crate) feed_screen: Arc<Latency>,
     /// Records of the live topics that could not be read.
     pub(crate) unreadable: Arc<Meter>,
+    /// Requests for events past the limit of live clients; each was answered with what changed, and ended.
+    pub(crate) polls: Arc<Meter>,
     live_clients: AtomicUsize,
     max_live_clients: usize,
     exported_live_clients: Gauge,
@@ -24,6 +26,7 @@ impl Metrics {
         Arc::new(Self {
             feed_screen: status.report(Arc::new(Latency::new(topics::names::figure::FEED_SCREEN))),
             unreadable: status.report(Arc::new(Meter::new("tapedeck_web_unreadable_total"))),
+            polls: status.report(Arc::new(Meter::new("tapedeck_sse_polls_total"))),
             live_clients: AtomicUsize::new(0),
             max_live_clients,
             exported_live_clients: gauge!("tapedeck_sse_connections"),

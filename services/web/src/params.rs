@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, str::FromStr};
 
+use analytics_store::RowQuery;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use market::Symbol;
@@ -60,17 +61,21 @@ impl Params {
         Symbol::parse(text).map_err(|error| Problem::parameter("symbol", error))
     }
 
-    /// A list of symbols without repeats; empty when absent.
+    /// `symbols`: a list without repeats; empty when absent.
     pub(crate) fn symbols(&self) -> Result<Vec<Symbol>, Problem> {
+        self.symbols_in("symbols")
+    }
+
+    /// A list of symbols without repeats; empty when absent.
+    pub(crate) fn symbols_in(&self, name: &str) -> Result<Vec<Symbol>, Problem> {
         let mut symbols = Vec::new();
-        for text in self.get("symbols").unwrap_or_default().split(',').filter(|text| !text.trim().is_empty())
-        {
-            let symbol = Symbol::parse(text).map_err(|error| Problem::parameter("symbols", error))?;
+        for text in self.get(name).unwrap_or_default().split(',').filter(|text| !text.trim().is_empty()) {
+            let symbol = Symbol::parse(text).map_err(|error| Problem::parameter(name, error))?;
             if !symbols.contains(&symbol) {
                 symbols.push(symbol);
             }
             if symbols.len() > MAX_SYMBOLS {
-                return Err(Problem::parameter("symbols", format!("names more than {MAX_SYMBOLS} symbols")));
+                return Err(Problem::parameter(name, format!("names more than {MAX_SYMBOLS} symbols")));
             }
         }
         Ok(symbols)
@@ -103,6 +108,27 @@ impl Params {
             return Err(Problem::parameter("from", "is after `to`"));
         }
         Ok((from, to))
+    }
+
+    /// `from` and `to` of rows by date: everything when absent.
+    pub(crate) fn dates(&self) -> Result<(NaiveDate, NaiveDate), Problem> {
+        let all = RowQuery::newest(None, 1);
+        let from = self.date("from")?.unwrap_or(all.from);
+        let to = self.date("to")?.unwrap_or(all.to);
+        if from > to {
+            return Err(Problem::parameter("from", "is after `to`"));
+        }
+        Ok((from, to))
+    }
+
+    /// A date.
+    pub(crate) fn date(&self, name: &str) -> Result<Option<NaiveDate>, Problem> {
+        let all = RowQuery::newest(None, 1);
+        let parse = |text: &str| {
+            let date = text.parse().ok().filter(|date| (all.from..=all.to).contains(date));
+            date.ok_or_else(|| Problem::parameter(name, "is not a date; write it as 2026-01-13"))
+        };
+        self.get(name).map(parse).transpose()
     }
 
     fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {

@@ -208,6 +208,16 @@ impl Pipeline {
         feed.detail.split_once(component::SIMULATED_BECAUSE).map(|(_, reason)| reason)
     }
 
+    /// What the batch reports of its schedule; `None` where no process runs it.
+    pub(crate) fn batch_schedule(&self, now: DateTime<Utc>) -> Option<String> {
+        let mut alive = self.heartbeats.shown(now).filter(|known| !known.is_silent(now));
+        let batch = |known: &KnownProcess| {
+            let batch = known.status.components.iter().find(|part| part.name == component::BATCH)?;
+            Some(batch.detail.clone())
+        };
+        alive.find_map(batch)
+    }
+
     /// All figures, as of `now`; `own` is the status of this process.
     pub(crate) fn system(
         &mut self,

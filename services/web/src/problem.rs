@@ -7,6 +7,8 @@ use axum::{
 use live_store::LiveStoreError;
 use serde::Serialize;
 
+use crate::analytics::NotAvailable;
+
 /// Why a request was refused or failed, for whoever made it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
@@ -82,6 +84,12 @@ impl From<LiveStoreError> for Problem {
         Self::unavailable(
             "the live store does not answer; the log of this service has the reason; try again shortly",
         )
+    }
+}
+
+impl From<NotAvailable> for Problem {
+    fn from(NotAvailable(reason): NotAvailable) -> Self {
+        Self::unavailable(format!("the analytics store is not available: {reason}"))
     }
 }
 

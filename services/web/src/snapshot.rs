@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use crate::{
     live::Live,
     live_quotes::SymbolView,
-    middleware::cookies::Theme,
+    middleware::viewer::Viewer,
     problem::Problem,
     quote::{Freshness, Quote},
 };
@@ -28,9 +28,9 @@ pub(crate) struct Snapshot {
     pub(crate) at: DateTime<Utc>,
     /// In alphabetical order.
     views: Vec<SymbolView>,
-    /// The body of `/v1/quotes`, and the board in each colour scheme; made when they are asked for.
+    /// The body of `/v1/quotes`, and the board for each kind of reader; made when they are asked for.
     quotes_json: OnceCell<Bytes>,
-    boards: [OnceCell<Bytes>; Theme::ALL.len()],
+    boards: [OnceCell<Bytes>; Viewer::COUNT],
 }
 
 /// How many symbols have prices, and how old they are.
@@ -101,11 +101,11 @@ impl Snapshot {
     /// Those of `render`.
     pub(crate) async fn board(
         &self,
-        theme: Theme,
+        viewer: Viewer,
         render: impl FnOnce() -> askama::Result<String>,
     ) -> Result<Bytes, Problem> {
         let render = async || Ok(Bytes::from(render()?));
-        self.boards[theme as usize].get_or_try_init(render).await.cloned()
+        self.boards[viewer.index()].get_or_try_init(render).await.cloned()
     }
 
     pub(crate) fn prices(&self) -> PriceSummary {

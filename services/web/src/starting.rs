@@ -1,4 +1,5 @@
-//! What is served until the live view has been loaded from the store: a page that names what is waited for.
+//! What is served until the live view has been loaded from the store: a page that names what is waited for. It is served from the
+//! beginning, before the event log is open.
 
 use std::sync::Arc;
 
@@ -10,13 +11,42 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use chrono::Utc;
-use service_runtime::Status;
-use topics::status::ComponentState;
+use service_runtime::{Component, ProcessRuntime, Status, serve_http};
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::task::AbortOnDropHandle;
+use topics::{names::component, status::ComponentState};
 
-use crate::problem::Problem;
+use crate::{WebConfig, max_connections, middleware::host::AllowedHosts, problem::Problem, routes};
 
 /// A browser asks again after so long, in seconds.
 const REFRESH_SECONDS: &str = "3";
+
+/// The pages of a service that is starting. Dropping them ends them.
+pub struct StartingPages {
+    pub(crate) routes: watch::Sender<Router>,
+    pub(crate) hosts: Arc<AllowedHosts>,
+    /// The part of the health, which is down.
+    pub(crate) health: Component,
+    /// Serves until the shutdown.
+    pub(crate) server: AbortOnDropHandle<anyhow::Result<()>>,
+}
+
+impl StartingPages {
+    /// Serves from now on. [`run`](crate::run) replaces what is served when it has loaded its live view.
+    pub fn serve(config: &WebConfig, listener: TcpListener, process: ProcessRuntime) -> Self {
+        let health = process.status.component(component::PAGES);
+        health.down("waiting for the event log (--log, LOG_URL)");
+        let address = listener.local_addr().unwrap_or(config.listen);
+        // The links of mails lead to the public host.
+        let public_host = config.public_url.host_str().map(str::to_owned);
+        let allowed: Vec<String> = config.web_allowed_hosts.iter().cloned().chain(public_host).collect();
+        let hosts = AllowedHosts::new(address, &allowed);
+        let (sender, receiver) = watch::channel(routes::guarded(router(&process.status), Arc::clone(&hosts)));
+        let max = max_connections(config.web_max_live_clients);
+        let server = tokio::spawn(serve_http(listener, receiver, max, process));
+        Self { routes: sender, hosts, health, server: AbortOnDropHandle::new(server) }
+    }
+}
 
 #[derive(Template)]
 #[template(path = "starting.html")]
@@ -26,7 +56,7 @@ struct StartingPage {
 }
 
 /// Health, and the page for every other path.
-pub(crate) fn router(status: &Arc<Status>) -> Router {
+fn router(status: &Arc<Status>) -> Router {
     Router::new()
         .fallback(starting)
         .with_state(Arc::clone(status))

@@ -127,23 +127,37 @@ impl Change {
 pub(crate) struct Filter {
     /// In order; empty: all symbols.
     symbols: Box<[Symbol]>,
+    /// The same for candles, where they differ.
+    candle_symbols: Option<Box<[Symbol]>>,
     /// By position in [`UpdateKind::ALL`].
     kinds: [bool; UpdateKind::ALL.len()],
 }
 
 impl Filter {
     /// Events of these kinds of these symbols; of all symbols where none are named.
-    pub(crate) fn new(mut symbols: Vec<Symbol>, kinds: &[UpdateKind]) -> Self {
-        symbols.sort_unstable();
-        symbols.dedup();
-        Self { symbols: symbols.into(), kinds: UpdateKind::ALL.map(|kind| kinds.contains(&kind)) }
+    pub(crate) fn new(symbols: Vec<Symbol>, kinds: &[UpdateKind]) -> Self {
+        let kinds = UpdateKind::ALL.map(|kind| kinds.contains(&kind));
+        Self { symbols: in_order(symbols), candle_symbols: None, kinds }
+    }
+
+    /// Of candles only those of these symbols.
+    pub(crate) fn with_candles_of(self, symbols: Vec<Symbol>) -> Self {
+        Self { candle_symbols: Some(in_order(symbols)), ..self }
     }
 
     fn accepts(&self, subject: Subject) -> bool {
-        let wants = |symbol| self.symbols.is_empty() || self.symbols.binary_search(&symbol).is_ok();
+        let is_candle = subject.kind() == UpdateKind::Candle;
+        let symbols = self.candle_symbols.as_ref().filter(|_| is_candle).unwrap_or(&self.symbols);
+        let wants = |symbol| symbols.is_empty() || symbols.binary_search(&symbol).is_ok();
         let is_wanted = subject == Subject::Log || self.kinds[subject.kind() as usize];
         is_wanted && subject.symbol().is_none_or(wants)
     }
+}
+
+fn in_order(mut symbols: Vec<Symbol>) -> Box<[Symbol]> {
+    symbols.sort_unstable();
+    symbols.dedup();
+    symbols.into()
 }
 
 /// The latest event of each subject.

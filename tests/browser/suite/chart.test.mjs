@@ -176,9 +176,11 @@ describe("the chart by keyboard", () => {
       await page.locator(".chart").focus();
       const rows = async () => (await tableTimes(page)).length;
       await page.keyboard.press("Home");
-      for (let press = 0; press < 20; press += 1) await page.keyboard.press("+");
-      await page.keyboard.press("Home");
-      await until("fewer candles", async () => (await rows()) < 30);
+      // Around the marked candle, which stays in view.
+      await until("fewer candles", async () => {
+        await page.keyboard.press("+");
+        return (await rows()) < 30;
+      });
       await until("more candles", async () => {
         await page.keyboard.press("-");
         return (await rows()) === 30;
@@ -190,6 +192,76 @@ describe("the chart by keyboard", () => {
     await onChart("1m", async (page) => {
       await toTheOldest(page);
       assert.deepEqual(await violations(page), []);
+    });
+  });
+});
+
+/** The rows of a table of candles: open time, SMA and RSI. Runs in a page. */
+const indicatorRows = (document) =>
+  [...document.querySelectorAll(".candles tbody tr")].map((row) => ({
+    time: Date.parse(row.querySelector("time").dateTime),
+    sma: row.cells[7].textContent,
+    rsi: row.cells[8].textContent,
+  }));
+
+/** The same of the page as the server renders it. */
+async function servedRows(page) {
+  const html = await (await fetch(page.url())).text();
+  return page.evaluate(`(${indicatorRows})(new DOMParser().parseFromString(${JSON.stringify(html)}, "text/html"))`);
+}
+
+const drawnRows = (page) => page.evaluate(`(${indicatorRows})(document)`);
+
+describe("SMA and RSI", () => {
+  for (const interval of ["1m", "5m", "1h", "1d"]) {
+    test(`of ${interval} equal those that the server computes`, async () => {
+      await onChart(interval, async (page) => {
+        const served = await servedRows(page);
+        assert.ok(interval === "1d" || /\d/.test(served[0].sma + served[0].rsi), JSON.stringify(served[0]));
+        await until("the same rows", async () => (await drawnRows(page))[0]?.time === served[0].time);
+        assert.deepEqual(await drawnRows(page), served);
+      });
+    });
+  }
+
+  test("of the oldest candles are unknown, and those after them follow", async () => {
+    await onChart("1m", async (page) => {
+      await toTheOldest(page);
+      // Fewer candles in view than rows in the table.
+      await until("the oldest candles in the table", async () => {
+        await page.keyboard.press("+");
+        await page.keyboard.press("Home");
+        return (await tableTimes(page)).at(-1) === begin && (await tableTimes(page)).length < 30;
+      });
+      const rows = (await drawnRows(page)).reverse();
+      const firstOf = (name) => rows.findIndex((row) => row[name] !== "\u2013");
+      const places = [firstOf("rsi"), firstOf("sma")];
+      assert.deepEqual(places, [14, 19].map((place) => (place < rows.length ? place : -1)));
+      assert.match(await page.locator(".chart-legend").textContent(), /SMA \u2013RSI \u2013/);
+    });
+  });
+
+  test("are shown in the legend, and their toggles are kept", async () => {
+    await onChart("1m", async (page) => {
+      const legend = page.locator(".chart-legend");
+      const toggle = (name) => page.getByRole("button", { name });
+      const panes = () => page.locator(".chart table tr").count();
+      assert.match(await legend.textContent(), /SMA 6[\d,.]+RSI \d+\.\d/);
+      const both = await panes();
+      await toggle("RSI 14").click();
+      assert.equal(await toggle("RSI 14").getAttribute("aria-pressed"), "false");
+      await until("one pane less", async () => (await panes()) < both);
+      assert.doesNotMatch(await legend.textContent(), /RSI/);
+      await page.reload();
+      await until("a legend", async () => (await legend.textContent()) !== "");
+      assert.match(await legend.textContent(), /SMA/);
+      assert.doesNotMatch(await legend.textContent(), /RSI/);
+      await toggle("SMA 20").focus();
+      await page.keyboard.press("Space");
+      assert.doesNotMatch(await legend.textContent(), /SMA/);
+      await toggle("RSI 14").click();
+      await until("the pane again", async () => (await panes()) === both);
+      assert.match(await legend.textContent(), /RSI \d/);
     });
   });
 });

@@ -217,6 +217,16 @@ describe("the page of a symbol", () => {
     });
   });
 
+  test("the indicators follow the last candle", async () => {
+    await onPage(`/symbols/${symbols[0]}?interval=5m`, {}, async (page) => {
+      await isLive(page);
+      const legend = page.locator(".chart-legend");
+      const rsi = async () => /RSI ([\d.]+)/.exec((await legend.textContent()) ?? "")?.[1];
+      const first = await until("an index", rsi);
+      await until("another index", async () => (await rsi()) !== first);
+    });
+  });
+
   test("candles appear without live data, and the page gives the reason", async () => {
     const { page, close } = await watchedPage(browser, tapedeck);
     // A stream that the server refuses, such as for a proxy that admits no event streams.
@@ -285,7 +295,7 @@ describe("dark and light", () => {
 });
 
 describe("every page", () => {
-  const paths = () => ["/", `/symbols/${symbols[0]}`, "/system"];
+  const paths = () => ["/", `/symbols/${symbols[0]}`, "/dashboard", "/system"];
 
   for (const colorScheme of ["dark", "light"]) {
     test(`axe-core finds nothing serious in the ${colorScheme} scheme`, async () => {

@@ -1,12 +1,13 @@
 // The real program, started as a user starts it, on a data folder of its own.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..");
 const BINARY = path.resolve(ROOT, process.env.TAPEDECK_BIN ?? "target/debug/tapedeck");
@@ -105,6 +106,12 @@ export class Tapedeck {
       START_DEADLINE_MS,
     );
     await Promise.race([ready, failed]);
+  }
+
+  /** Runs another command of the program on the same data folder, and returns what it has printed. */
+  async command(...args) {
+    const { stdout } = await promisify(execFile)(BINARY, [...args, "--data", this.data]);
+    return stdout;
   }
 
   /** Ends it: SIGTERM lets it drain, SIGKILL does not. */

@@ -63,6 +63,10 @@ pub struct World {
     pub mongo_on_disk: Server,
     /// Port of the store's server.
     pub mongo_port: u16,
+    /// The server of log lines.
+    pub elastic: Server,
+    /// Its port.
+    pub elastic_port: u16,
     /// The live store, unless a fault chooses another one.
     pub store: StoreKind,
     /// Logs and embedded stores, in one folder for each fault.

@@ -35,12 +35,12 @@ pub struct DailyAggregate {
     /// The last cumulative volume of the day, in shares or base currency.
     #[serde(serialize_with = "super::optional_number")]
     pub total_volume: Option<Decimal>,
-    /// `total_volume` over the minutes that had a tick.
+    /// Mean volume of the one-minute candles whose volume is known; `None` for fewer than 30.
     #[serde(serialize_with = "super::optional_number")]
     pub avg_volume: Option<Decimal>,
     /// Sample standard deviation of the prices, in their unit.
     pub volatility: Option<f64>,
-    /// Sample standard deviation of one-minute log returns.
+    /// Sample standard deviation of log returns between adjacent minutes; `None` for fewer than 30.
     pub intraday_volatility: Option<f64>,
     /// Close against open, in percent.
     pub daily_change_pct: f64,

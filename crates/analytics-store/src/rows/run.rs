@@ -1,6 +1,6 @@
 //! The table `batch_runs`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -26,6 +26,19 @@ pub struct BatchRun {
     pub rows_written: u64,
     /// Why it failed, or which symbols did.
     pub error: Option<String>,
+}
+
+impl BatchRun {
+    /// Longest time of a run.
+    pub const LONGEST: Duration = Duration::from_hours(6);
+
+    /// Whether it was killed, which no process could record: it has no end, and another one of `runs` began later, as one run works at
+    /// a time, or its longest time is over.
+    pub fn was_killed(&self, runs: &[Self], now: DateTime<Utc>) -> bool {
+        self.status == RunStatus::Running
+            && (now - Self::LONGEST > self.started_at
+                || runs.iter().any(|other| other.started_at > self.started_at))
+    }
 }
 
 /// How a run ended.

@@ -2,7 +2,7 @@
 
 use analytics_store::{
     AnalyticsStore, BatchRun, Changes, DailyAggregate, Performance, RowQuery, RunStatus, WeeklyAggregate,
-    open,
+    open, open_for_reading,
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use market::Symbol;
@@ -82,15 +82,18 @@ fn performance(name: &str) -> Performance {
 /// A store of its own for each test.
 #[async_trait::async_trait]
 trait Place: Send + Sync {
-    async fn open(&self) -> AnalyticsStore;
+    fn url(&self) -> String;
+
+    async fn open(&self) -> AnalyticsStore {
+        open(&self.url()).await.unwrap()
+    }
 }
 
 struct SqlitePlace(tempfile::TempDir);
 
-#[async_trait::async_trait]
 impl Place for SqlitePlace {
-    async fn open(&self) -> AnalyticsStore {
-        open(&format!("sqlite:{}", self.0.path().join("analytics.db").display())).await.unwrap()
+    fn url(&self) -> String {
+        format!("sqlite:{}", self.0.path().join("analytics.db").display())
     }
 }
 
@@ -109,10 +112,9 @@ impl ServerPlace {
     }
 }
 
-#[async_trait::async_trait]
 impl Place for ServerPlace {
-    async fn open(&self) -> AnalyticsStore {
-        open(&self.0).await.unwrap()
+    fn url(&self) -> String {
+        self.0.clone()
     }
 }
 
@@ -123,7 +125,7 @@ async fn rows_come_back_as_they_were_stored(place: &dyn Place) {
     let changes = Changes::default().with(&days).with(&[weekly("AAPL")]).with(&[performance("AAPL")]);
     assert_eq!(store.store(changes).await.unwrap(), 5);
     let store = place.open().await;
-    let query = RowQuery { symbol: None, from: date(1), to: date(31), limit: 100 };
+    let query = RowQuery { from: date(1), to: date(31), ..RowQuery::newest(None, 100) };
     assert_eq!(store.rows::<DailyAggregate>(&query).await.unwrap(), days);
     assert_eq!(store.rows::<WeeklyAggregate>(&query).await.unwrap(), [weekly("AAPL")]);
     assert_eq!(store.rows::<Performance>(&query).await.unwrap(), [performance("AAPL")]);
@@ -192,6 +194,53 @@ async fn runs_are_recorded_and_replaced(place: &dyn Place) {
     store.ping().await.unwrap();
 }
 
+#[test]
+fn a_run_without_an_end_was_killed_where_another_one_began_later_or_its_time_is_over() {
+    let run = |seconds, status| BatchRun {
+        date: date(13),
+        started_at: at(seconds),
+        finished_at: None,
+        status,
+        symbols: 0,
+        ticks_read: 0,
+        rows_written: 0,
+        error: None,
+    };
+    let [first, last] = [run(0, RunStatus::Running), run(60, RunStatus::Running)];
+    let runs = [last.clone(), first.clone(), run(30, RunStatus::Done)];
+    assert!(first.was_killed(&runs, at(90)));
+    assert!(!last.was_killed(&runs, at(90)));
+    assert!(!run(30, RunStatus::Done).was_killed(&runs, at(90)));
+    assert!(last.was_killed(&runs, at(61) + BatchRun::LONGEST));
+}
+
+async fn rows_can_be_read_in_pages(place: &dyn Place) {
+    let store = place.open().await;
+    let mut days: Vec<_> =
+        (10..=12).flat_map(|day| ["AAPL", "BTC/USDT", "MSFT"].map(|name| daily(name, day))).collect();
+    store.store(Changes::default().with(&days)).await.unwrap();
+    let mut query = RowQuery::newest(None, 2);
+    while !days.is_empty() {
+        let page: Vec<DailyAggregate> = store.rows(&query).await.unwrap();
+        assert_eq!(page, days.split_off(days.len().saturating_sub(2)));
+        query.before = page.first().map(|row| (row.date, row.symbol));
+    }
+    assert_eq!(store.rows::<DailyAggregate>(&query).await.unwrap(), []);
+    // Runs have no symbol.
+    assert_eq!(store.rows::<BatchRun>(&query).await.unwrap(), []);
+}
+
+async fn reading_creates_nothing(place: &dyn Place) {
+    let error = open_for_reading(&place.url()).await.err().expect("there is nothing to read");
+    assert!(error.is_transient() && error.to_string().contains("do not exist yet"), "{error}");
+    let error = open_for_reading(&place.url()).await.err().expect("nothing was created");
+    assert!(error.is_transient(), "{error}");
+    place.open().await.store(Changes::default().with(&[daily("AAPL", 12)])).await.unwrap();
+    let reader = open_for_reading(&place.url()).await.unwrap();
+    let rows: Vec<DailyAggregate> = reader.rows(&RowQuery::newest(None, 10)).await.unwrap();
+    assert_eq!(rows, [daily("AAPL", 12)]);
+}
+
 macro_rules! suite {
     ($module:ident, $place:expr $(, $ignored:meta)?) => {
         mod $module {
@@ -201,7 +250,9 @@ macro_rules! suite {
                 rows_come_back_as_they_were_stored,
                 a_row_that_does_not_differ_keeps_the_time_of_its_computation,
                 a_transaction_is_stored_whole_or_not_at_all,
-                runs_are_recorded_and_replaced);
+                runs_are_recorded_and_replaced,
+                rows_can_be_read_in_pages,
+                reading_creates_nothing);
         }
     };
     (@tests $place:expr, $ignored:tt, $($test:ident),*) => {

@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 
 use crate::{ArchiveError, Kind, Prices, Result, Selection, manifest::JOURNAL, prices::Held, target::Target};
 
+/// Left out are leases of jobs, and mails: a backup has as owed what has been sent since, and restoring it would send it again.
+///
 /// Every noun, in the order in which a store is walked. Those that stand for others come first: then what they stand for
 /// is there when it is read.
 ///

@@ -60,7 +60,7 @@ impl DigestStore for MongoStore {
 
     async fn prune_digests(&self, before: DateTime<Utc>) -> Result<u64> {
         let filter = doc! { "created_at": { "$lt": date(before) } };
-        self.remove(COLLECTION, &filter, &doc! { "created_at": 1 }).await
+        self.remove_in_steps(COLLECTION, &filter, &doc! { "created_at": 1 }).await
     }
 }
 

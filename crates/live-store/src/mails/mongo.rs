@@ -118,7 +118,7 @@ impl MailStore for MongoStore {
             "created_at": { "$lt": date(before) },
             "$or": [{ "state": { "$ne": "owed" } }, { "expires_at": { "$lt": date(before) } }],
         };
-        Ok(self.remove(MAILS, &filter, &doc! { "created_at": 1 }).await?)
+        Ok(self.remove_in_steps(MAILS, &filter, &doc! { "created_at": 1 }).await?)
     }
 }
 

@@ -68,6 +68,12 @@ impl MongoStore {
         Ok(symbols)
     }
 
+    /// Removes all documents that fulfil the conditions by one command. For few documents. How many.
+    pub(crate) async fn remove_at_once(&self, what: &str, collection: &str, filter: Document) -> Result<u64> {
+        let statements = [raw(self, &doc! { "q": filter, "limit": 0 })?].iter().collect();
+        Ok(self.write(what, Write::Delete, collection, &statements).await?.touched)
+    }
+
     /// Removes the documents of a symbol (the indexes in the order of time are by symbol) that fulfil the conditions, in bounded
     /// steps. Returns how many.
     pub(crate) async fn remove_of_symbol(
@@ -79,11 +85,16 @@ impl MongoStore {
     ) -> Result<u64> {
         let mut filter = doc! { "symbol": symbol.as_str() };
         filter.extend(conditions);
-        self.remove(collection, &filter, order).await
+        self.remove_in_steps(collection, &filter, order).await
     }
 
     /// Removes the documents that the filter lets through, in bounded steps. Returns how many.
-    pub(crate) async fn remove(&self, collection: &str, filter: &Document, order: &Document) -> Result<u64> {
+    pub(crate) async fn remove_in_steps(
+        &self,
+        collection: &str,
+        filter: &Document,
+        order: &Document,
+    ) -> Result<u64> {
         let mut removed = 0;
         while let Some(step) = self.remove_step(collection, filter, order).await? {
             removed += step;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints,
-    digests, jobs, mails, news, ticks,
+    digests, jobs, mails, news, sessions, ticks, tokens, users,
 };
 
 /// Which format the documents have, as a document of its own.
@@ -33,7 +33,7 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 11] = [
+const COLLECTIONS: [Collection; 14] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
@@ -42,6 +42,9 @@ const COLLECTIONS: [Collection; 11] = [
     alert_rules::mongo::SCHEMA,
     alert_history::mongo::SCHEMA,
     alert_facts::mongo::SCHEMA,
+    users::mongo::SCHEMA,
+    sessions::mongo::SCHEMA,
+    tokens::mongo::SCHEMA,
     news::mongo::ARTICLES_SCHEMA,
     news::mongo::SOURCES_SCHEMA,
     digests::mongo::SCHEMA,
@@ -61,6 +64,9 @@ struct Schema {
 struct Index {
     name: String,
     key: Document,
+    /// What the noun needs, unlike others, which make reading faster.
+    #[serde(default)]
+    unique: bool,
 }
 
 /// A collection that is there.
@@ -263,21 +269,16 @@ async fn create_indexes(store: &MongoStore, schema: &Schema, migration: &mut Mig
     if schema.indexes.is_empty() {
         return Ok(());
     }
-    let command = raw(store, &doc! { "listIndexes": name, "cursor": { "batchSize": 1000 } })?;
-    // A collection that is not there yet, or a user who may not list it: creating shows.
-    let listed = store.try_run(&format!("cannot list the indexes of {name}"), command).await?;
-    let listed = listed.unwrap_or_default();
-    let batch = listed.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-    let batch = batch.map_or(&[][..], Vec::as_slice);
+    let listed = list_indexes(store, name).await?;
     for index in &schema.indexes {
-        let is_there = |listed: &Bson| {
-            let key = listed.as_document().and_then(|listed| listed.get_document("key").ok());
-            key.is_some_and(|key| same(key, &index.key))
-        };
-        if batch.iter().any(is_there) {
+        let has_key = |listed: &Document| listed.get_document("key").is_ok_and(|key| same(key, &index.key));
+        if listed.iter().any(has_key) {
             continue;
         }
-        let wanted = doc! { "name": index.name.as_str(), "key": index.key.clone() };
+        let mut wanted = doc! { "name": index.name.as_str(), "key": index.key.clone() };
+        if index.unique {
+            wanted.insert("unique", true);
+        }
         let command = raw(store, &doc! { "createIndexes": name, "indexes": [wanted] })?;
         match store.try_run(&format!("cannot create an index of {name}"), command).await? {
             Ok(_) => migration.done.push(format!("{name} has its index {}", index.name)),
@@ -288,6 +289,27 @@ async fn create_indexes(store: &MongoStore, schema: &Schema, migration: &mut Mig
         }
     }
     Ok(())
+}
+
+/// The indexes of a collection. None of one that is not there yet, or that the user may not list.
+async fn list_indexes(store: &MongoStore, name: &str) -> Result<Vec<Document>> {
+    let command = raw(store, &doc! { "listIndexes": name, "cursor": { "batchSize": 1000 } })?;
+    let listed =
+        store.try_run(&format!("cannot list the indexes of {name}"), command).await?.unwrap_or_default();
+    let batch = listed.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    Ok(batch.map_or(&[][..], Vec::as_slice).iter().filter_map(Bson::as_document).cloned().collect())
+}
+
+impl MongoStore {
+    /// Whether the server keeps the values of a field unique.
+    pub(crate) async fn has_unique_index(&self, collection: &str, field: &str) -> Result<bool> {
+        let key = doc! { field: 1 };
+        let is_it = |index: &Document| {
+            index.get_bool("unique").unwrap_or(false)
+                && index.get_document("key").is_ok_and(|found| same(found, &key))
+        };
+        Ok(list_indexes(self, collection).await?.iter().any(is_it))
+    }
 }
 
 pub(crate) fn raw(store: &MongoStore, command: &Document) -> Result<RawDocumentBuf> {
@@ -324,22 +346,23 @@ mod tests {
     fn the_files_are_read_with_their_fields_in_order() {
         let schemas = schemas().expect("readable");
         let names: Vec<&str> = schemas.iter().map(|(schema, _)| schema.collection.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "realtime_prices",
-                "candles",
-                "checkpoints",
-                "job_runs",
-                "mails",
-                "alert_rules",
-                "alert_history",
-                "alert_facts",
-                "news_articles",
-                "news_sources",
-                "digests",
-            ]
-        );
+        let expected = [
+            "realtime_prices",
+            "candles",
+            "checkpoints",
+            "job_runs",
+            "mails",
+            "alert_rules",
+            "alert_history",
+            "alert_facts",
+            "users",
+            "sessions",
+            "tokens",
+            "news_articles",
+            "news_sources",
+            "digests",
+        ];
+        assert_eq!(names, expected);
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
     }
@@ -351,6 +374,7 @@ mod tests {
             "checkpoints" => &["saved_generation", "log_identity", "caught_up_at", "caught_up_at_us"],
             "job_runs" => &["finished"],
             "realtime_prices" => &["size"],
+            "users" => &["confirmed_at", "confirmed_at_us", "threshold_percent"],
             _ => &[],
         }
     }

@@ -117,7 +117,7 @@ impl NewsStore for MongoStore {
     async fn prune_articles(&self, before: DateTime<Utc>) -> Result<u64> {
         let before = date(before);
         let filter = doc! { "published_at": { "$lt": before }, "fetched_at": { "$lt": before } };
-        self.remove(ARTICLES, &filter, &doc! { "published_at": 1 }).await
+        self.remove_in_steps(ARTICLES, &filter, &doc! { "published_at": 1 }).await
     }
 
     async fn news_sources(&self) -> Result<Vec<NewsSource>> {

@@ -46,12 +46,17 @@ impl SqliteStore {
         Ok(decoded)
     }
 
-    /// Runs a statement that changes at most one row. Whether it did.
-    pub(crate) async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
+    /// Runs one statement in a transaction of its own. How many rows it changed.
+    pub(crate) async fn write_rows(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<u64> {
         let mut writing = self.begin().await?;
         let done = statement.execute(writing.connection()).await.map_err(|error| self.failure(&error))?;
         writing.commit().await?;
-        Ok(done.rows_affected() > 0)
+        Ok(done.rows_affected())
+    }
+
+    /// Runs a statement that changes at most one row. Whether it did.
+    pub(crate) async fn update(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<bool> {
+        Ok(self.write_rows(statement).await? > 0)
     }
 
     /// Every symbol of a table, in order.

@@ -14,6 +14,7 @@ pub(crate) const FORMAT: Format = Format {
         include_str!("../../../../schema/sqlite/live-store/0004_job_runs.sql"),
         include_str!("../../../../schema/sqlite/live-store/0005_mails.sql"),
         include_str!("../../../../schema/sqlite/live-store/0006_alerts.sql"),
+        include_str!("../../../../schema/sqlite/live-store/0007_accounts.sql"),
         include_str!("../../../../schema/sqlite/live-store/0008_news.sql"),
     ],
 };

@@ -9,19 +9,46 @@ pub(crate) mod yahoo;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use event_log::EventLog;
 use futures_util::future::BoxFuture;
-use market::{AssetClass, Symbol};
+use market::{AssetClass, Candle, Symbol};
 use service_runtime::Component;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::ProducerConfig, publish::Outlet};
+use crate::{config::ProducerConfig, publish::Outlet, supervise::FeedError};
 
 /// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
 pub(crate) static FEEDS: [&Feed; 4] = [&binance::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
 
 /// Requests something small from a provider.
 type Probe = for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<()>>;
+
+/// From a time to a time.
+pub(crate) type Span = (DateTime<Utc>, DateTime<Utc>);
+
+/// Where candles of the past are requested.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Prices")]
+pub struct HistorySettings {
+    /// Binance.
+    #[command(flatten)]
+    pub binance: binance::BinanceArgs,
+    /// Yahoo.
+    #[command(flatten)]
+    pub yahoo: yahoo::YahooArgs,
+}
+
+/// A provider's daily candles of the past.
+pub(crate) trait DailyHistory: Send + Sync {
+    /// Requests the daily candles of a span; those of days that have not ended at `now` are left out.
+    fn daily(
+        &self,
+        symbol: Symbol,
+        span: Span,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Vec<Candle>, FeedError>>;
+}
 
 /// What the rest of the producer needs of a feed.
 pub(crate) struct Feed {
@@ -34,6 +61,8 @@ pub(crate) struct Feed {
     pub(crate) prices: Prices,
     /// Whether the provider answers. Feeds that have none are chosen by name only.
     pub(crate) probe: Option<Probe>,
+    /// Its daily candles of the past, if the provider has any.
+    pub(crate) daily: Option<fn(&HistorySettings) -> anyhow::Result<Box<dyn DailyHistory>>>,
     /// Runs until the shutdown. Ends with an error only where the feed cannot go on for good.
     pub(crate) run: fn(FeedContext) -> BoxFuture<'static, anyhow::Result<()>>,
 }

@@ -19,7 +19,7 @@ fn identities(ticks: &[Tick]) -> BTreeSet<String> {
 }
 
 async fn play(world: &World, files: &[PathBuf]) -> producer::Report {
-    replay_files(files, Speed::Max, &world.runtime()).await.unwrap()
+    replay_files(files, Speed::Max, &world.runtime(), None).await.unwrap()
 }
 
 #[tokio::test]
@@ -28,7 +28,8 @@ async fn a_replay_that_is_stopped_before_its_end_reports_it() {
     let (runtime, files) = (world.runtime(), [world.file("ticks.csv", TABLE.as_bytes())]);
     let shutdown = runtime.shutdown.clone();
     // At its own pace the recording takes two seconds.
-    let playing = tokio::spawn(async move { replay_files(&files, "1".parse().unwrap(), &runtime).await });
+    let playing =
+        tokio::spawn(async move { replay_files(&files, "1".parse().unwrap(), &runtime, None).await });
     wait_until("the first tick is published", async || !world.ticks().await.is_empty()).await;
     shutdown.cancel();
     let error = playing.await.unwrap().unwrap_err().to_string();
@@ -145,13 +146,15 @@ async fn a_daily_bar_is_four_ticks_of_its_session_high_first_on_a_day_that_fell(
 async fn a_file_that_is_no_recording_is_refused_with_its_name() {
     let world = World::new().await;
     let files = [world.file("holiday.txt", "dear diary,\n")];
-    let refused = format!("{:#}", replay_files(&files, Speed::Max, &world.runtime()).await.unwrap_err());
+    let refused =
+        format!("{:#}", replay_files(&files, Speed::Max, &world.runtime(), None).await.unwrap_err());
     assert!(
         refused.contains("holiday.txt: this is no recording: known are frames of Binance and Coinbase"),
         "{refused}"
     );
     let missing = [PathBuf::from("no-such-recording.jsonl")];
-    let refused = format!("{:#}", replay_files(&missing, Speed::Max, &world.runtime()).await.unwrap_err());
+    let refused =
+        format!("{:#}", replay_files(&missing, Speed::Max, &world.runtime(), None).await.unwrap_err());
     assert!(refused.contains("cannot read no-such-recording.jsonl"), "{refused}");
     assert_eq!(world.tick_count().await, 0);
 }

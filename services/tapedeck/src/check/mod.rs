@@ -2,6 +2,7 @@
 //! except that `--probe` publishes one record.
 
 mod log;
+mod mail;
 mod place;
 mod report;
 mod settings;
@@ -43,6 +44,7 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let identities = log::event_log(&mut report, &args, &path).await;
     let checkpoints = place::live_store(&mut report, &run.places, &path).await;
     log::compare_identities(&mut report, &identities, &checkpoints);
+    mail::mail(&mut report, &run.mail, &path).await;
     report.print(args.json)?;
     Ok(if report.worst() == Verdict::Wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

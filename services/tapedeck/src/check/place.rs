@@ -91,7 +91,7 @@ pub(super) fn data_folder(report: &mut Report, path: &Path) {
 }
 
 /// Checks that a folder, or the one in which it will be created, can be written and has free space.
-fn folder(report: &mut Report, what: &'static str, path: &Path, fix: &str) {
+pub(super) fn folder(report: &mut Report, what: &'static str, path: &Path, fix: &str) {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let Some(existing) = absolute.ancestors().find(|folder| folder.exists()) else {
         return report.wrong(what, format!("{} does not exist", path.display()), fix);

@@ -369,6 +369,8 @@ async fn an_export_of_an_empty_store_fails_and_names_the_folder_that_has_data() 
     assert!(error.contains("has no ticks and no candles") && error.contains(&named), "{error}");
     assert!(!archive.exists(), "an empty archive was written");
     succeed(&["export", text(&archive), "--data", text(&empty), "--allow-empty"]);
+    let of_unknown = ["--data", text(&empty), "--symbols", "NOPE", "--allow-empty"];
+    succeed(&[&["export", text(&folder.path().join("unknown"))], &of_unknown[..]].concat());
     succeed(&["export", text(&folder.path().join("full")), "--data", text(&empty.join("simulated"))]);
     let none = folder.path().join("none");
     let simulated = empty.join("simulated");

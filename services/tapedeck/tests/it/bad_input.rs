@@ -149,8 +149,8 @@ fn real_and_simulated_prices_never_share_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
     assert!(running.interrupt().success());
-    let file = folder.path().join("ticks.jsonl");
-    fs::write(&file, "").unwrap();
+    let file = folder.path().join("ticks.csv");
+    fs::write(&file, "symbol,price\n").unwrap();
     let error = refused(&["replay", file.to_str().unwrap(), "--data", folder.path().to_str().unwrap()]);
     assert!(error.contains("simulated") && error.contains("--data"), "{error}");
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::process::{output, stderr};
 
 /// Thirty daily candles of AAPL, as Yahoo Finance has them (`crates/indicators/tests/fixtures` has the closes).
-fn recording(folder: &Path) -> std::path::PathBuf {
+pub(crate) fn recording(folder: &Path) -> std::path::PathBuf {
     let closes = include_str!("../../../../crates/indicators/tests/fixtures/AAPL.csv");
     let row = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();

@@ -12,6 +12,8 @@ use crate::compose_file::{
     Compose, Health, Kind, Network, SERVICES, Service, example, filled, kind, root, text, used,
 };
 
+/// The profile of what log lines are sent to. Services run without it.
+const LOGS: &str = "logs";
 /// The network of published pages, and those through which connections to outside are made.
 const PAGES: &str = "pages";
 const OUTGOING: [&str; 1] = ["feeds"];
@@ -75,7 +77,8 @@ fn every_service_is_limited_confined_checked_and_restarted() {
                 "the log of {name} is not rotated: no {option}"
             );
         }
-        assert!(service.profiles.is_empty() || matches!(kind(&name), Kind::Page { .. }), "{name}");
+        let is_optional = service.profiles == [LOGS] || matches!(kind(&name), Kind::Page { .. });
+        assert!(service.profiles.is_empty() || is_optional, "{name}");
         if let Kind::Job { .. } = kind(&name) {
             assert_eq!(service.restart, "no", "{name} runs once for each start");
             assert!(service.healthcheck.is_none(), "{name}");
@@ -107,7 +110,12 @@ fn a_job_ends_before_the_services_that_wait_for_it() {
             assert!(matches!(condition, None | Some("service_completed_successfully")), "{name}");
             condition.is_some()
         };
-        assert!(compose.services.values().filter(|service| waits(service)).count() > 0, "{name}");
+        // What is imported into pages is needed by no service.
+        let is_of_page = matches!(kind(server), Kind::Page { .. });
+        assert!(
+            is_of_page || compose.services.values().filter(|service| waits(service)).count() > 0,
+            "{name}"
+        );
     }
 }
 
@@ -263,7 +271,10 @@ fn addresses_are_those_of_services_that_listen_and_are_waited_for() {
                 Kind::Job { .. } => panic!("{name}: {host} ends before {name} starts"),
             };
             assert_eq!(url.port(), Some(port), "{name}: {prefix}_URL");
-            if let Kind::Server { .. } = kind(host) {
+            let is_optional = there.profiles == [LOGS];
+            if let Kind::Server { .. } = kind(host)
+                && !is_optional
+            {
                 let is_awaited = |on: &str, condition: &str| {
                     service.depends_on.get(on).is_some_and(|found| found.condition == condition)
                 };
@@ -335,9 +346,12 @@ fn the_users_of_mongodb_have_the_rights_that_their_services_need() {
         assert_eq!(url.path(), "/stock_market", "{name}: the database in which the job creates its user");
         let password = &service.environment["STORE_PASSWORD"];
         let (variable, _) = job.iter().find(|(_, given)| *given == password).unwrap();
-        // The pages show what the consumer stores.
-        let (user, rights) =
-            if name == "web" { ("reader", "READ") } else { ("tapedeck", "[...READ, ...WRITE]") };
+        // The pages show what the consumer stores, and change accounts only.
+        let (user, rights) = if name == "web" {
+            ("reader", "READ, changes: ACCOUNTS")
+        } else {
+            ("tapedeck", "[...READ, ...WRITE]")
+        };
         assert_eq!(url.username(), user, "{name}");
         let line = format!("{{ name: \"{user}\", password: process.env.{variable}, actions: {rights} }}");
         assert!(script.contains(&line), "{name}: the job does not have {line}");

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 }
 
 /// One line for each service of the file. The order of own services is that in which `server_compose.rs` starts them.
-pub(crate) const SERVICES: [(&str, Kind); 8] = [
+pub(crate) const SERVICES: [(&str, Kind); 12] = [
     ("kafka", Kind::Server { port: 9092, data: "/var/lib/kafka/data" }),
     ("mongodb", Kind::Server { port: 27017, data: "/data/db" }),
     ("mongodb-users", Kind::Job { server: "mongodb" }),
@@ -36,6 +36,10 @@ pub(crate) const SERVICES: [(&str, Kind); 8] = [
     ("consumer", Kind::Own(ConsumerArgs::command)),
     ("alerts", Kind::Own(AlertsArgs::command)),
     ("web", Kind::Own(WebArgs::command)),
+    ("elasticsearch", Kind::Server { port: 9200, data: "/usr/share/elasticsearch/data" }),
+    ("kibana", Kind::Page { port: 5601, clients: None }),
+    ("kibana-objects", Kind::Job { server: "kibana" }),
+    ("grafana", Kind::Page { port: 3000, clients: None }),
     ("mailpit", Kind::Page { port: 8025, clients: Some(1025) }),
 ];
 

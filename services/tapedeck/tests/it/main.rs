@@ -3,6 +3,8 @@
 // Clippy's allowance for tests does not include helper functions of tests.
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
+mod backfill;
 mod backup;
 mod bad_input;
 mod batch;
@@ -10,7 +12,11 @@ mod compose;
 mod compose_file;
 mod config_check;
 mod crash;
+mod demo;
 mod dependencies;
+mod grafana;
+mod kibana;
+mod logs;
 mod make_env;
 mod migrate;
 mod process;

@@ -41,6 +41,11 @@ pub(crate) fn tapedeck() -> Command {
         "VOLUME_THRESHOLD_MULTIPLIER",
         "BATCH_SCHEDULE",
         "BATCH_TIMEZONE",
+        "LOG_FORMAT",
+        "ELASTICSEARCH_URL",
+        "ELASTICSEARCH_PASSWORD",
+        "ELASTICSEARCH_PASSWORD_FILE",
+        "ELASTICSEARCH_API_KEY",
         "NEWS_FEEDS",
         "NEWS_ALIASES",
         "ALPHA_VANTAGE_KEY",
@@ -64,10 +69,16 @@ pub(crate) fn output(args: &[&str]) -> Output {
 
 /// Runs a command that must end by itself, and kills it at the deadline.
 pub(crate) fn output_in_time(args: &[&str]) -> Output {
+    output_in_time_with(args, &[])
+}
+
+/// The same with variables.
+pub(crate) fn output_in_time_with(args: &[&str], variables: &[(&str, &str)]) -> Output {
     let child = tapedeck()
         .args(args)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -99,20 +110,28 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it on a free port and waits until all parts are up.
     pub(crate) fn start(data: &Path, args: &[&str]) -> Self {
-        let mut child = tapedeck()
-            .args(["run", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        let mut command = tapedeck();
+        command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(args);
+        Self::spawn(command, "pages")
+    }
+
+    /// Starts `tapedeck demo` on a free port and waits until its days are computed.
+    pub(crate) fn demo() -> Self {
+        let mut command = tapedeck();
+        command.args(["demo", "--listen", "127.0.0.1:0"]);
+        Self::spawn(command, "the pages are at")
+    }
+
+    /// Its address is in the line that begins with `prefix`.
+    fn spawn(mut command: Command, prefix: &str) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
             let line = lines.next().expect("tapedeck ended before it printed its address").unwrap();
-            if let Some(rest) = line.trim().strip_prefix("pages") {
-                break rest.split_whitespace().next().unwrap().to_owned();
+            if let Some(rest) = line.trim().strip_prefix(prefix) {
+                let url = rest.split_whitespace().next().unwrap();
+                break url.trim_end_matches("/dashboard").to_owned();
             }
         };
         // Read in the background, so that the process never blocks on a full pipe.
@@ -135,6 +154,10 @@ impl Running {
     pub(crate) fn kill_9(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends Ctrl-C and waits for the end.

@@ -42,7 +42,7 @@ fn recorded_frames_are_stored_with_their_prices_and_a_second_replay_adds_nothing
     assert!(running.interrupt().success());
 
     let printed = replay(folder.path(), &fixture("coinbase_ws.jsonl"));
-    assert!(printed.contains("stored   0 ticks are new"), "{printed}");
+    assert!(printed.contains("stored   0 ticks and 0 candles are new"), "{printed}");
     let running = Running::start(folder.path(), &watch);
     let again = running.get("/v1/ticks?symbol=BAND-GBP&limit=1000")["ticks"].as_array().unwrap().clone();
     assert_eq!(again, ticks);
@@ -69,7 +69,10 @@ fn an_invalid_line_is_reported_and_the_rest_is_stored() {
     assert!(error.contains("ticks.jsonl") && error.contains("price must be above zero"), "{error}");
     let printed = String::from_utf8(played.stdout).unwrap();
     assert!(printed.contains("2 ticks and 0 candles, in 3 lines"), "{printed}");
-    assert!(printed.contains("2 ticks are new, 0 were stored already"), "{printed}");
+    assert!(
+        printed.contains("2 ticks and 0 candles are new, 0 ticks and 0 candles were stored already"),
+        "{printed}"
+    );
     assert!(printed.contains("1 x price must be above zero, not -1"), "{printed}");
     let look = format!("tapedeck run --provider replay --data {}", data.display());
     assert!(printed.contains(&look), "{printed}");
@@ -85,6 +88,36 @@ fn a_replay_of_a_missing_file_creates_nothing() {
         output(&["replay", folder.path().to_str().unwrap(), "--data", data.to_str().unwrap()]);
     assert!(stderr(&folder_of_files).contains("is a folder"), "{}", stderr(&folder_of_files));
     assert!(!data.exists(), "{} was created", data.display());
+}
+
+#[test]
+fn a_recording_with_nothing_in_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("AAPL.csv"));
+    std::fs::write(&file, "").unwrap();
+    let run = || output(&["replay", file.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    let played = run();
+    assert!(!played.status.success() && stderr(&played).contains("is empty"), "{}", stderr(&played));
+    assert!(!data.exists(), "{} was created", data.display());
+    std::fs::write(&file, "Date,Open,High,Low,Close,Volume\n").unwrap();
+    let played = run();
+    assert!(!played.status.success(), "only a header");
+    assert!(stderr(&played).contains("no line has a tick or candle"), "{}", stderr(&played));
+}
+
+#[test]
+fn candles_that_are_new_and_known_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("AAPL.csv");
+    let rows = ["Date,Open,High,Low,Close,Volume", "2023-02-24,1,2,1,2,30", "2023-02-27,2,3,2,3,40"];
+    std::fs::write(&file, rows[..2].join("\n")).unwrap();
+    let data = folder.path().join("data");
+    let printed = replay(&data, &file);
+    assert!(printed.contains("stored   4 ticks and 1 candles are new"), "{printed}");
+    std::fs::write(&file, rows.join("\n")).unwrap();
+    let printed = replay(&data, &file);
+    let expected = "4 ticks and 1 candles are new, 4 ticks and 1 candles were stored already";
+    assert!(printed.contains(expected), "{printed}");
 }
 
 #[test]

@@ -30,6 +30,7 @@ impl LocalAddresses {
         // The stand-in for MongoDB has no users.
         let mut replacements: Vec<_> = stores.map(|store| (store, format!("{mongo}/{database}"))).collect();
         replacements.extend([
+            ("http://elasticsearch:9200".to_owned(), server("ELASTIC_URL")),
             ("kafka:9092".to_owned(), broker.to_owned()),
             ("kafka 9092".to_owned(), format!("{host} {port}")),
             ("/opt/tapedeck/ready.sh".to_owned(), root().join("deploy/kafka/ready.sh").display().to_string()),

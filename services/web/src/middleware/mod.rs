@@ -4,3 +4,5 @@ pub(crate) mod cookies;
 pub(crate) mod host;
 pub(crate) mod origin;
 pub(crate) mod request_count;
+pub(crate) mod session_cookie;
+pub(crate) mod viewer;

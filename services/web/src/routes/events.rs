@@ -41,20 +41,23 @@ const HEARTBEAT_SECONDS: u64 = 15;
 /// Most events handed to a connection at once.
 const MAX_BATCH: usize = 64;
 
-/// GET /events?symbols=&kinds=
+/// GET /events?symbols=&kinds=&candle_symbols=
 pub(crate) async fn events(
     State(app): State<App>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let params = params.allow(&["symbols", "kinds"])?;
-    let filter = Filter::new(params.symbols()?, &kinds(&params)?);
+    let params = params.allow(&["symbols", "kinds", "candle_symbols"])?;
+    let filter = filter(&params)?;
     let last_id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let guard = app.metrics.connect();
     let updates = app.live.updates();
     let resumed = last_id.and_then(|id| updates.version_of(id));
     let version = resumed.unwrap_or(0);
     let greeting = greeting(updates.boot(), resumed.is_some(), guard.is_some());
+    if guard.is_none() {
+        app.metrics.polls.add(1);
+    }
     let body = if let Some(guard) = guard {
         drop(updates);
         LiveClient::new(&app, filter, version, greeting, guard).into_body()
@@ -70,6 +73,13 @@ pub(crate) async fn events(
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     Ok((headers, body).into_response())
+}
+
+/// Candles are those of `candle_symbols`, where it is given: pages show prices of many symbols and candles of one.
+fn filter(params: &Params) -> Result<Filter, Problem> {
+    let filter = Filter::new(params.symbols()?, &kinds(params)?);
+    let candle_symbols = params.symbols_in("candle_symbols")?;
+    Ok(if candle_symbols.is_empty() { filter } else { filter.with_candles_of(candle_symbols) })
 }
 
 /// `quote,candle,spark,status`; quotes and candles where none are named.

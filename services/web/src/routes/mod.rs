@@ -1,8 +1,11 @@
 //! Which handler serves which path, and what is done for every request.
 
+mod account;
+mod analytics;
 pub(crate) mod assets;
 mod events;
 mod news;
+mod outbox;
 mod pages;
 mod system;
 mod v1;
@@ -17,6 +20,7 @@ use axum::{
     routing::{get, post},
 };
 use live_store::LiveStore;
+use mailer::Outbox;
 use market::Symbol;
 use service_runtime::{Runtime, admin_routes};
 use tower_http::{
@@ -25,6 +29,9 @@ use tower_http::{
 };
 
 use crate::{
+    account::Accounts,
+    analytics::Analytics,
+    config::WebConfig,
     latency_limit::LatencyLimit,
     live::Live,
     metrics::Metrics,
@@ -52,11 +59,17 @@ pub(crate) struct App {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     store: Arc<dyn LiveStore>,
+    accounts: Arc<Accounts>,
+    analytics: Arc<Analytics>,
+    /// The prices are of the past.
+    is_historical: bool,
     runtime: Runtime,
     bundle: Arc<assets::Bundle>,
     /// The watched symbols with their places in the watch list.
     watched: Arc<HashMap<Symbol, usize>>,
     latency_limit: Arc<LatencyLimit>,
+    /// Mails that are written to files; `None` where they go to a mail server.
+    outbox: Option<Outbox>,
 }
 
 impl App {
@@ -64,13 +77,26 @@ impl App {
         live: Arc<Live>,
         metrics: Arc<Metrics>,
         store: Arc<dyn LiveStore>,
+        accounts: Arc<Accounts>,
+        analytics: Arc<Analytics>,
         runtime: Runtime,
-        watched: &[Symbol],
+        config: &WebConfig,
     ) -> Self {
         let bundle = Arc::new(assets::Bundle::read());
-        let watched = watched.iter().enumerate().map(|(place, symbol)| (*symbol, place)).collect();
-        let watched = Arc::new(watched);
-        Self { live, metrics, store, runtime, bundle, watched, latency_limit: Arc::default() }
+        let watched = config.watched().iter().enumerate().map(|(place, symbol)| (*symbol, place)).collect();
+        Self {
+            live,
+            metrics,
+            store,
+            accounts,
+            analytics,
+            is_historical: config.is_historical,
+            runtime,
+            bundle,
+            watched: Arc::new(watched),
+            latency_limit: Arc::default(),
+            outbox: config.outbox.clone().map(Outbox::new),
+        }
     }
 }
 
@@ -79,8 +105,13 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
     let routes = Router::new()
         .route("/", get(pages::board))
         .route("/symbols/{*symbol}", get(pages::symbol))
+        .route("/dashboard", get(pages::dashboard))
+        .route("/dashboard/performance.csv", get(analytics::performance_csv))
         .route("/news", get(news::page))
         .route("/system", get(system::page))
+        .route("/outbox", get(outbox::list))
+        .route("/outbox/{name}", get(outbox::mail))
+        .route("/outbox/{name}/html", get(outbox::html))
         .route("/events", get(events::events))
         .route("/assets/{*file}", get(assets::asset))
         .route("/favicon.svg", get(assets::favicon))
@@ -88,16 +119,22 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
         .route("/v1/quotes", get(v1::quotes))
         .route("/v1/ticks", get(v1::ticks))
         .route("/v1/candles", get(v1::candles))
+        .route("/v1/aggregates", get(analytics::aggregates))
+        .route("/v1/weekly", get(analytics::weekly))
+        .route("/v1/performance", get(analytics::performance))
+        .route("/v1/batch-runs", get(analytics::batch_runs))
         .route("/v1/news", get(news::news))
         .route("/v1/system", get(system::figures))
         .route("/v1/time", get(v1::time))
         .route("/v1/screen-latency", post(v1::screen_latency))
+        .merge(account::router())
         .fallback(pages::not_found)
         .method_not_allowed_fallback(wrong_method);
     let routes = routes
         .with_state(app.clone())
         .merge(admin_routes(Arc::clone(&app.runtime.status)))
-        .layer(from_fn(require_same_origin));
+        .layer(from_fn(require_same_origin))
+        .merge(account::open_router().with_state(app));
     guarded(routes, hosts)
 }
 

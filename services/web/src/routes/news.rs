@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     format::TimeText,
-    middleware::cookies::Theme,
+    middleware::viewer::Viewer,
     params::{Params, far_past},
     problem::Problem,
 };
@@ -94,21 +94,21 @@ fn query_of(params: Params) -> Result<NewsQuery, Problem> {
 
 /// A story, formatted.
 pub(crate) struct Story {
-    title: String,
-    summary: String,
-    publisher: String,
-    url: String,
-    published_at: DateTime<Utc>,
-    symbols: Vec<Symbol>,
+    pub(super) title: String,
+    pub(super) summary: String,
+    pub(super) publisher: String,
+    pub(super) url: String,
+    pub(super) published_at: DateTime<Utc>,
+    pub(super) symbols: Vec<Symbol>,
     /// Why it belongs to them.
-    reasons: String,
-    others: Vec<Outlet>,
+    pub(super) reasons: String,
+    pub(super) others: Vec<Outlet>,
 }
 
-struct Outlet {
-    publisher: String,
-    title: String,
-    url: String,
+pub(super) struct Outlet {
+    pub(super) publisher: String,
+    pub(super) title: String,
+    pub(super) url: String,
 }
 
 impl From<NewsArticle> for Story {
@@ -146,7 +146,11 @@ struct NewsPage<'a> {
 }
 
 /// GET /news?symbol=&cursor=
-pub(crate) async fn page(State(app): State<App>, theme: Theme, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn page(
+    State(app): State<App>,
+    viewer: Viewer,
+    params: Params,
+) -> Result<Response, Problem> {
     let query = query_of(params)?;
     let read = timeout(Duration::from_millis(STORE_TIMEOUT_MS), app.store.articles(&query)).await;
     let (read, store_is_down) = match read {
@@ -156,7 +160,7 @@ pub(crate) async fn page(State(app): State<App>, theme: Theme, params: Params) -
     };
     let (stories, next_cursor) = read.map(|page| (page.articles, page.next_cursor)).unwrap_or_default();
     let page = NewsPage {
-        layout: Layout::new(&app, theme, "news"),
+        layout: Layout::new(&app, viewer, "news"),
         symbol: query.symbol,
         stories: stories.into_iter().map(Story::from).collect(),
         older: next_cursor.map(|cursor| older(query.symbol, &cursor)),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     format::{self, TimeText},
-    middleware::cookies::Theme,
+    middleware::viewer::Viewer,
     params::Params,
     pipeline::{ComponentRow, PartitionRow, ProcessRow, Quantiles, SystemFigures, TopicRow},
     problem::Problem,
@@ -60,11 +60,11 @@ struct SystemPage<'a> {
 }
 
 /// GET /system
-pub(crate) async fn page(State(app): State<App>, theme: Theme) -> Result<Response, Problem> {
+pub(crate) async fn page(State(app): State<App>, viewer: Viewer) -> Result<Response, Problem> {
     let now = Utc::now();
     let system = read_figures(&app, now).await;
     let nodes = nodes(&system, app.metrics.max_live_clients());
-    render(&SystemPage { layout: Layout::new(&app, theme, "system"), nodes, system, now })
+    render(&SystemPage { layout: Layout::new(&app, viewer, "system"), nodes, system, now })
 }
 
 fn nodes(system: &SystemFigures, max_live_clients: usize) -> Vec<Node> {
@@ -354,7 +354,7 @@ mod tests {
         let bundle = Bundle::default();
         let layout = Layout {
             bundle: &bundle,
-            theme: Theme::System,
+            viewer: Viewer::default(),
             page: "system",
             symbols: Vec::new(),
             log_is_down: false,

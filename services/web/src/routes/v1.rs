@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// Rows where no limit is given, and at most.
-const DEFAULT_LIMIT: usize = 500;
-const MAX_LIMIT: usize = 5_000;
+pub(super) const DEFAULT_LIMIT: usize = 500;
+pub(super) const MAX_LIMIT: usize = 5_000;
 /// Most measurements in one request.
 const MAX_MEASUREMENTS: usize = 500;
 /// Largest latency that is accepted; above it a clock or a suspended tab was measured.

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{DEADLINE, Events, Suite, minute_candle, tick};
+use crate::support::{DEADLINE, Events, Settings, Suite, minute_candle, tick};
 
 #[tokio::test]
 async fn a_client_receives_prices_and_candles_of_its_symbols_only() {
@@ -132,8 +132,48 @@ async fn event_streams_are_not_compressed() {
 }
 
 #[tokio::test]
+async fn candles_are_those_of_other_symbols_where_a_client_names_them() {
+    let suite = Suite::start().await;
+    let path = "/events?kinds=quote,candle&candle_symbols=MSFT";
+    let mut events = Events::open(&suite, path, None).await;
+    suite.publish(&[tick("AAPL", "101", Utc::now(), 1)]).await;
+    suite.publish(&[tick("MSFT", "400", Utc::now(), 1)]).await;
+    let mut quotes = BTreeSet::new();
+    while quotes.len() < 2 {
+        let event = events.next().await.expect("the stream goes on");
+        if event.name == "candle" {
+            assert_eq!(event.data["symbol"], "MSFT", "no candle of AAPL");
+        } else if event.name == "quote" {
+            quotes.insert(event.data["symbol"].to_string());
+        }
+    }
+    let refused = suite.get("/events?candle_symbols=$").await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert!(refused.text().await.expect("a text").contains("candle_symbols"));
+}
+
+#[tokio::test]
+async fn of_many_clients_as_many_as_the_limit_are_live_and_the_others_are_counted_as_polls() {
+    let suite = Suite::with(Settings { max_live_clients: 5, ..Settings::default() }).await;
+    let (mut live, mut polls) = (Vec::new(), 0);
+    for _ in 0..12 {
+        let mut events = Events::open(&suite, "/events?kinds=quote", None).await;
+        if events.next_of("hello").await.data["live"] == true {
+            live.push(events);
+        } else {
+            while events.next().await.is_some() {}
+            polls += 1;
+        }
+    }
+    assert_eq!((live.len(), polls), (5, 7));
+    assert_eq!(suite.json("/v1/system").await["sse_connections"], 5);
+    let counted = suite.text("/metrics").await;
+    assert!(counted.lines().any(|line| line.starts_with("tapedeck_sse_polls_total")), "{counted}");
+}
+
+#[tokio::test]
 async fn a_client_past_the_limit_polls_until_a_stream_is_free() {
-    let suite = Suite::with_live_clients(1).await;
+    let suite = Suite::with(Settings { max_live_clients: 1, ..Settings::default() }).await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1), tick("MSFT", "400", Utc::now(), 1)]).await;
     let mut live = Events::open(&suite, "/events?kinds=quote", None).await;
     assert_eq!(live.next_of("hello").await.data["live"], true);

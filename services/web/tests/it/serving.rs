@@ -11,7 +11,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{DEADLINE, Events, Suite, empty_runtime, tick};
+use web::StartingPages;
+
+use crate::support::{DEADLINE, Events, Settings, Suite, config, empty_runtime, install_tls, tick};
 
 #[tokio::test]
 async fn a_port_in_use_is_reported_together_with_the_flag() {
@@ -20,6 +22,29 @@ async fn a_port_in_use_is_reported_together_with_the_flag() {
     let error = web::bind(taken).await.expect_err("the port is taken");
     let text = format!("{error:#}");
     assert!(text.contains(&taken.to_string()) && text.contains("--listen"), "{text}");
+}
+
+#[tokio::test]
+async fn pages_and_health_answer_before_the_event_log_is_open() {
+    install_tls();
+    let dir = TempDir::new().expect("a folder");
+    let (runtime, _) = empty_runtime(&dir).await;
+    let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let pages = StartingPages::serve(
+        &config(address, Settings { max_live_clients: 1, ..Settings::default() }),
+        listener,
+        runtime.process(),
+    );
+    let get = async |path: &str| reqwest::get(format!("http://{address}{path}")).await.expect("an answer");
+    assert_eq!(get("/healthz").await.status(), StatusCode::OK);
+    for path in ["/", "/readyz", "/v1/quotes"] {
+        let answer = get(path).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        let text = answer.text().await.expect("a text");
+        assert!(text.contains("waiting for the event log (--log, LOG_URL)"), "{path}: {text}");
+    }
+    drop(pages);
 }
 
 #[tokio::test]
@@ -73,7 +98,7 @@ async fn pages_are_compressed_and_survive_half_a_request() {
 #[tokio::test]
 async fn more_half_open_connections_than_the_limit_lock_out_neither_pages_nor_health_nor_status() {
     // 512 besides the live clients.
-    let suite = Suite::with_live_clients(100).await;
+    let suite = Suite::with(Settings { max_live_clients: 100, ..Settings::default() }).await;
     suite.publish(&[tick("AAPL", "101", Utc::now(), 1)]).await;
     let mut half_open = Vec::new();
     for n in 0..1_000 {

@@ -1,6 +1,7 @@
 //! A running service on a log and a store of its own.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use topics::status::ServiceStatus;
-use web::WebConfig;
+use web::{StartingPages, WebConfig};
 
 /// Anything that is waited for is there long before.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -50,33 +51,68 @@ pub(crate) async fn empty_runtime(dir: &TempDir) -> Parts {
     (Runtime { log, status, shutdown: CancellationToken::new() }, store)
 }
 
+/// The client is built for TLS although nothing here uses it; a second call finds it installed.
+pub(crate) fn install_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// The settings of the service.
+pub(crate) fn config(listen: SocketAddr, settings: Settings) -> WebConfig {
+    WebConfig {
+        listen,
+        watchlist: settings.watchlist.map(|list| list.parse().expect("a watch list")),
+        consumer_group: "stock-consumer-group".to_owned(),
+        web_max_live_clients: settings.max_live_clients,
+        web_allowed_hosts: vec!["prices.example".to_owned()],
+        registration: web::Registration::Open,
+        web_trusted_proxies: web::TrustedProxies::default(),
+        public_url: format!("http://{listen}").parse().expect("a URL"),
+        analytics: settings.analytics.map(Into::into),
+        is_historical: settings.is_historical,
+        outbox: None,
+    }
+}
+
+/// What differs between tests.
+pub(crate) struct Settings {
+    pub(crate) watchlist: Option<&'static str>,
+    pub(crate) max_live_clients: usize,
+    /// URL of the analytics store.
+    pub(crate) analytics: Option<String>,
+    pub(crate) is_historical: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { watchlist: None, max_live_clients: 512, analytics: None, is_historical: false }
+    }
+}
+
 impl Suite {
     pub(crate) async fn start() -> Self {
-        let dir = TempDir::new().expect("a folder");
-        let parts = empty_runtime(&dir).await;
-        Self::over(parts, dir, None).await
+        Self::with(Settings::default()).await
     }
 
-    /// With room for so many live clients.
-    pub(crate) async fn with_live_clients(max: usize) -> Self {
+    /// On a log and a store with nothing in them.
+    pub(crate) async fn with(settings: Settings) -> Self {
         let dir = TempDir::new().expect("a folder");
         let parts = empty_runtime(&dir).await;
-        Self::configured(parts, dir, None, max).await
+        Self::configured(parts, dir, settings).await
     }
 
-    pub(crate) async fn over(parts: Parts, dir: TempDir, watchlist: Option<&str>) -> Self {
-        Self::configured(parts, dir, watchlist, 512).await
+    pub(crate) async fn over(parts: Parts, dir: TempDir, watchlist: Option<&'static str>) -> Self {
+        Self::configured(parts, dir, Settings { watchlist, ..Settings::default() }).await
     }
 
     /// Whose store is opened when `opened` is cancelled; returns before it is ready.
     pub(crate) async fn opening(parts: Parts, dir: TempDir, opened: CancellationToken) -> Self {
-        Self::started(parts, dir, None, 512, opened).await
+        Self::started(parts, dir, Settings::default(), opened).await
     }
 
-    async fn configured(parts: Parts, dir: TempDir, watchlist: Option<&str>, max: usize) -> Self {
+    async fn configured(parts: Parts, dir: TempDir, settings: Settings) -> Self {
         let opened = CancellationToken::new();
         opened.cancel();
-        let suite = Self::started(parts, dir, watchlist, max, opened).await;
+        let suite = Self::started(parts, dir, settings, opened).await;
         suite.until(async || suite.service.is_finished() || suite.is_ready().await).await;
         if !suite.service.is_finished() {
             return suite;
@@ -87,21 +123,13 @@ impl Suite {
     async fn started(
         (runtime, store): Parts,
         dir: TempDir,
-        watchlist: Option<&str>,
-        web_max_live_clients: usize,
+        settings: Settings,
         opened: CancellationToken,
     ) -> Self {
-        // The client is built for TLS although nothing here uses it; a second call finds it installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
         let listen = listener.local_addr().expect("an address");
-        let config = WebConfig {
-            listen,
-            watchlist: watchlist.map(|list| list.parse().expect("a watch list")),
-            consumer_group: "stock-consumer-group".to_owned(),
-            web_max_live_clients,
-            web_allowed_hosts: vec!["prices.example".to_owned()],
-        };
+        let config = config(listen, settings);
         let open = move || {
             let (store, opened) = (Arc::clone(&store), opened.clone());
             async move {
@@ -109,7 +137,8 @@ impl Suite {
                 Ok(store)
             }
         };
-        let service = tokio::spawn(web::run(config, listener, open, runtime.clone()));
+        let pages = StartingPages::serve(&config, listener, runtime.process());
+        let service = tokio::spawn(web::run(config, pages, open, runtime.clone()));
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         Self { runtime, address: listen.to_string(), http, service, _dir: dir }
     }

@@ -3,6 +3,7 @@
 import type { Candles } from "./candles";
 import type { Candle } from "./events";
 import * as format from "./format";
+import type { Indicators } from "./indicators";
 
 const ROWS = 30;
 
@@ -22,7 +23,7 @@ class Row {
     this.root.append(head);
   }
 
-  draw(time: string, title: string, candle: Candle, isStock: boolean): void {
+  draw(time: string, title: string, candle: Candle, values: Indicators | undefined, isStock: boolean): void {
     const price = (value: number): string => format.price(value, isStock);
     const ticks = candle.ticks === 0 ? "\u2013" : String(candle.ticks);
     const prices = [candle.open, candle.high, candle.low, candle.close].map(price);
@@ -31,7 +32,8 @@ class Row {
     this.time.title = title;
     this.badge.hidden = candle.final;
     this.root.classList.toggle("in-progress", !candle.final);
-    [...prices, format.volume(candle.volume), ticks, candle.source].forEach((text, index) => {
+    const indicators = [format.optional(values?.sma, price), format.optional(values?.rsi, (rsi) => format.fixed(rsi, 1))];
+    [...prices, format.volume(candle.volume), ticks, ...indicators, candle.source].forEach((text, index) => {
       write((this.cells[index] ??= this.root.insertCell()), text);
     });
   }
@@ -53,7 +55,7 @@ export class CandleTable {
   ) {}
 
   /** Draws the newest of these times, the newest first. */
-  draw(times: readonly number[], candles: Candles): void {
+  draw(times: readonly number[], candles: Candles, indicators: ReadonlyMap<number, Indicators>): void {
     const shown = times.slice(-ROWS).reverse();
     // Rows of the server, or the one that there are no candles.
     if (this.rows.length === 0 && shown.length > 0) this.body.replaceChildren();
@@ -64,7 +66,8 @@ export class CandleTable {
       const date = new Date(time * 1000);
       const isDay = this.interval === "1d";
       const title = isDay ? "" : format.minute(date, this.zone);
-      if (candle) row.draw(isDay ? format.day(date) : format.minute(date), title, candle, this.isStock);
+      const text = isDay ? format.day(date) : format.minute(date);
+      if (candle) row.draw(text, title, candle, indicators.get(time), this.isStock);
     });
     for (const row of this.rows.slice(shown.length)) row.root.remove();
   }

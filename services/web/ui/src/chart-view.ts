@@ -17,6 +17,7 @@ import {
 import { colour, font } from "./colours";
 import type { Candle } from "./events";
 import * as format from "./format";
+import { IndicatorLines } from "./indicator-lines";
 import { onThemeChange } from "./theme";
 
 /** At first a candle has so many pixels; a short history fills at most what is right of this part of the chart. */
@@ -44,6 +45,7 @@ export class ChartView {
   private readonly chart: IChartApi;
   private readonly series: ISeriesApi<"Candlestick">;
   private readonly volumes: ISeriesApi<"Histogram">;
+  readonly indicators: IndicatorLines;
   private volumeColours = { up: "", down: "" };
   private rangeListener: () => void = () => undefined;
 
@@ -73,6 +75,7 @@ export class ChartView {
       priceLineVisible: false,
     });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.indicators = new IndicatorLines(this.chart);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.rangeListener());
     this.applyColours();
   }
@@ -99,6 +102,7 @@ export class ChartView {
       timeScale: { borderColor: colour("--line") },
       crosshair: { vertLine: line, horzLine: line },
     });
+    this.indicators.recolour();
     this.series.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
   }
 

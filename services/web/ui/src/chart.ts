@@ -7,6 +7,9 @@ import { ChartKeys } from "./chart-keys";
 import { ChartView } from "./chart-view";
 import type { Candle, Missed, SymbolCandle } from "./events";
 import * as format from "./format";
+import * as choice from "./indicator-choice";
+import type { IndicatorName } from "./indicator-lines";
+import { indicators, type Indicators } from "./indicators";
 
 /** Candles of one request. */
 const PAGE = 1_000;
@@ -52,6 +55,9 @@ export class Chart {
   private loading: Promise<void> = Promise.resolve();
   private isLoaded = false;
   private hovered: number | undefined;
+  /** Of each candle, by its open time. */
+  private indicators = new Map<number, Indicators>();
+  private readonly shown = new Set<IndicatorName>();
   private isTableDue = false;
 
   constructor(private readonly root: HTMLElement) {
@@ -77,6 +83,7 @@ export class Chart {
       describe: (time) => this.describe(time),
       edge: () => OLDER_TEXTS[this.older],
     });
+    choice.start(root, (name, isShown) => this.showIndicator(name, isShown));
     this.drawZone(zone);
     setInterval(() => void this.refresh(), REFRESH_MS);
     this.load("much");
@@ -176,6 +183,7 @@ export class Chart {
       return;
     }
     this.view.draw(time, candle, isHistory);
+    this.drawIndicators(isHistory);
     if (this.shownTime() === time) this.drawLegend();
     this.drawTableSoon();
   }
@@ -186,10 +194,28 @@ export class Chart {
       return candle ? [[time, candle] as const] : [];
     });
     this.view.drawAll(candles);
+    this.drawIndicators(true);
     // Whether there are none is known only after the first response of the server.
     if (candles.length > 0) this.root.querySelector(".chart-note")?.toggleAttribute("hidden", true);
     this.drawLegend();
     this.drawTableSoon();
+  }
+
+  /** Computes the indicators of all candles, and draws all, or the newest where no other candle has changed. */
+  private drawIndicators(all: boolean): void {
+    const { times } = this.candles;
+    const values = indicators(times.map((time) => this.candles.get(time)?.close ?? Number.NaN));
+    const points = times.map((time, place) => [time, values[place]] as const);
+    this.indicators = new Map(points.flatMap(([time, value]) => (value ? [[time, value]] : [])));
+    if (all) this.view.indicators.drawAll(points);
+    else this.view.indicators.drawNewest(points);
+  }
+
+  private showIndicator(name: IndicatorName, isShown: boolean): void {
+    if (isShown) this.shown.add(name);
+    else this.shown.delete(name);
+    this.view.indicators.show(name, isShown);
+    this.drawLegend();
   }
 
   /** The visible part changed. */
@@ -267,7 +293,8 @@ export class Chart {
       if (!this.isLoaded) return;
       const { times } = this.candles;
       const { from, to } = this.view.visible() ?? { from: 0, to: times.length };
-      this.table?.draw(times.slice(Math.max(0, Math.ceil(from)), Math.max(0, Math.floor(to) + 1)), this.candles);
+      const inView = times.slice(Math.max(0, Math.ceil(from)), Math.max(0, Math.floor(to) + 1));
+      this.table?.draw(inView, this.candles, this.indicators);
     });
   }
 
@@ -293,7 +320,17 @@ export class Chart {
       ["C ", price(candle.close)],
       ["", `${format.arrow(change)} ${format.percent(change)}`],
       ["Vol ", format.volume(candle.volume)],
+      ...this.indicatorParts(time),
     ];
+  }
+
+  /** The indicators that are shown, in names and values. */
+  private indicatorParts(time: number): [string, string][] {
+    const { sma, rsi } = this.indicators.get(time) ?? { sma: undefined, rsi: undefined };
+    const parts: [string, string][] = [];
+    if (this.shown.has("sma")) parts.push(["SMA ", format.optional(sma, (value) => format.price(value, this.isStock))]);
+    if (this.shown.has("rsi")) parts.push(["RSI ", format.optional(rsi, (value) => format.fixed(value, 1))]);
+    return parts;
   }
 
   /** A candle in words, for a screen reader. */
@@ -301,7 +338,7 @@ export class Chart {
     const candle = this.candles.get(time);
     if (!candle) return "";
     const names = ["", "open ", "high ", "low ", "close ", "", "volume "];
-    const values = this.parts(time, candle).map(([, value], index) => `${names[index]}${value}`);
+    const values = this.parts(time, candle).map(([name, value], index) => `${names[index] ?? name}${value}`);
     return values.filter((_, index) => index !== 5).join(", ") + (candle.final ? "" : ", in progress");
   }
 
@@ -316,6 +353,7 @@ export class Chart {
       part.append("", document.createElement("b"));
       this.legend.append(part);
     }
+    while (this.legend.children.length > parts.length) this.legend.lastChild?.remove();
     parts.forEach(([name, value], index) => {
       const part = this.legend?.children[index];
       if (part?.firstChild && part.lastChild && part.textContent !== name + value) {

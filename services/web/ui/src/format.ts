@@ -61,8 +61,12 @@ export function compact(value: number): string {
 }
 
 /** A dash where it is unknown, which is not zero. */
+export function optional(value: number | null | undefined, write: (value: number) => string): string {
+  return value === null || value === undefined ? "\u2013" : write(value);
+}
+
 export function volume(value: number | null): string {
-  return value === null ? "\u2013" : compact(value);
+  return optional(value, compact);
 }
 
 export function ratio(value: number): string {
@@ -88,12 +92,17 @@ const MINUTE: Intl.DateTimeFormatOptions = {
   hourCycle: "h23",
 };
 
-/** In the reader's zone, or in the one named. */
-export function minute(time: Date, zone?: string): string {
-  return time.toLocaleString(undefined, { ...MINUTE, ...(zone && { timeZone: zone, timeZoneName: "short" }) });
+/** In the reader's zone, or in the one named; with the year unless it is the current one. */
+function moment(time: Date, style: Intl.DateTimeFormatOptions, zone?: string): string {
+  const year = time.getFullYear() === new Date().getFullYear() ? {} : ({ year: "numeric" } as const);
+  return time.toLocaleString(undefined, { ...style, ...year, ...(zone && { timeZone: zone, timeZoneName: "short" }) });
 }
 
-/** The date of a daily candle, which is in no zone. */
+export function minute(time: Date, zone?: string): string {
+  return moment(time, MINUTE, zone);
+}
+
+/** A date, such as that of a daily candle, which is in no zone. */
 export function day(time: Date): string {
   return time.toLocaleDateString(undefined, { dateStyle: "medium", timeZone: "UTC" });
 }
@@ -105,9 +114,5 @@ export function zone(time: Date, name: string): string {
 }
 
 export function second(time: Date, zone?: string): string {
-  return time.toLocaleString(undefined, {
-    ...MINUTE,
-    second: "2-digit",
-    ...(zone && { timeZone: zone, timeZoneName: "short" }),
-  });
+  return moment(time, { ...MINUTE, second: "2-digit" }, zone);
 }

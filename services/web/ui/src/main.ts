@@ -5,12 +5,16 @@ import "./frame.css";
 import "./board.css";
 import "./symbol.css";
 import "./tables.css";
+import "./dashboard.css";
 import "./system.css";
+import "./account.css";
 import "./news.css";
 import "./screens.css";
 import "./forced.css";
+import * as account from "./account";
 import * as board from "./board";
 import * as clock from "./clock";
+import * as dashboard from "./dashboard";
 import * as latency from "./latency";
 import * as search from "./search";
 import * as symbol from "./symbol";
@@ -25,8 +29,14 @@ void clock.keep();
 latency.report();
 
 switch (document.body.dataset["page"]) {
+  case "account":
+    account.start();
+    break;
   case "board":
     board.start();
+    break;
+  case "dashboard":
+    dashboard.start();
     break;
   case "symbol":
     void symbol.start();

@@ -38,18 +38,34 @@ interface Hello {
   live: boolean;
 }
 
+type Symbols = Wanted["symbols"];
+
+/** What the stream has. Candles are the most frequent events, and a tab shows those of one symbol: they have symbols of their own. */
+interface Asked {
+  kinds: readonly EventKind[];
+  symbols: Symbols;
+  candles: Symbols;
+}
+
 type Source =
   | { state: "closed" }
-  | { state: "open"; events: EventSource; asked: Wanted; reason: OpenReason; lastSign: number; isPoll: boolean };
+  | { state: "open"; events: EventSource; asked: Asked; reason: OpenReason; lastSign: number; isPoll: boolean };
 
 type OpenSource = Source & { state: "open" };
 
 /** Why the stream was opened: for other subjects, for those a second time, or after it was lost. */
 type OpenReason = "filter" | "filter again" | "lost";
 
-function isWanted(wanted: Wanted, { kind, data }: SubjectEvent): boolean {
-  if (!wanted.kinds.includes(kind)) return false;
-  return kind === "status" || wanted.symbols === "all" || wanted.symbols.includes(symbolOf(data));
+function isIn(symbols: Symbols, { kind, data }: SubjectEvent): boolean {
+  return kind === "status" || symbols === "all" || symbols.includes(symbolOf(data));
+}
+
+function isWanted(wanted: Wanted, event: SubjectEvent): boolean {
+  return wanted.kinds.includes(event.kind) && isIn(wanted.symbols, event);
+}
+
+function isAsked({ kinds, symbols, candles }: Asked, event: SubjectEvent): boolean {
+  return kinds.includes(event.kind) && isIn(event.kind === "candle" ? candles : symbols, event);
 }
 
 function symbolOf(data: SubjectEvent["data"]): string {
@@ -61,24 +77,34 @@ function subjectOf({ kind, data }: SubjectEvent): string {
   return `${kind} ${symbolOf(data)} ${kind === "candle" && data.final}`;
 }
 
-function union(all: readonly Wanted[]): Wanted {
-  const symbols = all.flatMap((wanted) => (wanted.symbols === "all" ? [] : wanted.symbols));
+function union(all: readonly Wanted[]): Asked {
+  const symbolsOf = (kinds: readonly EventKind[]): Symbols => {
+    const lists = all.filter((wanted) => wanted.kinds.some((kind) => kinds.includes(kind))).map(({ symbols }) => symbols);
+    if (lists.includes("all")) return "all";
+    return [...new Set(lists.flat())].sort();
+  };
   return {
-    symbols: all.some((wanted) => wanted.symbols === "all") ? "all" : [...new Set(symbols)].sort(),
     kinds: EVENT_KINDS.filter((kind) => all.some((wanted) => wanted.kinds.includes(kind))),
+    symbols: symbolsOf(["quote", "spark"]),
+    candles: symbolsOf(["candle"]),
   };
 }
 
-function covers(wide: Wanted, narrow: Wanted): boolean {
-  const { symbols } = wide;
-  const hasSymbols =
-    symbols === "all" || (narrow.symbols !== "all" && narrow.symbols.every((symbol) => symbols.includes(symbol)));
-  return hasSymbols && narrow.kinds.every((kind) => wide.kinds.includes(kind));
+function hasAll(wide: Symbols, narrow: Symbols): boolean {
+  return wide === "all" || (narrow !== "all" && narrow.every((symbol) => wide.includes(symbol)));
 }
 
-function address({ symbols, kinds }: Wanted): string {
+function covers(wide: Asked, narrow: Asked): boolean {
+  const hasKinds = narrow.kinds.every((kind) => wide.kinds.includes(kind));
+  return hasKinds && hasAll(wide.symbols, narrow.symbols) && hasAll(wide.candles, narrow.candles);
+}
+
+function address({ kinds, symbols, candles }: Asked): string {
   const query = new URLSearchParams({ kinds: kinds.join(",") });
   if (symbols !== "all" && symbols.length > 0) query.set("symbols", symbols.join(","));
+  if (candles !== "all" && candles.length > 0 && String(candles) !== String(symbols)) {
+    query.set("candle_symbols", candles.join(","));
+  }
   return `/events?${query}`;
 }
 
@@ -194,7 +220,7 @@ export class Stream {
     else if (this.source.state === "closed" && this.reopening === undefined) this.open("lost");
   }
 
-  private wanted(): Wanted {
+  private wanted(): Asked {
     return union([...this.tabs].map((tab) => tab.wanted));
   }
 
@@ -236,9 +262,9 @@ export class Stream {
   }
 
   /** What the stream no longer has grows old: a tab that wants it later gets it from the server. */
-  private forgetAllBut(asked: Wanted): void {
+  private forgetAllBut(asked: Asked): void {
     for (const [subject, { event }] of this.latest) {
-      if (!isWanted(asked, event)) this.latest.delete(subject);
+      if (!isAsked(asked, event)) this.latest.delete(subject);
     }
   }
 

@@ -2,13 +2,15 @@
 
 import * as format from "./format";
 
+const DATE = /^\d{4}-\d{2}-\d{2}$/;
+
 export function localise(root: ParentNode): void {
   for (const place of root.querySelectorAll<HTMLTimeElement>("time[datetime]")) {
     const time = new Date(place.dateTime);
     if (Number.isNaN(time.getTime())) continue;
     const holder = place.closest<HTMLElement>("[data-zone]");
-    // A daily candle is a date of its exchange, not a moment.
-    if (holder?.dataset["interval"] === "1d" && place.closest("tbody")) {
+    // A date, and a daily candle, which is a date of its exchange, are no moments.
+    if (DATE.test(place.dateTime) || (holder?.dataset["interval"] === "1d" && place.closest("tbody"))) {
       place.textContent = format.day(time);
       continue;
     }

@@ -51,6 +51,9 @@ struct Args {
     /// Port of the store's server.
     #[arg(long, env = "MONGO_PORT", default_value_t = 27017)]
     mongo_port: u16,
+    /// Port of Elasticsearch.
+    #[arg(long, env = "ELASTICSEARCH_PORT", default_value_t = 9200)]
+    elasticsearch_port: u16,
     /// Folder for the logs of the services [default: a temporary folder, removed if all faults pass].
     #[arg(long, env = "CHAOS_OUTPUT")]
     output: Option<PathBuf>,
@@ -102,6 +105,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         ("MONGO_HEAP".to_owned(), "6g".to_owned()),
     ];
     let in_memory = [("MONGO_MEMORY".to_owned(), "1".to_owned())];
+    let elastic_env = vec![
+        ("ELASTICSEARCH_PORT".to_owned(), args.elasticsearch_port.to_string()),
+        ("ELASTICSEARCH_TRANSPORT_PORT".to_owned(), (args.elasticsearch_port + 100).to_string()),
+    ];
     let world = World {
         numbers: args.numbers(),
         seed,
@@ -112,6 +119,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         mongo: Server::new("mongo.sh", "mongo-mjs", [&mongo_env[..], &in_memory].concat())?,
         mongo_on_disk: Server::new("mongo.sh", "mongo-mjs", mongo_env)?,
         mongo_port: args.mongo_port,
+        elastic: Server::new("elasticsearch.sh", "elasticsearch", elastic_env)?,
+        elastic_port: args.elasticsearch_port,
         store: args.store,
         folder: folder.clone(),
     };

@@ -5,6 +5,7 @@ mod broker;
 mod clocks;
 mod consumers;
 mod disk;
+mod elastic;
 mod poison;
 mod producers;
 mod store;
@@ -27,7 +28,7 @@ pub struct Fault {
 }
 
 /// All faults.
-pub const ALL: [Fault; 13] = [
+pub const ALL: [Fault; 14] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers with repeated rebalances" },
     Fault { number: 3, name: "the producer is killed at random" },
@@ -39,6 +40,7 @@ pub const ALL: [Fault; 13] = [
     Fault { number: 9, name: "one record in a hundred cannot be decoded" },
     // Numbers up to 16 that are missing here are of other tests.
     Fault { number: 11, name: "the alerts are killed while rules fire" },
+    Fault { number: 14, name: "Elasticsearch is away" },
     Fault { number: 15, name: "the clock of the alerts jumps" },
     Fault { number: 17, name: "the broker is wiped" },
     Fault { number: 18, name: "clocks are an hour apart" },
@@ -60,6 +62,7 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         8 => disk::full(world).await,
         9 => poison::one_in_a_hundred(world).await,
         11 => alerts::kills(world).await,
+        14 => elastic::away(world).await,
         15 => alerts::clock_jumps(world).await,
         17 => wiped::wiped(world).await,
         18 => clocks::an_hour_apart(world).await,

@@ -19,7 +19,10 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
-use self::parse::{Frame, FrameReader, Ticker24h};
+use self::{
+    history::Klines,
+    parse::{Frame, FrameReader, Ticker24h},
+};
 use super::{Feed, FeedContext, Prices, rest};
 use crate::{
     config::ProducerConfig,
@@ -43,6 +46,7 @@ pub(crate) static FEED: Feed = Feed {
     summary: "Binance: crypto, live, without a key",
     prices: Prices::Live(AssetClass::Crypto),
     probe: Some(|config| Box::pin(answers(config))),
+    daily: Some(history::daily),
     run: |context| Box::pin(run(context)),
 };
 
@@ -87,7 +91,8 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
             MAX_STREAMS / STREAMS_PER_SYMBOL
         );
     }
-    let feed = Binance { config, symbols, source, client, outlet, health };
+    let history = Klines::new(client.clone(), config.binance.binance_rest_url.clone(), source);
+    let feed = Binance { config, symbols, source, client, history, outlet, health };
     let until_shutdown = async |filling: BoxFuture<'_, anyhow::Result<()>>| {
         shutdown.run_until_cancelled(filling).await.unwrap_or(Ok(()))
     };
@@ -102,6 +107,7 @@ struct Binance {
     symbols: Vec<Symbol>,
     source: Source,
     client: Client,
+    history: Klines,
     outlet: Outlet,
     health: Component,
 }

@@ -17,11 +17,13 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use indicatif::{ProgressBar, ProgressStyle};
 use market::{Candle, Tick};
 use service_runtime::{Latency, Runtime};
 use tokio::{sync::mpsc, time::Instant};
 
+pub use self::read::daily_candles;
 use super::{Feed, FeedContext, Prices};
 use crate::{
     metrics::FeedMetrics,
@@ -43,6 +45,7 @@ pub(crate) static FEED: Feed = Feed {
     summary: "Recorded files",
     prices: Prices::Recorded,
     probe: None,
+    daily: None,
     run: |context| Box::pin(run(context)),
 };
 
@@ -92,6 +95,13 @@ pub(crate) enum Item {
 }
 
 impl Item {
+    fn candle(&self) -> Option<&Candle> {
+        match self {
+            Self::Candle(candle) => Some(candle),
+            Self::Tick(_) => None,
+        }
+    }
+
     /// When it was recorded.
     fn recorded_at(&self) -> DateTime<Utc> {
         match self {
@@ -128,6 +138,8 @@ pub struct Report {
     pub ticks: u64,
     /// Candles that are durable in the log.
     pub candles: u64,
+    /// Of these, those that were stored before they were played, as far as they were counted.
+    pub known_candles: u64,
     /// Lines without a tick or candle: headers, blank lines, other messages of a venue.
     pub empty_lines: u64,
     /// Lines that could not be used; the first are logged with place and reason.
@@ -136,6 +148,29 @@ pub struct Report {
     pub reasons: BTreeMap<String, u64>,
     /// Rows of days on which the calendar has no session; they are used, and the first are logged.
     pub days_without_session: u64,
+}
+
+impl Report {
+    /// Adds the lines of a chunk; logs the first of those that are bad or unusual.
+    fn count(&mut self, file: &Path, chunk: &Chunk, progress: &ProgressBar) {
+        self.lines += chunk.lines;
+        self.empty_lines += chunk.empty_lines;
+        for (line, reason) in &chunk.bad {
+            self.bad_lines += 1;
+            if self.reasons.len() < MAX_REASONS || self.reasons.contains_key(reason) {
+                *self.reasons.entry(reason.clone()).or_default() += 1;
+            }
+            if self.bad_lines <= MAX_LOGGED {
+                progress.suspend(|| tracing::warn!("{}, line {line}: {reason}", file.display()));
+            }
+        }
+        for (line, remark) in &chunk.remarks {
+            self.days_without_session += 1;
+            if self.days_without_session <= MAX_LOGGED {
+                progress.suspend(|| tracing::warn!("{}, line {line}: {remark}", file.display()));
+            }
+        }
+    }
 }
 
 impl fmt::Display for Report {
@@ -152,11 +187,19 @@ impl fmt::Display for Report {
     }
 }
 
-/// Plays files into the log; everything is durable there when it returns.
+/// Counts the candles that are stored already.
+pub type CountKnown = Box<dyn Fn(Vec<Candle>) -> BoxFuture<'static, anyhow::Result<u64>> + Send + Sync>;
+
+/// Plays files into the log; everything is durable there when it returns. `count_known` counts candles before they are played.
 ///
 /// # Errors
 /// A file that cannot be read or is no recording, a log that fails for good, or a shutdown before the end.
-pub async fn replay_files(files: &[PathBuf], speed: Speed, runtime: &Runtime) -> anyhow::Result<Report> {
+pub async fn replay_files(
+    files: &[PathBuf],
+    speed: Speed,
+    runtime: &Runtime,
+    count_known: Option<CountKnown>,
+) -> anyhow::Result<Report> {
     let latency = Arc::new(Latency::new(topics::names::figure::FEED_PUBLISHED));
     let metrics = FeedMetrics::new(&runtime.status, "replay", &latency);
     let publisher = runtime.log.publisher().context("cannot publish")?;
@@ -164,7 +207,7 @@ pub async fn replay_files(files: &[PathBuf], speed: Speed, runtime: &Runtime) ->
     let outlet = outlet.of_recording();
     let acknowledged = tokio::spawn(acknowledgements.collect());
     let report = tokio::select! {
-        report = play(files, speed, &outlet) => report,
+        report = play(files, speed, &outlet, count_known.as_ref()) => report,
         () = runtime.shutdown.cancelled() => Err(anyhow!("stopped before the end of the recording")),
     };
     drop(outlet);
@@ -184,19 +227,19 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
     }
     health.up("playing");
     tokio::select! {
-        report = play(&files, speed, &outlet) => health.up(&format!("played: {}", report?)),
+        report = play(&files, speed, &outlet, None) => health.up(&format!("played: {}", report?)),
         () = shutdown.cancelled() => return Ok(()),
     }
     shutdown.cancelled().await;
     Ok(())
 }
 
-/// Checks that files can be read, before anything is written.
+/// Checks that files can be read, before anything is written. Returns their size, in bytes.
 ///
 /// # Errors
 /// The first that is missing, cannot be read, or is a folder.
-pub fn check_files(files: &[PathBuf]) -> anyhow::Result<()> {
-    files.iter().try_for_each(|file| size_of(file).map(drop))
+pub fn check_files(files: &[PathBuf]) -> anyhow::Result<u64> {
+    files.iter().map(|file| size_of(file)).sum()
 }
 
 /// Size of a recording, in bytes.
@@ -207,12 +250,13 @@ fn size_of(file: &Path) -> anyhow::Result<u64> {
     Ok(meta.len())
 }
 
-async fn play(files: &[PathBuf], speed: Speed, outlet: &Outlet) -> anyhow::Result<Report> {
-    let mut sizes = Vec::new();
-    for file in files {
-        sizes.push(size_of(file)?);
-    }
-    let progress = progress_bar(sizes.iter().sum());
+async fn play(
+    files: &[PathBuf],
+    speed: Speed,
+    outlet: &Outlet,
+    count_known: Option<&CountKnown>,
+) -> anyhow::Result<Report> {
+    let progress = progress_bar(check_files(files)?);
     let mut report = Report::default();
     let mut pace = Pace::new(speed);
     for file in files {
@@ -220,22 +264,10 @@ async fn play(files: &[PathBuf], speed: Speed, outlet: &Outlet) -> anyhow::Resul
         let path = file.clone();
         let reading = tokio::task::spawn_blocking(move || read::read(&path, &sender));
         while let Some(chunk) = chunks.recv().await {
-            report.lines += chunk.lines;
-            report.empty_lines += chunk.empty_lines;
-            for (line, reason) in &chunk.bad {
-                report.bad_lines += 1;
-                if report.reasons.len() < MAX_REASONS || report.reasons.contains_key(reason) {
-                    *report.reasons.entry(reason.clone()).or_default() += 1;
-                }
-                if report.bad_lines <= MAX_LOGGED {
-                    progress.suspend(|| tracing::warn!("{}, line {line}: {reason}", file.display()));
-                }
-            }
-            for (line, remark) in &chunk.remarks {
-                report.days_without_session += 1;
-                if report.days_without_session <= MAX_LOGGED {
-                    progress.suspend(|| tracing::warn!("{}, line {line}: {remark}", file.display()));
-                }
+            report.count(file, &chunk, &progress);
+            if let Some(count_known) = count_known {
+                let candles: Vec<Candle> = chunk.items.iter().filter_map(Item::candle).copied().collect();
+                report.known_candles += count_known(candles).await?;
             }
             let (ticks, candles) = pass_on(chunk.items, &mut pace, outlet).await?;
             report.ticks += ticks;

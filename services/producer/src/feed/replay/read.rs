@@ -7,9 +7,9 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, Utc};
-use market::Source;
+use market::{Candle, Source};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use tokio::sync::mpsc::Sender;
@@ -74,6 +74,25 @@ pub(super) fn read(path: &Path, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
     // The receiver is gone only while the process shuts down.
     let _ = chunks.blocking_send(chunk);
     Ok(())
+}
+
+/// The candles of a table of daily candles, without ticks. `name` is that of its file, which is named for the symbol.
+///
+/// # Errors
+/// A name that is no symbol, or a row that cannot be read, with its line.
+pub fn daily_candles(name: &str, text: &str) -> anyhow::Result<Vec<Candle>> {
+    let mut lines = text.lines().zip(1_u64..);
+    let (header, _) = lines.next().with_context(|| format!("{name} is empty"))?;
+    let header = cells(header).with_context(|| format!("the header of {name}"))?;
+    let mut days =
+        daily::DailyCandles::new(Path::new(name), &header).map_err(|reason| anyhow!("{name}: {reason}"))?;
+    let mut candles = Vec::new();
+    for (line, number) in lines {
+        let row = cells(line).map_err(|error| error.to_string()).and_then(|cells| days.row(&cells));
+        let row = row.map_err(|reason| anyhow!("{name}, line {number}: {reason}"))?;
+        candles.extend(row.items.iter().filter_map(Item::candle).copied());
+    }
+    Ok(candles)
 }
 
 /// How many bytes the line took in the file; at most the limit and one is kept of it.

@@ -30,6 +30,7 @@ pub(crate) static FEED: Feed = Feed {
     summary: "A market invented here",
     prices: Prices::Simulated,
     probe: None,
+    daily: None,
     run: |context| Box::pin(run(context)),
 };
 

@@ -10,13 +10,14 @@ use std::{
 
 use anyhow::Context;
 use chrono::{DateTime, SubsecRound, Utc};
-use market::{AssetClass, Source, Symbol, Tick, TickFields, is_open};
+use futures_util::future::BoxFuture;
+use market::{AssetClass, Candle, Source, Symbol, Tick, TickFields, is_open};
 use rand::RngExt;
 use reqwest::Client;
 use service_runtime::Component;
 use url::Url;
 
-use super::{Feed, FeedContext, Prices, rest};
+use super::{DailyHistory, Feed, FeedContext, HistorySettings, Prices, Span, rest};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
@@ -40,6 +41,7 @@ pub(crate) static FEED: Feed = Feed {
     summary: "Yahoo: stocks, polled, without a key, best effort",
     prices: Prices::Live(AssetClass::Stock),
     probe: Some(|config| Box::pin(answers(config))),
+    daily: Some(daily),
     run: |context| Box::pin(run(context)),
 };
 
@@ -53,29 +55,28 @@ pub struct YahooArgs {
 
 /// The endpoint answers.
 async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
-    let client = rest::client(USER_AGENT)?;
     let probe = config.watchlist.symbols().iter().find(|symbol| symbol.asset_class() == AssetClass::Stock);
     let symbol = *probe.context("no stock is watched")?;
-    let _: parse::Answer = rest::get(&client, chart_url(&config.yahoo.yahoo_url, symbol, TODAY)?).await?;
+    Charts::new(&config.yahoo)?.request(symbol, &TODAY).await?;
     Ok(())
 }
 
-/// What is polled: interval and range.
-const TODAY: (&str, &str) = ("1m", "1d");
+/// Parameters of what is polled.
+const TODAY: [(&str, &str); 2] = [("interval", "1m"), ("range", "1d")];
 /// Candles of the past: two years of days, and a month of hours. Its hours begin at the half: they are made of half hours.
-const HISTORY: [(&str, &str); 2] = [("1d", "2y"), ("30m", "1mo")];
+const HISTORY: [[(&str, &str); 2]; 2] =
+    [[("interval", "1d"), ("range", "2y")], [("interval", "30m"), ("range", "1mo")]];
 
 /// Polls until the shutdown; the first round brings the candles of the day. Older history is filled in meanwhile.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
     let FeedContext { config, symbols, log, outlet, health, shutdown, .. } = context;
-    let source = Source::parse("yahoo").context("the name of the source")?;
-    let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
+    let charts = Charts::new(&config.yahoo)?;
+    let tails = tails::read(&*log, charts.source).await.context("cannot see where the last run ended")?;
     let seen = tails.newest.iter().map(|tick| (tick.symbol, (tick.timestamp, tick.price))).collect();
     let yahoo = Yahoo {
-        client: rest::client(USER_AGENT)?,
+        charts,
         config,
         symbols,
-        source,
         outlet,
         health,
         state: Mutex::new(State { seen, last_seq: tails.highest_seq, candles: HashMap::new() }),
@@ -89,8 +90,7 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
 struct Yahoo {
     config: ProducerConfig,
     symbols: Vec<Symbol>,
-    source: Source,
-    client: Client,
+    charts: Charts,
     outlet: Outlet,
     health: Component,
     state: Mutex<State>,
@@ -105,12 +105,59 @@ struct State {
     candles: HashMap<Symbol, DateTime<Utc>>,
 }
 
-fn chart_url(base: &Url, symbol: Symbol, (interval, range): (&str, &str)) -> anyhow::Result<Url> {
-    let mut url = base
-        .join(&format!("v8/finance/chart/{}", parse::venue_name(symbol)))
-        .with_context(|| format!("{base} is no base for the chart endpoint"))?;
-    url.query_pairs_mut().append_pair("interval", interval).append_pair("range", range);
-    Ok(url)
+/// The chart endpoint.
+struct Charts {
+    client: Client,
+    base: Url,
+    source: Source,
+}
+
+impl Charts {
+    fn new(settings: &YahooArgs) -> anyhow::Result<Self> {
+        let source = Source::parse(FEED.name).context("the name of the source")?;
+        Ok(Self { client: rest::client(USER_AGENT)?, base: settings.yahoo_url.clone(), source })
+    }
+
+    async fn request(&self, symbol: Symbol, query: &[(&str, &str)]) -> Result<parse::Answer, FeedError> {
+        let base = &self.base;
+        let mut url = base
+            .join(&format!("v8/finance/chart/{}", parse::venue_name(symbol)))
+            .with_context(|| format!("{base} is no base for the chart endpoint"))?;
+        url.query_pairs_mut().extend_pairs(query);
+        rest::get(&self.client, url).await
+    }
+
+    /// The candles of a chart that have ended.
+    async fn candles(
+        &self,
+        symbol: Symbol,
+        query: &[(&str, &str)],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Candle>, FeedError> {
+        let answer = self.request(symbol, query).await?;
+        parse::history(answer, symbol, self.source, now)
+            .map_err(|error| FeedError::provider(error.to_string()))
+    }
+}
+
+/// Daily candles for `tapedeck backfill`.
+fn daily(settings: &HistorySettings) -> anyhow::Result<Box<dyn DailyHistory>> {
+    Ok(Box::new(Charts::new(&settings.yahoo)?))
+}
+
+impl DailyHistory for Charts {
+    fn daily(
+        &self,
+        symbol: Symbol,
+        (from, to): Span,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<Vec<Candle>, FeedError>> {
+        Box::pin(async move {
+            let (from, to) = (from.timestamp().to_string(), to.timestamp().to_string());
+            let query = [("interval", "1d"), ("period1", from.as_str()), ("period2", to.as_str())];
+            self.candles(symbol, &query, now).await
+        })
+    }
 }
 
 impl Yahoo {
@@ -119,25 +166,17 @@ impl Yahoo {
         for part in HISTORY {
             for symbol in &self.symbols {
                 tokio::time::sleep(Duration::from_millis(HISTORY_PAUSE_MS)).await;
-                match self.history_of(*symbol, part).await {
-                    Ok(()) => {}
+                match self.charts.candles(*symbol, &part, Utc::now()).await {
+                    Ok(candles) => self.outlet.send_candles(&candles).await?,
                     Err(FeedError::Provider { reason, .. }) => {
                         self.outlet.metrics().errors.add(1);
-                        tracing::warn!(%symbol, interval = part.0, reason, "no history");
+                        tracing::warn!(%symbol, ?part, reason, "no history");
                     }
                     Err(FeedError::Fatal(error)) => return Err(error),
                 }
             }
         }
         Ok(())
-    }
-
-    async fn history_of(&self, symbol: Symbol, part: (&str, &str)) -> Result<(), FeedError> {
-        let answer: parse::Answer =
-            rest::get(&self.client, chart_url(&self.config.yahoo.yahoo_url, symbol, part)?).await?;
-        let candles = parse::history(answer, symbol, self.source, Utc::now())
-            .map_err(|error| FeedError::provider(error.to_string()))?;
-        Ok(self.outlet.send_candles(&candles).await?)
     }
 
     async fn poll(&self) -> Result<(), FeedError> {
@@ -167,9 +206,8 @@ impl Yahoo {
     }
 
     async fn poll_symbol(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
-        let answer: parse::Answer =
-            rest::get(&self.client, chart_url(&self.config.yahoo.yahoo_url, symbol, TODAY)?).await?;
-        let parsed = match parse::parse(answer, symbol, self.source, Utc::now().trunc_subsecs(6)) {
+        let answer = self.charts.request(symbol, &TODAY).await?;
+        let parsed = match parse::parse(answer, symbol, self.charts.source, Utc::now().trunc_subsecs(6)) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(error.to_string())),
         };

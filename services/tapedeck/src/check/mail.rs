@@ -1,0 +1,31 @@
+//! Checks where mails go.
+
+use std::path::Path;
+
+use mailer::{MailSettings, Mailer};
+
+use super::{place::folder, report::Report};
+use crate::data_dir::outbox;
+
+/// Connects to the mail server and logs in, or checks the folder; sends nothing.
+pub(super) async fn mail(report: &mut Report, settings: &MailSettings, data: &Path) {
+    let fix =
+        "check MAIL_URL (--mail-url), MAIL_PASSWORD and MAIL_FROM; `tapedeck mail test ADDRESS` sends one";
+    let default = outbox(data);
+    let settings = settings.clone().with_outbox(&default);
+    let (mailer, outbox) = match Mailer::open(&settings).and_then(|mailer| Ok((mailer, settings.outbox()?))) {
+        Ok(opened) => opened,
+        Err(error) => return report.wrong("mail", error.to_string(), fix),
+    };
+    match outbox {
+        // In the data folder, which is checked by itself.
+        Some(path) if path == default => {
+            report.ok("mail", format!("files in {}; set MAIL_URL to send mails", path.display()));
+        }
+        Some(path) => folder(report, "mail", &path, "choose another with MAIL_URL=file:DIR"),
+        None => match mailer.check().await {
+            Ok(()) => report.ok("mail", format!("{} accepts connections", mailer.place())),
+            Err(error) => report.wrong("mail", error.to_string(), fix),
+        },
+    }
+}
