@@ -58,7 +58,8 @@ impl PasswordHasher {
     /// [`HashError::Busy`], or the algorithm fails.
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, HashError> {
         let text = password.into_normalised();
-        let hash = self.in_turn(move || argon2()?.hash_password(text.expose_secret().as_bytes()).map_err(failed));
+        let hash =
+            self.in_turn(move || argon2()?.hash_password(text.expose_secret().as_bytes()).map_err(failed));
         let text = hash.await?.to_string();
         PasswordHash::parse(&text).map_err(|error| HashError::Failed(error.to_string()))
     }
@@ -67,7 +68,11 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// [`HashError::Busy`], or the algorithm fails.
-    pub async fn verify(&self, password: &SecretString, hash: Option<&PasswordHash>) -> Result<bool, HashError> {
+    pub async fn verify(
+        &self,
+        password: &SecretString,
+        hash: Option<&PasswordHash>,
+    ) -> Result<bool, HashError> {
         let (text, is_known) = (normalised(password), hash.is_some());
         let hash = hash.map_or(DECOY, PasswordHash::as_str).to_owned();
         let verified = self.in_turn(move || {
@@ -125,9 +130,12 @@ mod tests {
     async fn a_password_is_verified_in_either_normal_form_and_no_other_is() {
         let hasher = PasswordHasher::default();
         let hash = hasher.hash(password("caf\u{e9} au lait")).await.expect("hashed");
-        for (text, expected) in
-            [("cafe\u{301} au lait", true), ("cafe au lait", false), ("", false), (&"x".repeat(1 << 20), false)]
-        {
+        for (text, expected) in [
+            ("cafe\u{301} au lait", true),
+            ("cafe au lait", false),
+            ("", false),
+            (&"x".repeat(1 << 20), false),
+        ] {
             assert_eq!(hasher.verify(&text.into(), Some(&hash)).await.expect("verified"), expected);
         }
         let again = hasher.hash(password("caf\u{e9} au lait")).await.expect("hashed");

@@ -71,14 +71,16 @@ impl Password {
         let lower = chosen.to_lowercase();
         let local_part = address.split('@').next().unwrap_or_default().to_lowercase();
         // A short local part occurs in a password by chance.
-        if lower.contains(&address.to_lowercase()) || (local_part.len() > 3 && lower.starts_with(&local_part)) {
+        if lower.contains(&address.to_lowercase()) || (local_part.len() > 3 && lower.starts_with(&local_part))
+        {
             return Err(PasswordError::ContainsAddress);
         }
         let mut different: Vec<char> = lower.chars().collect();
         different.sort_unstable();
         different.dedup();
         let root = lower.trim_end_matches(|last: char| !last.is_alphabetic());
-        let is_sequence = "01234567890123456789".contains(&*lower) || "abcdefghijklmnopqrstuvwxyz".contains(&*lower);
+        let is_sequence =
+            "01234567890123456789".contains(&*lower) || "abcdefghijklmnopqrstuvwxyz".contains(&*lower);
         if different.len() < MIN_DIFFERENT_CHARACTERS || is_sequence || FREQUENT.contains(&root) {
             return Err(PasswordError::Guessable);
         }
@@ -152,7 +154,8 @@ mod tests {
 
     #[test]
     fn characters_of_every_script_are_accepted_up_to_the_limit() {
-        for text in ["correct horse battery", "пароль длинный", "🐎🔋📎🎷🪗🎺🥁🎻🎸🎹", "  spaces count  "] {
+        for text in ["correct horse battery", "пароль длинный", "🐎🔋📎🎷🪗🎺🥁🎻🎸🎹", "  spaces count  "]
+        {
             assert!(choose(text).is_ok(), "{text}");
         }
         let long = "abcdefghij".repeat(20);
@@ -163,9 +166,8 @@ mod tests {
 
     #[test]
     fn two_ways_to_type_a_character_are_one_password() {
-        let [composed, combined] = ["caf\u{e9} au lait", "cafe\u{301} au lait"].map(|text| {
-            choose(text).expect("accepted").into_normalised().expose_secret().to_owned()
-        });
+        let [composed, combined] = ["caf\u{e9} au lait", "cafe\u{301} au lait"]
+            .map(|text| choose(text).expect("accepted").into_normalised().expose_secret().to_owned());
         assert_eq!(composed, combined);
     }
 

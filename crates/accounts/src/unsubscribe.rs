@@ -91,14 +91,22 @@ mod tests {
         assert_eq!(read, token);
         assert!(read.is_of(&mine));
         assert!(!read.is_of(&elsewhere), "another installation has another key");
-        let other_kind: UnsubscribeToken = token.to_string().replacen("digest", "alerts", 1).parse().expect("a token");
+        let other_kind: UnsubscribeToken =
+            token.to_string().replacen("digest", "alerts", 1).parse().expect("a token");
         assert!(!other_kind.is_of(&mine));
     }
 
     #[test]
     fn other_texts_are_refused() {
         let token = UnsubscribeToken::new(&user(), MailKind::Alerts).to_string();
-        for text in ["", "alerts", "alerts.x.y", &token[..token.len() - 1], &format!("{token}0"), &token.to_uppercase()] {
+        for text in [
+            "",
+            "alerts",
+            "alerts.x.y",
+            &token[..token.len() - 1],
+            &format!("{token}0"),
+            &token.to_uppercase(),
+        ] {
             assert!(text.parse::<UnsubscribeToken>().is_err(), "{text}");
         }
     }

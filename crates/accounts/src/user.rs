@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use owed_mails::EmailAddress;
 use market::Symbol;
+use owed_mails::EmailAddress;
 
 use crate::{PasswordHash, Secret, UserId};
 
@@ -171,7 +171,9 @@ pub fn parse_time_zone(text: &str) -> Result<Tz, FieldError> {
     let known = chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name));
     known.copied().ok_or_else(|| {
         let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
-        FieldError(format!("`{shown}` is no time zone: use a name such as Europe/Berlin, America/New_York or UTC"))
+        FieldError(format!(
+            "`{shown}` is no time zone: use a name such as Europe/Berlin, America/New_York or UTC"
+        ))
     })
 }
 

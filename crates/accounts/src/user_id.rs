@@ -72,8 +72,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "01KEY5Z0M8T3Q9V6J2R4B7N1X", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "01KEY5Z0M8T3Q9V6J2R4B7N1XU", "é1KEY5Z0M8T3Q9V6J2R4B7N1X"]
-        {
+        for text in [
+            "",
+            "01KEY5Z0M8T3Q9V6J2R4B7N1X",
+            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "01KEY5Z0M8T3Q9V6J2R4B7N1XU",
+            "é1KEY5Z0M8T3Q9V6J2R4B7N1X",
+        ] {
             assert_eq!(text.parse::<UserId>(), Err(UserIdError), "{text}");
         }
     }

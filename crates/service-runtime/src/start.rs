@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::{
-    LogGuard, LogOutput, LogSettings, ProcessRuntime, Runtime, Status, cancel_on_signals, heartbeat, init_logs,
-    install_metrics, process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin,
-    shutdown,
+    LogGuard, LogOutput, LogSettings, ProcessRuntime, Runtime, Status, cancel_on_signals, heartbeat,
+    init_logs, install_metrics, process_figures::ProcessFigures, raise_open_files, renamed_variables,
+    serve_admin, shutdown,
 };
 
 /// First wait before a server that is unavailable is tried again; doubled up to the longest.

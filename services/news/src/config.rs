@@ -1,12 +1,20 @@
 //! The settings of the news, and their commands.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
+use alert_rules::Owner;
+use analytics_store::AnalyticsPassword;
+use anyhow::Context;
+use chrono_tz::Tz;
 use clap::{Subcommand, ValueEnum};
+use job_runner::Schedule;
 use live_store::StoreSettings;
+use mailer::{EmailAddress, MailSettings};
 use market::Watchlist;
 use service_runtime::{HELP_END, LogOutput, LogSettings, SecretString};
 use url::Url;
+
+use crate::{digest::DigestReader, source::shown};
 
 /// Exit codes, for `--help`.
 pub const EXIT_CODES: &str =
@@ -27,6 +35,30 @@ pub struct NewsArgs {
     /// Where news come from.
     #[command(flatten)]
     pub news: NewsConfig,
+    /// Addresses of the alerts, which get the digest unless --digest-recipients has others.
+    #[arg(
+        long,
+        env = "ALERT_RECIPIENTS",
+        default_value = "",
+        value_name = "ADDRESSES",
+        help_heading = "Digest",
+        global = true,
+        hide_default_value = true
+    )]
+    pub alert_recipients: Addresses,
+    /// Analytics store, for the moves of the digest: mysql://[user[:password]@]host[:port][/database][?ssl-mode=...] or
+    /// sqlite:PATH.
+    #[arg(
+        long = "analytics",
+        env = "ANALYTICS_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        help_heading = "Digest"
+    )]
+    pub analytics_url: Option<SecretString>,
+    /// Its password, where the URL has none.
+    #[command(flatten)]
+    pub analytics_password: AnalyticsPassword,
     /// Where log lines go.
     #[command(flatten)]
     pub log_output: LogOutput,
@@ -51,6 +83,9 @@ pub struct ProcessArgs {
     /// The event log, which the health of this process is published to.
     #[command(flatten)]
     pub log: LogSettings,
+    /// The mail server. Without one another service, such as the alerts, sends what is owed.
+    #[command(flatten)]
+    pub mail: MailSettings,
     /// Address of /healthz, /readyz and /metrics; 0.0.0.0:5006 makes them reachable from other machines.
     #[arg(
         long,
@@ -65,7 +100,9 @@ pub struct ProcessArgs {
 impl NewsArgs {
     /// The settings with everything filled in.
     pub fn config(&self) -> NewsConfig {
-        NewsConfig { watchlist: self.watchlist.clone(), ..self.news.clone() }
+        let alert_recipients = self.alert_recipients.0.clone();
+        let digest = DigestConfig { alert_recipients, ..self.news.digest.clone() };
+        NewsConfig { watchlist: self.watchlist.clone(), digest, ..self.news.clone() }
     }
 }
 
@@ -74,6 +111,15 @@ impl NewsArgs {
 pub enum NewsCommand {
     /// Gather once from all sources, and print what came of each. A source that failed before waits for its next try.
     Run,
+    /// Owe the digest of today, which the running service sends, to those who have not got it; or print one.
+    Digest {
+        /// Only that of this address [default: all recipients; with --preview, the first].
+        #[arg(long, value_name = "ADDRESS")]
+        user: Option<EmailAddress>,
+        /// Print the text of the mail, and send and record nothing.
+        #[arg(long)]
+        preview: bool,
+    },
 }
 
 /// A provider of news without a key.
@@ -164,14 +210,108 @@ pub struct NewsConfig {
         value_name = "URL"
     )]
     pub alpha_vantage_url: Url,
+    /// The digest.
+    #[command(flatten)]
+    pub digest: DigestConfig,
     /// Symbols whose news are gathered; without them those of the store.
     #[arg(skip)]
     pub watchlist: Option<Watchlist>,
 }
 
+/// The morning digest. Global, see [`NewsConfig`].
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Digest")]
+pub struct DigestConfig {
+    /// When the digest is sent to the recipients of the house, in cron syntax: minute, hour, day of month, month, day of week. A
+    /// missed one is sent for four hours.
+    #[arg(
+        global = true,
+        id = "news-schedule",
+        long,
+        env = "NEWS_SCHEDULE",
+        default_value = "0 8 * * *",
+        value_name = "CRON"
+    )]
+    pub schedule: String,
+    /// The time zone of the schedule: America/New_York.
+    #[arg(
+        global = true,
+        id = "news-timezone",
+        long,
+        env = "NEWS_TIMEZONE",
+        default_value = "UTC",
+        value_name = "ZONE"
+    )]
+    pub timezone: Tz,
+    /// Addresses that get the digest, with commas between them [default: those of ALERT_RECIPIENTS].
+    #[arg(
+        global = true,
+        id = "digest-recipients",
+        long,
+        env = "DIGEST_RECIPIENTS",
+        default_value = "",
+        value_name = "ADDRESSES",
+        hide_default_value = true
+    )]
+    pub recipients: Addresses,
+    /// Those of the alerts.
+    #[arg(skip)]
+    pub alert_recipients: Vec<EmailAddress>,
+}
+
+impl DigestConfig {
+    /// The recipients of the house.
+    ///
+    /// # Errors
+    /// A schedule that is no cron syntax, named with its setting.
+    pub fn readers(&self) -> anyhow::Result<Vec<DigestReader>> {
+        let of = || format!("--news-schedule (NEWS_SCHEDULE) `{}`", self.schedule);
+        let schedule = Schedule::parse(&self.schedule, self.timezone).with_context(of)?;
+        let addresses = match &self.recipients.0 {
+            own if own.is_empty() => &self.alert_recipients,
+            own => own,
+        };
+        let reader = |address: &EmailAddress| DigestReader {
+            address: address.clone(),
+            owner: Owner::House,
+            symbols: None,
+            schedule: schedule.clone(),
+            zone: self.timezone,
+            unsubscribe: None,
+        };
+        Ok(addresses.iter().map(reader).collect())
+    }
+}
+
+/// E-mail addresses with commas between them, each once. May be empty, as [`Feeds`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses(pub Vec<EmailAddress>);
+
+impl FromStr for Addresses {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut addresses = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let address = EmailAddress::parse(part).map_err(|error| error.to_string())?;
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        Ok(Self(addresses))
+    }
+}
+
 /// Addresses of feeds with commas between them. May be empty: a compose file passes on unset variables as empty ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Feeds(pub(crate) Vec<Url>);
+
+/// Without what may be a key.
+impl fmt::Debug for Feeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(shown)).finish()
+    }
+}
 
 impl FromStr for Feeds {
     type Err = String;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use live_store::{ArticleId, LiveStore, MAX_PAGE_ARTICLES, NewsQuery, NewsSource};
 use market::Symbol;
-use service_runtime::Component;
+use service_runtime::{Component, Status};
 
 use crate::{
     aliases::AliasTable,
@@ -325,19 +325,33 @@ impl Gathering {
     pub(crate) fn is_complete(&self) -> bool {
         self.sources.iter().all(|source| source.outcome.error().is_none())
     }
+}
 
-    /// Reports the health of the sources, by their groups: each provider, and each feed of the operator.
-    pub(crate) fn report_health(&self, component: impl Fn(&str) -> Component) {
+/// The health of the sources, by their groups: each provider, and each feed of the operator.
+pub(crate) struct SourceHealth {
+    status: Arc<Status>,
+    /// Kept, because a component that is made again begins as one that starts.
+    components: Mutex<BTreeMap<String, Component>>,
+}
+
+impl SourceHealth {
+    pub(crate) fn new(status: Arc<Status>) -> Self {
+        Self { status, components: Mutex::default() }
+    }
+
+    pub(crate) fn report(&self, gathering: &Gathering) {
         let mut groups: BTreeMap<String, Vec<&SourceReport>> = BTreeMap::new();
-        for source in &self.sources {
+        for source in &gathering.sources {
             groups.entry(source.group()).or_default().push(source);
         }
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, sources) in groups {
             let failed: Vec<String> = sources
                 .iter()
                 .filter_map(|source| Some(format!("{}: {}", source.name, source.outcome.error()?)))
                 .collect();
-            let health = component(&name);
+            let health = components.entry(name);
+            let health = health.or_insert_with_key(|name| self.status.secondary_component(name));
             match failed.first() {
                 None => health.up(&format!("{} of {} sources work", sources.len(), sources.len())),
                 Some(first) if sources.len() == 1 => health.down(first),

@@ -10,9 +10,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::UTC;
 use job_runner::{Job, MissedRuns, Schedule};
 use rand::RngExt;
-use service_runtime::Status;
 
-use crate::gather::{Gatherer, Gathering};
+use crate::gather::{Gatherer, Gathering, SourceHealth};
 
 /// Its name in the store, in the health and in logs.
 pub(crate) const NAME: &str = "news gathering";
@@ -31,7 +30,7 @@ enum After {
     /// A person waits for it.
     Keep(Arc<Mutex<Option<Gathering>>>),
     /// It is reported as the health of the sources.
-    Report(Arc<Status>),
+    Report(Arc<SourceHealth>),
 }
 
 impl GatherJob {
@@ -42,9 +41,9 @@ impl GatherJob {
     }
 
     /// Every half hour, at a minute of this process: installations do not all come at once.
-    pub(crate) fn scheduled(gatherer: Arc<Gatherer>, status: Arc<Status>) -> anyhow::Result<Self> {
+    pub(crate) fn scheduled(gatherer: Arc<Gatherer>, health: Arc<SourceHealth>) -> anyhow::Result<Self> {
         let schedule = half_hours(rand::rng().random_range(0..30))?;
-        Ok(Self { gatherer, schedule, after: After::Report(status) })
+        Ok(Self { gatherer, schedule, after: After::Report(health) })
     }
 }
 
@@ -76,7 +75,7 @@ impl Job for GatherJob {
         let gathering = self.gatherer.gather(Utc::now(), is_by_hand).await?;
         match &self.after {
             After::Keep(result) => *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(gathering),
-            After::Report(status) => gathering.report_health(|name| status.secondary_component(name)),
+            After::Report(health) => health.report(&gathering),
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
-//! News: feeds into stories of the live store, each with the symbols that it is about and why.
+//! News: feeds into stories of the live store, each with the symbols that it is about and why; and the morning digest by mail.
 //!
 //! Feeds are not trusted: what they answer is bounded in size and time, never comes from a private address, and is text without
 //! markup before it is stored. A source that fails is reported, and tried again after a wait of up to a day; the others go on. One
-//! process gathers at a time, on any host: a lease in the live store.
+//! process gathers at a time, on any host: a lease in the live store. A digest is sent once a reader and day, whatever is killed.
 
 mod aliases;
 mod canonical;
 mod charset;
 mod config;
+mod digest;
 mod fetch;
 mod gather;
 mod item;
@@ -25,16 +26,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
-use job_runner::{JobRunner, JobStore};
+use job_runner::{Job, JobRunner, JobStore};
 use live_store::{LiveStore, LiveStoreError};
+use mailer::{EmailAddress, MailSettingsError, Mailer};
 use service_runtime::{ExposeSecret, Runtime, open_patiently};
 
-use crate::{gather::Gatherer, job::GatherJob, metrics::Metrics};
+use crate::{
+    digest::{DigestJob, Digester},
+    gather::{Gatherer, SourceHealth},
+    job::GatherJob,
+    metrics::Metrics,
+};
 
-pub use config::{EXIT_CODES, NewsArgs, NewsCommand, NewsConfig, ProcessArgs, ProgramCommand, Provider};
+pub use config::{
+    Addresses, DigestConfig, EXIT_CODES, Feeds, NewsArgs, NewsCommand, NewsConfig, ProcessArgs,
+    ProgramCommand, Provider,
+};
+pub use digest::{DigestReader, OpenAnalytics};
 
 /// At the start news are gathered at once, unless that was done in the last so many minutes.
 const FRESH_MINUTES: i64 = 30;
+
+/// Where news, digests and mails are kept, and the moves of the digests.
+#[derive(Clone)]
+pub struct Stores {
+    /// The live store.
+    pub live: Arc<dyn LiveStore>,
+    /// The analytics store; `None`: digests have no moves.
+    pub analytics: Option<OpenAnalytics>,
+}
 
 /// What a command has printed, and whether everything succeeded.
 #[derive(Debug)]
@@ -45,24 +65,30 @@ pub struct Outcome {
     pub is_complete: bool,
 }
 
-/// Opens the store of the command line, runs `work` with it, and closes it.
+/// Opens the stores of the command line, runs `work` with them, and closes them.
 ///
 /// # Errors
 /// A store that cannot be opened, those of `work`, and a store that cannot be closed in order.
-pub async fn with_store<T, F>(
-    args: &NewsArgs,
-    work: impl FnOnce(Arc<dyn LiveStore>) -> F,
-) -> anyhow::Result<T>
+pub async fn with_stores<T, F>(args: &NewsArgs, work: impl FnOnce(Stores) -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
 {
+    let analytics = args.analytics_url.as_ref().filter(|url| !url.expose_secret().is_empty());
+    let analytics = analytics.map(|url| args.analytics_password.fill(url)).transpose()?;
     let url = args.store.url()?;
     let open = || live_store::open(url.expose_secret());
-    let store =
-        open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
-    let done = work(Arc::clone(&store)).await;
-    store.close().await.context("the live store was not closed in order")?;
+    let live = open_patiently("live store", "--store, STORE_URL", LiveStoreError::is_transient, open).await?;
+    let done = work(Stores { live: Arc::clone(&live), analytics: analytics.map(open_analytics) }).await;
+    live.close().await.context("the live store was not closed in order")?;
     done
+}
+
+/// Opens the analytics store of a URL.
+pub fn open_analytics(url: service_runtime::SecretString) -> OpenAnalytics {
+    Arc::new(move || {
+        let url = url.clone();
+        Box::pin(async move { analytics_store::open(url.expose_secret()).await })
+    })
 }
 
 /// Runs a command that ends by itself. `owner` names this process in the lease.
@@ -72,34 +98,104 @@ where
 pub async fn execute(
     command: NewsCommand,
     config: NewsConfig,
-    store: Arc<dyn LiveStore>,
+    stores: Stores,
     owner: &str,
 ) -> anyhow::Result<Outcome> {
     match command {
         NewsCommand::Run => {
-            let gatherer = Gatherer::new(config, Arc::clone(&store), None)?;
+            let gatherer = Gatherer::new(config, Arc::clone(&stores.live), None)?;
             let report = Arc::new(Mutex::new(None));
             let job = GatherJob::by_hand(gatherer, Arc::clone(&report))?;
-            JobRunner::new(job, store as _, owner).run_once(Utc::now()).await?;
+            JobRunner::new(job, stores.live as _, owner).run_once(Utc::now()).await?;
             let gathering = report.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
             Ok(Outcome { text: report::of_gathering(&gathering), is_complete: gathering.is_complete() })
+        }
+        NewsCommand::Digest { user, preview } => {
+            let text = digest_by_hand(&digester(&config, stores)?, user.as_ref(), preview).await?;
+            Ok(Outcome { text, is_complete: true })
         }
     }
 }
 
-/// Gathers by the schedule until the shutdown.
+async fn digest_by_hand(
+    digester: &Digester,
+    user: Option<&EmailAddress>,
+    is_preview: bool,
+) -> anyhow::Result<String> {
+    let now = Utc::now();
+    if is_preview {
+        let content = digester.preview(digester.reader(user)?, now).await?;
+        return Ok(format!("Subject: {}\n\n{}", content.subject, content.text));
+    }
+    let one = digester.reader(user)?;
+    let readers = if user.is_some() { vec![one] } else { digester.readers.iter().collect() };
+    let mut lines = Vec::new();
+    for reader in readers {
+        let is_new = digester.owe_now(reader, now).await?;
+        let done = if is_new { "is owed, and sent by the running service" } else { "was made before" };
+        lines.push(format!("the digest of today for {} {done}", reader.address));
+    }
+    Ok(lines.join("\n"))
+}
+
+fn digester(config: &NewsConfig, stores: Stores) -> anyhow::Result<Digester> {
+    let (readers, watchlist) = (config.digest.readers()?, config.watchlist.clone());
+    Ok(Digester { store: stores.live, analytics: stores.analytics, readers, watchlist })
+}
+
+/// [`run`] as a process of its own, which also sends mails where a mail server is set.
+///
+/// # Errors
+/// Those of [`run`], of [`with_stores`], and a mail server that cannot be used.
+pub async fn run_process(args: NewsArgs, process: ProcessArgs, runtime: Runtime) -> anyhow::Result<()> {
+    let mailer = match Mailer::open(&process.mail) {
+        Ok(mailer) => Some(mailer),
+        // The alerts, or another service of this store, send what is owed.
+        Err(MailSettingsError::Missing) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let config = args.config();
+    with_stores(&args, |stores| async move {
+        let mut tasks = runtime.tasks();
+        if let Some(mailer) = mailer {
+            tasks.spawn("mail", mailer::run_sender(Arc::clone(&stores.live) as _, mailer, runtime.clone()));
+        }
+        tasks.spawn("news", run(config, stores, runtime));
+        tasks.join().await
+    })
+    .await
+}
+
+/// Gathers news, and owes digests, by their schedules until the shutdown. What is owed is sent by [`mailer::run_sender`] of any
+/// process with this store.
 ///
 /// # Errors
 /// A setting that cannot be used.
-pub async fn run(config: NewsConfig, store: Arc<dyn LiveStore>, runtime: Runtime) -> anyhow::Result<()> {
+pub async fn run(config: NewsConfig, stores: Stores, runtime: Runtime) -> anyhow::Result<()> {
+    let mut tasks = runtime.tasks();
+    let digests = DigestJob::new(digester(&config, stores.clone())?)?;
     let metrics = Metrics::new(&runtime.status);
-    let health = runtime.status.secondary_component(job::NAME);
-    let gatherer = Arc::new(Gatherer::new(config, Arc::clone(&store), Some(metrics))?);
-    let status = Arc::clone(&runtime.status);
-    let job = || GatherJob::scheduled(Arc::clone(&gatherer), Arc::clone(&status));
-    let owner = runtime.status.instance();
+    let gatherer = Arc::new(Gatherer::new(config, Arc::clone(&stores.live), Some(metrics))?);
+    let digest_runner = runner(digests, &stores.live, &runtime);
+    let shutdown = runtime.shutdown.clone();
+    tasks.spawn(digest::NAME, async move {
+        digest_runner.run(shutdown).await;
+        Ok(())
+    });
+    tasks.spawn(job::NAME, gather_by_schedule(gatherer, stores.live, runtime));
+    tasks.join().await
+}
+
+async fn gather_by_schedule(
+    gatherer: Arc<Gatherer>,
+    store: Arc<dyn LiveStore>,
+    runtime: Runtime,
+) -> anyhow::Result<()> {
+    let health = Arc::new(SourceHealth::new(Arc::clone(&runtime.status)));
+    let job = || GatherJob::scheduled(Arc::clone(&gatherer), Arc::clone(&health));
+    let scheduled = runner(job()?, &store, &runtime);
     if is_stale(&*store).await {
-        let first = JobRunner::new(job()?, Arc::clone(&store) as _, owner);
+        let first = JobRunner::new(job()?, Arc::clone(&store) as _, runtime.status.instance());
         tokio::select! {
             done = first.run_once(Utc::now()) => match done {
                 Ok(()) => {}
@@ -108,12 +204,18 @@ pub async fn run(config: NewsConfig, store: Arc<dyn LiveStore>, runtime: Runtime
             () = runtime.shutdown.cancelled() => return Ok(()),
         }
     }
-    let runner = JobRunner::new(job()?, store as _, owner).reporting(move |state| match state {
+    scheduled.run(runtime.shutdown).await;
+    Ok(())
+}
+
+/// A runner that reports the health of its job.
+fn runner(job: impl Job, store: &Arc<dyn LiveStore>, runtime: &Runtime) -> JobRunner {
+    let health = runtime.status.secondary_component(job.name());
+    let runner = JobRunner::new(job, Arc::clone(store) as _, runtime.status.instance());
+    runner.reporting(move |state| match state {
         Ok(detail) => health.up(detail),
         Err(reason) => health.down(reason),
-    });
-    runner.run(runtime.shutdown).await;
-    Ok(())
+    })
 }
 
 /// Whether no gathering has finished in the last half hour, as far as the store answers.

@@ -16,15 +16,15 @@ async fn main() -> anyhow::Result<ExitCode> {
             let _logs = init_logs(service::NEWS, &output)?;
             install_metrics()?;
             let owner = format!("news-{}", std::process::id());
-            let done = news::with_store(&args, |store| news::execute(command, config, store, &owner)).await?;
+            let done =
+                news::with_stores(&args, |stores| news::execute(command, config, stores, &owner)).await?;
             println!("{}", done.text);
             Ok(if done.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         ProgramCommand::Schedule(process) => {
-            let run = |runtime| async move {
-                news::with_store(&args, |store| news::run(config, store, runtime)).await
-            };
-            service_runtime::main(service::NEWS, &output, &process.log, Some(process.listen), run).await?;
+            let (log, listen) = (process.log.clone(), Some(process.listen));
+            let run = |runtime| async move { news::run_process(args, process, runtime).await };
+            service_runtime::main(service::NEWS, &output, &log, listen, run).await?;
             Ok(ExitCode::SUCCESS)
         }
     }

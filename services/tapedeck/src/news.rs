@@ -4,10 +4,10 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use market::Watchlist;
-use news::{NewsCommand, NewsConfig};
+use news::{Addresses, DigestConfig, NewsCommand, NewsConfig, Stores};
 use service_runtime::install_metrics;
 
-use crate::{moving::StorePlace, output::print_line};
+use crate::{batch::AnalyticsPlace, moving::StorePlace, output::print_line};
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = news::EXIT_CODES)]
@@ -17,19 +17,38 @@ pub(crate) struct NewsArgs {
     /// Symbols whose news are gathered [default: those of the store].
     #[arg(long, env = "WATCHLIST", value_name = "SYMBOLS", help_heading = "News", global = true)]
     watchlist: Option<Watchlist>,
+    /// Addresses of the alerts, which get the digest unless --digest-recipients has others.
+    #[arg(
+        long,
+        env = "ALERT_RECIPIENTS",
+        default_value = "",
+        value_name = "ADDRESSES",
+        help_heading = "Digest",
+        global = true,
+        hide_default_value = true
+    )]
+    alert_recipients: Addresses,
+    #[command(flatten)]
+    analytics: AnalyticsPlace,
     #[command(flatten)]
     news: NewsConfig,
     #[command(subcommand)]
     command: NewsCommand,
 }
 
-pub(crate) async fn news(NewsArgs { place, watchlist, news, command }: NewsArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn news(args: NewsArgs) -> anyhow::Result<ExitCode> {
     install_metrics()?;
-    let (store, _) = place.open_existing().await?;
-    let config = NewsConfig { watchlist, ..news };
+    let analytics = match args.command {
+        NewsCommand::Run => None,
+        NewsCommand::Digest { .. } => Some(args.analytics.url(|| args.place.analytics_url())?),
+    };
+    let (live, _) = args.place.open_existing().await?;
+    let stores = Stores { live: Arc::clone(&live), analytics: analytics.map(news::open_analytics) };
+    let digest = DigestConfig { alert_recipients: args.alert_recipients.0, ..args.news.digest };
+    let config = NewsConfig { watchlist: args.watchlist, digest, ..args.news };
     let owner = format!("tapedeck-news-{}", std::process::id());
-    let done = news::execute(command, config, Arc::clone(&store), &owner).await;
-    store.close().await.context("the live store was not closed in order")?;
+    let done = news::execute(args.command, config, stores, &owner).await;
+    live.close().await.context("the live store was not closed in order")?;
     let done = done?;
     print_line(&done.text)?;
     Ok(if done.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -13,7 +13,7 @@ use event_log::EventLog;
 use live_store::{LiveStore, LiveStoreError};
 use mailer::Mailer;
 use market::Symbol;
-use news::NewsConfig;
+use news::{DigestConfig, NewsConfig};
 use producer::{Choice, Prices as FeedPrices, ProducerConfig};
 use service_runtime::{
     ExposeSecret, LogGuard, ProcessRuntime, Runtime, SecretString, heartbeat, open_patiently,
@@ -42,7 +42,8 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     let serving = ProcessRuntime { shutdown: CancellationToken::new(), ..process.clone() };
     // A recording has symbols of its own.
     let watchlist = (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone());
-    let news = NewsConfig { watchlist: watchlist.clone(), ..args.news };
+    let digest = DigestConfig { alert_recipients: args.alerts.recipients.0.clone(), ..args.news.digest };
+    let news = NewsConfig { watchlist: watchlist.clone(), digest, ..args.news };
     let public = args.public.or(public_url(address)?);
     let web = WebConfig {
         watchlist,
@@ -76,6 +77,7 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
         service::CONSUMER,
         Box::pin(consumer::run(args.consumer, Arc::clone(&store), of(service::CONSUMER))),
     );
+    let of_digests = Some(news::open_analytics(analytics.clone()));
     let open = move || {
         let url = analytics.clone();
         async move { analytics_store::open(url.expose_secret()).await }
@@ -84,7 +86,8 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     let stores = ::alerts::Stores { live: Arc::clone(&store), mails: Arc::clone(&store) as _ };
     let alerts = ::alerts::run(args.alerts, public, stores, mailer, of(service::ALERTS));
     spawn(service::ALERTS, Box::pin(alerts));
-    spawn(service::NEWS, Box::pin(news::run(news, Arc::clone(&store), of(service::NEWS))));
+    let stores = news::Stores { live: Arc::clone(&store), analytics: of_digests };
+    spawn(service::NEWS, Box::pin(news::run(news, stores, of(service::NEWS))));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {

@@ -27,7 +27,8 @@ impl FromStr for TrustedProxy {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (address, bits) = text.trim().split_once('/').unwrap_or((text.trim(), ""));
-        let wrong = || format!("`{text}` is no address and no network; write it such as 10.0.0.7 or 172.16.0.0/12");
+        let wrong =
+            || format!("`{text}` is no address and no network; write it such as 10.0.0.7 or 172.16.0.0/12");
         let first: IpAddr = address.parse().map_err(|_| wrong())?;
         let length = if first.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
@@ -106,12 +107,20 @@ mod tests {
         assert_eq!(seen("203.0.113.7", &["198.51.100.1"], &[]), "203.0.113.7");
         assert_eq!(seen("172.20.0.1", &["198.51.100.1"], &["172.16.0.0/12"]), "198.51.100.1");
         assert_eq!(seen("172.32.0.1", &["198.51.100.1"], &["172.16.0.0/12"]), "172.32.0.1");
-        assert_eq!(seen("10.0.0.1", &["6.6.6.6, 198.51.100.1"], &["10.0.0.1"]), "198.51.100.1", "6.6.6.6 is invented");
+        assert_eq!(
+            seen("10.0.0.1", &["6.6.6.6, 198.51.100.1"], &["10.0.0.1"]),
+            "198.51.100.1",
+            "6.6.6.6 is invented"
+        );
         assert_eq!(seen("10.0.0.1", &["6.6.6.6", "198.51.100.1, 10.0.0.9"], &["10.0.0.0/8"]), "198.51.100.1");
         assert_eq!(seen("10.0.0.1", &["unknown"], &["10.0.0.1"]), "10.0.0.1");
         assert_eq!(seen("::ffff:10.0.0.1", &["2001:db8:1:2:3::4"], &["10.0.0.1"]), "2001:db8:1:2::");
         assert_eq!(seen("fd00::1", &["198.51.100.1"], &["fd00::/8"]), "198.51.100.1");
-        assert_eq!(seen("203.0.113.7", &["198.51.100.1"], &["0.0.0.0/0"]), "198.51.100.1", "every address is trusted, so the first");
+        assert_eq!(
+            seen("203.0.113.7", &["198.51.100.1"], &["0.0.0.0/0"]),
+            "198.51.100.1",
+            "every address is trusted, so the first"
+        );
     }
 
     #[test]

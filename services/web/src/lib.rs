@@ -6,8 +6,8 @@
 mod account;
 mod analytics;
 mod candle_json;
-mod client_network;
 mod catch_up;
+mod client_network;
 mod config;
 mod format;
 mod heartbeats;
@@ -139,8 +139,15 @@ where
         () = runtime.shutdown.cancelled() => return tasks.join().await,
     };
     let accounts = start_accounts(settings, &store, &runtime, &mut tasks)?;
-    let app =
-        App::new(Arc::clone(&live), metrics, Arc::clone(&store), accounts, analytics, runtime.clone(), &config);
+    let app = App::new(
+        Arc::clone(&live),
+        metrics,
+        Arc::clone(&store),
+        accounts,
+        analytics,
+        runtime.clone(),
+        &config,
+    );
     drop(routes.send_replace(routes::router(app, hosts)));
     health.up("served");
     tasks.spawn("web events", live::flush(Arc::clone(&live), runtime.clone()));
@@ -161,12 +168,13 @@ fn start_accounts(
     tasks.spawn("web account mails", mails.run(runtime.shutdown.clone()));
     let job = Housekeeping::new(Arc::clone(store))?;
     let health = runtime.status.secondary_component("account housekeeping");
-    let jobs = JobRunner::new(job, Arc::clone(store) as _, runtime.status.instance()).reporting(move |state| {
-        match state {
-            Ok(detail) => health.up(detail),
-            Err(reason) => health.down(reason),
-        }
-    });
+    let jobs =
+        JobRunner::new(job, Arc::clone(store) as _, runtime.status.instance()).reporting(move |state| {
+            match state {
+                Ok(detail) => health.up(detail),
+                Err(reason) => health.down(reason),
+            }
+        });
     let shutdown = runtime.shutdown.clone();
     tasks.spawn("web account housekeeping", async move {
         jobs.run(shutdown).await;

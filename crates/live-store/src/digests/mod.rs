@@ -1,4 +1,4 @@
-//! Digests: which stories each had, so that no reader gets a story twice.
+//! Digests: which stories each had, so that no reader gets a story twice. Not in archives, because the stories are not.
 
 pub(crate) mod mongo;
 pub(crate) mod sqlite;

@@ -89,7 +89,12 @@ impl MongoStore {
     }
 
     /// Removes the documents that the filter lets through, in bounded steps. Returns how many.
-    pub(crate) async fn remove_in_steps(&self, collection: &str, filter: &Document, order: &Document) -> Result<u64> {
+    pub(crate) async fn remove_in_steps(
+        &self,
+        collection: &str,
+        filter: &Document,
+        order: &Document,
+    ) -> Result<u64> {
         let mut removed = 0;
         while let Some(step) = self.remove_step(collection, filter, order).await? {
             removed += step;

@@ -10,8 +10,8 @@ use super::{
     fields::{self, RowError},
 };
 use crate::{
-    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints, digests,
-    jobs, mails, news, sessions, ticks, tokens, users,
+    LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints,
+    digests, jobs, mails, news, sessions, ticks, tokens, users,
 };
 
 /// Which format the documents have, as a document of its own.
@@ -294,7 +294,8 @@ async fn create_indexes(store: &MongoStore, schema: &Schema, migration: &mut Mig
 /// The indexes of a collection. None of one that is not there yet, or that the user may not list.
 async fn list_indexes(store: &MongoStore, name: &str) -> Result<Vec<Document>> {
     let command = raw(store, &doc! { "listIndexes": name, "cursor": { "batchSize": 1000 } })?;
-    let listed = store.try_run(&format!("cannot list the indexes of {name}"), command).await?.unwrap_or_default();
+    let listed =
+        store.try_run(&format!("cannot list the indexes of {name}"), command).await?.unwrap_or_default();
     let batch = listed.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
     Ok(batch.map_or(&[][..], Vec::as_slice).iter().filter_map(Bson::as_document).cloned().collect())
 }
@@ -304,7 +305,8 @@ impl MongoStore {
     pub(crate) async fn has_unique_index(&self, collection: &str, field: &str) -> Result<bool> {
         let key = doc! { field: 1 };
         let is_it = |index: &Document| {
-            index.get_bool("unique").unwrap_or(false) && index.get_document("key").is_ok_and(|found| same(found, &key))
+            index.get_bool("unique").unwrap_or(false)
+                && index.get_document("key").is_ok_and(|found| same(found, &key))
         };
         Ok(list_indexes(self, collection).await?.iter().any(is_it))
     }

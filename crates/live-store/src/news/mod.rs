@@ -1,4 +1,6 @@
 //! News: stories, each stored once with its other outlets, read by time and symbol; and how the last fetch of each source ended.
+//!
+//! Not in archives: stories are kept for 180 days and are public, and the state of a source is that of this installation's requests.
 
 mod cursor;
 pub(crate) mod mongo;

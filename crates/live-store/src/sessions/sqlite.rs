@@ -62,7 +62,8 @@ impl SessionStore for SqliteStore {
     }
 
     async fn prune_sessions(&self, before: DateTime<Utc>) -> Result<u64> {
-        self.write_rows(sqlx::query("DELETE FROM sessions WHERE expires_at < ?").bind(range_end(before))).await
+        self.write_rows(sqlx::query("DELETE FROM sessions WHERE expires_at < ?").bind(range_end(before)))
+            .await
     }
 }
 

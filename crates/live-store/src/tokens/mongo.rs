@@ -45,7 +45,8 @@ impl TokenStore for MongoStore {
     }
 
     async fn remove_token(&self, hash: SecretHash) -> Result<bool> {
-        Ok(self.remove_at_once("cannot remove a token", COLLECTION, doc! { "_id": hash.to_string() }).await? > 0)
+        Ok(self.remove_at_once("cannot remove a token", COLLECTION, doc! { "_id": hash.to_string() }).await?
+            > 0)
     }
 
     async fn remove_tokens_of(&self, user: UserId) -> Result<u64> {

@@ -38,7 +38,8 @@ impl UserStore for MongoStore {
                  create indexes (role readWrite)",
             ));
         }
-        let mut document = changing(user).map_err(|error| self.refused(format!("cannot store a user: {error}")))?;
+        let mut document =
+            changing(user).map_err(|error| self.refused(format!("cannot store a user: {error}")))?;
         document.extend(fixed(user));
         document.insert("revision", user.revision.cast_signed());
         let documents = [raw(self, &document)?].iter().collect();
@@ -55,7 +56,8 @@ impl UserStore for MongoStore {
     }
 
     async fn change_user(&self, user: &User) -> Result<bool> {
-        let changes = changing(user).map_err(|error| self.refused(format!("cannot store a user: {error}")))?;
+        let changes =
+            changing(user).map_err(|error| self.refused(format!("cannot store a user: {error}")))?;
         let statement = doc! {
             "q": { "_id": user.id.to_string(), "revision": user.revision.cast_signed() },
             "u": { "$set": changes, "$inc": { "revision": 1_i64 } },
@@ -155,7 +157,8 @@ fn symbols(document: &RawDocument) -> Result<Vec<Symbol>, RowError> {
 
 #[cfg(test)]
 fn sample() -> Document {
-    let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$8lbY4AwWqYHWHQh4TJIpJ4Zc0vD5xJ3fOhE5pVJ8NDk";
+    let hash =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$8lbY4AwWqYHWHQh4TJIpJ4Zc0vD5xJ3fOhE5pVJ8NDk";
     let email = EmailAddress::parse("jane@example.com").expect("an address");
     let mut user = User::new(email, PasswordHash::parse(hash).expect("a hash"), chrono::DateTime::UNIX_EPOCH);
     user.confirmed_at = Some(chrono::DateTime::UNIX_EPOCH);

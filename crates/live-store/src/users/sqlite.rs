@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use accounts::{Digest, DigestHour, PasswordHash, Secret, Threshold, User, UserId, parse_time_zone, parse_watch_list};
+use accounts::{
+    Digest, DigestHour, PasswordHash, Secret, Threshold, User, UserId, parse_time_zone, parse_watch_list,
+};
 use async_trait::async_trait;
 use market::Symbol;
 use owed_mails::EmailAddress;

@@ -15,7 +15,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use clap::Parser;
 use live_store::{LiveStore, NewsArticle, NewsQuery, NewsSource};
-use news::{NewsCommand, NewsConfig, Outcome};
+use news::{NewsCommand, NewsConfig, Outcome, Stores};
 use tempfile::TempDir;
 
 /// What is answered to a request.
@@ -106,7 +106,7 @@ pub(crate) fn redirect(to: String) -> Response {
 /// A store, and the settings of the news.
 pub(crate) struct World {
     pub(crate) store: Arc<dyn LiveStore>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 #[derive(Parser)]
@@ -115,19 +115,29 @@ struct Settings {
     news: NewsConfig,
 }
 
+/// Settings for some symbols.
+pub(crate) fn config(args: &[&str]) -> NewsConfig {
+    let watchlist = Some("AAPL,MSFT,BTC/USDT".parse().unwrap());
+    let args = [&["news", "--news-host-interval-ms", "0"], args].concat();
+    NewsConfig { watchlist, ..Settings::parse_from(args).news }
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = live_store::open(&format!("sqlite:{}/store.db", folder.path().display())).await.unwrap();
-        Self { store, _folder: folder }
+        Self { store, folder }
+    }
+
+    /// The URL of an analytics store beside it.
+    pub(crate) fn analytics_url(&self) -> String {
+        format!("sqlite:{}/analytics.db", self.folder.path().display())
     }
 
     /// One gathering by hand with these settings, for some symbols.
     pub(crate) async fn gather(&self, args: &[&str]) -> Outcome {
-        let watchlist = Some("AAPL,MSFT,BTC/USDT".parse().unwrap());
-        let args = [&["news", "--news-host-interval-ms", "0"], args].concat();
-        let config = NewsConfig { watchlist, ..Settings::parse_from(args).news };
-        news::execute(NewsCommand::Run, config, Arc::clone(&self.store), "test").await.unwrap()
+        let stores = Stores { live: Arc::clone(&self.store), analytics: None };
+        news::execute(NewsCommand::Run, config(args), stores, "test").await.unwrap()
     }
 
     /// From feeds of the server only, which is on this machine.

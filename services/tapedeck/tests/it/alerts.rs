@@ -24,7 +24,8 @@ fn mails(folder: &Path) -> Vec<String> {
 fn a_move_of_five_percent_in_a_recording_is_one_alert_and_one_mail_in_the_outbox() {
     let folder = tempfile::tempdir().unwrap();
     let (data, recording) = (folder.path().join("data"), folder.path().join("ticks.jsonl"));
-    let lines: Vec<String> = [100.0, 103.0, 106.5, 107.0].into_iter().zip(0..).map(|(price, n)| line(n, price)).collect();
+    let lines: Vec<String> =
+        [100.0, 103.0, 106.5, 107.0].into_iter().zip(0..).map(|(price, n)| line(n, price)).collect();
     std::fs::write(&recording, lines.join("\n") + "\n").unwrap();
     let recording = recording.to_str().unwrap();
     let args = ["--provider", "replay", "--replay-file", recording, "--replay-speed", "max"];

@@ -347,8 +347,11 @@ fn the_users_of_mongodb_have_the_rights_that_their_services_need() {
         let password = &service.environment["STORE_PASSWORD"];
         let (variable, _) = job.iter().find(|(_, given)| *given == password).unwrap();
         // The pages show what the consumer stores, and change accounts only.
-        let (user, rights) =
-            if name == "web" { ("reader", "READ, changes: ACCOUNTS") } else { ("tapedeck", "[...READ, ...WRITE]") };
+        let (user, rights) = if name == "web" {
+            ("reader", "READ, changes: ACCOUNTS")
+        } else {
+            ("tapedeck", "[...READ, ...WRITE]")
+        };
         assert_eq!(url.username(), user, "{name}");
         let line = format!("{{ name: \"{user}\", password: process.env.{variable}, actions: {rights} }}");
         assert!(script.contains(&line), "{name}: the job does not have {line}");

@@ -21,7 +21,8 @@ pub(crate) struct Housekeeping {
 
 impl Housekeeping {
     pub(crate) fn new(store: Arc<dyn LiveStore>) -> anyhow::Result<Self> {
-        let schedule = Schedule::parse("17 * * * *", UTC).context("the schedule of the accounts' housekeeping")?;
+        let schedule =
+            Schedule::parse("17 * * * *", UTC).context("the schedule of the accounts' housekeeping")?;
         Ok(Self { schedule, store })
     }
 
@@ -64,7 +65,12 @@ impl Job for Housekeeping {
         let tokens = self.store.prune_tokens(due).await.context("cannot prune tokens")?;
         let users = self.remove_unconfirmed(due - UNCONFIRMED).await?;
         if sessions + tokens + users > 0 {
-            tracing::info!(sessions, tokens, unconfirmed_users = users, "expired parts of accounts were removed");
+            tracing::info!(
+                sessions,
+                tokens,
+                unconfirmed_users = users,
+                "expired parts of accounts were removed"
+            );
         }
         Ok(())
     }

@@ -16,7 +16,9 @@ const NOT_YOU: &str = "You did not ask for this? Then ignore this mail: nothing 
 /// The link to confirm an address.
 pub(super) fn confirm(base: &Url, user: &User, secret: &Secret, token: &OneTimeToken) -> OwedMail {
     let blocks = vec![
-        Block::paragraph("One step is missing: confirm that this address is yours. You need the password that you chose."),
+        Block::paragraph(
+            "One step is missing: confirm that this address is yours. You need the password that you chose.",
+        ),
         Block::Button { label: "Confirm the address".to_owned(), url: link(base, "/confirm", secret) },
         Block::note(format!("The link is valid once, for 48 hours. {NOT_YOU}")),
     ];
@@ -44,14 +46,18 @@ pub(super) fn reset(base: &Url, user: &User, secret: &Secret, token: &OneTimeTok
 pub(super) fn already_registered(base: &Url, user: &User, now: DateTime<Utc>) -> OwedMail {
     let page = |path| join(base, path);
     let blocks = vec![
-        Block::paragraph("Your address was just entered on the page to register. It has an account already; nothing was changed."),
+        Block::paragraph(
+            "Your address was just entered on the page to register. It has an account already; nothing was changed.",
+        ),
         Block::Button { label: "Sign in".to_owned(), url: page("/login") },
         Block::Paragraph(vec![
             Span::text("You do not know the password any more? "),
             Span::Link { text: "Choose a new one".to_owned(), url: page("/forgot") },
             Span::text("."),
         ]),
-        Block::note("It was not you? Then somebody mistyped an address, or tried whether you have an account. The page did not show it."),
+        Block::note(
+            "It was not you? Then somebody mistyped an address, or tried whether you have an account. The page did not show it.",
+        ),
     ];
     let letter = letter("You have an account already", "Your address was registered again", blocks, base);
     let id = format!("registered:{}:{}", user.id, now.timestamp() / 3_600);
@@ -68,7 +74,8 @@ pub(super) fn password_changed(base: &Url, user: &User, now: DateTime<Utc>) -> O
             Span::text(" at once."),
         ]),
     ];
-    let letter = letter("Your password was changed", "The password of your account was changed", blocks, base);
+    let letter =
+        letter("Your password was changed", "The password of your account was changed", blocks, base);
     mail(format!("password:{}:{}", user.id, user.revision), user, letter, now, now + NOTICE_LIFETIME)
 }
 
@@ -85,7 +92,13 @@ fn letter(title: &str, preview: &str, blocks: Vec<Block>, base: &Url) -> Letter 
     }
 }
 
-fn mail(id: String, user: &User, letter: Letter, created_at: DateTime<Utc>, expires_at: DateTime<Utc>) -> OwedMail {
+fn mail(
+    id: String,
+    user: &User,
+    letter: Letter,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> OwedMail {
     OwedMail {
         id: MailId::parse(id).expect("a kind, an identity and digits are visible ASCII"),
         recipient: user.email.clone(),
@@ -131,7 +144,8 @@ mod tests {
 
     #[test]
     fn the_mail_to_confirm_has_the_link_in_both_parts() {
-        let (base, user, secret) = (Url::parse("https://prices.example/desk/").expect("a URL"), user(), Secret::generate());
+        let (base, user, secret) =
+            (Url::parse("https://prices.example/desk/").expect("a URL"), user(), Secret::generate());
         let token = OneTimeToken::issue(&secret, TokenPurpose::Confirm, user.id, DateTime::UNIX_EPOCH);
         let mail = confirm(&base, &user, &secret, &token);
         let link = format!("https://prices.example/desk/confirm?token={}", secret.expose());
@@ -145,7 +159,8 @@ mod tests {
     #[test]
     fn a_notice_about_a_second_registration_is_sent_once_an_hour() {
         let (base, user) = (Url::parse("http://localhost:5000").expect("a URL"), user());
-        let at = |minutes| already_registered(&base, &user, DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)).id;
+        let at =
+            |minutes| already_registered(&base, &user, DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)).id;
         assert_eq!(at(0), at(59));
         assert_ne!(at(0), at(60));
     }

@@ -82,7 +82,9 @@ impl MailTask {
 
     async fn write(&self, request: MailRequest) -> Result<(), AccountError> {
         match request {
-            MailRequest::Register { email, password, choices } => self.register(email, password, choices).await,
+            MailRequest::Register { email, password, choices } => {
+                self.register(email, password, choices).await
+            }
             MailRequest::Confirm(email) => match self.store.user_of(&email).await? {
                 Some(user) if !user.is_confirmed() => self.owe_confirmation(&user).await,
                 _ => Ok(()),
@@ -104,7 +106,9 @@ impl MailTask {
             let found = self.store.user_of(&email).await?;
             let mut user = match found {
                 Some(user) if user.is_confirmed() => {
-                    return self.owe("registered", letters::already_registered(&self.public_url, &user, Utc::now())).await;
+                    return self
+                        .owe("registered", letters::already_registered(&self.public_url, &user, Utc::now()))
+                        .await;
                 }
                 // The newest registration counts: its password is needed to confirm it.
                 Some(user) => User { password: password.clone(), created_at: Utc::now(), ..user },
@@ -134,7 +138,11 @@ impl MailTask {
         self.owe("reset", letters::reset(&self.public_url, user, &secret, &token)).await
     }
 
-    async fn issue(&self, purpose: TokenPurpose, user: &User) -> Result<(Secret, OneTimeToken), AccountError> {
+    async fn issue(
+        &self,
+        purpose: TokenPurpose,
+        user: &User,
+    ) -> Result<(Secret, OneTimeToken), AccountError> {
         let secret = Secret::generate();
         let token = OneTimeToken::issue(&secret, purpose, user.id, Utc::now());
         self.store.add_token(&token).await?;

@@ -289,7 +289,8 @@ impl Accounts {
             return Ok(None);
         }
         let now = Utc::now();
-        let confirmed = self.change(user.id, |user| user.confirmed_at = user.confirmed_at.or(Some(now))).await?;
+        let confirmed =
+            self.change(user.id, |user| user.confirmed_at = user.confirmed_at.or(Some(now))).await?;
         rules::synchronise(&*self.store, &confirmed).await?;
         self.store.remove_token(token.hash).await?;
         tracing::info!("an address was confirmed");
@@ -298,7 +299,12 @@ impl Accounts {
 
     /// Sets a new password by the link of a mail, which also confirms the address. Every session ends. `false`: the link was used
     /// meanwhile.
-    pub(crate) async fn reset_password(&self, token: &OneTimeToken, user: &User, password: Password) -> Result<bool> {
+    pub(crate) async fn reset_password(
+        &self,
+        token: &OneTimeToken,
+        user: &User,
+        password: Password,
+    ) -> Result<bool> {
         let hash = self.hasher.hash(password).await?;
         if !self.store.remove_token(token.hash).await? {
             return Ok(false);
@@ -324,12 +330,19 @@ impl Accounts {
         rules::synchronise(&*self.store, &changed).await?;
         self.store.remove_sessions_of(user).await?;
         self.store.remove_tokens_of(user).await?;
-        self.store.add_mail(&letters::password_changed(&self.settings.public_url, &changed, Utc::now())).await?;
+        self.store
+            .add_mail(&letters::password_changed(&self.settings.public_url, &changed, Utc::now()))
+            .await?;
         Ok(changed)
     }
 
     /// Whether a password is that of a user who is signed in or has a link, within the limits of sign-ins.
-    pub(crate) async fn is_password_of(&self, user: &User, password: &SecretString, network: IpAddr) -> Result<bool> {
+    pub(crate) async fn is_password_of(
+        &self,
+        user: &User,
+        password: &SecretString,
+        network: IpAddr,
+    ) -> Result<bool> {
         self.admit_password(&user.email, network)?;
         Ok(self.hasher.verify(password, Some(&user.password)).await?)
     }

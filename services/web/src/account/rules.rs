@@ -1,7 +1,9 @@
 //! The alert rules of a person: one for changes of all watched symbols, which follows from the account, and one for each price level.
 
 use accounts::{User, UserId};
-use alert_rules::{AlertRule, InvalidRule, Owner, RuleFields, RuleId, RuleKind, UserId as RuleUser, WatchedSymbols};
+use alert_rules::{
+    AlertRule, InvalidRule, Owner, RuleFields, RuleId, RuleKind, UserId as RuleUser, WatchedSymbols,
+};
 use chrono::Utc;
 use live_store::LiveStore;
 use market::{Symbol, parse_decimal};
@@ -47,7 +49,8 @@ fn recipients(user: &User) -> Vec<String> {
 
 /// The rule for changes as it follows from the account; `None` where there is none.
 fn change_rule(user: &User) -> Result<Option<RuleFields>, InvalidRule> {
-    let Some(threshold) = user.threshold.filter(|_| user.is_confirmed() && !user.watch_list.is_empty()) else {
+    let Some(threshold) = user.threshold.filter(|_| user.is_confirmed() && !user.watch_list.is_empty())
+    else {
         return Ok(None);
     };
     Ok(Some(RuleFields {
@@ -83,7 +86,9 @@ async fn put(store: &dyn LiveStore, fields: RuleFields) -> Result<()> {
         let stored = store.alert_rule(&fields.id).await?;
         let revision = stored.as_ref().map_or(1, |stored| stored.revision + 1);
         let rule = AlertRule::new(RuleFields { revision, ..fields.clone() })?;
-        if stored.is_some_and(|stored| stored.is_same_but_for_revision(&rule)) || store.put_alert_rule(&rule).await? {
+        if stored.is_some_and(|stored| stored.is_same_but_for_revision(&rule))
+            || store.put_alert_rule(&rule).await?
+        {
             return Ok(());
         }
     }

@@ -72,20 +72,31 @@ mod tests {
     fn with_tls_the_cookies_are_bound_to_the_host() {
         let secret = Secret::generate();
         let text = |cookie: SecretCookie, secret, is_secure| {
-            cookie.set(secret, is_secure).to_str().expect("a text").replace(&Secret::expose(&secret.cloned().unwrap_or_else(Secret::generate)), "SECRET")
+            cookie
+                .set(secret, is_secure)
+                .to_str()
+                .expect("a text")
+                .replace(&Secret::expose(&secret.cloned().unwrap_or_else(Secret::generate)), "SECRET")
         };
         assert_eq!(
             text(SecretCookie::Session, Some(&secret), true),
             "__Host-session=SECRET; Path=/; HttpOnly; SameSite=Lax; Max-Age=7776000; Secure"
         );
-        assert_eq!(text(SecretCookie::Visitor, Some(&secret), false), "visitor=SECRET; Path=/; HttpOnly; SameSite=Lax");
-        assert_eq!(text(SecretCookie::Session, None, false), "session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+        assert_eq!(
+            text(SecretCookie::Visitor, Some(&secret), false),
+            "visitor=SECRET; Path=/; HttpOnly; SameSite=Lax"
+        );
+        assert_eq!(
+            text(SecretCookie::Session, None, false),
+            "session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"
+        );
     }
 
     #[test]
     fn a_cookie_is_read_under_its_name_only() {
         let secret = Secret::generate();
-        let value = HeaderValue::from_str(&format!("session={}; __Host-visitor=x", secret.expose())).expect("a value");
+        let value = HeaderValue::from_str(&format!("session={}; __Host-visitor=x", secret.expose()))
+            .expect("a value");
         let headers = HeaderMap::from_iter([(header::COOKIE, value)]);
         assert_eq!(SecretCookie::Session.read(&headers, false), Some(secret));
         assert_eq!(SecretCookie::Session.read(&headers, true), None);
@@ -95,7 +106,11 @@ mod tests {
     #[test]
     fn the_token_of_forms_differs_by_browser_and_session() {
         let (visitor, session) = (Secret::generate(), Secret::generate());
-        let tokens = [form_token(&visitor, None), form_token(&visitor, Some(session.hash())), form_token(&session, None)];
+        let tokens = [
+            form_token(&visitor, None),
+            form_token(&visitor, Some(session.hash())),
+            form_token(&session, None),
+        ];
         assert!(!tokens[0].matches(&tokens[1]) && !tokens[0].matches(&tokens[2]));
         assert!(tokens[1].matches(&form_token(&visitor, Some(session.hash()))));
     }

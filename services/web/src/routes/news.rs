@@ -146,7 +146,11 @@ struct NewsPage<'a> {
 }
 
 /// GET /news?symbol=&cursor=
-pub(crate) async fn page(State(app): State<App>, viewer: Viewer, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn page(
+    State(app): State<App>,
+    viewer: Viewer,
+    params: Params,
+) -> Result<Response, Problem> {
     let query = query_of(params)?;
     let read = timeout(Duration::from_millis(STORE_TIMEOUT_MS), app.store.articles(&query)).await;
     let (read, store_is_down) = match read {

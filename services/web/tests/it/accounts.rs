@@ -38,8 +38,12 @@ impl<'a> Browser<'a> {
     fn keep(&self, response: &Response) {
         for set in response.headers().get_all("set-cookie") {
             let set = set.to_str().expect("a text");
-            assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax") && set.contains("Path=/"), "{set}");
-            let (name, value) = set.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+            assert!(
+                set.contains("HttpOnly") && set.contains("SameSite=Lax") && set.contains("Path=/"),
+                "{set}"
+            );
+            let (name, value) =
+                set.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
             let mut cookies = self.cookies.lock().expect("cookies");
             if set.contains("Max-Age=0") {
                 cookies.remove(name);
@@ -87,7 +91,8 @@ impl<'a> Browser<'a> {
     }
 
     async fn register(&self, email: &str, password: &str) -> Response {
-        let fields = [("email", email), ("password", password), ("symbols", "aapl, BTC-USDT"), ("threshold", "2,5")];
+        let fields =
+            [("email", email), ("password", password), ("symbols", "aapl, BTC-USDT"), ("threshold", "2,5")];
         self.send("/register", "/register", &fields).await
     }
 }
@@ -114,7 +119,11 @@ async fn link(suite: &Suite, store: &dyn LiveStore, email: &str, count: usize) -
     let mails = mails(store, email).await;
     assert_eq!(mails.len(), count);
     let text = &mails.last().expect("a mail").mail.content.text;
-    let url = text.split_whitespace().find(|word| word.contains("token=")).expect("a link").trim_matches(['<', '>', '(', ')']);
+    let url = text
+        .split_whitespace()
+        .find(|word| word.contains("token="))
+        .expect("a link")
+        .trim_matches(['<', '>', '(', ')']);
     url.strip_prefix(&suite.url("")).expect("a link to this host").to_owned()
 }
 
@@ -144,24 +153,41 @@ async fn a_person_registers_confirms_changes_everything_and_is_gone_in_the_end()
     assert!(browser.text("/register").await.contains("AAPL, MSFT"), "the watched symbols are suggested");
     assert_eq!(browser.register(EMAIL, PASSWORD).await.status(), StatusCode::OK);
     let link = link(&suite, &*store, EMAIL, 1).await;
-    let user = store.user_of(&EmailAddress::parse("jane@EXAMPLE.com").expect("an address")).await.expect("read").expect("a user");
+    let user = store
+        .user_of(&EmailAddress::parse("jane@EXAMPLE.com").expect("an address"))
+        .await
+        .expect("read")
+        .expect("a user");
     assert!(!user.is_confirmed());
-    assert_eq!(store.active_alert_rules().await.expect("rules").len(), 0, "no mails before the address is confirmed");
+    assert_eq!(
+        store.active_alert_rules().await.expect("rules").len(),
+        0,
+        "no mails before the address is confirmed"
+    );
 
     assert_eq!(browser.get(&link).await.status(), StatusCode::OK);
     assert_eq!(browser.get(&link).await.status(), StatusCode::OK, "opening a link changes nothing");
-    let wrong = browser.send(&link, "/confirm", &[("token", token_of(&link)), ("password", "another password")]).await;
+    let wrong = browser
+        .send(&link, "/confirm", &[("token", token_of(&link)), ("password", "another password")])
+        .await;
     assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    let confirmed = browser.send(&link, "/confirm", &[("token", token_of(&link)), ("password", PASSWORD)]).await;
+    let confirmed =
+        browser.send(&link, "/confirm", &[("token", token_of(&link)), ("password", PASSWORD)]).await;
     assert_eq!(location(&confirmed), "/account?saved=confirmed");
     assert_eq!(browser.get(&link).await.status(), StatusCode::NOT_FOUND, "a link is valid once");
     let rules = store.active_alert_rules().await.expect("rules");
-    assert_eq!((rules.len(), rules[0].kind.threshold(), &*rules[0].recipients), (1, 2.5, &["Jane@example.com".to_owned()][..]));
+    assert_eq!(
+        (rules.len(), rules[0].kind.threshold(), &*rules[0].recipients),
+        (1, 2.5, &["Jane@example.com".to_owned()][..])
+    );
 
     let page = browser.text("/account").await;
     assert!(page.contains("AAPL, BTC/USDT") && page.contains("Jane@example.com"), "{page}");
     let level = [("symbol", "btcusdt"), ("direction", "above"), ("price", "70000,5")];
-    assert_eq!(location(&browser.send("/account", "/account/levels", &level).await), "/account?saved=levels#levels");
+    assert_eq!(
+        location(&browser.send("/account", "/account/levels", &level).await),
+        "/account?saved=levels#levels"
+    );
     browser.send("/account", "/account/levels", &level).await;
     let digest = [("digest", "on"), ("hour", "7"), ("time_zone", "europe/berlin")];
     browser.send("/account", "/account/digest", &digest).await;
@@ -171,7 +197,10 @@ async fn a_person_registers_confirms_changes_everything_and_is_gone_in_the_end()
     assert_eq!(rules.len(), 2, "the level was added once");
     assert!(rules.iter().all(|rule| rule.recipients.is_empty()), "mails were switched off");
     let user = store.user(user.id).await.expect("read").expect("a user");
-    assert_eq!((user.watch_list, user.time_zone.name(), user.digest.hour.get()), (vec![symbol("MSFT")], "Europe/Berlin", 7));
+    assert_eq!(
+        (user.watch_list, user.time_zone.name(), user.digest.hour.get()),
+        (vec![symbol("MSFT")], "Europe/Berlin", 7)
+    );
 
     let export: serde_json::Value = browser.get("/account/export").await.json().await.expect("JSON");
     assert_eq!(export["user"]["email"], "Jane@example.com");
@@ -180,7 +209,10 @@ async fn a_person_registers_confirms_changes_everything_and_is_gone_in_the_end()
 
     let kept = browser.send("/account", "/account/delete", &[("current", "another password")]).await;
     assert_eq!(kept.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(location(&browser.send("/account", "/account/delete", &[("current", PASSWORD)]).await), "/login?deleted=1");
+    assert_eq!(
+        location(&browser.send("/account", "/account/delete", &[("current", PASSWORD)]).await),
+        "/login?deleted=1"
+    );
     assert_eq!(store.users(None, 10).await.expect("read"), []);
     assert_eq!(store.sessions_of(user.id).await.expect("read"), []);
     assert_eq!(store.active_alert_rules().await.expect("rules"), []);
@@ -224,7 +256,8 @@ async fn whoever_registers_the_address_of_another_gets_no_account() {
     attacker.register(EMAIL, "attackers password").await;
     let third = link(&suite, &*store, EMAIL, 3).await;
     for link in [&second, &third] {
-        let confirmed = owner.send(link, "/confirm", &[("token", token_of(link)), ("password", PASSWORD)]).await;
+        let confirmed =
+            owner.send(link, "/confirm", &[("token", token_of(link)), ("password", PASSWORD)]).await;
         assert_ne!(confirmed.status(), StatusCode::SEE_OTHER, "the owner did not choose this password");
     }
     assert!(store.users(None, 2).await.expect("read").iter().all(|user| !user.is_confirmed()));
@@ -254,10 +287,15 @@ async fn a_sign_in_gives_a_new_session_and_a_new_password_ends_all() {
     let change = [("current", PASSWORD), ("password", "battery horse correct")];
     let changed = browser.send("/account", "/account/password", &change).await;
     assert_eq!(location(&changed), "/account?saved=password#password");
-    assert_eq!(other.get("/account").await.status(), StatusCode::SEE_OTHER, "every other browser is signed out");
+    assert_eq!(
+        other.get("/account").await.status(),
+        StatusCode::SEE_OTHER,
+        "every other browser is signed out"
+    );
     assert_eq!(browser.get("/account").await.status(), StatusCode::OK);
     assert_eq!(other.sign_in(EMAIL, PASSWORD).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    let stored = format!("{:?}", store.session(second.parse::<accounts::Secret>().expect("a secret").hash()).await);
+    let stored =
+        format!("{:?}", store.session(second.parse::<accounts::Secret>().expect("a secret").hash()).await);
     assert_eq!(stored, "Ok(None)");
 }
 
@@ -270,10 +308,14 @@ async fn a_forgotten_password_is_replaced_once_by_the_link_of_a_mail() {
     let link = link(&suite, &*store, EMAIL, 2).await;
     let weak = other.send(&link, "/reset", &[("token", token_of(&link)), ("password", "short")]).await;
     assert_eq!(weak.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    let done = other.send(&link, "/reset", &[("token", token_of(&link)), ("password", "battery horse correct")]).await;
+    let done = other
+        .send(&link, "/reset", &[("token", token_of(&link)), ("password", "battery horse correct")])
+        .await;
     assert_eq!(location(&done), "/login?reset=done");
     assert_eq!(browser.get("/account").await.status(), StatusCode::SEE_OTHER);
-    let again = other.send("/forgot", "/reset", &[("token", token_of(&link)), ("password", "another password")]).await;
+    let again = other
+        .send("/forgot", "/reset", &[("token", token_of(&link)), ("password", "another password")])
+        .await;
     assert_eq!(again.status(), StatusCode::NOT_FOUND);
     assert_eq!(other.sign_in(EMAIL, "battery horse correct").await.status(), StatusCode::SEE_OTHER);
 }
@@ -291,8 +333,11 @@ async fn a_form_of_another_site_another_browser_or_another_session_is_refused() 
     }
     let body = format!("form_token={token}&symbols=TSLA");
     for origin in [None, Some("https://evil.example"), Some("null")] {
-        let mut request =
-            browser.http.post(suite.url("/account/watch-list")).header("cookie", browser.cookies()).body(body.clone());
+        let mut request = browser
+            .http
+            .post(suite.url("/account/watch-list"))
+            .header("cookie", browser.cookies())
+            .body(body.clone());
         if let Some(origin) = origin {
             request = request.header("origin", origin);
         }
@@ -337,7 +382,9 @@ async fn a_mail_client_unsubscribes_with_one_post_and_opening_the_link_changes_n
         let request = suite.http.post(suite.url(&path(token))).body("List-Unsubscribe=One-Click");
         request.header("content-type", "application/x-www-form-urlencoded").send().await.expect("an answer")
     };
-    for other in ["", "digest", &token.replace("digest", "alerts"), &format!("{}0", &token[..token.len() - 1])] {
+    for other in
+        ["", "digest", &token.replace("digest", "alerts"), &format!("{}0", &token[..token.len() - 1])]
+    {
         let refused = post(other).await;
         if refused.status() == StatusCode::OK {
             assert_eq!(other, token, "only where the digit was a zero before");
@@ -368,12 +415,16 @@ async fn bad_input_gets_a_message_beside_its_field_and_keeps_what_was_typed() {
         ("threshold", "\u{661}\u{660}", "percent"),
     ];
     for (name, value, expected) in cases {
-        let mut fields = vec![("email", EMAIL), ("password", PASSWORD), ("symbols", "AAPL"), ("threshold", "5")];
+        let mut fields =
+            vec![("email", EMAIL), ("password", PASSWORD), ("symbols", "AAPL"), ("threshold", "5")];
         fields.iter_mut().filter(|(field, _)| *field == name).for_each(|field| field.1 = value);
         let refused = browser.send("/register", "/register", &fields).await;
         assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{name}={value:.20}");
         let page = refused.text().await.expect("a text");
-        assert!(page.contains(expected) && page.contains("aria-invalid=\"true\""), "{name}={value:.20}: {page}");
+        assert!(
+            page.contains(expected) && page.contains("aria-invalid=\"true\""),
+            "{name}={value:.20}: {page}"
+        );
         assert!(!page.contains("<script>,") && !page.contains(PASSWORD), "{name}");
         assert!(name == "symbols" || page.contains(">AAPL</textarea>"), "{name}: what was typed is kept");
     }
@@ -382,7 +433,8 @@ async fn bad_input_gets_a_message_beside_its_field_and_keeps_what_was_typed() {
     assert!(huge.text().await.expect("a text").contains("16 kB"));
     assert_eq!(store.users(None, 10).await.expect("read"), []);
     let browser = signed_in(&suite, &*store).await;
-    let zone = browser.send("/account", "/account/digest", &[("hour", "8"), ("time_zone", "Mars/Olympus")]).await;
+    let zone =
+        browser.send("/account", "/account/digest", &[("hour", "8"), ("time_zone", "Mars/Olympus")]).await;
     assert_eq!(zone.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let page = zone.text().await.expect("a text");
     assert!(page.contains("is no time zone") && page.contains("value=\"Mars/Olympus\""), "{page}");

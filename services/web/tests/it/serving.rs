@@ -31,7 +31,11 @@ async fn pages_and_health_answer_before_the_event_log_is_open() {
     let (runtime, _) = empty_runtime(&dir).await;
     let listener = web::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let pages = StartingPages::serve(&config(address, Settings { max_live_clients: 1, ..Settings::default() }), listener, runtime.process());
+    let pages = StartingPages::serve(
+        &config(address, Settings { max_live_clients: 1, ..Settings::default() }),
+        listener,
+        runtime.process(),
+    );
     let get = async |path: &str| reqwest::get(format!("http://{address}{path}")).await.expect("an answer");
     assert_eq!(get("/healthz").await.status(), StatusCode::OK);
     for path in ["/", "/readyz", "/v1/quotes"] {

@@ -13,7 +13,8 @@ use crate::{
     samples::{at, symbol},
 };
 
-const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$8lbY4AwWqYHWHQh4TJIpJ4Zc0vD5xJ3fOhE5pVJ8NDk";
+const HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$8lbY4AwWqYHWHQh4TJIpJ4Zc0vD5xJ3fOhE5pVJ8NDk";
 
 fn address(text: &str) -> EmailAddress {
     EmailAddress::parse(text).expect("an address")
@@ -36,7 +37,11 @@ pub(crate) async fn of_two_spellings_of_an_address_one_is_a_user(place: impl Pla
     for spelling in ["jane@example.com", "JANE@EXAMPLE.com"] {
         assert_eq!(store.user_of(&address(spelling)).await.expect("read").as_ref(), Some(&first));
     }
-    assert_eq!(read(&*store, first.id).await.expect("there").email.as_str(), "Jane@example.com", "as it was given");
+    assert_eq!(
+        read(&*store, first.id).await.expect("there").email.as_str(),
+        "Jane@example.com",
+        "as it was given"
+    );
     assert_eq!(store.user_of(&address("john@example.com")).await.expect("read"), None);
     assert_eq!(store.users(None, 10).await.expect("read"), [first]);
 }
@@ -162,7 +167,11 @@ pub(crate) async fn a_token_is_removed_once(place: impl Place) {
     let store = place.open().await;
     let [jane, john] = [UserId::generate(at(0)), UserId::generate(at(1))];
     let issue = |purpose, user| OneTimeToken::issue(&Secret::generate(), purpose, user, at(0));
-    let tokens = [issue(TokenPurpose::Confirm, jane), issue(TokenPurpose::Reset, jane), issue(TokenPurpose::Reset, john)];
+    let tokens = [
+        issue(TokenPurpose::Confirm, jane),
+        issue(TokenPurpose::Reset, jane),
+        issue(TokenPurpose::Reset, john),
+    ];
     for token in &tokens {
         store.add_token(token).await.expect("added");
         store.add_token(token).await.expect("repeated");

@@ -1,7 +1,7 @@
 //! What every adapter keeps, noun by noun. Each function is one test; `main.rs` lists them.
 
-pub(crate) mod alerts;
 pub(crate) mod accounts;
+pub(crate) mod alerts;
 pub(crate) mod candles;
 pub(crate) mod checkpoints;
 pub(crate) mod jobs;

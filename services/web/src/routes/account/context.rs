@@ -207,7 +207,14 @@ mod tests {
     #[test]
     fn only_paths_of_this_host_are_returned_to() {
         assert_eq!(local_path("/account?symbol=BTC/USDT"), Some("/account?symbol=BTC/USDT"));
-        for text in ["", "account", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nset-cookie: x"] {
+        for text in [
+            "",
+            "account",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a\r\nset-cookie: x",
+        ] {
             assert_eq!(local_path(text), None, "{text}");
         }
     }

@@ -39,7 +39,8 @@ pub(super) async fn forgot_page(context: Context) -> Response {
 }
 
 fn show_forgot(context: &Context, status: StatusCode, email: Field) -> Result<Response, Failure> {
-    context.page(status, &ForgotPage { layout: context.layout(), token: context.form_token().expose(), email })
+    context
+        .page(status, &ForgotPage { layout: context.layout(), token: context.form_token().expose(), email })
 }
 
 /// POST /forgot: the page is the same whether there is such an account.
@@ -110,8 +111,7 @@ fn show_reset(
 }
 
 fn outdated_link(context: &Context) -> Result<Response, Failure> {
-    let text =
-        "The link was used already, is older than one hour, or is not of this installation. Ask for a new one.";
+    let text = "The link was used already, is older than one hour, or is not of this installation. Ask for a new one.";
     let message = Message { title: "This link is not valid", text, link: ("/forgot", "Ask for a new link") };
     context.message(StatusCode::NOT_FOUND, message)
 }

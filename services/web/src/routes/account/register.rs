@@ -61,7 +61,8 @@ fn show(context: &Context, status: StatusCode, fields: Fields) -> Result<Respons
     if context.accounts().settings.registration == Registration::Closed {
         let text = "The operator of this installation adds accounts: ask for one. For operators: `tapedeck user add`, or REGISTRATION=open.";
         let link = ("/login", "Sign in");
-        return context.message(StatusCode::FORBIDDEN, Message { title: "Registration is closed", text, link });
+        return context
+            .message(StatusCode::FORBIDDEN, Message { title: "Registration is closed", text, link });
     }
     let [email, password, symbols, threshold] = fields;
     let (layout, token) = (context.layout(), context.form_token().expose());
@@ -94,7 +95,8 @@ async fn try_submit(Posted { context, form }: &Posted) -> Result<Response, Failu
     context.accounts().register(new, context.network).await?;
     let text = "A mail is on its way to the address that you entered. Open the link in it within 48 hours to confirm the address; until \
                 then no other mail is sent. Nothing arrives? Look into the folder for unwanted mails, or register once more.";
-    context.message(StatusCode::OK, Message { title: "Look into your mails", text, link: ("/", "To the board") })
+    context
+        .message(StatusCode::OK, Message { title: "Look into your mails", text, link: ("/", "To the board") })
 }
 
 /// A new password of a form, for the account of an address.
@@ -147,7 +149,12 @@ async fn find(
     }
 }
 
-fn show_confirm(context: &Context, status: StatusCode, secret: &str, password: Field) -> Result<Response, Failure> {
+fn show_confirm(
+    context: &Context,
+    status: StatusCode,
+    secret: &str,
+    password: Field,
+) -> Result<Response, Failure> {
     let (layout, token) = (context.layout(), context.form_token().expose());
     context.page(status, &ConfirmPage { layout, token, secret, password })
 }

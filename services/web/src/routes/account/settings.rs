@@ -91,7 +91,8 @@ pub(super) async fn page(context: Context, params: Params) -> Response {
     let symbol = params.get("symbol").and_then(|text| Symbol::parse(text).ok());
     let done = async {
         let Some(user) = context.user().await? else {
-            let next = symbol.map_or_else(|| "/account".to_owned(), |symbol| format!("/account?symbol={symbol}"));
+            let next =
+                symbol.map_or_else(|| "/account".to_owned(), |symbol| format!("/account?symbol={symbol}"));
             let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
             return Ok(context.redirect_with_session(&format!("/login?next={next}"), None));
         };
@@ -151,7 +152,11 @@ pub(super) async fn watch_list(posted: Posted) -> Response {
     submit(posted, Change::WatchList).await
 }
 
-async fn store_watch_list<'a>(context: &'a Context, form: &Form, user: &User) -> Result<Section<'a>, Failure> {
+async fn store_watch_list<'a>(
+    context: &'a Context,
+    form: &Form,
+    user: &User,
+) -> Result<Section<'a>, Failure> {
     let (field, symbols) = Field::parse(form, "symbols", parse_watch_list);
     let Some(symbols) = symbols else {
         let mut page = AccountPage::load(context, user).await?;
@@ -193,7 +198,8 @@ async fn store_level<'a>(context: &'a Context, form: &Form, user: &User) -> Resu
         if rules::add_level(context.accounts().store(), user, symbol, is_above, price).await? {
             return Ok(Section::Stored("levels"));
         }
-        symbol_field.error = Some(format!("You have {MAX_LEVELS} price levels, the most that are kept: remove one first."));
+        symbol_field.error =
+            Some(format!("You have {MAX_LEVELS} price levels, the most that are kept: remove one first."));
     }
     let mut page = AccountPage::load(context, user).await?;
     (page.level_symbol, page.level_price, page.level_is_above) = (symbol_field, price_field, is_above);

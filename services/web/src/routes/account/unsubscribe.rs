@@ -50,7 +50,10 @@ pub(super) async fn unsubscribe(context: Context, params: Params) -> Response {
             MailKind::Digest => user.digest.is_on = false,
         };
         context.accounts().change_choices(user.id, end).await?;
-        let text = format!("You do not receive {} any more. Your account has the switch to receive them again.", what(token.kind));
+        let text = format!(
+            "You do not receive {} any more. Your account has the switch to receive them again.",
+            what(token.kind)
+        );
         let message = Message { title: "Unsubscribed", text: &text, link: ("/account", "To your account") };
         context.message(StatusCode::OK, message)
     };
@@ -59,7 +62,9 @@ pub(super) async fn unsubscribe(context: Context, params: Params) -> Response {
 }
 
 async fn find(context: &Context, params: &Params) -> Result<Option<(UnsubscribeToken, User)>, Failure> {
-    let Ok(token) = params.get("token").unwrap_or_default().parse::<UnsubscribeToken>() else { return Ok(None) };
+    let Ok(token) = params.get("token").unwrap_or_default().parse::<UnsubscribeToken>() else {
+        return Ok(None);
+    };
     let user = context.accounts().store().user(token.user).await?;
     Ok(user.filter(|user| token.is_of(user)).map(|user| (token, user)))
 }

@@ -111,8 +111,8 @@ impl<'a> BoardPage<'a> {
 
 #[cfg(test)]
 mod tests {
-    use crate::middleware::cookies::Theme;
     use super::*;
+    use crate::middleware::cookies::Theme;
     use crate::routes::{
         assets::Bundle,
         pages::tests::{content, layout, now, view},

@@ -135,8 +135,8 @@ pub(super) fn render(page: &impl Template) -> Result<Response, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use crate::middleware::cookies::Theme;
     use super::*;
+    use crate::middleware::cookies::Theme;
     use crate::{live_quotes::SymbolView, quote::LatestTick, sparkline::Sparkline};
     use market::{Source, Tick, TickFields, parse_decimal};
 
@@ -171,7 +171,13 @@ mod tests {
 
     pub(super) fn layout<'a>(bundle: &'a Bundle, theme: Theme, page: &'static str) -> Layout<'a> {
         let symbols = ["AAPL", "BTC/USDT"].map(|name| Symbol::parse(name).expect("a symbol"));
-        Layout { bundle, viewer: Viewer { theme, has_session: false }, page, symbols: symbols.to_vec(), log_is_down: false }
+        Layout {
+            bundle,
+            viewer: Viewer { theme, has_session: false },
+            page,
+            symbols: symbols.to_vec(),
+            log_is_down: false,
+        }
     }
 
     /// What is between the notes on the connection and the footer.

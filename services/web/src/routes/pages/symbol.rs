@@ -186,8 +186,8 @@ fn candle_row(candle: &CandleJson, sma: Option<f64>, rsi: Option<f64>, is_stock:
 
 #[cfg(test)]
 mod tests {
-    use crate::middleware::cookies::Theme;
     use super::*;
+    use crate::middleware::cookies::Theme;
     use crate::routes::{
         assets::Bundle,
         pages::tests::{content, layout, now, view},
