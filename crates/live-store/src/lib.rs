@@ -1,4 +1,4 @@
-//! The live store: ticks, candles, and how far each stream processor is. A folder for each noun, with its trait and both
+//! The live store: ticks, candles, how far each stream processor is, and which days the batch has to compute again. A folder for each noun, with its trait and both
 //! adapters; [`open`] chooses the adapter by URL.
 //!
 //! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`.
@@ -14,6 +14,7 @@ mod open;
 mod port;
 mod settings;
 mod sqlite;
+mod stale_days;
 mod ticks;
 
 pub use candles::{CandleQuery, CandleStore, MAX_BEST_CANDLES, MAX_CANDLES, best_candles, settle_candles};
@@ -22,8 +23,9 @@ pub use checkpoints::{Checkpoint, CheckpointStore, DayCompleteness, PartitionBeh
 pub use error::LiveStoreError;
 pub use migration::Migration;
 pub use open::{migrate, open, open_alone};
-pub use port::{CloseStore, LiveStore, Pruned};
+pub use port::{CloseStore, LiveStore, PruneRange, Pruned, SizeStore, StoreSize, TICK_BYTES};
 pub use settings::{StorePassword, StoreSettings};
+pub use stale_days::{StaleDay, StaleDayStore, mark_complete_days};
 pub use ticks::{
     MAX_PAGE_TICKS, StoredTick, TickOutcome, TickPage, TickQuery, TickStore, all_ticks_of_day, ticks_of_day,
 };

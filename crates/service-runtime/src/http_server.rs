@@ -33,7 +33,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Runtime,
+    Process,
     connections::{Answering, Connections, Place},
 };
 
@@ -67,9 +67,9 @@ pub async fn serve_http(
     listener: TcpListener,
     routes: watch::Receiver<Router>,
     max_connections: usize,
-    runtime: Runtime,
+    process: Process,
 ) -> anyhow::Result<()> {
-    let shutdown = runtime.shutdown.clone();
+    let shutdown = process.shutdown.clone();
     let tasks = TaskTracker::new();
     let connections = Connections::new(max_connections);
     let mut check = tokio::time::interval(Duration::from_millis(CHECK_INTERVAL_MS));
@@ -107,7 +107,7 @@ pub async fn serve_http(
     // Connections that are still open after the deadline end with the process: one to a client that stopped reading never ends.
     tokio::select! {
         () = tasks.wait() => {}
-        () = runtime.shutdown_budget().connections().passed() => {}
+        () = process.shutdown_budget().connections().passed() => {}
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ pub use open_files::raise_open_files;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::{HELP_END, LogPassword, LogSettings, RENAMED_VARIABLES, renamed_variables};
 pub use shutdown::{SHUTDOWN_LIMIT, ShutdownBudget, ShutdownDeadline, cancel_on_signals};
-pub use start::{create_topics, main, open_log, open_patiently};
+pub use start::{create_topics, main, main_without_log, open_log, open_patiently};
 pub use status::{Component, Status};
 pub use tasks::Tasks;
 pub use telemetry::{LogFormat, LogGuard, init_logs, install_metrics};
@@ -57,6 +57,37 @@ pub struct Runtime {
 impl Runtime {
     /// The same for one service of the process: components and figures that it adds carry its name, and do not replace those
     /// of another service.
+    pub fn for_service(&self, service: &str) -> Self {
+        Self { status: self.status.for_service(service), ..self.clone() }
+    }
+
+    /// The same without the event log.
+    pub fn process(&self) -> Process {
+        Process { status: Arc::clone(&self.status), shutdown: self.shutdown.clone() }
+    }
+
+    /// See [`Process::tasks`].
+    pub fn tasks(&self) -> Tasks {
+        self.process().tasks()
+    }
+
+    /// See [`Process::shutdown_budget`].
+    pub fn shutdown_budget(&self) -> ShutdownBudget {
+        self.process().shutdown_budget()
+    }
+}
+
+/// What a service receives that works without the event log.
+#[derive(Clone)]
+pub struct Process {
+    /// Health and figures of this process, or of one service of it.
+    pub status: Arc<Status>,
+    /// Cancelled when the service has to drain and end.
+    pub shutdown: CancellationToken,
+}
+
+impl Process {
+    /// The same for one service of the process, see [`Runtime::for_service`].
     pub fn for_service(&self, service: &str) -> Self {
         Self { status: self.status.for_service(service), ..self.clone() }
     }

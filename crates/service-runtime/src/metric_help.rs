@@ -37,7 +37,7 @@ const COUNTERS: [(&str, &str); 25] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 8] = [
+const GAUGES: [(&str, &str); 14] = [
     (crate::status::COMPONENT_UP, "1 while a component works, otherwise 0."),
     (crate::connections::CONNECTIONS, "Open HTTP connections."),
     ("tapedeck_sse_connections", "Open event streams of pages."),
@@ -48,6 +48,12 @@ const GAUGES: [(&str, &str); 8] = [
         figure::DATA_GROWTH,
         "Growth of the files in the data folder in a day, in bytes; 0 while it is unknown.",
     ),
+    (figure::STORE_BYTES, "Bytes on disk that hold rows and indexes of the live store."),
+    (figure::STORE_GROWTH, "Bytes of the ticks that a day of the last week had; 0 while none is aggregated."),
+    (figure::BATCH_FINISHED, "When the last run of the batch ended, in seconds since 1970; 0: none."),
+    (figure::BATCH_FAILED, "1 if the last run of the batch failed, otherwise 0."),
+    (figure::BATCH_ROWS, "Rows that the last run of the batch wrote."),
+    (figure::BATCH_NEXT, "When the batch runs next, in seconds since 1970; 0: unknown."),
     (figure::DISK_FREE, "Free space on the disk of the data folder, in bytes."),
 ];
 

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::{
-    LogFormat, LogSettings, Runtime, Status, cancel_on_signals, heartbeat, init_logs, install_metrics,
-    process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin, shutdown,
+    LogFormat, LogSettings, Process, Runtime, Status, cancel_on_signals, heartbeat, init_logs,
+    install_metrics, process_figures::ProcessFigures, raise_open_files, renamed_variables, serve_admin,
+    shutdown,
 };
 
 /// First wait before a server that is unavailable is tried again; doubled up to the longest.
@@ -43,7 +44,7 @@ where
     let process = open_log(service, &log.url()?).await?;
     let mut tasks = process.tasks();
     if let Some(listen) = listen {
-        tasks.spawn("health", serve_admin(listen, process.clone()));
+        tasks.spawn("health", serve_admin(listen, process.process()));
     }
     tasks.spawn("heartbeat", heartbeat(process.clone()));
     let runtime = process.for_service(service);
@@ -52,20 +53,33 @@ where
     done.and(process.log.close().await.context("the event log was not closed in order"))
 }
 
+/// The `main` of a service without the event log: as [`main`], and no other process receives its heartbeats.
+///
+/// # Errors
+/// Whatever cannot be started, with the setting to fix, and whatever stops the service.
+pub async fn main_without_log<F>(
+    service: &'static str,
+    format: LogFormat,
+    listen: SocketAddr,
+    run: impl FnOnce(Process) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let _logs = init_logs(format)?;
+    let process = open_process(service)?;
+    let mut tasks = process.tasks();
+    tasks.spawn("health", serve_admin(listen, process.clone()));
+    tasks.spawn(service, run(process.for_service(service)).instrument(info_span!("service", service)));
+    tasks.join().await.with_context(|| format!("the {service} stopped"))
+}
+
 /// Installs metrics and signal handlers, opens the event log, and creates its topics.
 ///
 /// # Errors
 /// Whatever cannot be opened, with the setting to fix.
 pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runtime> {
-    if let Some(renamed) = renamed_variables().into_iter().next() {
-        bail!(renamed);
-    }
-    install_metrics()?;
-    raise_open_files();
-    let now = Utc::now();
-    let stopping = CancellationToken::new();
-    cancel_on_signals(stopping.clone())?;
-    shutdown::limit(stopping.clone());
+    let Process { status, shutdown } = open_process(service)?;
     let open = || event_log::open(url.expose_secret());
     // A server is connected to later, and its errors come then.
     let log = open_patiently("event log", "--log, LOG_URL", EventLogError::is_transient, open).await?;
@@ -76,9 +90,22 @@ pub async fn open_log(service: &str, url: &SecretString) -> anyhow::Result<Runti
         .notify(|error, wait| tracing::warn!(%error, ?wait, "the event log is not available yet"))
         .await
         .context("cannot create the topics (--log, LOG_URL)")?;
+    Ok(Runtime { log, status, shutdown })
+}
+
+fn open_process(service: &str) -> anyhow::Result<Process> {
+    if let Some(renamed) = renamed_variables().into_iter().next() {
+        bail!(renamed);
+    }
+    install_metrics()?;
+    raise_open_files();
+    let now = Utc::now();
+    let stopping = CancellationToken::new();
+    cancel_on_signals(stopping.clone())?;
+    shutdown::limit(stopping.clone());
     let status = Status::new(service, &instance(service, now), now);
     status.report(Arc::new(ProcessFigures));
-    Ok(Runtime { log, status, shutdown: stopping })
+    Ok(Process { status, shutdown: stopping })
 }
 
 /// Distinguishes replicas, whose process ids are all 1 in containers. There the host name is the container's.

@@ -64,7 +64,8 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         let url = analytics.clone();
         async move { analytics_store::open(url.expose_secret()).await }
     };
-    spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, of(service::BATCH))));
+    let process = of(service::BATCH).process();
+    spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, process)));
     let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {

@@ -104,7 +104,7 @@ where
     let (served, routes) =
         watch::channel(routes::guarded(starting::router(&runtime.status), Arc::clone(&hosts)));
     let max = max_connections(config.web_max_live_clients);
-    tasks.spawn("web pages", serve_http(listener, routes, max, runtime.clone()));
+    tasks.spawn("web pages", serve_http(listener, routes, max, runtime.process()));
     // The live topics first, then the store: records between the two are seen twice rather than never.
     let unreadable = Arc::clone(&metrics.unreadable);
     let reader = live_reader::LiveReader::new(Arc::clone(&live), unreadable);

@@ -9,7 +9,7 @@ use super::{
     failure::code,
     fields::{self, RowError},
 };
-use crate::{LiveStoreError, Migration, Result, candles, checkpoints, jobs, ticks};
+use crate::{LiveStoreError, Migration, Result, candles, checkpoints, jobs, stale_days, ticks};
 
 /// Which format the documents have, as a document of its own.
 const FORMATS: &str = "schema_format";
@@ -30,8 +30,13 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 4] =
-    [ticks::mongo::SCHEMA, candles::mongo::SCHEMA, checkpoints::mongo::SCHEMA, jobs::mongo::SCHEMA];
+const COLLECTIONS: [Collection; 5] = [
+    ticks::mongo::SCHEMA,
+    candles::mongo::SCHEMA,
+    checkpoints::mongo::SCHEMA,
+    jobs::mongo::SCHEMA,
+    stale_days::mongo::SCHEMA,
+];
 
 /// Documents read to see whether a collection is ours.
 const SAMPLE_DOCUMENTS: u32 = 5;
@@ -310,7 +315,7 @@ mod tests {
     fn the_files_are_read_with_their_fields_in_order() {
         let schemas = schemas().expect("readable");
         let names: Vec<&str> = schemas.iter().map(|(schema, _)| schema.collection.as_str()).collect();
-        assert_eq!(names, ["realtime_prices", "candles", "checkpoints", "job_runs"]);
+        assert_eq!(names, ["realtime_prices", "candles", "checkpoints", "job_runs", "stale_days"]);
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();
         assert_eq!(key, ["symbol", "timestamp", "timestamp_us", "source", "seq"]);
     }

@@ -12,5 +12,6 @@ pub(crate) const FORMAT: Format = Format {
         include_str!("../../../../schema/sqlite/live-store/0002_checkpoint_owners.sql"),
         include_str!("../../../../schema/sqlite/live-store/0003_tick_size_unknown_volume.sql"),
         include_str!("../../../../schema/sqlite/live-store/0004_job_runs.sql"),
+        include_str!("../../../../schema/sqlite/live-store/0009_stale_days.sql"),
     ],
 };

@@ -71,11 +71,13 @@ macro_rules! adapters {
             ticks_reading::a_day_is_a_stream_of_its_ticks_in_order,
             ticks_reading::pruning_removes_old_ticks_and_nothing_else,
             candles::pruning_removes_old_minutes_and_nothing_else,
-            candles::pruning_removes_whole_trading_days,
+            candles::minutes_of_which_one_was_stored_later_all_stay,
             checkpoints::a_day_is_complete_when_every_partition_was_read_past_its_end,
             jobs::one_owner_at_a_time_has_a_job,
             jobs::the_lease_of_an_owner_that_died_expires,
             jobs::the_newest_finished_run_is_kept,
+            stale_days::marked_days_are_read_by_symbol_and_date,
+            stale_days::a_mark_that_was_set_again_is_not_removed,
         ]);)*
     };
 }
@@ -126,6 +128,8 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        stale_days::marked_days_are_read_by_symbol_and_date,
+        stale_days::a_mark_that_was_set_again_is_not_removed,
     ]
 );
 
@@ -159,5 +163,7 @@ contract!(
         jobs::one_owner_at_a_time_has_a_job,
         jobs::the_lease_of_an_owner_that_died_expires,
         jobs::the_newest_finished_run_is_kept,
+        stale_days::marked_days_are_read_by_symbol_and_date,
+        stale_days::a_mark_that_was_set_again_is_not_removed,
     ]
 );

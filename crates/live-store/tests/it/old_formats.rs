@@ -49,7 +49,7 @@ async fn a_file_of_format_1_keeps_its_checkpoints() {
     sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut raw).await.expect("made");
     drop(raw);
     let found = live_store::check(&place.url()).await.expect("looked at");
-    assert!(found.found.contains("format 1 of 4"), "{found:?}");
+    assert!(found.found.contains("format 1 of "), "{found:?}");
     check(&*place.open().await).await;
 }
 

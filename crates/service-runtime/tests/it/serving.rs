@@ -55,7 +55,7 @@ async fn while_every_connection_answers_only_health_and_status_are_served() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (_routes, served) = watch::channel(routes);
-    let server = tokio::spawn(serve_http(listener, served, 2, runtime.clone()));
+    let server = tokio::spawn(serve_http(listener, served, 2, runtime.process()));
 
     let waiting = [ask(&address, "/slow").await, ask(&address, "/slow").await];
     timeout(DEADLINE, arrived.acquire_many(2)).await.unwrap().unwrap().forget();

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{CommandFactory, Parser};
-use consumer::ConsumerArgs;
 use producer::ProducerArgs;
 use tapedeck::Cli;
 use url::Url;
@@ -192,10 +191,6 @@ fn every_variable_of_a_service_is_a_valid_setting_of_its_binary() {
     let bare = ProducerArgs::parse_from(["producer", "--log", "kafka://kafka:9092"]);
     assert_eq!(parsed.producer.watchlist, bare.producer.watchlist, "the default differs from the binary's");
     assert_eq!(parsed.producer.simulated.rate, bare.producer.simulated.rate);
-    let parsed = ConsumerArgs::parse_from(command_line("consumer", &compose.services["consumer"]));
-    let bare =
-        ConsumerArgs::parse_from(["consumer", "--log", "kafka://kafka:9092", "--store", "mongodb://mongodb"]);
-    assert_eq!(parsed.consumer.retention_days, bare.consumer.retention_days);
 }
 
 #[test]

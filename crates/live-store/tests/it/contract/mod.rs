@@ -3,5 +3,6 @@
 pub(crate) mod candles;
 pub(crate) mod checkpoints;
 pub(crate) mod jobs;
+pub(crate) mod stale_days;
 pub(crate) mod ticks_reading;
 pub(crate) mod ticks_writing;
