@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use batch::BatchArgs;
 use clap::CommandFactory;
 use consumer::ConsumerArgs;
 use producer::ProducerArgs;
@@ -27,12 +28,14 @@ pub(crate) enum Kind {
 }
 
 /// One line for each service of the file. The order of own services is that in which `server_compose.rs` starts them.
-pub(crate) const SERVICES: [(&str, Kind); 7] = [
+pub(crate) const SERVICES: [(&str, Kind); 9] = [
     ("kafka", Kind::Server { port: 9092, data: "/var/lib/kafka/data" }),
     ("mongodb", Kind::Server { port: 27017, data: "/data/db" }),
     ("mongodb-users", Kind::Job { server: "mongodb" }),
+    ("mysql", Kind::Server { port: 3306, data: "/var/lib/mysql" }),
     ("producer", Kind::Own(ProducerArgs::command)),
     ("consumer", Kind::Own(ConsumerArgs::command)),
+    ("batch", Kind::Own(BatchArgs::command)),
     ("web", Kind::Own(WebArgs::command)),
     ("mailpit", Kind::Page { port: 8025, clients: Some(1025) }),
 ];
