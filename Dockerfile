@@ -1,4 +1,4 @@
-# An image for each service from one build: `docker build --target producer|consumer|alerts|web .`. Each has its service and, for a look inside,
+# An image for each service from one build: `docker build --target producer|consumer|batch|alerts|news|web .`. Each has its service and, for a look inside,
 # the command line `tapedeck`. None needs a shell, a writable file system or a right.
 
 # The pages' scripts and styles.
@@ -21,9 +21,9 @@ COPY --from=ui /ui/dist services/web/ui/dist
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     find . -path ./target -prune -o -type f -exec touch {} + \
-    && cargo build --release --locked -p producer -p consumer -p alerts -p web -p tapedeck --bins \
+    && cargo build --release --locked -p producer -p consumer -p batch -p alerts -p news -p web -p tapedeck --bins \
       ${FEATURES:+--features "$FEATURES"} \
-    && mkdir /out && cd target/release && cp producer consumer alerts web tapedeck /out/
+    && mkdir /out && cd target/release && cp producer consumer batch alerts news web tapedeck /out/
 
 FROM debian:bookworm-slim AS base
 ARG FEATURES=
@@ -45,9 +45,17 @@ FROM base AS consumer
 COPY --from=build /out/consumer /usr/local/bin/
 CMD ["consumer"]
 
+FROM base AS batch
+COPY --from=build /out/batch /usr/local/bin/
+CMD ["batch", "schedule"]
+
 FROM base AS alerts
 COPY --from=build /out/alerts /usr/local/bin/
 CMD ["alerts"]
+
+FROM base AS news
+COPY --from=build /out/news /usr/local/bin/
+CMD ["news", "schedule"]
 
 FROM base AS web
 COPY --from=build /out/web /usr/local/bin/

@@ -36,8 +36,8 @@ pub struct Table {
     pub(crate) columns: &'static [(&'static str, Kind)],
     /// The primary key.
     pub(crate) key: &'static [&'static str],
-    /// The column by which rows are selected and ordered, a date; then the next one.
-    pub(crate) order: [&'static str; 2],
+    /// The columns by which rows are ordered; the first one, a date or a time, is that of a query's range.
+    pub(crate) order: &'static [&'static str],
     /// A column that alone does not make two rows different.
     pub(crate) ignored: Option<&'static str>,
 }

@@ -51,20 +51,31 @@ pub(crate) struct TableRows {
 /// A database with the tables of the store.
 ///
 /// # Contract
-/// - [`Database::store`] is one transaction: all of it is there when it returns, or nothing.
-/// - A row that differs from the stored one in no column but the ignored one stays as it is, byte for byte.
-/// - Numbers come back as they went in: decimals with up to 8 places and 15 significant digits, floats exactly.
+/// Numbers come back as they went in: decimals with up to 8 places and 15 significant digits, floats exactly.
 #[async_trait]
 pub(crate) trait Database: Send + Sync {
-    /// Rows by (order column, next column), ascending; the newest `limit`.
+    /// Rows by the order of their table, ascending; the newest `limit`.
     async fn select(&self, table: Table, query: &RowQuery) -> Result<Vec<Vec<Cell>>>;
 
-    /// Stores rows, replacing those of the same key that differ. Returns how many were new or differed.
-    async fn store(&self, rows: &[TableRows]) -> Result<u64>;
+    /// Begins a transaction. What is not committed is not stored.
+    async fn begin(&self) -> Result<Box<dyn Transaction + '_>>;
 
     /// Ends all connections; an embedded database is then one whole file. Later calls fail.
     async fn close(&self) -> Result<()>;
 
     /// Whether the database answers.
     async fn ping(&self) -> Result<()>;
+}
+
+/// What is stored whole or not at all.
+#[async_trait]
+pub(crate) trait Transaction: Send {
+    /// As [`Database::select`], with what this transaction has stored.
+    async fn select(&mut self, table: Table, query: &RowQuery) -> Result<Vec<Vec<Cell>>>;
+
+    /// Stores rows, at least one, replacing those of the same key.
+    async fn upsert(&mut self, table: Table, rows: &[&Vec<Cell>]) -> Result<()>;
+
+    /// Everything is stored when this has returned.
+    async fn commit(self: Box<Self>) -> Result<()>;
 }

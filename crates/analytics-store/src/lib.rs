@@ -1,4 +1,4 @@
-//! The analytics store: daily and weekly aggregates, performance, and the runs of the batch. Each table is a type in `rows/`, which
+//! The analytics store: daily and weekly aggregates, performance, the log of alerts, and the runs of the batch. Each table is a type in `rows/`, which
 //! names its columns once; two adapters read and write all of them, and pass one contract suite.
 
 mod cell;
@@ -14,7 +14,9 @@ mod store;
 pub use cell::{BadRow, Row};
 pub use database::RowQuery;
 pub use error::AnalyticsError;
-pub use rows::{BatchRun, DailyAggregate, Performance, RunStatus, WeeklyAggregate};
+pub use rows::{
+    AlertLogRow, AlertLogStatus, BatchRun, DailyAggregate, Performance, RunStatus, WeeklyAggregate,
+};
 pub use settings::{AnalyticsPassword, AnalyticsSettings};
 pub use store::{AnalyticsStore, Changes, open, open_for_reading};
 

@@ -8,7 +8,7 @@ use connection_url::without_credentials;
 use futures_util::TryStreamExt;
 use rust_decimal::Decimal;
 use sqlx::{
-    Arguments, AssertSqlSafe, MySqlConnection, MySqlPool, Row, SqlSafeStr,
+    Arguments, AssertSqlSafe, MySql, MySqlConnection, MySqlPool, Row, SqlSafeStr,
     error::BoxDynError,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions, MySqlRow},
@@ -17,7 +17,7 @@ use sqlx::{
 use crate::{
     AnalyticsError, Result, RowQuery,
     cell::{Cell, Kind, Table},
-    database::{Database, NOT_CREATED, TableRows},
+    database::{Database, NOT_CREATED, Transaction},
     sql,
 };
 
@@ -139,28 +139,9 @@ impl Database for MySqlDatabase {
         self.select_on(&mut connection, table, query).await
     }
 
-    async fn store(&self, rows: &[TableRows]) -> Result<u64> {
-        let mut transaction = self.pool.begin().await.map_err(|error| self.failure(&error))?;
-        let mut stored = 0;
-        for rows in rows {
-            let Some(query) = sql::stored(rows) else { continue };
-            let found = self.select_on(&mut transaction, rows.table, &query).await?;
-            let changed = sql::changed(rows, found);
-            for chunk in changed.chunks(sql::CHUNK) {
-                let statement = upsert(rows.table, chunk.len());
-                let mut arguments = MySqlArguments::default();
-                for cell in chunk.iter().flat_map(|cells| cells.iter()) {
-                    bind(cell, &mut arguments).map_err(|error| self.damaged(rows.table, &error))?;
-                }
-                sqlx::query_with(AssertSqlSafe(statement), arguments)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(|error| self.failure(&error))?;
-            }
-            stored += changed.len() as u64;
-        }
-        transaction.commit().await.map_err(|error| self.failure(&error))?;
-        Ok(stored)
+    async fn begin(&self) -> Result<Box<dyn Transaction + '_>> {
+        let inner = self.pool.begin().await.map_err(|error| self.failure(&error))?;
+        Ok(Box::new(MySqlTransaction { database: self, inner }))
     }
 
     async fn close(&self) -> Result<()> {
@@ -173,6 +154,31 @@ impl Database for MySqlDatabase {
     }
 }
 
+struct MySqlTransaction<'a> {
+    database: &'a MySqlDatabase,
+    inner: sqlx::Transaction<'static, MySql>,
+}
+
+#[async_trait]
+impl Transaction for MySqlTransaction<'_> {
+    async fn select(&mut self, table: Table, query: &RowQuery) -> Result<Vec<Vec<Cell>>> {
+        self.database.select_on(&mut self.inner, table, query).await
+    }
+
+    async fn upsert(&mut self, table: Table, rows: &[&Vec<Cell>]) -> Result<()> {
+        let arguments = self.database.arguments(table, rows.iter().copied().flatten())?;
+        sqlx::query_with(AssertSqlSafe(upsert(table, rows.len())), arguments)
+            .execute(&mut *self.inner)
+            .await
+            .map(drop)
+            .map_err(|error| self.database.failure(&error))
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        self.inner.commit().await.map_err(|error| self.database.failure(&error))
+    }
+}
+
 impl MySqlDatabase {
     async fn select_on(
         &self,
@@ -180,22 +186,27 @@ impl MySqlDatabase {
         table: Table,
         query: &RowQuery,
     ) -> Result<Vec<Vec<Cell>>> {
-        let mut select = sqlx::query(AssertSqlSafe(sql::select(table, query)));
-        if let Some(symbol) = query.symbol.filter(|_| table.place("symbol").is_some()) {
-            select = select.bind(symbol.as_str().to_owned());
-        }
-        let mut select = select.bind(query.from).bind(query.to);
-        if let Some((date, symbol)) = sql::before(table, query) {
-            select = select.bind(date).bind(date).bind(symbol.as_str().to_owned());
-        }
-        let select = select.bind(query.limit.min(RowQuery::MAX));
-        let mut rows = select.fetch(connection);
+        let (statement, arguments) = sql::select(table, query);
+        let arguments = self.arguments(table, &arguments)?;
+        let mut rows = sqlx::query_with(AssertSqlSafe(statement), arguments).fetch(connection);
         let mut found = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| self.failure(&error))? {
             found.push(read(table, &row).map_err(|error| self.damaged(table, &error))?);
         }
         found.reverse();
         Ok(found)
+    }
+
+    fn arguments<'a>(
+        &self,
+        table: Table,
+        cells: impl IntoIterator<Item = &'a Cell>,
+    ) -> Result<MySqlArguments> {
+        let mut arguments = MySqlArguments::default();
+        for cell in cells {
+            bind(cell, &mut arguments).map_err(|error| self.damaged(table, &error))?;
+        }
+        Ok(arguments)
     }
 }
 

@@ -2,38 +2,57 @@
 
 use std::collections::HashMap;
 
-use chrono::NaiveDate;
-use market::Symbol;
+use chrono::NaiveTime;
 
 use crate::{
     RowQuery,
-    cell::{Cell, Table},
+    cell::{Cell, Kind, Table},
     database::TableRows,
 };
 
 /// Rows of one statement.
 pub(crate) const CHUNK: usize = 200;
 
-/// The placeholders are symbol (where the query has one), from, to, those of [`before`], limit.
-pub(crate) fn select(table: Table, query: &RowQuery) -> String {
+/// Of a day; times are stored in microseconds.
+const LAST_MICROSECOND: NaiveTime = NaiveTime::from_hms_micro_opt(23, 59, 59, 999_999).expect("a time");
+
+/// The statement that finds the rows of a query, and its arguments.
+pub(crate) fn select(table: Table, query: &RowQuery) -> (String, Vec<Cell>) {
     let columns: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
-    let [first, second] = table.order;
-    let symbol =
-        if query.symbol.is_some() && table.place("symbol").is_some() { "symbol = ? AND " } else { "" };
-    let before = match before(table, query) {
-        Some(_) => format!(" AND ({first} < ? OR {first} = ? AND {second} < ?)"),
+    let symbol = query.symbol.filter(|_| table.place("symbol").is_some());
+    let of_symbol = if symbol.is_some() { "symbol = ? AND " } else { "" };
+    let order: Vec<String> = table.order.iter().map(|column| format!("{column} DESC")).collect();
+    let first = table.order.first().copied().unwrap_or_default();
+    let before = before(table, query);
+    let is_before = match before {
+        Some(_) => format!(" AND ({first} < ? OR {first} = ? AND symbol < ?)"),
         None => String::new(),
     };
-    format!(
-        "SELECT {} FROM {} WHERE {symbol}{first} >= ? AND {first} <= ?{before} ORDER BY {first} DESC, {second} DESC LIMIT ?",
+    let statement = format!(
+        "SELECT {} FROM {} WHERE {of_symbol}{first} >= ? AND {first} <= ?{is_before} ORDER BY {} LIMIT ?",
         columns.join(", "),
-        table.name
-    )
+        table.name,
+        order.join(", ")
+    );
+    let limit = Cell::Count(i64::from(query.limit.min(RowQuery::MAX)));
+    let symbol = symbol.map(|symbol| Cell::Text(symbol.to_string()));
+    (statement, symbol.into_iter().chain(range(table, query)).chain(before.into_iter().flatten()).chain([limit]).collect())
 }
 
-/// The row before which those of the query are, where the table is ordered by symbol.
-pub(crate) fn before(table: Table, query: &RowQuery) -> Option<(NaiveDate, Symbol)> {
-    query.before.filter(|_| table.order[1] == "symbol")
+/// The ends of a query's range, both included, in the type of the column.
+fn range(table: Table, RowQuery { from, to, .. }: &RowQuery) -> [Cell; 2] {
+    let first = table.order.first().and_then(|column| table.place(column));
+    let kind = first.and_then(|place| table.columns.get(place)).map(|(_, kind)| *kind);
+    if kind != Some(Kind::Time) {
+        return [Cell::Date(*from), Cell::Date(*to)];
+    }
+    [from.and_time(NaiveTime::MIN), to.and_time(LAST_MICROSECOND)].map(|time| Cell::Time(time.and_utc()))
+}
+
+/// The row before which those of the query are, where the table is ordered by date and symbol.
+fn before(table: Table, query: &RowQuery) -> Option<[Cell; 3]> {
+    let (date, symbol) = query.before.filter(|_| table.order.get(1) == Some(&"symbol"))?;
+    Some([Cell::Date(date), Cell::Date(date), Cell::Text(symbol.to_string())])
 }
 
 /// `INSERT INTO … VALUES (…), (…)`, without what happens to rows that are there.
@@ -54,8 +73,9 @@ pub(crate) fn stored(rows: &TableRows) -> Option<RowQuery> {
         let place = rows.table.place(name)?;
         Some(rows.rows.iter().filter_map(move |cells| cells.get(place)))
     };
-    let dates = column(rows.table.order[0])?.filter_map(|cell| match cell {
+    let dates = column(rows.table.order.first()?)?.filter_map(|cell| match cell {
         Cell::Date(date) => Some(*date),
+        Cell::Time(time) => Some(time.date_naive()),
         _ => None,
     });
     let (from, to) = dates.fold(None, |range, date| match range {

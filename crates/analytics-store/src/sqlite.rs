@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use futures_util::TryStreamExt;
 use market::{decimal_from_f64, decimal_to_f64};
-use sqlite_file::{Durability, Failure, FileUrl, Format, SqliteFile, SqliteFileError, Tuning};
+use sqlite_file::{
+    Durability, Failure, FileUrl, Format, SqliteFile, SqliteFileError, Tuning, WriteTransaction,
+};
 use sqlx::{
     Arguments, AssertSqlSafe, Row, SqliteConnection,
     error::BoxDynError,
@@ -14,7 +16,7 @@ use sqlx::{
 use crate::{
     AnalyticsError, Result, RowQuery,
     cell::{Cell, Kind, Table},
-    database::{Database, NOT_CREATED, TableRows},
+    database::{Database, NOT_CREATED, Transaction},
     sql,
 };
 
@@ -73,28 +75,8 @@ impl Database for SqliteDatabase {
         self.select_on(&mut connection, table, query).await
     }
 
-    async fn store(&self, rows: &[TableRows]) -> Result<u64> {
-        let mut writing = self.file.begin().await?;
-        let mut stored = 0;
-        for rows in rows {
-            let Some(query) = sql::stored(rows) else { continue };
-            let found = self.select_on(writing.connection(), rows.table, &query).await?;
-            let changed = sql::changed(rows, found);
-            for chunk in changed.chunks(sql::CHUNK) {
-                let statement = upsert(rows.table, chunk.len());
-                let mut arguments = SqliteArguments::default();
-                for cell in chunk.iter().flat_map(|cells| cells.iter()) {
-                    bind(cell, &mut arguments).map_err(|error| self.damaged(rows.table, &error))?;
-                }
-                sqlx::query_with(AssertSqlSafe(statement), arguments)
-                    .execute(writing.connection())
-                    .await
-                    .map_err(|error| self.failure(&error))?;
-            }
-            stored += changed.len() as u64;
-        }
-        writing.commit().await?;
-        Ok(stored)
+    async fn begin(&self) -> Result<Box<dyn Transaction + '_>> {
+        Ok(Box::new(SqliteTransaction { database: self, inner: self.file.begin().await? }))
     }
 
     async fn close(&self) -> Result<()> {
@@ -110,6 +92,31 @@ impl Database for SqliteDatabase {
     }
 }
 
+struct SqliteTransaction<'a> {
+    database: &'a SqliteDatabase,
+    inner: WriteTransaction<'a>,
+}
+
+#[async_trait]
+impl Transaction for SqliteTransaction<'_> {
+    async fn select(&mut self, table: Table, query: &RowQuery) -> Result<Vec<Vec<Cell>>> {
+        self.database.select_on(self.inner.connection(), table, query).await
+    }
+
+    async fn upsert(&mut self, table: Table, rows: &[&Vec<Cell>]) -> Result<()> {
+        let arguments = self.database.arguments(table, rows.iter().copied().flatten())?;
+        sqlx::query_with(AssertSqlSafe(upsert(table, rows.len())), arguments)
+            .execute(self.inner.connection())
+            .await
+            .map(drop)
+            .map_err(|error| self.database.failure(&error))
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        Ok(self.inner.commit().await?)
+    }
+}
+
 impl SqliteDatabase {
     async fn select_on(
         &self,
@@ -117,22 +124,27 @@ impl SqliteDatabase {
         table: Table,
         query: &RowQuery,
     ) -> Result<Vec<Vec<Cell>>> {
-        let mut select = sqlx::query(AssertSqlSafe(sql::select(table, query)));
-        if let Some(symbol) = query.symbol.filter(|_| table.place("symbol").is_some()) {
-            select = select.bind(symbol.as_str().to_owned());
-        }
-        let mut select = select.bind(query.from.to_string()).bind(query.to.to_string());
-        if let Some((date, symbol)) = sql::before(table, query) {
-            select = select.bind(date.to_string()).bind(date.to_string()).bind(symbol.as_str().to_owned());
-        }
-        let select = select.bind(query.limit.min(RowQuery::MAX));
-        let mut rows = select.fetch(connection);
+        let (statement, arguments) = sql::select(table, query);
+        let arguments = self.arguments(table, &arguments)?;
+        let mut rows = sqlx::query_with(AssertSqlSafe(statement), arguments).fetch(connection);
         let mut found = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| self.failure(&error))? {
             found.push(read(table, &row).map_err(|error| self.damaged(table, &error))?);
         }
         found.reverse();
         Ok(found)
+    }
+
+    fn arguments<'a>(
+        &self,
+        table: Table,
+        cells: impl IntoIterator<Item = &'a Cell>,
+    ) -> Result<SqliteArguments> {
+        let mut arguments = SqliteArguments::default();
+        for cell in cells {
+            bind(cell, &mut arguments).map_err(|error| self.damaged(table, &error))?;
+        }
+        Ok(arguments)
     }
 }
 

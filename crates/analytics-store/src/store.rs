@@ -8,6 +8,7 @@ use crate::{
     cell::CellReader,
     database::{Database, TableRows},
     mysql::MySqlDatabase,
+    sql,
     sqlite::SqliteDatabase,
 };
 
@@ -46,7 +47,19 @@ impl AnalyticsStore {
     /// # Errors
     /// [`AnalyticsError`]; then nothing was stored.
     pub async fn store(&self, changes: Changes) -> Result<u64> {
-        self.database.store(&changes.0).await
+        let mut transaction = self.database.begin().await?;
+        let mut stored = 0;
+        for rows in &changes.0 {
+            let Some(query) = sql::stored(rows) else { continue };
+            let found = transaction.select(rows.table, &query).await?;
+            let changed = sql::changed(rows, found);
+            for chunk in changed.chunks(sql::CHUNK) {
+                transaction.upsert(rows.table, chunk).await?;
+            }
+            stored += changed.len() as u64;
+        }
+        transaction.commit().await?;
+        Ok(stored)
     }
 
     /// Ends all connections; an embedded store is then one whole file. Later calls fail.

@@ -1,4 +1,4 @@
-//! The live store: ticks, candles, news, and how far each stream processor is. A folder for each noun, with its trait and both
+//! The live store: ticks, candles, news, how far each stream processor is, and what else the services keep. A folder for each noun, with its trait and both
 //! adapters; [`open`] chooses the adapter by URL.
 //!
 //! Names follow the collections of the design: `realtime_prices`, `candles`, `checkpoints`, `mails`, `news_articles`.
@@ -21,6 +21,7 @@ mod port;
 mod sessions;
 mod settings;
 mod sqlite;
+mod stale_days;
 mod ticks;
 mod tokens;
 mod users;
@@ -39,9 +40,10 @@ pub use news::{
     OtherOutlet, Relevance,
 };
 pub use open::{migrate, open, open_alone};
-pub use port::{CloseStore, LiveStore, Pruned};
+pub use port::{CloseStore, LiveStore, PruneRange, Pruned, SizeStore, StoreSize, TICK_BYTES};
 pub use sessions::SessionStore;
 pub use settings::{StorePassword, StoreSettings};
+pub use stale_days::{StaleDay, StaleDayStore, mark_complete_days};
 pub use ticks::{
     MAX_PAGE_TICKS, StoredTick, TickOutcome, TickPage, TickQuery, TickStore, all_ticks_of_day, ticks_of_day,
 };

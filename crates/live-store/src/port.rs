@@ -8,7 +8,7 @@ use owed_mails::MailStore;
 
 use crate::{
     AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, DigestStore, NewsStore,
-    Result, SessionStore, TickStore, TokenStore, UserStore,
+    Result, SessionStore, StaleDayStore, TickStore, TokenStore, UserStore,
 };
 
 /// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
@@ -29,6 +29,8 @@ pub trait LiveStore:
     + TokenStore
     + NewsStore
     + DigestStore
+    + StaleDayStore
+    + SizeStore
     + CloseStore
 {
     /// Every symbol of which ticks or candles are stored, in order. [`TickStore::latest_ticks`] lacks those whose ticks
@@ -42,8 +44,8 @@ pub trait LiveStore:
     }
 
     /// Prunes ticks and one-minute candles, see [`TickStore::prune_ticks`] and [`CandleStore::prune_candles`].
-    async fn prune(&self, before: DateTime<Utc>) -> Result<Pruned> {
-        Ok(Pruned { ticks: self.prune_ticks(before).await?, candles: self.prune_candles(before).await? })
+    async fn prune(&self, range: &PruneRange) -> Result<Pruned> {
+        Ok(Pruned { ticks: self.prune_ticks(range).await?, candles: self.prune_candles(range).await? })
     }
 }
 
@@ -61,8 +63,44 @@ impl<Store> LiveStore for Store where
         + TokenStore
         + NewsStore
         + DigestStore
+        + StaleDayStore
+        + SizeStore
         + CloseStore
 {
+}
+
+/// How large a store is.
+#[async_trait]
+pub trait SizeStore: Send + Sync {
+    /// Its size now.
+    async fn size(&self) -> Result<StoreSize>;
+}
+
+/// The size of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreSize {
+    /// Bytes on disk that hold rows and indexes; free pages do not count, although their file keeps them.
+    pub bytes: u64,
+    /// Bytes of the rows themselves. They fall at once with rows that are removed, the others maybe minutes later.
+    pub row_bytes: u64,
+    /// The server does not report its size: these are the rows times [`TICK_BYTES`].
+    pub is_estimate: bool,
+}
+
+/// Bytes that a tick takes with its indexes, about.
+pub const TICK_BYTES: u64 = 200;
+
+/// Which ticks and one-minute candles to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PruneRange {
+    /// Of this symbol.
+    pub symbol: Symbol,
+    /// What happened from this time on, inclusive.
+    pub from: DateTime<Utc>,
+    /// To this time, exclusive.
+    pub to: DateTime<Utc>,
+    /// And was stored before this time: a recording of years ago that was replayed today is kept.
+    pub stored_before: DateTime<Utc>,
 }
 
 /// The end of a store.

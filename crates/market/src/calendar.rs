@@ -4,10 +4,10 @@
 //! compared with a published calendar. Before 1990 the rules give the usual holidays; closures without a rule (funerals,
 //! snow, the Wednesdays of 1968) are not listed, and neither are the Saturday sessions until 1952.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeZone, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::America::New_York;
 
-use crate::{AssetClass, day_bounds};
+use crate::{AssetClass, DayBounds, day_bounds};
 
 /// Full closures that no rule gives, since 1990: `(year, month, day)`.
 const SPECIAL_CLOSURES: [(i32, u32, u32); 11] = [
@@ -59,7 +59,36 @@ pub fn session(class: AssetClass, date: NaiveDate) -> Option<Session> {
     if class == AssetClass::Crypto {
         return trading_hours(class, date);
     }
-    (!is_weekend(date) && !is_holiday(date)).then(|| trading_hours(class, date)).flatten()
+    closure(class, date).is_none().then(|| trading_hours(class, date)).flatten()
+}
+
+/// Ticks arrive late: a trading day counts as complete so long after its end.
+const COMPLETION_GRACE: TimeDelta = TimeDelta::minutes(10);
+
+/// When a trading day is complete, so that it can be aggregated: ten minutes after its end. A day of stocks ends with its session,
+/// one without a session at midnight in New York, one of crypto at midnight UTC.
+pub fn day_complete_at(class: AssetClass, date: NaiveDate) -> DateTime<Utc> {
+    let end = match class {
+        AssetClass::Stock => session(class, date).map(|session| session.close),
+        AssetClass::Crypto => None,
+    };
+    end.unwrap_or_else(|| DayBounds::of(class, date).end) + COMPLETION_GRACE
+}
+
+/// The newest trading day that is complete.
+pub fn newest_complete_day(class: AssetClass, now: DateTime<Utc>) -> NaiveDate {
+    let today = day_bounds(class, now).date;
+    if day_complete_at(class, today) <= now { today } else { today.pred_opt().unwrap_or(today) }
+}
+
+/// Why a date has no session: `weekend`, the name of the holiday, or `special closure`; `None` where it has one.
+pub fn closure(class: AssetClass, date: NaiveDate) -> Option<&'static str> {
+    match class {
+        AssetClass::Crypto => None,
+        AssetClass::Stock if is_weekend(date) => Some("weekend"),
+        AssetClass::Stock if is_listed(&SPECIAL_CLOSURES, date) => Some("special closure"),
+        AssetClass::Stock => holiday(date),
+    }
 }
 
 /// The trading hours of a date, whether or not the calendar has a session on it: for data that shows that there was one.
@@ -116,10 +145,10 @@ fn is_weekend(date: NaiveDate) -> bool {
     matches!(date.weekday(), Weekday::Sat | Weekday::Sun)
 }
 
-/// A weekday on which the exchange is closed.
-fn is_holiday(date: NaiveDate) -> bool {
-    is_listed(&SPECIAL_CLOSURES, date)
-        || holidays(date.year()).into_iter().flatten().any(|holiday| holiday == date)
+/// The name of the holiday on which the exchange is closed.
+fn holiday(date: NaiveDate) -> Option<&'static str> {
+    let all = holidays(date.year());
+    all.into_iter().find(|(_, holiday)| *holiday == Some(date)).map(|(name, _)| name)
 }
 
 fn is_listed(dates: &[(i32, u32, u32)], date: NaiveDate) -> bool {
@@ -127,7 +156,7 @@ fn is_listed(dates: &[(i32, u32, u32)], date: NaiveDate) -> bool {
 }
 
 /// The holidays of a year on the days they are observed.
-fn holidays(year: i32) -> [Option<NaiveDate>; 10] {
+fn holidays(year: i32) -> [(&'static str, Option<NaiveDate>); 10] {
     let fixed = |month, day| NaiveDate::from_ymd_opt(year, month, day);
     let nth = |month, weekday, n| NaiveDate::from_weekday_of_month_opt(year, month, weekday, n);
     // A New Year's Day on Saturday is not observed on Friday: that is the last trading day of the old year.
@@ -140,16 +169,16 @@ fn holidays(year: i32) -> [Option<NaiveDate>; 10] {
         [nth(2, Weekday::Mon, 3), last_monday]
     };
     [
-        new_year.map(observed),
-        nth(1, Weekday::Mon, 3).filter(|_| year >= 1998), // Martin Luther King, Jr. Day
-        washington,
-        easter(year).and_then(|sunday| sunday.checked_sub_days(Days::new(2))), // Good Friday
-        memorial,
-        fixed(6, 19).filter(|_| year >= 2022).map(observed), // Juneteenth
-        fixed(7, 4).map(observed),
-        nth(9, Weekday::Mon, 1),  // Labor Day
-        nth(11, Weekday::Thu, 4), // Thanksgiving Day
-        fixed(12, 25).map(observed),
+        ("New Year's Day", new_year.map(observed)),
+        ("Martin Luther King, Jr. Day", nth(1, Weekday::Mon, 3).filter(|_| year >= 1998)),
+        ("Washington's Birthday", washington),
+        ("Good Friday", easter(year).and_then(|sunday| sunday.checked_sub_days(Days::new(2)))),
+        ("Memorial Day", memorial),
+        ("Juneteenth", fixed(6, 19).filter(|_| year >= 2022).map(observed)),
+        ("Independence Day", fixed(7, 4).map(observed)),
+        ("Labor Day", nth(9, Weekday::Mon, 1)),
+        ("Thanksgiving Day", nth(11, Weekday::Thu, 4)),
+        ("Christmas Day", fixed(12, 25).map(observed)),
     ]
 }
 

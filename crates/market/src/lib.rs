@@ -16,8 +16,8 @@ mod watchlist;
 
 pub use builder::{Applied, BuilderState, CandleBuilder, CandleTiming};
 pub use calendar::{
-    Session, current_session, is_open, next_session, previous_session, session, sessions_between,
-    trading_hours,
+    Session, closure, current_session, day_complete_at, is_open, newest_complete_day, next_session,
+    previous_session, session, sessions_between, trading_hours,
 };
 pub use candle::{Candle, CandleFields, CandleOrigin, CandleSource, InvalidCandle};
 pub use day::{DayBounds, day_bounds};

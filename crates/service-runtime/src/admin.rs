@@ -13,7 +13,7 @@ use axum::{
 use chrono::Utc;
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::{Runtime, Status, http_server::serve_http, install_metrics, process_figures::metrics_text};
+use crate::{ProcessRuntime, Status, http_server::serve_http, install_metrics, process_figures::metrics_text};
 
 /// Most connections of a service without pages.
 const MAX_CONNECTIONS: usize = 64;
@@ -56,10 +56,10 @@ pub async fn metrics_response(State(status): State<Arc<Status>>) -> Response {
 ///
 /// # Errors
 /// An address that is in use, with the setting to change.
-pub async fn serve_admin(listen: SocketAddr, runtime: Runtime) -> anyhow::Result<()> {
+pub async fn serve_admin(listen: SocketAddr, process: ProcessRuntime) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen"))?;
-    let (_kept, routes) = watch::channel(admin_routes(runtime.status.clone()));
-    serve_http(listener, routes, MAX_CONNECTIONS, runtime.process()).await
+    let (_kept, routes) = watch::channel(admin_routes(process.status.clone()));
+    serve_http(listener, routes, MAX_CONNECTIONS, process).await
 }

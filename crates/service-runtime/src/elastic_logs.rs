@@ -10,7 +10,7 @@ use tracing_elastic::{
     Counts, Credentials, DeadLetters, ElasticLayer, Health, Limits, Logs, Monitor, Service, Settings,
 };
 
-use crate::{Component, LogOutput, Runtime, http_client};
+use crate::{Component, LogOutput, ProcessRuntime, http_client};
 
 /// The data stream of the log lines of all services.
 pub const LOG_DATA_STREAM: &str = "stock-system-logs";
@@ -79,7 +79,7 @@ pub(crate) fn end(logs: Logs) {
 }
 
 /// Reports health and metrics until the shutdown.
-pub(crate) async fn watch(monitor: Monitor, process: Runtime) -> anyhow::Result<()> {
+pub(crate) async fn watch(monitor: Monitor, process: ProcessRuntime) -> anyhow::Result<()> {
     let health = process.status.secondary_component(component::LOGS);
     loop {
         report(&health, &monitor);

@@ -38,7 +38,7 @@ pub use open_files::raise_open_files;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use settings::{HELP_END, LogPassword, LogSettings, PublicAddress, RENAMED_VARIABLES, renamed_variables};
 pub use shutdown::{SHUTDOWN_LIMIT, ShutdownBudget, ShutdownDeadline, cancel_on_signals};
-pub use start::{create_topics, main, open_log, open_patiently, run_service};
+pub use start::{create_topics, main, main_without_log, open_log, open_patiently, run_service};
 pub use status::{Component, Status};
 pub use tasks::Tasks;
 pub use telemetry::{LogFormat, LogGuard, init_logs, install_metrics};
@@ -70,12 +70,12 @@ impl Runtime {
         ProcessRuntime { status: Arc::clone(&self.status), shutdown: self.shutdown.clone() }
     }
 
-    /// No tasks yet; they end with [`shutdown`](Self::shutdown), within its budget.
+    /// See [`ProcessRuntime::tasks`].
     pub fn tasks(&self) -> Tasks {
-        Tasks::with_budget(self.shutdown.clone(), self.shutdown_budget())
+        self.process().tasks()
     }
 
-    /// The deadlines of the shutdown, counted from its beginning anywhere in the process.
+    /// See [`ProcessRuntime::shutdown_budget`].
     pub fn shutdown_budget(&self) -> ShutdownBudget {
         self.process().shutdown_budget()
     }
@@ -94,6 +94,11 @@ impl ProcessRuntime {
     /// The same for one service of the process, as [`Runtime::for_service`].
     pub fn for_service(&self, service: &str) -> Self {
         Self { status: self.status.for_service(service), ..self.clone() }
+    }
+
+    /// No tasks yet; they end with [`shutdown`](Self::shutdown), within its budget.
+    pub fn tasks(&self) -> Tasks {
+        Tasks::with_budget(self.shutdown.clone(), self.shutdown_budget())
     }
 
     /// The deadlines of the shutdown, counted from its beginning anywhere in the process.

@@ -89,6 +89,12 @@ const GAUGES: &[(&str, &str)] = &[
         "Growth of the files in the data folder in a day, in bytes; 0 while it is unknown.",
     ),
     ("tapedeck_logs_queued_bytes", "Log lines that wait for Elasticsearch, in bytes."),
+    (figure::STORE_BYTES, "Bytes on disk that hold rows and indexes of the live store."),
+    (figure::STORE_GROWTH, "Bytes of the ticks that a day of the last week had; 0 while none is aggregated."),
+    (figure::BATCH_FINISHED, "When the last run of the batch ended, in seconds since 1970; 0: none."),
+    (figure::BATCH_FAILED, "1 if the last run of the batch failed, otherwise 0."),
+    (figure::BATCH_ROWS, "Rows that the last run of the batch wrote."),
+    (figure::BATCH_NEXT, "When the batch runs next, in seconds since 1970; 0: unknown."),
     (figure::DISK_FREE, "Free space on the disk of the data folder, in bytes."),
 ];
 

@@ -78,9 +78,8 @@ impl PublicAddress {
 }
 
 /// Variables of earlier versions, and their names since then.
-pub const RENAMED_VARIABLES: [(&str, &str); 4] = [
+pub const RENAMED_VARIABLES: [(&str, &str); 3] = [
     ("PROVIDERS", "PROVIDER"),
-    ("RETENTION_DAYS", "CONSUMER_RETENTION_DAYS"),
     ("BATCH_MAX_MESSAGES", "CONSUMER_BATCH_MAX_MESSAGES"),
     ("BATCH_MAX_AGE_MS", "CONSUMER_BATCH_MAX_AGE_MS"),
 ];

@@ -61,14 +61,36 @@ where
 {
     let mut tasks = process.tasks();
     if let Some(listen) = listen {
-        tasks.spawn("health", serve_admin(listen, process.clone()));
+        tasks.spawn("health", serve_admin(listen, process.process()));
     }
     tasks.spawn("heartbeat", heartbeat(process.clone()));
-    logs.watch(&mut tasks, &process);
+    logs.watch(&mut tasks, &process.process());
     let runtime = process.for_service(service);
     tasks.spawn(service, run(runtime).instrument(info_span!("service", service)));
     let done = tasks.join().await.with_context(|| format!("the {service} stopped"));
     done.and(process.log.close().await.context("the event log was not closed in order"))
+}
+
+/// The `main` of a service without the event log: as [`main`], and no other process receives its heartbeats.
+///
+/// # Errors
+/// Whatever cannot be started, with the setting to fix, and whatever stops the service.
+pub async fn main_without_log<F>(
+    service: &'static str,
+    output: &LogOutput,
+    listen: SocketAddr,
+    run: impl FnOnce(ProcessRuntime) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let logs = init_logs(service, output)?;
+    let process = ProcessRuntime::start(service)?;
+    let mut tasks = process.tasks();
+    tasks.spawn("health", serve_admin(listen, process.clone()));
+    logs.watch(&mut tasks, &process);
+    tasks.spawn(service, run(process.for_service(service)).instrument(info_span!("service", service)));
+    tasks.join().await.with_context(|| format!("the {service} stopped"))
 }
 
 /// Installs metrics and signal handlers, opens the event log, and creates its topics.

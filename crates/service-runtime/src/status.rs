@@ -182,6 +182,14 @@ impl Component {
         self.set(ComponentState::Down, reason);
     }
 
+    /// The part works, or does not: what it waits for, or why.
+    pub fn set_state(&self, state: Result<&str, &str>) {
+        match state {
+            Ok(detail) => self.up(detail),
+            Err(reason) => self.down(reason),
+        }
+    }
+
     /// The part reads these partitions, by topic, and no others any more.
     pub fn reads(&self, partitions: BTreeMap<String, BTreeSet<i32>>) {
         locked(&self.cell.status).partitions = partitions;

@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_elastic::Monitor;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{LogOutput, Runtime, Tasks, elastic_logs, locked::locked, metric_help};
+use crate::{LogOutput, ProcessRuntime, Tasks, elastic_logs, locked::locked, metric_help};
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -48,7 +48,7 @@ impl Drop for LogGuard {
 
 impl LogGuard {
     /// Reports the part `logs` of the process and its metrics, if log lines go to Elasticsearch.
-    pub fn watch(&self, tasks: &mut Tasks, process: &Runtime) {
+    pub fn watch(&self, tasks: &mut Tasks, process: &ProcessRuntime) {
         if let Some(monitor) = &self.elastic {
             tasks.spawn("logs", elastic_logs::watch(monitor.clone(), process.clone()));
         }

@@ -17,7 +17,7 @@ pub mod service {
     /// All services in one process.
     pub const ALL_IN_ONE: &str = "tapedeck";
     /// Those with a place of their own on the system page, or none; every other one is added to it when it reports.
-    pub const WITH_NODES: [&str; 4] = [PRODUCER, CONSUMER, WEB, ALL_IN_ONE];
+    pub const WITH_NODES: [&str; 5] = [PRODUCER, CONSUMER, WEB, BATCH, ALL_IN_ONE];
 }
 
 /// Parts of processes.
@@ -28,8 +28,6 @@ pub mod component {
     pub const LIVE_STORE: &str = "live store";
     /// The analytics store, as the pages reach it.
     pub const ANALYTICS_STORE: &str = "analytics store";
-    /// The schedule of the batch.
-    pub const BATCH: &str = "batch";
     /// The processor that stores ticks and builds candles.
     pub const CONSUMER: &str = "consumer";
     /// The reader of the live topics that the pages show.
@@ -38,6 +36,10 @@ pub mod component {
     pub const PAGES: &str = "pages";
     /// Log lines on their way to Elasticsearch, in a process that sends them there.
     pub const LOGS: &str = "logs";
+    /// The night, as the batch runs it.
+    pub const BATCH: &str = "batch";
+    /// Removing what is past the retention.
+    pub const RETENTION: &str = "retention";
     /// The disk of the data folder, in a process with embedded log or store.
     pub const DISK: &str = "disk";
     /// The name of a feed follows: `feed binance`.
@@ -86,6 +88,19 @@ pub mod figure {
     pub const DATA_GROWTH: &str = "tapedeck_data_growth_bytes_per_day";
     /// Free space on the disk of the data folder, in bytes.
     pub const DISK_FREE: &str = "tapedeck_disk_free_bytes";
+
+    /// Bytes on disk that hold rows and indexes of the live store.
+    pub const STORE_BYTES: &str = "tapedeck_store_bytes";
+    /// Bytes of the ticks that a day of the last week had on average; 0 while none is aggregated.
+    pub const STORE_GROWTH: &str = "tapedeck_store_growth_bytes_per_day";
+    /// When the last run of the batch ended, in seconds since 1970; 0: none.
+    pub const BATCH_FINISHED: &str = "tapedeck_batch_finished_timestamp_seconds";
+    /// 1 if the last run of the batch failed.
+    pub const BATCH_FAILED: &str = "tapedeck_batch_failed";
+    /// Rows that the last run of the batch wrote.
+    pub const BATCH_ROWS: &str = "tapedeck_batch_rows_written";
+    /// When the batch runs next, in seconds since 1970; 0: unknown.
+    pub const BATCH_NEXT: &str = "tapedeck_batch_next_timestamp_seconds";
 
     /// The figure of a status with the rate of a counter: `tapedeck_ticks_stored_per_second`.
     pub fn per_second(counter: &str) -> String {

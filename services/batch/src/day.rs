@@ -153,6 +153,45 @@ fn ticks_feed(ticks: &TickSums) -> Option<String> {
     ticks.last.map(|last| last.source.to_string())
 }
 
+/// A row that was computed, and of what.
+pub(crate) struct ComputedDay {
+    pub(crate) row: DailyAggregate,
+    /// Prices and volume are those of a daily candle.
+    pub(crate) has_candle: bool,
+    pub(crate) has_minutes: bool,
+}
+
+/// The row of a day that may have one already. Ticks and minutes of old days are removed: what followed from them stays as it was
+/// stored while they were there.
+pub(crate) fn with_pruned(
+    computed: Option<ComputedDay>,
+    known: Option<&DailyAggregate>,
+) -> Option<DailyAggregate> {
+    let Some(known) = known else { return computed.map(|computed| computed.row) };
+    let Some(ComputedDay { mut row, has_candle, has_minutes }) = computed else { return Some(known.clone()) };
+    let lacks_ticks = row.ticks < known.ticks;
+    if lacks_ticks && !has_candle {
+        return Some(known.clone());
+    }
+    if lacks_ticks {
+        (row.avg_price, row.vwap, row.volatility) = (known.avg_price, known.vwap, known.volatility);
+        (row.ticks, row.source) = (known.ticks, known.source.clone());
+        row.total_volume = row.total_volume.or(known.total_volume);
+    }
+    // Without minutes the mean of a minute is the total.
+    if lacks_ticks || (!has_minutes && known.avg_volume != known.total_volume) {
+        (row.avg_volume, row.intraday_volatility) = (known.avg_volume, known.intraday_volatility);
+    }
+    Some(row)
+}
+
+/// Whether a row has the prices, and the volume where there is one, of its daily candle.
+pub(crate) fn has_prices_of(row: &DailyAggregate, candle: &Candle) -> bool {
+    let of_row = [row.open_price, row.high_price, row.low_price, row.close_price];
+    of_row == [candle.open, candle.high, candle.low, candle.close].map(rounded)
+        && candle.volume.is_none_or(|volume| row.total_volume == Some(rounded(volume)))
+}
+
 /// To the places that are stored, and the digits that a double holds: both databases return the same.
 fn rounded(value: Decimal) -> Decimal {
     let value = value.round_dp(PLACES);

@@ -9,27 +9,25 @@ use analytics_store::{AnalyticsStore, BatchRun, Changes, DailyAggregate, RowQuer
 use anyhow::{Context, bail};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use futures_util::TryStreamExt;
-use live_store::{CandleQuery, LiveStore, MAX_BEST_CANDLES, TickQuery, best_candles, ticks_of_day};
-use market::{AssetClass, Candle, DayBounds, Interval, Symbol, day_bounds, decimal_to_f64, session};
+use live_store::{CandleQuery, LiveStore, MAX_BEST_CANDLES, StaleDay, best_candles, ticks_of_day};
+use market::{AssetClass, Candle, DayBounds, Interval, Symbol, decimal_to_f64, newest_complete_day, session};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    day::{Day, TickSums},
+    day::{self, ComputedDay, Day, TickSums},
+    due,
     history::{self, CLOSES},
+    metrics::Metrics,
     performance::{Closes, Market, standings},
 };
 
-/// A day is aggregated so long after its end: ticks arrive late.
-pub(crate) const GRACE: TimeDelta = TimeDelta::minutes(10);
 /// History of closes that standings need, in calendar days.
 const STANDING_DAYS: u64 = 400;
-/// Days of one symbol that one run makes up at most; the next run continues.
-const MAX_DAYS: usize = 4_000;
-
 /// Which days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// Those without a row that have ended, and the newest that has one again.
+    /// Those that are complete and have no row, those that are marked as stale or whose daily candle was quoted since, and the
+    /// newest that has a row.
     Due,
     /// Those from a date to a date, both included.
     Between(NaiveDate, NaiveDate),
@@ -48,6 +46,17 @@ pub(crate) struct Report {
     pub(crate) failed: Vec<String>,
     /// Days that were asked for and have not ended.
     pub(crate) not_ended: Vec<String>,
+    /// Symbols without a row on the one day that was asked for, by the reason.
+    pub(crate) without_row: BTreeMap<String, Vec<Symbol>>,
+}
+
+/// What was done of one symbol.
+#[derive(Default)]
+struct SymbolDone {
+    /// The oldest day that standings depend on.
+    oldest: Option<NaiveDate>,
+    /// The marks of the days that were computed.
+    marks: Vec<StaleDay>,
 }
 
 /// The batch on its two stores.
@@ -57,22 +66,8 @@ pub(crate) struct Night {
     pub(crate) analytics: Arc<AnalyticsStore>,
     /// Ends a run between two days.
     pub(crate) shutdown: CancellationToken,
-}
-
-/// When the trading day of a class can be aggregated: stocks after their session, crypto after midnight UTC. A stock's day without a
-/// session ends at midnight in New York.
-pub(crate) fn closes_at(class: AssetClass, date: NaiveDate) -> DateTime<Utc> {
-    let end = match class {
-        AssetClass::Stock => session(class, date).map(|session| session.close),
-        AssetClass::Crypto => None,
-    };
-    end.unwrap_or_else(|| DayBounds::of(class, date).end) + GRACE
-}
-
-/// The newest trading day of a class that can be aggregated.
-pub(crate) fn newest_closed(class: AssetClass, now: DateTime<Utc>) -> NaiveDate {
-    let today = day_bounds(class, now).date;
-    if closes_at(class, today) <= now { today } else { today.pred_opt().unwrap_or(today) }
+    /// Where runs are shown.
+    pub(crate) metrics: Option<Arc<Metrics>>,
 }
 
 impl Night {
@@ -84,7 +79,8 @@ impl Night {
         is_dry: bool,
         now: DateTime<Utc>,
     ) -> anyhow::Result<Report> {
-        let newest = newest_closed(AssetClass::Crypto, now).max(newest_closed(AssetClass::Stock, now));
+        let newest =
+            newest_complete_day(AssetClass::Crypto, now).max(newest_complete_day(AssetClass::Stock, now));
         let mut run = BatchRun {
             date: match request {
                 Request::Due => newest,
@@ -117,6 +113,9 @@ impl Night {
         if !is_dry {
             self.record(&run).await?;
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.take_run(&run);
+        }
         done
     }
 
@@ -141,7 +140,7 @@ impl Night {
             None => known,
         };
         let mut report = Report::default();
-        let mut oldest = None;
+        let (mut oldest, mut marks) = (None, Vec::new());
         for symbol in symbols {
             if self.shutdown.is_cancelled() {
                 report
@@ -150,7 +149,10 @@ impl Night {
                 break;
             }
             match self.aggregate_symbol(symbol, request, is_dry, now, &mut report).await {
-                Ok(first) => oldest = [oldest, first].into_iter().flatten().min(),
+                Ok(done) => {
+                    oldest = [oldest, done.oldest].into_iter().flatten().min();
+                    marks.extend(done.marks);
+                }
                 // One symbol that fails does not stop the others.
                 Err(error) => {
                     tracing::error!(%symbol, error = format!("{error:#}"), "a symbol was not aggregated");
@@ -161,10 +163,11 @@ impl Night {
         if let Some(oldest) = oldest.filter(|_| !is_dry) {
             report.rows_written += self.stand(oldest).await?;
         }
+        // Everything that depends on these days is stored now. What was marked again meanwhile stays marked.
+        self.store.unmark_stale(&marks).await.context("cannot unmark the days that were computed")?;
         Ok(report)
     }
 
-    /// Returns the oldest day that was computed.
     async fn aggregate_symbol(
         &self,
         symbol: Symbol,
@@ -172,16 +175,30 @@ impl Night {
         is_dry: bool,
         now: DateTime<Utc>,
         report: &mut Report,
-    ) -> anyhow::Result<Option<NaiveDate>> {
+    ) -> anyhow::Result<SymbolDone> {
         let dates = self.dates(symbol, request, now, report).await?;
+        let (Some(oldest), Some(newest)) = (dates.first().copied(), dates.last().copied()) else {
+            return Ok(SymbolDone::default());
+        };
+        let marks = if is_dry { Vec::new() } else { self.marks(symbol, &dates, now).await? };
+        let range = RowQuery { from: oldest, to: newest, ..RowQuery::newest(Some(symbol), RowQuery::MAX) };
+        let known: Vec<DailyAggregate> = self.analytics.rows(&range).await?;
         let mut computed = Vec::new();
-        for date in dates {
+        for date in &dates {
             if self.shutdown.is_cancelled() {
                 bail!("stopped; what is stored stays, and the next run goes on");
             }
-            computed.extend(self.day(symbol, date, now, report).await?);
+            let row = self.day(symbol, *date, now, report).await?;
+            let known = known.binary_search_by_key(date, |row| row.date).ok().and_then(|at| known.get(at));
+            computed.extend(day::with_pruned(row, known));
         }
-        let Some(oldest) = computed.first().map(|row| row.date) else { return Ok(None) };
+        if computed.is_empty() {
+            if oldest == newest && request != Request::Due {
+                let reason = due::reason_without_row(symbol.asset_class(), oldest);
+                report.without_row.entry(reason).or_default().push(symbol);
+            }
+            return Ok(SymbolDone { oldest: None, marks });
+        }
         let mut rows = self.rows_since(symbol, oldest, &computed).await?;
         history::set_indicators(&mut rows, oldest);
         let is_new = |row: &&DailyAggregate| computed.iter().any(|other| other.date == row.date);
@@ -193,71 +210,25 @@ impl Night {
             let changes = Changes::default().with(&days).with(&history::weeks(&of_weeks));
             report.rows_written += self.analytics.store(changes).await.context("cannot store its rows")?;
         }
-        Ok(Some(oldest))
+        Ok(SymbolDone { oldest: Some(oldest), marks })
     }
 
-    /// The trading days to compute, oldest first.
-    async fn dates(
+    /// Marks the oldest of the days, so that a run that is killed before everything that depends on them is stored is repeated
+    /// from there. Returns the marks of the days: with ticks that arrive from now on they are set again.
+    async fn marks(
         &self,
         symbol: Symbol,
-        request: Request,
+        dates: &[NaiveDate],
         now: DateTime<Utc>,
-        report: &mut Report,
-    ) -> anyhow::Result<Vec<NaiveDate>> {
-        let class = symbol.asset_class();
-        let newest = newest_closed(class, now);
-        let mut dates: Vec<NaiveDate> = match request {
-            Request::Between(from, to) => {
-                if to > newest {
-                    let closes = closes_at(class, to).format("%Y-%m-%d %H:%M UTC");
-                    report
-                        .not_ended
-                        .push(format!("{symbol} {to}: its day can be aggregated from {closes} on"));
-                }
-                from.iter_days().take_while(|date| *date <= to.min(newest)).collect()
-            }
-            Request::Due => {
-                let stored = RowQuery { to: newest, ..RowQuery::newest(Some(symbol), RowQuery::MAX) };
-                let stored: Vec<DailyAggregate> = self.analytics.rows(&stored).await?;
-                let has_row = |date: &NaiveDate| stored.binary_search_by_key(date, |row| row.date).is_ok();
-                let last = stored.last().map(|row| row.date);
-                let traded = self.days_with_ticks(symbol, last, newest).await?;
-                let quoted =
-                    self.candles(symbol, Interval::Day, (DateTime::<Utc>::MIN_UTC, now), now).await?;
-                let quoted =
-                    quoted.iter().filter(|candle| candle.is_final).map(|candle| candle.time.date_naive());
-                let quoted = quoted.filter(|date| *date <= newest && !has_row(date));
-                last.into_iter().chain(traded).chain(quoted).collect()
-            }
-        };
-        dates.sort_unstable();
-        dates.dedup();
-        dates.truncate(MAX_DAYS);
-        Ok(dates)
+    ) -> anyhow::Result<Vec<StaleDay>> {
+        let oldest = dates.iter().map(|date| (symbol, *date)).take(1).collect();
+        self.store.mark_stale(&oldest, now).await.context("cannot mark the days that are computed")?;
+        let mut marks = self.store.stale_days(symbol).await.context("cannot read the marked days")?;
+        marks.retain(|mark| dates.binary_search(&mark.date).is_ok());
+        Ok(marks)
     }
 
-    /// The days that have ticks, from one on (or from the first), up to another. A query for each: years without ticks cost nothing.
-    async fn days_with_ticks(
-        &self,
-        symbol: Symbol,
-        since: Option<NaiveDate>,
-        until: NaiveDate,
-    ) -> anyhow::Result<Vec<NaiveDate>> {
-        let class = symbol.asset_class();
-        let mut from = since.map_or(DateTime::<Utc>::MIN_UTC, |since| DayBounds::of(class, since).start);
-        let to = DayBounds::of(class, until).end;
-        let mut days = Vec::new();
-        while from < to && days.len() < MAX_DAYS {
-            let query = TickQuery { symbol, from, to, limit: 1, cursor: None };
-            let Some(first) = self.store.ticks(&query).await?.ticks.pop() else { break };
-            let day = day_bounds(class, first.tick.timestamp);
-            days.push(day.date);
-            from = day.end;
-        }
-        Ok(days)
-    }
-
-    async fn candles(
+    pub(crate) async fn candles(
         &self,
         symbol: Symbol,
         interval: Interval,
@@ -268,14 +239,14 @@ impl Night {
         Ok(best_candles(&*self.store, &query, &[], now).await?)
     }
 
-    /// The row of a day, without indicators; `None` where nothing was traded.
+    /// The row of a day, without indicators, and what it was computed of; `None` where nothing was traded.
     async fn day(
         &self,
         symbol: Symbol,
         date: NaiveDate,
         now: DateTime<Utc>,
         report: &mut Report,
-    ) -> anyhow::Result<Option<DailyAggregate>> {
+    ) -> anyhow::Result<Option<ComputedDay>> {
         let bounds = DayBounds::of(symbol.asset_class(), date);
         let label = bounds.label();
         let candle =
@@ -292,7 +263,8 @@ impl Night {
         }
         report.ticks_read += ticks.count();
         let minutes = self.candles(symbol, Interval::Minute, (bounds.start, bounds.end), now).await?;
-        Ok(Day { symbol, date, ticks: &ticks, candle, minutes: &minutes }.aggregate(now))
+        let row = Day { symbol, date, ticks: &ticks, candle, minutes: &minutes }.aggregate(now);
+        Ok(row.map(|row| ComputedDay { row, has_candle: candle.is_some(), has_minutes: !minutes.is_empty() }))
     }
 
     /// The rows of a symbol from the oldest computed one on, with the computed ones in their places, and what their indicators need

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use analytics_store::BatchRun;
 use chrono::{DateTime, Utc};
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use market::Symbol;
 
 use crate::night::Report;
 
@@ -53,6 +54,10 @@ pub(crate) fn of_run(report: &Report, is_dry: bool) -> String {
     }
     for day in &report.not_ended {
         let _ = writeln!(text, "not ended: {day}");
+    }
+    for (reason, symbols) in &report.without_row {
+        let names: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+        let _ = writeln!(text, "{reason} ({})", names.join(", "));
     }
     for failed in &report.failed {
         let _ = writeln!(text, "failed: {failed}");

@@ -36,7 +36,7 @@ pub struct ConsumerArgs {
     pub consumer: ConsumerConfig,
 }
 
-/// How ticks are gathered into batches, and how long they are kept.
+/// How ticks are gathered into batches.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Storing")]
 pub struct ConsumerConfig {
@@ -57,8 +57,4 @@ pub struct ConsumerConfig {
     #[arg(id = "consumer-batch-max-age-ms", long, env = "CONSUMER_BATCH_MAX_AGE_MS", default_value_t = 10, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub batch_max_age_ms: u64,
-    /// Ticks and one-minute candles are kept so many days.
-    #[arg(id = "consumer-retention-days", long, env = "CONSUMER_RETENTION_DAYS", default_value_t = 90, value_name = "DAYS",
-          value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    pub retention_days: u32,
 }

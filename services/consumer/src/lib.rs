@@ -6,7 +6,6 @@
 mod candle_state;
 mod config;
 mod metrics;
-mod prune;
 mod quoted_candles;
 mod settle;
 mod ticks;
@@ -14,12 +13,12 @@ mod ticks;
 use std::{sync::Arc, time::Duration};
 
 use event_log::EventLog;
-use job_runner::{Job, JobRunner};
+use job_runner::JobRunner;
 use live_store::LiveStore;
-use service_runtime::{Runtime, Tasks};
+use service_runtime::Runtime;
 use stream_processor::{DeadLetterPolicy, Processor, ProcessorConfig, StoreCalls};
 
-use crate::{metrics::Metrics, prune::Prune, quoted_candles::QuotedCandles, settle::Settle, ticks::Ticks};
+use crate::{metrics::Metrics, quoted_candles::QuotedCandles, settle::Settle, ticks::Ticks};
 
 pub use config::{ConsumerArgs, ConsumerConfig};
 
@@ -76,32 +75,14 @@ pub async fn run(config: ConsumerConfig, store: Arc<dyn LiveStore>, runtime: Run
         stream_processor::run(quoted, of_candles, store_calls, its_runtime),
     );
     tasks.spawn("consumer store", calls.watch(PROCESSOR));
-    let prune = Prune::new(Arc::clone(&store), config.retention_days)?;
-    let settle = Settle::new(Arc::clone(&store), config.retention_days)?;
-    spawn_job(&mut tasks, "consumer pruning", prune, &store, &runtime);
-    spawn_job(&mut tasks, "consumer settling", settle, &store, &runtime);
-    tasks.join().await
-}
-
-/// Runs a job by its schedule, as a component of its own: while it fails, the service goes on.
-fn spawn_job(
-    tasks: &mut Tasks,
-    task: &'static str,
-    job: impl Job + 'static,
-    store: &Arc<dyn LiveStore>,
-    runtime: &Runtime,
-) {
-    let health = runtime.status.secondary_component(job.name());
-    let jobs =
-        JobRunner::new(job, Arc::clone(store) as _, runtime.status.instance()).reporting(move |state| {
-            match state {
-                Ok(detail) => health.up(detail),
-                Err(reason) => health.down(reason),
-            }
-        });
+    // A component of its own: while the job fails, the service goes on.
+    let health = runtime.status.secondary_component(settle::NAME);
+    let settle = JobRunner::new(Settle::new(Arc::clone(&store))?, store as _, runtime.status.instance());
+    let settle = settle.reporting(move |state| health.set_state(state));
     let shutdown = runtime.shutdown.clone();
-    tasks.spawn(task, async move {
-        jobs.run(shutdown).await;
+    tasks.spawn("consumer settling", async move {
+        settle.run(shutdown).await;
         Ok(())
     });
+    tasks.join().await
 }

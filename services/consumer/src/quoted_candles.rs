@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use event_log::Message;
 use live_store::LiveStore;
-use market::Candle;
+use market::{Candle, Interval};
 use stream_processor::{Processor, ProcessorError};
 
 use crate::metrics::Metrics;
@@ -40,6 +40,10 @@ impl Processor for QuotedCandles {
 
     async fn emit(&self, candles: &[Candle]) -> Result<(), ProcessorError> {
         self.store.write_candles(candles).await?;
+        // The batch compares daily candles with their rows by itself.
+        let minutes = candles.iter().filter(|candle| candle.interval == Interval::Minute);
+        let times = minutes.map(|candle| (candle.symbol, candle.time));
+        live_store::mark_complete_days(&*self.store, times, Utc::now()).await?;
         self.metrics.provider_candles.add(candles.len() as u64);
         Ok(())
     }

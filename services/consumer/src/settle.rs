@@ -1,4 +1,5 @@
-//! The job that stores the wide candles of past days as they are put together of their minutes.
+//! The job that stores the wide candles of the last days as they are put together of their minutes. Older ones are settled when
+//! their minutes are removed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,27 +14,26 @@ use live_store::{LiveStore, settle_candles};
 const LIMIT_SECONDS: u64 = 1_800;
 /// The last days, in which the history of a provider fills gaps.
 const RECENT: TimeDelta = TimeDelta::days(3);
-/// The days that will be pruned next; minutes may have been added to them since they were recent.
-const NEXT_PRUNED: TimeDelta = TimeDelta::days(3);
+/// The name of the job.
+pub(crate) const NAME: &str = "settle-candles";
 
 /// Settles candles once a day.
 pub(crate) struct Settle {
     schedule: Schedule,
     store: Arc<dyn LiveStore>,
-    retention: TimeDelta,
 }
 
 impl Settle {
-    pub(crate) fn new(store: Arc<dyn LiveStore>, retention_days: u32) -> anyhow::Result<Self> {
+    pub(crate) fn new(store: Arc<dyn LiveStore>) -> anyhow::Result<Self> {
         let schedule = Schedule::parse("20 0 * * *", UTC).context("the schedule of settling candles")?;
-        Ok(Self { schedule, store, retention: TimeDelta::days(i64::from(retention_days)) })
+        Ok(Self { schedule, store })
     }
 }
 
 #[async_trait]
 impl Job for Settle {
     fn name(&self) -> &'static str {
-        "settle-candles"
+        NAME
     }
 
     fn schedule(&self) -> Schedule {
@@ -50,17 +50,13 @@ impl Job for Settle {
     }
 
     async fn run(&self, due: DateTime<Utc>) -> anyhow::Result<()> {
-        let pruned = due - self.retention;
         // A trading day begins up to a day beside its label.
-        let ranges =
-            [(pruned - TimeDelta::days(1), pruned + NEXT_PRUNED), (due - RECENT, due + TimeDelta::days(1))];
+        let (from, to) = (due - RECENT, due + TimeDelta::days(1));
         let mut settled = 0;
         for symbol in self.store.candle_symbols().await.context("cannot read the symbols of candles")? {
-            for (from, to) in ranges {
-                settled += settle_candles(&*self.store, symbol, from, to, due)
-                    .await
-                    .with_context(|| format!("cannot settle the candles of {symbol}"))?;
-            }
+            settled += settle_candles(&*self.store, symbol, from, to, due)
+                .await
+                .with_context(|| format!("cannot settle the candles of {symbol}"))?;
         }
         if settled > 0 {
             tracing::info!(candles = settled, "candles were completed from their minutes");

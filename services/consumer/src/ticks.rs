@@ -88,6 +88,10 @@ impl Processor for Ticks {
             TickOutcome::Duplicate => Verdict::Duplicate,
         };
         let verdicts: Vec<Verdict> = outcomes.into_iter().map(verdict).collect();
+        // Also what was stored before: a crash may have come before the mark.
+        let kept = ticks.iter().zip(&verdicts).filter(|(_, verdict)| **verdict != Verdict::Duplicate);
+        let times = kept.map(|(stored, _)| (stored.tick.symbol, stored.tick.timestamp));
+        live_store::mark_complete_days(&*self.store, times, Utc::now()).await?;
         let new = verdicts.iter().filter(|verdict| **verdict == Verdict::New).count();
         self.metrics.stored.add(new as u64);
         self.measure(ticks);

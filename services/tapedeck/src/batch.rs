@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use analytics_store::{AnalyticsError, AnalyticsPassword, AnalyticsStore};
-use batch::BatchCommand;
+use batch::{BatchCommand, BatchConfig};
 use service_runtime::{ExposeSecret, SecretString, cancel_on_signals, install_metrics, open_patiently};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,8 @@ pub(crate) struct BatchArgs {
     place: StorePlace,
     #[command(flatten)]
     analytics: AnalyticsPlace,
+    #[command(flatten)]
+    batch: BatchConfig,
     #[command(subcommand)]
     command: BatchCommand,
 }
@@ -45,7 +47,9 @@ impl AnalyticsPlace {
     }
 }
 
-pub(crate) async fn batch(BatchArgs { place, analytics, command }: BatchArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn batch(
+    BatchArgs { place, analytics, batch, command }: BatchArgs,
+) -> anyhow::Result<ExitCode> {
     install_metrics()?;
     let shutdown = CancellationToken::new();
     cancel_on_signals(shutdown.clone())?;
@@ -53,7 +57,7 @@ pub(crate) async fn batch(BatchArgs { place, analytics, command }: BatchArgs) ->
     let (store, _) = place.open_existing().await?;
     let analytics = open(&url).await?;
     let owner = format!("tapedeck-batch-{}", std::process::id());
-    let done = batch::execute_and_close(command, store, analytics, &owner, shutdown).await?;
+    let done = batch::execute_and_close(command, batch, store, analytics, &owner, shutdown).await?;
     print_line(&done.text)?;
     Ok(if done.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

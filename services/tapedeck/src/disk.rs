@@ -97,7 +97,7 @@ impl Usage {
 fn report(health: &Component, usage: &Usage, is_low: &mut bool, folder: &Path) {
     let text = usage.text();
     if usage.is_low() {
-        let advice = "make room, or keep fewer days (--consumer-retention-days, CONSUMER_RETENTION_DAYS)";
+        let advice = "make room, or keep fewer days (--retention-days, RETENTION_DAYS) or bytes (--retention-max-gb, RETENTION_MAX_GB)";
         health.down(&format!("{text}: {advice}"));
         if !*is_low {
             let folder = folder.display();

@@ -82,7 +82,8 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
         let url = analytics.clone();
         async move { analytics_store::open(url.expose_secret()).await }
     };
-    spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, of(service::BATCH))));
+    let process = of(service::BATCH).process();
+    spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, process)));
     let stores = ::alerts::Stores { live: Arc::clone(&store), mails: Arc::clone(&store) as _ };
     let alerts = ::alerts::run(args.alerts, public, stores, mailer, of(service::ALERTS));
     spawn(service::ALERTS, Box::pin(alerts));
@@ -93,7 +94,7 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     if args.places.log.is_none() || args.places.store.is_none() {
         tasks.spawn("disk", disk::watch(data.path().to_owned(), runtime.clone()));
     }
-    logs.watch(&mut tasks, &runtime);
+    logs.watch(&mut tasks, &runtime.process());
     tasks.spawn("heartbeat", heartbeat(runtime));
     opened.close(tasks.join().await).await?;
     print_line(format_args!("stopped; the data is in {}", data.path().display()))

@@ -60,9 +60,46 @@ pub(crate) struct SystemFigures {
     pub(crate) dead_letters: u64,
     pub(crate) feed_stored: Option<Quantiles>,
     pub(crate) feed_screen: Option<Quantiles>,
+    /// `None` where no batch reports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) batch: Option<BatchFigures>,
     pub(crate) sse_connections: usize,
     pub(crate) symbols: usize,
     pub(crate) prices: PriceSummary,
+}
+
+/// The last run of the batch and the next one, and the size of the live store.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BatchFigures {
+    /// When the last run ended; `None`: there was none.
+    pub(crate) finished: Option<DateTime<Utc>>,
+    pub(crate) failed: bool,
+    /// Rows that it wrote.
+    pub(crate) rows: f64,
+    pub(crate) next: Option<DateTime<Utc>>,
+    /// Of the live store; 0: not measured yet.
+    pub(crate) store_bytes: f64,
+    pub(crate) store_growth_bytes_per_day: f64,
+}
+
+impl BatchFigures {
+    /// From the latest value of each figure, which may be of several processes.
+    fn of(greatest: impl Fn(&str) -> Option<f64>) -> Option<Self> {
+        let time = |name| {
+            let seconds = greatest(name).filter(|seconds| *seconds > 0.0)?;
+            DateTime::from_timestamp(seconds as i64, 0)
+        };
+        let number = |name| greatest(name).unwrap_or(0.0);
+        greatest(figure::BATCH_FINISHED)?;
+        Some(Self {
+            finished: time(figure::BATCH_FINISHED),
+            failed: number(figure::BATCH_FAILED) > 0.0,
+            rows: number(figure::BATCH_ROWS),
+            next: time(figure::BATCH_NEXT),
+            store_bytes: number(figure::STORE_BYTES),
+            store_growth_bytes_per_day: number(figure::STORE_GROWTH),
+        })
+    }
 }
 
 /// One component of a process.
@@ -234,6 +271,7 @@ impl Pipeline {
             .flat_map(|known| components_of(&known.status))
             .partition(|row| row.name.starts_with(component::FEED_PREFIX));
         let sum = |name: &str| alive().flat_map(|known| known.status.figure(name)).sum::<f64>();
+        let greatest = |name: &str| alive().flat_map(|known| known.status.figure(name)).reduce(f64::max);
         let slowest = |latency: &str| {
             let all = alive().filter_map(|known| Quantiles::of(&known.status, latency));
             all.max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms))
@@ -261,6 +299,7 @@ impl Pipeline {
             components,
             topics,
             partitions: self.lags.iter().map(|lag| partition_row(lag, alive())).collect(),
+            batch: BatchFigures::of(greatest),
             sse_connections: live_clients,
             symbols: prices.live + prices.stale + prices.closed + prices.waiting,
             prices,

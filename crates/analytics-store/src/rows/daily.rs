@@ -80,7 +80,7 @@ impl Row for DailyAggregate {
             ("computed_at", Kind::Time),
         ],
         key: &["symbol", "date"],
-        order: ["date", "symbol"],
+        order: &["date", "symbol"],
         ignored: Some("computed_at"),
     };
 

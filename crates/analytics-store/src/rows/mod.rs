@@ -1,5 +1,6 @@
 //! One file for each table.
 
+mod alert;
 mod daily;
 mod performance;
 mod run;
@@ -10,6 +11,7 @@ use rust_decimal::Decimal;
 use serde::Serializer;
 
 pub use self::{
+    alert::{AlertLogRow, AlertLogStatus},
     daily::DailyAggregate,
     performance::Performance,
     run::{BatchRun, RunStatus},

@@ -53,7 +53,7 @@ impl Row for Performance {
             ("rank_30d", Kind::Count),
         ],
         key: &["symbol", "date"],
-        order: ["date", "symbol"],
+        order: &["date", "symbol"],
         ignored: None,
     };
 

@@ -92,7 +92,7 @@ impl Row for BatchRun {
             ("error", Kind::Text),
         ],
         key: &["started_at"],
-        order: ["date", "started_at"],
+        order: &["date", "started_at"],
         ignored: None,
     };
 

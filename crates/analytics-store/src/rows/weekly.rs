@@ -66,7 +66,7 @@ impl Row for WeeklyAggregate {
             ("days", Kind::Count),
         ],
         key: &["symbol", "week_start"],
-        order: ["week_start", "symbol"],
+        order: &["week_start", "symbol"],
         ignored: None,
     };
 

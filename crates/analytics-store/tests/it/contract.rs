@@ -1,8 +1,8 @@
 //! What every adapter keeps. SQLite runs always; MySQL and MariaDB where `MYSQL_URL` and `MARIADB_URL` name a server.
 
 use analytics_store::{
-    AnalyticsStore, BatchRun, Changes, DailyAggregate, Performance, RowQuery, RunStatus, WeeklyAggregate,
-    open, open_for_reading,
+    AlertLogRow, AlertLogStatus, AnalyticsStore, BatchRun, Changes, DailyAggregate, Performance, RowQuery,
+    RunStatus, WeeklyAggregate, open, open_for_reading,
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use market::Symbol;
@@ -241,6 +241,36 @@ async fn reading_creates_nothing(place: &dyn Place) {
     assert_eq!(rows, [daily("AAPL", 12)]);
 }
 
+async fn a_delivery_of_an_alert_is_one_row_that_is_replaced(place: &dyn Place) {
+    let store = place.open().await;
+    let row = |alert: &str, recipient: &str, triggered_at: DateTime<Utc>| AlertLogRow {
+        alert_id: alert.to_owned(),
+        symbol: symbol("AAPL"),
+        kind: "price_change".to_owned(),
+        price: Decimal::new(26_105, 2),
+        change_pct: Some(-5.25),
+        volume: None,
+        threshold: 5.0,
+        recipient: recipient.to_owned(),
+        status: AlertLogStatus::Expired,
+        message: "AAPL fell by 5.25 %".to_owned(),
+        triggered_at,
+        sent_at: None,
+    };
+    let last = "2026-01-13T23:59:59.999999Z".parse().unwrap();
+    let first = [row("1", "a@example.com", at(0)), row("1", "b@example.com", at(0))];
+    assert_eq!(store.store(Changes::default().with(&first)).await.unwrap(), 2);
+    let sent = AlertLogRow { status: AlertLogStatus::Sent, sent_at: Some(at(3)), ..first[1].clone() };
+    let later = row("2", "A@example.com", last);
+    let changes = Changes::default().with(&[first[0].clone(), sent.clone(), later.clone()]);
+    assert_eq!(store.store(changes).await.unwrap(), 2, "one was there already");
+    let query = RowQuery { from: date(13), to: date(13), ..RowQuery::newest(None, 10) };
+    let [one, _] = first;
+    assert_eq!(store.rows::<AlertLogRow>(&query).await.unwrap(), [one, sent, later]);
+    let other_day = RowQuery { from: date(14), to: date(31), ..query };
+    assert_eq!(store.rows::<AlertLogRow>(&other_day).await.unwrap(), []);
+}
+
 macro_rules! suite {
     ($module:ident, $place:expr $(, $ignored:meta)?) => {
         mod $module {
@@ -252,7 +282,8 @@ macro_rules! suite {
                 a_transaction_is_stored_whole_or_not_at_all,
                 runs_are_recorded_and_replaced,
                 rows_can_be_read_in_pages,
-                reading_creates_nothing);
+                reading_creates_nothing,
+                a_delivery_of_an_alert_is_one_row_that_is_replaced);
         }
     };
     (@tests $place:expr, $ignored:tt, $($test:ident),*) => {

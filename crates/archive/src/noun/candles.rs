@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use live_store::{CandleQuery, LiveStore, LiveStoreError};
+use live_store::{CandleQuery, LiveStore, LiveStoreError, mark_complete_days};
 use market::{Candle, CandleFields, CandleSource, Interval, Symbol};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,9 @@ impl Noun for Candles {
         }
         if !missing.is_empty() {
             patiently(|| target.store.write_candles(&missing)).await?;
+            let minutes = missing.iter().filter(|candle| candle.interval == Interval::Minute);
+            let times: Vec<_> = minutes.map(|candle| (candle.symbol, candle.time)).collect();
+            patiently(|| mark_complete_days(target.store, times.iter().copied(), Utc::now())).await?;
         }
         for group in groups(&missing) {
             let there = find(target.store, group).await?;

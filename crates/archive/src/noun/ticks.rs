@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use live_store::{LiveStore, StoredTick, TickOutcome, TickQuery};
+use live_store::{LiveStore, StoredTick, TickOutcome, TickQuery, mark_complete_days};
 use market::{Source as Feed, Symbol, Tick, TickFields};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -125,6 +125,9 @@ impl Noun for Ticks {
 
     async fn store(rows: &[StoredTick], target: &mut Target<'_>) -> Result<()> {
         let outcomes = patiently(|| target.store.write_ticks(rows)).await?;
+        let kept = rows.iter().zip(&outcomes).filter(|(_, outcome)| **outcome != TickOutcome::Duplicate);
+        let times: Vec<_> = kept.map(|(row, _)| (row.tick.symbol, row.tick.timestamp)).collect();
+        patiently(|| mark_complete_days(target.store, times.iter().copied(), Utc::now())).await?;
         let mut outcomes = outcomes.into_iter();
         for of_symbol in rows.chunk_by(|one, other| one.tick.symbol == other.tick.symbol) {
             let outcomes: Vec<_> = outcomes.by_ref().take(of_symbol.len()).collect();

@@ -7,13 +7,13 @@ pub(crate) mod sqlite;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use market::{Candle, Interval, Symbol, day_bounds};
+use market::{Candle, Interval, Symbol};
 
 pub use self::{
     best::{MAX_BEST_CANDLES, best_candles},
     settle::settle_candles,
 };
-use crate::Result;
+use crate::{PruneRange, Result};
 
 /// The most candles of one result, whatever its query asks for.
 pub const MAX_CANDLES: usize = 50_000;
@@ -50,20 +50,12 @@ pub trait CandleStore: Send + Sync {
     /// Every symbol of which candles are stored, in order.
     async fn candle_symbols(&self) -> Result<Vec<Symbol>>;
 
-    /// Removes one-minute candles that both opened and were first stored before `before`, of each symbol whole trading days from
-    /// the oldest on: a wide candle is put together of all of its minutes or of none. In bounded steps; wider candles stay.
-    /// Returns how many.
-    async fn prune_candles(&self, before: DateTime<Utc>) -> Result<u64>;
-}
+    /// The open time of the oldest one-minute candle of a symbol from a time on.
+    async fn oldest_minute(&self, symbol: Symbol, from: DateTime<Utc>) -> Result<Option<DateTime<Utc>>>;
 
-/// Minutes before the result are removed when pruning; `first_stored_later` is the oldest minute before `before` that was stored
-/// after it.
-fn prunable_until(
-    symbol: Symbol,
-    before: DateTime<Utc>,
-    first_stored_later: Option<DateTime<Utc>>,
-) -> DateTime<Utc> {
-    day_bounds(symbol.asset_class(), first_stored_later.unwrap_or(before)).start
+    /// Removes the one-minute candles of a range, in bounded steps; none where one of them was first stored later than the range
+    /// includes: a wide candle is put together of all of its minutes or of none. Wider candles stay. Returns how many.
+    async fn prune_candles(&self, range: &PruneRange) -> Result<u64>;
 }
 
 /// How many candles a query asks for, within bounds.

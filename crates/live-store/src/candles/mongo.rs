@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use market::{Candle, CandleFields, Symbol, decimal_to_f64};
-use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::cstr, rawdoc};
+use mongodb::bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, raw::cstr, rawdoc};
 
-use super::{CandleQuery, CandleStore, limit, prunable_until};
+use super::{CandleQuery, CandleStore, limit};
 use crate::{
-    Result,
+    PruneRange, Result,
     mongo::{
         MongoStore,
         fields::{RowError, append_time, decimal, field, optional_decimal, text, time, unexpected, unsigned},
@@ -63,32 +63,32 @@ impl CandleStore for MongoStore {
         self.symbols_in(COLLECTION).await
     }
 
-    async fn prune_candles(&self, before: DateTime<Utc>) -> Result<u64> {
-        let stored_before = Moment::range_end(before);
-        let mut removed = 0;
-        for symbol in self.candle_symbols().await? {
-            let first_stored_later = self.first_stored_later(symbol, stored_before).await?;
-            let until = Moment::range_end(prunable_until(symbol, before, first_stored_later));
-            let conditions = doc! {
-                "interval": "1m",
-                "time": { "$lte": until.date() },
-                "$and": [OPEN_TIME.before(until), STORED_AT.before(stored_before)],
-            };
-            removed += self.remove_of_symbol(COLLECTION, symbol, conditions, &doc! { "time": 1 }).await?;
+    async fn oldest_minute(&self, symbol: Symbol, from: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        let (from, end) = (Moment::range_end(from), Moment::range_end(DateTime::<Utc>::MAX_UTC));
+        let mut filter = doc! { "symbol": symbol.as_str(), "interval": "1m" };
+        filter.extend(OPEN_TIME.between(from, end));
+        self.first_minute(filter).await
+    }
+
+    async fn prune_candles(&self, range: &PruneRange) -> Result<u64> {
+        let [from, to, stored] = [range.from, range.to, range.stored_before].map(Moment::range_end);
+        let minutes = doc! { "interval": "1m", "time": { "$gte": from.date(), "$lte": to.date() } };
+        let mut stored_later = doc! { "symbol": range.symbol.as_str() };
+        stored_later.extend(minutes.clone());
+        stored_later
+            .extend(doc! { "$and": [OPEN_TIME.between(from, to), { "$nor": [STORED_AT.before(stored)] }] });
+        if self.first_minute(stored_later).await?.is_some() {
+            return Ok(0);
         }
-        Ok(removed)
+        let mut conditions = minutes;
+        conditions.extend(doc! { "$and": [OPEN_TIME.between(from, to), STORED_AT.before(stored)] });
+        self.remove_of_symbol(COLLECTION, range.symbol, conditions, &doc! { "time": 1 }).await
     }
 }
 
 impl MongoStore {
-    /// The open time of the oldest minute that opened before a time and was stored after it.
-    async fn first_stored_later(&self, symbol: Symbol, before: Moment) -> Result<Option<DateTime<Utc>>> {
-        let filter = doc! {
-            "symbol": symbol.as_str(),
-            "interval": "1m",
-            "time": { "$lte": before.date() },
-            "$and": [OPEN_TIME.before(before), { "$nor": [STORED_AT.before(before)] }],
-        };
+    /// The open time of the oldest minute that the filter lets through.
+    async fn first_minute(&self, filter: Document) -> Result<Option<DateTime<Utc>>> {
         let found = self
             .find("cannot read candles", COLLECTION, filter, |find| {
                 find.projection(doc! { "time": 1, "time_us": 1 })

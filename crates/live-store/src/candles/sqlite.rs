@@ -11,12 +11,12 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{CandleQuery, CandleStore, limit, prunable_until};
+use super::{CandleQuery, CandleStore, limit};
 use crate::{
-    Result,
+    PruneRange, Result,
     sqlite::{
         SqliteStore,
-        columns::{decimal, optional_decimal, optional_time, placeholders, read_time, text, time, unsigned},
+        columns::{decimal, optional_decimal, placeholders, read_time, text, time, unsigned},
         time_text::range_end,
     },
 };
@@ -51,11 +51,14 @@ fn range_sql() -> String {
 
 const PRUNE: &str = "DELETE FROM candles WHERE (symbol, interval, time, source) IN ( \
      SELECT symbol, interval, time, source FROM candles \
-     WHERE symbol = ?1 AND interval = '1m' AND time < ?2 AND stored_at < ?3 LIMIT ?4)";
+     WHERE symbol = ?1 AND interval = '1m' AND time >= ?2 AND time < ?3 AND stored_at < ?4 LIMIT ?5)";
 
-/// The oldest minute of a symbol (`?1`) that happened before a time (`?2`) and was stored after it.
-const FIRST_STORED_LATER: &str = "SELECT min(time) FROM candles \
-     WHERE symbol = ?1 AND interval = '1m' AND time < ?2 AND stored_at >= ?2";
+/// A minute of a range that was stored at or after a time.
+const STORED_LATER: &str = "SELECT time FROM candles \
+     WHERE symbol = ?1 AND interval = '1m' AND time >= ?2 AND time < ?3 AND stored_at >= ?4 LIMIT 1";
+
+const OLDEST_MINUTE: &str =
+    "SELECT time FROM candles WHERE symbol = ?1 AND interval = '1m' AND time >= ?2 ORDER BY time LIMIT 1";
 
 #[async_trait]
 impl CandleStore for SqliteStore {
@@ -99,15 +102,20 @@ impl CandleStore for SqliteStore {
         self.symbols_of(TABLE).await
     }
 
-    async fn prune_candles(&self, before: DateTime<Utc>) -> Result<u64> {
-        let mut removed = 0;
-        for symbol in self.candle_symbols().await? {
-            let select = sqlx::query(FIRST_STORED_LATER).bind(symbol.as_str()).bind(range_end(before));
-            let found = self.read(select, TABLE, |row| optional_time(row, "time", 0)).await?;
-            let until = prunable_until(symbol, before, found.into_iter().flatten().next());
-            removed += self.remove_of_symbol(symbol, PRUNE, until, before).await?;
-        }
-        Ok(removed)
+    async fn oldest_minute(&self, symbol: Symbol, from: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        let select = sqlx::query(OLDEST_MINUTE).bind(symbol.as_str().to_owned()).bind(range_end(from));
+        let found = self.read(select, TABLE, |row| read_time(row, "time", 0)).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn prune_candles(&self, range: &PruneRange) -> Result<u64> {
+        let select = sqlx::query(STORED_LATER)
+            .bind(range.symbol.as_str().to_owned())
+            .bind(range_end(range.from))
+            .bind(range_end(range.to))
+            .bind(range_end(range.stored_before));
+        let stored_later = self.read(select, TABLE, |row| read_time(row, "time", 0)).await?;
+        if stored_later.is_empty() { self.remove(PRUNE, range).await } else { Ok(0) }
     }
 }
 
@@ -144,6 +152,6 @@ fn decode(row: &SqliteRow) -> Result<Candle, BoxDynError> {
 
 /// The queries whose plans `sqlite::query` checks.
 #[cfg(test)]
-pub(crate) fn queries() -> [String; 1] {
-    [range_sql()]
+pub(crate) fn queries() -> [String; 3] {
+    [range_sql(), STORED_LATER.to_owned(), OLDEST_MINUTE.to_owned()]
 }

@@ -10,6 +10,7 @@ pub(crate) mod fields;
 mod look;
 mod query;
 pub(crate) mod schema;
+mod size;
 pub(crate) mod times;
 mod upsert;
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints,
-    digests, jobs, mails, news, sessions, ticks, tokens, users,
+    digests, jobs, mails, news, sessions, stale_days, ticks, tokens, users,
 };
 
 /// Which format the documents have, as a document of its own.
@@ -33,7 +33,7 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 14] = [
+const COLLECTIONS: [Collection; 15] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
@@ -48,6 +48,7 @@ const COLLECTIONS: [Collection; 14] = [
     news::mongo::ARTICLES_SCHEMA,
     news::mongo::SOURCES_SCHEMA,
     digests::mongo::SCHEMA,
+    stale_days::mongo::SCHEMA,
 ];
 
 /// Documents read to see whether a collection is ours.
@@ -361,6 +362,7 @@ mod tests {
             "news_articles",
             "news_sources",
             "digests",
+            "stale_days",
         ];
         assert_eq!(names, expected);
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();

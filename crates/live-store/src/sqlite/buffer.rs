@@ -10,17 +10,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::SubsecRound;
+use chrono::{NaiveDate, SubsecRound};
+use market::Symbol;
 use tokio::sync::Mutex;
 
 use super::SqliteStore;
 use crate::{
-    Checkpoint, Result, StoredTick, TickOutcome,
+    Checkpoint, Result, StaleDay, StoredTick, TickOutcome,
     ticks::{Arrival, Identity, identity},
 };
 
 /// Most ticks in the buffer: at 2,000 ticks/s those of a second.
 const MAX_TICKS: usize = 2_048;
+/// Most marked days in the buffer.
+const MAX_MARKED_DAYS: usize = 2_048;
 /// Batches from this size on go into the file.
 const DIRECT_TICKS: usize = 512;
 /// How long ticks and checkpoints stay in the buffer while others come.
@@ -39,6 +42,8 @@ pub(crate) struct Buffered {
     ticks: Vec<StoredTick>,
     arrivals: HashMap<Identity, Arrival>,
     checkpoints: BTreeMap<CheckpointKey, Checkpoint>,
+    /// What is added to the marks in the file: they go there with the ticks that they stand for.
+    marked: BTreeMap<(Symbol, NaiveDate), StaleDay>,
     since: Option<Instant>,
 }
 
@@ -64,11 +69,14 @@ impl SqliteStore {
     }
 
     async fn flush_locked(&self, buffered: &mut Buffered) -> Result<()> {
-        if buffered.ticks.is_empty() && buffered.checkpoints.is_empty() {
+        if buffered.ticks.is_empty() && buffered.checkpoints.is_empty() && buffered.marked.is_empty() {
             return Ok(());
         }
         let mut writing = self.begin().await?;
         self.insert_in(&mut writing, &buffered.ticks).await?;
+        for day in buffered.marked.values() {
+            self.mark_on(writing.connection(), day).await?;
+        }
         for checkpoint in buffered.checkpoints.values() {
             self.save(writing.connection(), checkpoint).await?;
         }
@@ -111,6 +119,25 @@ impl SqliteStore {
             }
         }
         Ok(outcomes)
+    }
+
+    /// Accepts marks of days; see [`crate::StaleDayStore::mark_stale`].
+    pub(crate) async fn accept_marks(
+        &self,
+        Buffer(buffer): &Buffer,
+        days: impl Iterator<Item = StaleDay>,
+    ) -> Result<()> {
+        let mut buffered = buffer.lock().await;
+        if buffered.is_due(0) || buffered.marked.len() > MAX_MARKED_DAYS {
+            self.flush_locked(&mut buffered).await?;
+        }
+        for day in days {
+            let marks = buffered.marked.get(&(day.symbol, day.date)).map_or(0, |known| known.marks);
+            let marked = StaleDay { marks: marks + day.marks, ..day };
+            buffered.marked.insert((day.symbol, day.date), marked);
+        }
+        buffered.since.get_or_insert_with(Instant::now);
+        Ok(())
     }
 
     /// Accepts checkpoints; see [`crate::CheckpointStore::save_checkpoints`].

@@ -1,6 +1,6 @@
 //! What the nouns read and remove alike.
 
-use chrono::{DateTime, Utc};
+use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use market::Symbol;
 use sqlx::{
@@ -11,7 +11,7 @@ use sqlx::{
 };
 
 use super::{SqliteStore, columns, time_text::range_end};
-use crate::Result;
+use crate::{PruneRange, Result, SizeStore, StoreSize};
 
 /// Rows that are removed by one transaction: some ten milliseconds.
 const PRUNE_ROWS: i64 = 2000;
@@ -64,23 +64,18 @@ impl SqliteStore {
         self.read(sqlx::query(AssertSqlSafe(symbols_sql(table))), table, columns::symbol).await
     }
 
-    /// Runs a `DELETE` for one symbol (`?1`), of rows that happened before a time (`?2`) and were stored before a time (`?3`), at
-    /// most so many rows at once (`?4`), so that other writers get their turn in between. Returns the number of rows.
-    pub(crate) async fn remove_of_symbol(
-        &self,
-        symbol: Symbol,
-        delete: &'static str,
-        happened_before: DateTime<Utc>,
-        stored_before: DateTime<Utc>,
-    ) -> Result<u64> {
-        let (happened_before, stored_before) = (range_end(happened_before), range_end(stored_before));
+    /// Runs a `DELETE` for one symbol (`?1`), of rows that happened from a time (`?2`) to a time (`?3`) and were stored before a time
+    /// (`?4`), at most so many rows at once (`?5`), so that other writers get their turn in between. Returns the number of rows.
+    pub(crate) async fn remove(&self, delete: &'static str, range: &PruneRange) -> Result<u64> {
+        let times = [range.from, range.to, range.stored_before].map(range_end);
         let mut removed = 0;
         loop {
             let mut writing = self.begin().await?;
-            let done = sqlx::query(delete)
-                .bind(symbol.as_str())
-                .bind(&happened_before)
-                .bind(&stored_before)
+            let mut statement = sqlx::query(delete).bind(range.symbol.as_str());
+            for time in &times {
+                statement = statement.bind(time);
+            }
+            let done = statement
                 .bind(PRUNE_ROWS)
                 .execute(writing.connection())
                 .await
@@ -91,6 +86,17 @@ impl SqliteStore {
                 return Ok(removed);
             }
         }
+    }
+}
+
+#[async_trait]
+impl SizeStore for SqliteStore {
+    async fn size(&self) -> Result<StoreSize> {
+        let sql = "SELECT (page_count - freelist_count) * page_size \
+             FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+        let found = self.read(sqlx::query(sql), "the pages", |row| columns::unsigned(row, 0)).await?;
+        let bytes = found.into_iter().sum();
+        Ok(StoreSize { bytes, row_bytes: bytes, is_estimate: false })
     }
 }
 
@@ -112,11 +118,13 @@ mod tests {
                 .expect("opens");
         let symbols = ["realtime_prices", "candles"].map(symbols_sql);
         let [page, next_page, latest] = ticks::sqlite::queries();
-        let [range] = candles::sqlite::queries();
+        let [range, stored_later, oldest_minute] = candles::sqlite::queries();
         // Symbols and their latest ticks are sorted: as many as there are symbols.
         let sorted: Vec<String> = symbols.into_iter().chain([latest]).collect();
-        let unsorted: Vec<String> =
-            [page, next_page, range].into_iter().chain(news::sqlite::queries()).collect();
+        let unsorted: Vec<String> = [page, next_page, range, stored_later, oldest_minute]
+            .into_iter()
+            .chain(news::sqlite::queries())
+            .collect();
         for (sql, may_sort) in
             unsorted.iter().map(|sql| (sql, false)).chain(sorted.iter().map(|sql| (sql, true)))
         {

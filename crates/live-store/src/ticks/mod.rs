@@ -11,7 +11,7 @@ use market::{Source, Symbol, Tick};
 
 pub(crate) use self::cursor::Cursor;
 pub use self::day::{all_ticks_of_day, ticks_of_day};
-use crate::Result;
+use crate::{PruneRange, Result};
 
 /// The most ticks of one page, whatever its query asks for.
 pub const MAX_PAGE_TICKS: usize = 10_000;
@@ -87,9 +87,8 @@ pub trait TickStore: Send + Sync {
     /// Every symbol of which ticks are stored, in order.
     async fn tick_symbols(&self) -> Result<Vec<Symbol>>;
 
-    /// Removes ticks that both happened and were stored before `before`, in bounded steps: a recording of years ago that
-    /// was replayed today is kept. Returns how many.
-    async fn prune_ticks(&self, before: DateTime<Utc>) -> Result<u64>;
+    /// Removes the ticks of a range, in bounded steps. Returns how many.
+    async fn prune_ticks(&self, range: &PruneRange) -> Result<u64>;
 }
 
 /// What identifies a tick.

@@ -71,7 +71,7 @@ macro_rules! adapters {
             ticks_reading::a_day_is_a_stream_of_its_ticks_in_order,
             ticks_reading::pruning_removes_old_ticks_and_nothing_else,
             candles::pruning_removes_old_minutes_and_nothing_else,
-            candles::pruning_removes_whole_trading_days,
+            candles::minutes_of_which_one_was_stored_later_all_stay,
             checkpoints::a_day_is_complete_when_every_partition_was_read_past_its_end,
             jobs::one_owner_at_a_time_has_a_job,
             jobs::the_lease_of_an_owner_that_died_expires,
@@ -103,6 +103,8 @@ macro_rules! adapters {
             news::pruning_removes_stories_that_are_old_and_were_seen_long_ago,
             news::a_source_of_news_is_kept_as_it_was_written_last,
             news::a_digest_is_recorded_once,
+            stale_days::marked_days_are_read_by_symbol_and_date,
+            stale_days::a_mark_that_was_set_again_is_not_removed,
         ]);)*
     };
 }
@@ -180,6 +182,8 @@ contract!(
         news::pruning_removes_stories_that_are_old_and_were_seen_long_ago,
         news::a_source_of_news_is_kept_as_it_was_written_last,
         news::a_digest_is_recorded_once,
+        stale_days::marked_days_are_read_by_symbol_and_date,
+        stale_days::a_mark_that_was_set_again_is_not_removed,
     ]
 );
 
@@ -239,5 +243,7 @@ contract!(
         news::pruning_removes_stories_that_are_old_and_were_seen_long_ago,
         news::a_source_of_news_is_kept_as_it_was_written_last,
         news::a_digest_is_recorded_once,
+        stale_days::marked_days_are_read_by_symbol_and_date,
+        stale_days::a_mark_that_was_set_again_is_not_removed,
     ]
 );

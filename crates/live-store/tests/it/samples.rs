@@ -1,7 +1,7 @@
 //! Ticks and bars to store.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use live_store::{LiveStore, StoredTick, TickQuery};
+use live_store::{LiveStore, PruneRange, StoredTick, TickQuery};
 use market::{Candle, CandleFields, Interval, Source, Symbol, Tick, TickFields};
 use rust_decimal::Decimal;
 
@@ -70,6 +70,12 @@ pub(crate) fn candle(interval: Interval, time: DateTime<Utc>, source: &str, clos
         is_final: true,
     })
     .expect("a candle")
+}
+
+/// Everything that is stored of a symbol, to be removed.
+pub(crate) fn everything_of(name: &str) -> PruneRange {
+    let (from, to) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+    PruneRange { symbol: symbol(name), from, to, stored_before: to }
 }
 
 /// The same candle with some fields changed.

@@ -2,4 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where something is wrong")]
 
+mod late;
 mod night;
+mod stores;

@@ -1,81 +1,13 @@
 //! Nights over real prices: closes of AAPL with the figures of TA-Lib (`crates/indicators/tests/fixtures`).
 
-use std::sync::Arc;
-
-use analytics_store::{
-    AnalyticsStore, BatchRun, DailyAggregate, Performance, RowQuery, RunStatus, WeeklyAggregate,
-};
-use batch::{BatchCommand, Outcome, execute};
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use live_store::{LiveStore, StoredTick};
-use market::{
-    Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields,
-    decimal_from_f64, session,
-};
+use analytics_store::{BatchRun, Performance, RowQuery, RunStatus, WeeklyAggregate};
+use batch::BatchCommand;
+use chrono::{NaiveDate, TimeDelta, Utc};
+use live_store::StoredTick;
+use market::{Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, session};
 use rust_decimal::Decimal;
-use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 
-struct Stores {
-    live: Arc<dyn LiveStore>,
-    analytics: Arc<AnalyticsStore>,
-    _folder: TempDir,
-}
-
-impl Stores {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
-        let live = live_store::open(&url("store.db")).await.unwrap();
-        let analytics = Arc::new(analytics_store::open(&url("analytics.db")).await.unwrap());
-        Self { live, analytics, _folder: folder }
-    }
-
-    async fn execute(&self, command: BatchCommand) -> anyhow::Result<Outcome> {
-        let (live, analytics) = (Arc::clone(&self.live), Arc::clone(&self.analytics));
-        execute(command, live, analytics, "test", CancellationToken::new()).await
-    }
-
-    async fn run(&self) -> Outcome {
-        self.execute(BatchCommand::Run { date: None, symbol: None, dry_run: false }).await.unwrap()
-    }
-
-    async fn daily(&self, symbol: Symbol) -> Vec<DailyAggregate> {
-        self.analytics.rows(&RowQuery::newest(Some(symbol), 10_000)).await.unwrap()
-    }
-}
-
-fn symbol(name: &str) -> Symbol {
-    Symbol::parse(name).unwrap()
-}
-
-fn date(text: &str) -> NaiveDate {
-    text.parse().unwrap()
-}
-
-fn decimal(number: f64) -> Decimal {
-    decimal_from_f64(number).unwrap()
-}
-
-/// A tick of a symbol; the volume is the running total.
-fn tick(symbol: Symbol, timestamp: DateTime<Utc>, price: f64, volume: u32, seq: u64) -> StoredTick {
-    let price = decimal(price);
-    let tick = Tick::new(TickFields {
-        symbol,
-        timestamp,
-        price,
-        volume: Decimal::from(volume),
-        open: price,
-        high: price,
-        low: price,
-        size: None,
-        change_percent: 0.0,
-        source: Source::parse("replay").unwrap(),
-        received_at: timestamp,
-        seq,
-    });
-    StoredTick { tick: tick.unwrap(), processed_at: timestamp, partition: 0, offset: seq }
-}
+use crate::stores::{Stores, date, decimal, symbol, tick};
 
 /// Rows of the reference: date, close, SMA 20, RSI 14.
 fn reference() -> Vec<(NaiveDate, f64, Option<f64>, Option<f64>)> {

@@ -184,7 +184,7 @@ impl Digester {
         let Some(open) = &self.analytics else { return Ok(None) };
         let analytics = open().await.context("the analytics store (ANALYTICS_URL)")?;
         let (from, to) = (date - TimeDelta::days(MOVE_DAYS), date - TimeDelta::days(1));
-        let query = RowQuery { symbol: None, from, to, limit: RowQuery::MAX };
+        let query = RowQuery { from, to, ..RowQuery::newest(None, RowQuery::MAX) };
         let rows = analytics.rows::<DailyAggregate>(&query).await;
         analytics.close().await.context("the analytics store was not closed in order")?;
         let mut newest: Vec<DailyAggregate> = Vec::new();

@@ -107,7 +107,11 @@ pub(super) fn folder(report: &mut Report, what: &'static str, path: &Path, fix: 
             if free < NO_SPACE_BYTES {
                 report.wrong(what, found, "free space on the disk, or choose another folder");
             } else if free < LOW_SPACE_BYTES {
-                report.warn(what, found, "free space on the disk, or reduce CONSUMER_RETENTION_DAYS");
+                report.warn(
+                    what,
+                    found,
+                    "free space on the disk, or reduce RETENTION_DAYS or RETENTION_MAX_GB",
+                );
             } else {
                 report.ok(what, found);
             }

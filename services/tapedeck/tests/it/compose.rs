@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use batch::BatchArgs;
 use clap::{CommandFactory, Parser};
-use consumer::ConsumerArgs;
 use producer::ProducerArgs;
 use tapedeck::Cli;
 use url::Url;
@@ -17,6 +17,9 @@ const LOGS: &str = "logs";
 /// The network of published pages, and those through which connections to outside are made.
 const PAGES: &str = "pages";
 const OUTGOING: [&str; 1] = ["feeds"];
+
+/// Names of earlier versions that are still accepted.
+const FORMER: [&str; 1] = ["CONSUMER_RETENTION_DAYS"];
 
 fn compose() -> Compose {
     Compose::read(&filled())
@@ -44,7 +47,8 @@ fn command_line(name: &str, service: &Service) -> Vec<String> {
         .environment
         .iter()
         .filter_map(|(variable, value)| flags.get(variable).map(|flag| [flag.clone(), value.clone()]));
-    std::iter::once(name.to_owned()).chain(own.flatten()).collect()
+    let command = service.command.iter().skip(1).cloned();
+    std::iter::once(name.to_owned()).chain(own.flatten()).chain(command).collect()
 }
 
 fn seconds(text: &str) -> u32 {
@@ -160,8 +164,8 @@ fn the_variables_of_the_file_and_the_example_are_the_same_with_the_same_defaults
     let example = example();
     let mut names = BTreeSet::new();
     for (name, absent) in used() {
-        if is_renamed(&name) {
-            assert_eq!(absent, ":-", "{name} is passed on to be refused");
+        if is_renamed(&name) || FORMER.contains(&name.as_str()) {
+            assert_eq!(absent, ":-", "{name} is passed on to be refused, or to be accepted");
             continue;
         }
         let default = example.get(&name).unwrap_or_else(|| panic!("{name} is not in .env.example"));
@@ -188,7 +192,7 @@ fn every_variable_of_a_service_is_a_valid_setting_of_its_binary() {
     let tapedeck = variables(&Cli::command());
     let compose = compose();
     for (name, service) in compose.ours() {
-        assert_eq!(service.command, [name], "the command is the binary");
+        assert_eq!(service.command[0], name, "the command is the binary");
         let own = variables(&settings(name));
         for variable in service.environment.keys() {
             let known = own.contains_key(variable) || tapedeck.contains_key(variable) || is_renamed(variable);
@@ -200,10 +204,12 @@ fn every_variable_of_a_service_is_a_valid_setting_of_its_binary() {
     let bare = ProducerArgs::parse_from(["producer", "--log", "kafka://kafka:9092"]);
     assert_eq!(parsed.producer.watchlist, bare.producer.watchlist, "the default differs from the binary's");
     assert_eq!(parsed.producer.simulated.rate, bare.producer.simulated.rate);
-    let parsed = ConsumerArgs::parse_from(command_line("consumer", &compose.services["consumer"]));
-    let bare =
-        ConsumerArgs::parse_from(["consumer", "--log", "kafka://kafka:9092", "--store", "mongodb://mongodb"]);
-    assert_eq!(parsed.consumer.retention_days, bare.consumer.retention_days);
+    let parsed = BatchArgs::parse_from(command_line("batch", &compose.services["batch"])).batch;
+    let stores = ["--store", "mongodb://mongodb", "--analytics", "mysql://mysql"];
+    let bare = BatchArgs::parse_from(std::iter::once("batch").chain(stores).chain(["schedule"])).batch;
+    assert_eq!((parsed.schedule, parsed.timezone), (bare.schedule, bare.timezone));
+    assert_eq!(parsed.retention.days(), bare.retention.days());
+    assert_eq!(parsed.retention.max_bytes(), bare.retention.max_bytes());
 }
 
 #[test]

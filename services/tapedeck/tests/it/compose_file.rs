@@ -6,6 +6,7 @@ use std::{
 };
 
 use alerts::AlertsArgs;
+use batch::BatchArgs;
 use clap::CommandFactory;
 use consumer::ConsumerArgs;
 use producer::ProducerArgs;
@@ -28,12 +29,14 @@ pub(crate) enum Kind {
 }
 
 /// One line for each service of the file. The order of own services is that in which `server_compose.rs` starts them.
-pub(crate) const SERVICES: [(&str, Kind); 12] = [
+pub(crate) const SERVICES: [(&str, Kind); 14] = [
     ("kafka", Kind::Server { port: 9092, data: "/var/lib/kafka/data" }),
     ("mongodb", Kind::Server { port: 27017, data: "/data/db" }),
     ("mongodb-users", Kind::Job { server: "mongodb" }),
+    ("mysql", Kind::Server { port: 3306, data: "/var/lib/mysql" }),
     ("producer", Kind::Own(ProducerArgs::command)),
     ("consumer", Kind::Own(ConsumerArgs::command)),
+    ("batch", Kind::Own(BatchArgs::command)),
     ("alerts", Kind::Own(AlertsArgs::command)),
     ("web", Kind::Own(WebArgs::command)),
     ("elasticsearch", Kind::Server { port: 9200, data: "/usr/share/elasticsearch/data" }),

@@ -178,12 +178,10 @@ fn text_output(variables: &[(&str, &str)], args: &[&str]) -> (String, Option<i32
 fn variables_that_cannot_be_parsed_are_reported_and_the_rest_is_checked() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
-    let variables = [("WATCHLIST", "AAPL,$$$"), ("CONSUMER_RETENTION_DAYS", "for ever"), ("DATA", data)];
+    let variables = [("WATCHLIST", "AAPL,$$$"), ("RETENTION_DAYS", "for ever"), ("DATA", data)];
     let (text, code) = text_output(&variables, &[]);
     assert_eq!(code, Some(1), "{text}");
-    for part in
-        ["$$$", "--watchlist (WATCHLIST)", "for ever", "--consumer-retention-days (CONSUMER_RETENTION_DAYS)"]
-    {
+    for part in ["$$$", "--watchlist (WATCHLIST)", "for ever", "--retention-days (RETENTION_DAYS)"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(text.contains("ok     data folder"), "{text}");

@@ -28,6 +28,8 @@ pub(crate) fn tapedeck() -> Command {
         "CONSUMER_GROUP",
         "DATA",
         "CONSUMER_RETENTION_DAYS",
+        "RETENTION_DAYS",
+        "RETENTION_MAX_GB",
         "RUST_LOG",
         "TAPEDECK_URL",
         "WEB_ALLOWED_HOSTS",

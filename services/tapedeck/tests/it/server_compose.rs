@@ -31,6 +31,10 @@ impl LocalAddresses {
         let mut replacements: Vec<_> = stores.map(|store| (store, format!("{mongo}/{database}"))).collect();
         replacements.extend([
             ("http://elasticsearch:9200".to_owned(), server("ELASTIC_URL")),
+            (
+                compose.services["batch"].environment["ANALYTICS_URL"].clone(),
+                format!("sqlite:{}", std::env::temp_dir().join(format!("{database}.db")).display()),
+            ),
             ("kafka:9092".to_owned(), broker.to_owned()),
             ("kafka 9092".to_owned(), format!("{host} {port}")),
             ("/opt/tapedeck/ready.sh".to_owned(), root().join("deploy/kafka/ready.sh").display().to_string()),

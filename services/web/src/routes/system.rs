@@ -18,7 +18,7 @@ use crate::{
     format::{self, TimeText},
     middleware::viewer::Viewer,
     params::Params,
-    pipeline::{ComponentRow, PartitionRow, ProcessRow, Quantiles, SystemFigures, TopicRow},
+    pipeline::{BatchFigures, ComponentRow, PartitionRow, ProcessRow, Quantiles, SystemFigures, TopicRow},
     problem::Problem,
 };
 
@@ -171,12 +171,60 @@ fn nodes(system: &SystemFigures, max_live_clients: usize) -> Vec<Node> {
             ],
         ),
     ];
+    if let Some(batch) = &system.batch {
+        let rows = system.components.iter().filter(|row| row.service == service::BATCH);
+        nodes.push(node("Batch", worst(rows), batch_figures(batch)));
+    }
     // Services that have no figures of their own here.
     let others: BTreeSet<&str> = system.components.iter().map(|row| row.service.as_str()).collect();
     for name in others.into_iter().filter(|name| !service::WITH_NODES.contains(name)) {
         nodes.push(node(name, worst(system.components.iter().filter(|row| row.service == name)), Vec::new()));
     }
     nodes
+}
+
+fn batch_figures(batch: &BatchFigures) -> Vec<Figure> {
+    let figure = |id, name, value, definition| Figure { id, name, value, definition };
+    let time = |time: Option<DateTime<Utc>>| {
+        time.map_or_else(|| format::UNKNOWN.to_owned(), |time| time.format("%m-%d %H:%M UTC").to_string())
+    };
+    let bytes = |bytes: f64| match bytes {
+        bytes if bytes <= 0.0 => format::UNKNOWN.to_owned(),
+        bytes if bytes >= 1e9 => format!("{:.1} GB", bytes / 1e9),
+        bytes => format!("{:.0} MB", bytes / 1e6),
+    };
+    let status = match (batch.finished, batch.failed) {
+        (None, _) => "none yet".to_owned(),
+        (_, true) => "failed".to_owned(),
+        (_, false) => format!("{} rows", format::compact(batch.rows)),
+    };
+    vec![
+        figure("lastrun", "Last run", time(batch.finished), "When the last run of the batch ended."),
+        figure(
+            "lastrows",
+            "Result",
+            status,
+            "Rows that the last run wrote: those that were new or differed.",
+        ),
+        figure(
+            "nextrun",
+            "Next run",
+            time(batch.next),
+            "When the batch aggregates the days that have ended since.",
+        ),
+        figure(
+            "storesize",
+            "Store size",
+            bytes(batch.store_bytes),
+            "Bytes on disk that hold rows and indexes of the live store. Days past the retention are removed when they are aggregated.",
+        ),
+        figure(
+            "storegrowth",
+            "Growth a day",
+            bytes(batch.store_growth_bytes_per_day),
+            "Bytes of the ticks of a day, about: the mean of the last seven days, 200 bytes a tick.",
+        ),
+    ]
 }
 
 /// The state that a box shows, and its text.

@@ -4,14 +4,13 @@ mod insert;
 mod row;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use market::Symbol;
 use mongodb::bson::{Document, doc};
 
 use super::{Cursor, PageRequest, TickStore};
 use crate::{
-    Result, StoredTick, TickOutcome, TickPage, TickQuery,
+    PruneRange, Result, StoredTick, TickOutcome, TickPage, TickQuery,
     mongo::{
         MongoStore,
         schema::Collection,
@@ -91,19 +90,13 @@ impl TickStore for MongoStore {
         self.symbols_in(COLLECTION).await
     }
 
-    async fn prune_ticks(&self, before: DateTime<Utc>) -> Result<u64> {
-        let before = Moment::range_end(before);
+    async fn prune_ticks(&self, range: &PruneRange) -> Result<u64> {
+        let [from, to, stored] = [range.from, range.to, range.stored_before].map(Moment::range_end);
         let conditions = doc! {
-            "timestamp": { "$lte": before.date() },
-            "$and": [TIMESTAMP.before(before), PROCESSED_AT.before(before)],
+            "timestamp": { "$gte": from.date(), "$lte": to.date() },
+            "$and": [TIMESTAMP.between(from, to), PROCESSED_AT.before(stored)],
         };
-        let mut removed = 0;
-        for symbol in self.tick_symbols().await? {
-            removed += self
-                .remove_of_symbol(COLLECTION, symbol, conditions.clone(), &doc! { "timestamp": 1 })
-                .await?;
-        }
-        Ok(removed)
+        self.remove_of_symbol(COLLECTION, range.symbol, conditions, &doc! { "timestamp": 1 }).await
     }
 }
 

@@ -4,14 +4,13 @@ mod insert;
 mod row;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use market::Symbol;
 use sqlx::AssertSqlSafe;
 
 use self::row::COLUMNS;
 use super::{PageRequest, TickStore, identity, order};
 use crate::{
-    Result, StoredTick, TickOutcome, TickPage, TickQuery,
+    PruneRange, Result, StoredTick, TickOutcome, TickPage, TickQuery,
     sqlite::{SqliteStore, time_text::range_end},
 };
 
@@ -48,8 +47,8 @@ fn latest_sql() -> String {
 
 /// By symbol, because the index in order of time is by symbol.
 const PRUNE: &str = "DELETE FROM realtime_prices WHERE (source, symbol, seq) IN ( \
-     SELECT source, symbol, seq FROM realtime_prices WHERE symbol = ?1 AND timestamp < ?2 AND processed_at < ?3 \
-     ORDER BY timestamp LIMIT ?4)";
+     SELECT source, symbol, seq FROM realtime_prices \
+     WHERE symbol = ?1 AND timestamp >= ?2 AND timestamp < ?3 AND processed_at < ?4 ORDER BY timestamp LIMIT ?5)";
 
 #[async_trait]
 impl TickStore for SqliteStore {
@@ -106,13 +105,9 @@ impl TickStore for SqliteStore {
         Ok(symbols)
     }
 
-    async fn prune_ticks(&self, before: DateTime<Utc>) -> Result<u64> {
+    async fn prune_ticks(&self, range: &PruneRange) -> Result<u64> {
         self.flush().await?;
-        let mut removed = 0;
-        for symbol in self.tick_symbols().await? {
-            removed += self.remove_of_symbol(symbol, PRUNE, before, before).await?;
-        }
-        Ok(removed)
+        self.remove(PRUNE, range).await
     }
 }
 

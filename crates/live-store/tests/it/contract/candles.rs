@@ -1,10 +1,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
-use live_store::{CandleQuery, LiveStore};
+use live_store::{CandleQuery, LiveStore, PruneRange};
 use market::{Candle, Interval};
 
 use crate::{
     place::Place,
-    samples::{all_ticks, at, candle, changed, symbol, tick_of, ticks, time},
+    samples::{all_ticks, at, candle, changed, everything_of, symbol, tick_of, ticks, time},
 };
 
 fn minutes(limit: usize) -> CandleQuery {
@@ -65,13 +65,21 @@ pub(crate) async fn pruning_removes_old_minutes_and_nothing_else(place: impl Pla
     store.write_candles(&candles).await.expect("stored");
     store.write_candles(&[old_hour]).await.expect("stored");
     store.write_ticks(&ticks(0..10)).await.expect("stored");
-    assert_eq!(store.prune_candles(at(90)).await.expect("pruned"), 0);
+    let all = everything_of("BTC/USDT");
+    let before = PruneRange { stored_before: at(90), ..all };
+    assert_eq!(store.prune_candles(&before).await.expect("pruned"), 0);
     assert_eq!(
         read(&*store, &minutes(1000)).await,
         candles,
         "candles stored just now are kept, however old their day"
     );
-    assert_eq!(store.prune_candles(DateTime::<Utc>::MAX_UTC).await.expect("pruned"), 100);
+    let some = PruneRange { from: at(10), to: at(20), ..all };
+    assert_eq!(store.prune_candles(&some).await.expect("pruned"), 10);
+    let oldest = async |from| store.oldest_minute(symbol("BTC/USDT"), from).await.expect("read");
+    assert_eq!(oldest(DateTime::<Utc>::MIN_UTC).await, Some(at(0)));
+    assert_eq!(oldest(at(10)).await, Some(at(20)));
+    assert_eq!(oldest(at(100)).await, None);
+    assert_eq!(store.prune_candles(&all).await.expect("pruned"), 90);
     assert_eq!(read(&*store, &minutes(1000)).await, []);
     let hours = CandleQuery { interval: Interval::Hour, ..minutes(10) };
     assert_eq!(read(&*store, &hours).await, [old_hour], "coarser candles stay for ever");
@@ -96,17 +104,20 @@ pub(crate) async fn every_symbol_with_ticks_or_candles_is_named_once(place: impl
     assert_eq!(store.candle_symbols().await.expect("read"), ["AAPL", "BTC/USDT"].map(symbol));
 }
 
-pub(crate) async fn pruning_removes_whole_trading_days(place: impl Place) {
+pub(crate) async fn minutes_of_which_one_was_stored_later_all_stay(place: impl Place) {
     let store = place.open().await;
-    let minutes_of = |day: &str| -> Vec<Candle> {
-        let midnight = time(&format!("{day}T00:00:00Z"));
-        (0..24).map(|n| candle(Interval::Minute, midnight + TimeDelta::hours(n), "binance", 100)).collect()
-    };
-    let (first, second) = (minutes_of("2199-01-13"), minutes_of("2199-01-14"));
-    store.write_candles(&[first.clone(), second.clone()].concat()).await.expect("stored");
-    let all = CandleQuery { to: time("2200-01-01T00:00:00Z"), ..minutes(100) };
-    assert_eq!(store.prune_candles(time("2199-01-13T23:59:00Z")).await.expect("pruned"), 0);
-    assert_eq!(read(&*store, &all).await, [first, second.clone()].concat());
-    assert_eq!(store.prune_candles(time("2199-01-14T12:00:00Z")).await.expect("pruned"), 24);
-    assert_eq!(read(&*store, &all).await, second, "the second day is not over");
+    let minute = |n: i64| candle(Interval::Minute, at(60 * n), "binance", 100);
+    store.write_candles(&[minute(0), minute(1)]).await.expect("stored");
+    let soon = Utc::now();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while Utc::now() - soon < TimeDelta::milliseconds(5) && std::time::Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
+    store.write_candles(&[minute(2)]).await.expect("stored");
+    let all = everything_of("BTC/USDT");
+    let mixed = PruneRange { stored_before: soon + TimeDelta::milliseconds(3), ..all };
+    assert_eq!(store.prune_candles(&mixed).await.expect("pruned"), 0);
+    assert_eq!(read(&*store, &minutes(10)).await, [minute(0), minute(1), minute(2)]);
+    let first = PruneRange { to: at(120), ..mixed };
+    assert_eq!(store.prune_candles(&first).await.expect("pruned"), 2);
 }

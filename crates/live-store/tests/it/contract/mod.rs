@@ -7,5 +7,6 @@ pub(crate) mod checkpoints;
 pub(crate) mod jobs;
 pub(crate) mod mails;
 pub(crate) mod news;
+pub(crate) mod stale_days;
 pub(crate) mod ticks_reading;
 pub(crate) mod ticks_writing;

@@ -1,11 +1,11 @@
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::TryStreamExt;
-use live_store::{LiveStoreError, Pruned, StoredTick, TickQuery};
+use live_store::{LiveStoreError, PruneRange, Pruned, StoredTick, TickQuery};
 use market::{Source, Tick, TickFields};
 
 use crate::{
     place::Place,
-    samples::{all_ticks, at, everything, symbol, tick, tick_of, ticks, time},
+    samples::{all_ticks, at, everything, everything_of, symbol, tick, tick_of, ticks, time},
 };
 
 fn of_source(row: StoredTick, source: &str) -> StoredTick {
@@ -151,12 +151,18 @@ pub(crate) async fn pruning_removes_old_ticks_and_nothing_else(place: impl Place
     store.write_ticks(&ticks(0..5000)).await.expect("stored");
     store.write_ticks(&crypto).await.expect("stored");
     let kept = store.claim("consumer", &[("stock-prices".into(), 0)]).await.expect("claimed");
-    assert_eq!(store.prune_ticks(at(0)).await.expect("pruned"), 0);
-    assert_eq!(store.prune_ticks(at(90)).await.expect("pruned"), 90 + 90);
-    assert_eq!(all_ticks(&*store, "AAPL", 5000).await, ticks(90..5000));
-    assert_eq!(all_ticks(&*store, "BTC/USDT", 5000).await, crypto[90..]);
-    let all = store.prune(DateTime::<Utc>::MAX_UTC).await.expect("pruned");
-    assert_eq!(all, Pruned { ticks: 4910 + 10, candles: 0 });
+    let prune = async |range: PruneRange| store.prune_ticks(&range).await.expect("pruned");
+    let apple = everything_of("AAPL");
+    assert_eq!(prune(PruneRange { to: at(0), ..apple }).await, 0);
+    // Ticks are stored a quarter of a second after they happened.
+    assert_eq!(prune(PruneRange { stored_before: at(90), ..apple }).await, 90);
+    assert_eq!(prune(PruneRange { from: at(95), to: at(100), ..apple }).await, 5);
+    let left: Vec<_> = ticks(90..95).into_iter().chain(ticks(100..5000)).collect();
+    assert_eq!(all_ticks(&*store, "AAPL", 5000).await, left);
+    assert_eq!(all_ticks(&*store, "BTC/USDT", 5000).await, crypto);
+    let all = store.prune(&apple).await.expect("pruned");
+    assert_eq!(all, Pruned { ticks: 4905, candles: 0 });
+    assert_eq!(prune(everything_of("BTC/USDT")).await, 100);
     assert_eq!(store.latest_ticks().await.expect("read"), []);
     assert_eq!(store.checkpoints("consumer").await.expect("read"), kept);
 }
@@ -168,5 +174,6 @@ pub(crate) async fn an_empty_store_returns_nothing(place: impl Place) {
     let page = store.ticks(&everything("AAPL", 10)).await.expect("a page");
     assert_eq!((page.ticks, page.next_cursor), (vec![], None));
     assert_eq!(store.checkpoints("consumer").await.expect("read"), []);
-    assert_eq!(store.prune(at(0)).await.expect("nothing"), Pruned::default());
+    assert_eq!(store.prune(&everything_of("AAPL")).await.expect("nothing"), Pruned::default());
+    assert_eq!(store.oldest_minute(symbol("AAPL"), at(0)).await.expect("none"), None);
 }
