@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::NaiveTime;
+use market::Symbol;
 
 use crate::{
     RowQuery,

@@ -99,6 +99,17 @@ pub enum BatchCommand {
     Schedule,
 }
 
+/// The live store takes so much at most without a setting.
+const DEFAULT_MAX_GB: f64 = 20.0;
+/// The end of the day, of a default.
+const DEFAULT_SCHEDULE: &str = "0 0 * * *";
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self { schedule: DEFAULT_SCHEDULE.to_owned(), timezone: Tz::UTC, retention: RetentionSettings::default() }
+    }
+}
+
 /// When the batch runs.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Batch")]
@@ -109,7 +120,7 @@ pub struct BatchConfig {
         id = "batch-schedule",
         long,
         env = "BATCH_SCHEDULE",
-        default_value = "0 0 * * *",
+        default_value = DEFAULT_SCHEDULE,
         value_name = "CRON",
         global = true
     )]
@@ -160,7 +171,7 @@ pub struct RetentionSettings {
         id = "retention-max-gb",
         long,
         env = "RETENTION_MAX_GB",
-        default_value_t = 20.0,
+        default_value_t = DEFAULT_MAX_GB,
         value_name = "GB",
         global = true,
         value_parser = gigabytes
@@ -171,6 +182,12 @@ pub struct RetentionSettings {
 /// Days of the former setting; `None` where its variable is empty.
 #[derive(Clone, Copy, Debug)]
 struct FormerDays(Option<u32>);
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { retention_days: None, consumer_retention_days: None, retention_max_gb: DEFAULT_MAX_GB }
+    }
+}
 
 impl RetentionSettings {
     /// Default of the time that ticks are kept.

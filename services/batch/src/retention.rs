@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{config::RetentionSettings, metrics::Metrics};
 
+/// Mails are kept for so many days after they became owed.
+const MAIL_DAYS: i64 = 90;
 /// Longest time of one run; what is left is removed by the next.
 const LIMIT: Duration = Duration::from_mins(30);
 /// Days of one symbol that one run looks at; the next run continues.

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use analytics_store::AnalyticsStore;
 use anyhow::{Context, anyhow, bail};
-use batch::BatchCommand;
+use batch::{BatchCommand, BatchConfig};
 use chrono::NaiveDate;
 use live_store::LiveStore;
 use market::{Candle, Watchlist};
@@ -103,7 +103,7 @@ async fn fill(
     let analytics = Arc::new(analytics);
     let run = BatchCommand::Run { date: None, symbol: None, dry_run: false };
     let done =
-        batch::execute(run, store, Arc::clone(&analytics), "tapedeck-demo", runtime.shutdown.clone()).await;
+        batch::execute(run, BatchConfig::default(), store, Arc::clone(&analytics), "tapedeck-demo", runtime.shutdown.clone()).await;
     analytics.close().await.context("the analytics store was not closed in order")?;
     let done = done?;
     // A run that was stopped is not complete either.

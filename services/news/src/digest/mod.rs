@@ -15,7 +15,7 @@ use analytics_store::{AnalyticsStore, DailyAggregate, RowQuery};
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
-use live_store::{Digest, LiveStore, MAX_PAGE_ARTICLES, NewsArticle, NewsQuery};
+use live_store::{ArticleId, Digest, LiveStore, MAX_PAGE_ARTICLES, NewsArticle, NewsQuery};
 use mailer::{EmailAddress, MailContent, OwedMail};
 use market::{Symbol, Watchlist};
 
@@ -217,7 +217,7 @@ impl Digester {
     /// The stories of a digest that was recorded before, in its order.
     async fn stories_of(&self, recorded: &Digest) -> anyhow::Result<Vec<NewsArticle>> {
         let found = self.store.articles_by_id(&recorded.stories).await.context("cannot read the news")?;
-        let story = |id| found.iter().find(|story| story.id == *id).cloned();
+        let story = |id: &ArticleId| found.iter().find(|story| story.id == *id).cloned();
         Ok(recorded.stories.iter().filter_map(story).collect())
     }
 
