@@ -318,7 +318,18 @@ async fn the_csv_file_has_the_rows_of_the_table_in_its_order() {
         response.headers()["content-disposition"],
         "attachment; filename=\"performance-2026-01-13.csv\""
     );
-    insta::assert_snapshot!(response.text().await.expect("a text").replace('\r', ""), @"");
+    let text = response.text().await.expect("a text");
+    assert_eq!(
+        text.split("\r\n").collect::<Vec<_>>(),
+        [
+            "symbol,date,return_1d,return_7d,return_30d,return_90d,ytd_return,volatility_30d,max_drawdown_90d,sharpe_30d,\
+             beta_90d,rank_30d",
+            "AAPL,2026-01-13,1.25,-2.5,,,,18.25,,,,2",
+            "BTC/USDT,2026-01-13,-0.5,-2.5,,,,18.25,,,,2",
+            "MSFT,2026-01-09,,-2.5,,,,18.25,,,,2",
+            "",
+        ]
+    );
 }
 
 #[tokio::test]
