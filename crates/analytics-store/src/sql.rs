@@ -37,7 +37,15 @@ pub(crate) fn select(table: Table, query: &RowQuery) -> (String, Vec<Cell>) {
     );
     let limit = Cell::Count(i64::from(query.limit.min(RowQuery::MAX)));
     let symbol = symbol.map(|symbol| Cell::Text(symbol.to_string()));
-    (statement, symbol.into_iter().chain(range(table, query)).chain(before.into_iter().flatten()).chain([limit]).collect())
+    (
+        statement,
+        symbol
+            .into_iter()
+            .chain(range(table, query))
+            .chain(before.into_iter().flatten())
+            .chain([limit])
+            .collect(),
+    )
 }
 
 /// The ends of a query's range, both included, in the type of the column.

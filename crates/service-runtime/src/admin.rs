@@ -13,7 +13,9 @@ use axum::{
 use chrono::Utc;
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::{ProcessRuntime, Status, http_server::serve_http, install_metrics, process_figures::metrics_text};
+use crate::{
+    ProcessRuntime, Status, http_server::serve_http, install_metrics, process_figures::metrics_text,
+};
 
 /// Most connections of a service without pages.
 const MAX_CONNECTIONS: usize = 64;

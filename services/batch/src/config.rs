@@ -106,7 +106,11 @@ const DEFAULT_SCHEDULE: &str = "0 0 * * *";
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { schedule: DEFAULT_SCHEDULE.to_owned(), timezone: Tz::UTC, retention: RetentionSettings::default() }
+        Self {
+            schedule: DEFAULT_SCHEDULE.to_owned(),
+            timezone: Tz::UTC,
+            retention: RetentionSettings::default(),
+        }
     }
 }
 

@@ -23,7 +23,9 @@ use chrono::Utc;
 use job_runner::JobRunner;
 use live_store::{LiveStore, LiveStoreError};
 use market::{AssetClass, newest_complete_day};
-use service_runtime::{ExposeSecret, LogSettings, ProcessRuntime, Runtime, cancel_on_signals, open_patiently};
+use service_runtime::{
+    ExposeSecret, LogSettings, ProcessRuntime, Runtime, cancel_on_signals, open_patiently,
+};
 use tokio_util::sync::CancellationToken;
 use topics::names::service;
 

@@ -102,8 +102,15 @@ async fn fill(
         analytics_store::open(&analytics_url(folder)).await.context("cannot open the analytics store")?;
     let analytics = Arc::new(analytics);
     let run = BatchCommand::Run { date: None, symbol: None, dry_run: false };
-    let done =
-        batch::execute(run, BatchConfig::default(), store, Arc::clone(&analytics), "tapedeck-demo", runtime.shutdown.clone()).await;
+    let done = batch::execute(
+        run,
+        BatchConfig::default(),
+        store,
+        Arc::clone(&analytics),
+        "tapedeck-demo",
+        runtime.shutdown.clone(),
+    )
+    .await;
     analytics.close().await.context("the analytics store was not closed in order")?;
     let done = done?;
     // A run that was stopped is not complete either.
