@@ -42,10 +42,10 @@ until_true() {
 stand_ins=()
 clean_up() {
   if [ -n "${KEEP:-}" ]; then
-    say "left running; to remove it: (cd $clone && docker compose --profile mail down -v) && rm -r $work"
+    say "left running; to remove it: (cd $clone && docker compose down -v) && rm -r $work"
     return
   fi
-  compose --profile mail down -v --remove-orphans >/dev/null 2>&1 || true
+  compose down -v --remove-orphans >/dev/null 2>&1 || true
   for image in "${stand_ins[@]}"; do docker image rm "$image" >/dev/null 2>&1 || true; done
   rm -rf "$work"
 }
@@ -101,11 +101,11 @@ old_compose_reads_it() {
   docker build -q -t "$image" "$here/compose-1" >/dev/null
   stand_ins+=("$image")
   docker run --rm --network none -v "$clone/docker-compose.yml:/project/docker-compose.yml:ro" \
-    -v "$clone/.env:/project/.env:ro" "$image" --profile mail config -q || fail "docker-compose 1 refuses the file"
+    -v "$clone/.env:/project/.env:ro" "$image" config -q || fail "docker-compose 1 refuses the file"
   say "$(docker run --rm --network none "$image" version --short) of docker-compose reads the file too"
 }
 
-image_of() { compose --profile mail config --format json | json "it.services['$1'].image"; }
+image_of() { compose config --format json | json "it.services['$1'].image"; }
 
 server_images() {
   local servers=$root/.servers
@@ -395,16 +395,16 @@ figures() {
 }
 
 mail() {
-  start --profile mail
+  start
   until_true 30 "the page of the mail catcher answers" curl -fsS -m 5 "http://127.0.0.1:$mail_port/"
-  say "the profile mail shows its page"
+  say "the mail catcher shows its page"
 }
 
 settings
 trap clean_up EXIT
 trap 'fail "line $LINENO"' ERR
 say "engine $(docker version -f '{{.Server.Version}}'), compose $(docker compose version --short)"
-compose --profile mail config -q
+compose config -q
 old_compose_reads_it
 older_env
 server_images

@@ -40,15 +40,20 @@ fn variables(command: &clap::Command) -> BTreeMap<String, String> {
     command.get_arguments().filter_map(of).chain(below).collect()
 }
 
-/// The environment of a service as a command line.
+/// The environment of a service as a command line: what belongs to its subcommand stands behind that.
 fn command_line(name: &str, service: &Service) -> Vec<String> {
-    let flags = variables(&settings(name));
+    let command = settings(name);
+    let of_program: BTreeSet<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let flags = variables(&command);
     let own = service
         .environment
         .iter()
         .filter_map(|(variable, value)| flags.get(variable).map(|flag| [flag.clone(), value.clone()]));
-    let command = service.command.iter().skip(1).cloned();
-    std::iter::once(name.to_owned()).chain(own.flatten()).chain(command).collect()
+    let (before, behind): (Vec<_>, Vec<_>) =
+        own.partition(|[flag, _]| of_program.contains(flag.trim_start_matches("--")));
+    let subcommand = service.command.iter().skip(1).cloned();
+    let [before, behind] = [before, behind].map(|pairs| pairs.into_iter().flatten());
+    std::iter::once(name.to_owned()).chain(before).chain(subcommand).chain(behind).collect()
 }
 
 fn seconds(text: &str) -> u32 {
@@ -250,9 +255,10 @@ fn health_checks_use_the_address_of_the_service() {
     }
 }
 
-/// The addresses in the environment of a service: prefix of the variable (`STORE` of `STORE_URL`), and URL.
+/// The addresses of servers in the environment of a service: prefix of the variable (`STORE` of `STORE_URL`), and URL. That of the
+/// pages is for readers.
 fn addresses(service: &Service) -> impl Iterator<Item = (&str, Url)> {
-    let urls = service.environment.iter();
+    let urls = service.environment.iter().filter(|(name, _)| *name != "PUBLIC_URL");
     urls.filter_map(|(name, value)| Some((name.strip_suffix("_URL")?, Url::parse(value).unwrap())))
 }
 

@@ -9,6 +9,7 @@ use alerts::AlertsArgs;
 use batch::BatchArgs;
 use clap::CommandFactory;
 use consumer::ConsumerArgs;
+use news::NewsArgs;
 use producer::ProducerArgs;
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,15 +30,17 @@ pub(crate) enum Kind {
 }
 
 /// One line for each service of the file. The order of own services is that in which `server_compose.rs` starts them.
-pub(crate) const SERVICES: [(&str, Kind); 14] = [
+pub(crate) const SERVICES: [(&str, Kind); 15] = [
     ("kafka", Kind::Server { port: 9092, data: "/var/lib/kafka/data" }),
     ("mongodb", Kind::Server { port: 27017, data: "/data/db" }),
     ("mongodb-users", Kind::Job { server: "mongodb" }),
     ("mysql", Kind::Server { port: 3306, data: "/var/lib/mysql" }),
+    ("mysql-users", Kind::Job { server: "mysql" }),
     ("producer", Kind::Own(ProducerArgs::command)),
     ("consumer", Kind::Own(ConsumerArgs::command)),
     ("batch", Kind::Own(BatchArgs::command)),
     ("alerts", Kind::Own(AlertsArgs::command)),
+    ("news", Kind::Own(NewsArgs::command)),
     ("web", Kind::Own(WebArgs::command)),
     ("elasticsearch", Kind::Server { port: 9200, data: "/usr/share/elasticsearch/data" }),
     ("kibana", Kind::Page { port: 5601, clients: None }),

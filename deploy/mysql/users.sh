@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Creates the users of MySQL and sets their passwords: the user of the batch, and `reader`, who may only read, for the pages and
+# Grafana. Idempotent, and run at every `up`: a password that was changed in .env takes effect.
+set -euo pipefail
+
+# quoted TEXT: a string literal of SQL.
+quoted() { local text=${1//\\/\\\\}; printf "'%s'" "${text//\'/\'\'}"; }
+
+# Over TCP, where the server that only prepares the volume does not listen. The password is in the environment, not in the list of
+# processes.
+MYSQL_PWD=$MYSQL_ROOT_PASSWORD mysql --host=127.0.0.1 --protocol=tcp --user=root <<SQL
+CREATE DATABASE IF NOT EXISTS stock_analytics;
+CREATE USER IF NOT EXISTS 'tapedeck'@'%' IDENTIFIED BY $(quoted "$MYSQL_PASSWORD");
+ALTER USER 'tapedeck'@'%' IDENTIFIED BY $(quoted "$MYSQL_PASSWORD");
+GRANT ALL ON stock_analytics.* TO 'tapedeck'@'%';
+CREATE USER IF NOT EXISTS 'reader'@'%' IDENTIFIED BY $(quoted "$MYSQL_READER_PASSWORD");
+ALTER USER 'reader'@'%' IDENTIFIED BY $(quoted "$MYSQL_READER_PASSWORD");
+GRANT SELECT ON stock_analytics.* TO 'reader'@'%';
+SQL
