@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 }
 
 /// One line for each service of the file. The order of own services is that in which `server_compose.rs` starts them.
-pub(crate) const SERVICES: [(&str, Kind); 15] = [
+pub(crate) const SERVICES: [(&str, Kind); 16] = [
     ("kafka", Kind::Server { port: 9092, data: "/var/lib/kafka/data" }),
     ("mongodb", Kind::Server { port: 27017, data: "/data/db" }),
     ("mongodb-users", Kind::Job { server: "mongodb" }),

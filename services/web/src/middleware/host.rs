@@ -65,7 +65,7 @@ fn host_of(authority: &str) -> Option<String> {
 }
 
 /// The host that a request names; the URI precedes the header (RFC 9112, 3.2.2).
-fn requested_host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+pub(super) fn requested_host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let header = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     uri.host().map(str::to_ascii_lowercase).or_else(|| host_of(header?))
 }

@@ -5,4 +5,5 @@ pub(crate) mod host;
 pub(crate) mod origin;
 pub(crate) mod request_count;
 pub(crate) mod session_cookie;
+pub(crate) mod this_machine;
 pub(crate) mod viewer;

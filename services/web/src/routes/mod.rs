@@ -1,6 +1,7 @@
 //! Which handler serves which path, and what is done for every request.
 
 mod account;
+mod alerts;
 mod analytics;
 pub(crate) mod assets;
 mod events;
@@ -39,6 +40,7 @@ use crate::{
         host::{AllowedHosts, require_allowed_host},
         origin::require_same_origin,
         request_count::count_request,
+        this_machine::require_this_machine,
     },
     problem::wrong_method,
 };
@@ -102,16 +104,19 @@ impl App {
 
 /// Every path of the service.
 pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
+    let outbox = Router::new()
+        .route("/outbox", get(outbox::list))
+        .route("/outbox/{name}", get(outbox::mail))
+        .route("/outbox/{name}/html", get(outbox::html))
+        .route_layer(from_fn(require_this_machine));
     let routes = Router::new()
         .route("/", get(pages::board))
         .route("/symbols/{*symbol}", get(pages::symbol))
         .route("/dashboard", get(pages::dashboard))
         .route("/dashboard/performance.csv", get(analytics::performance_csv))
+        .route("/alerts", get(alerts::page))
         .route("/news", get(news::page))
         .route("/system", get(system::page))
-        .route("/outbox", get(outbox::list))
-        .route("/outbox/{name}", get(outbox::mail))
-        .route("/outbox/{name}/html", get(outbox::html))
         .route("/events", get(events::events))
         .route("/assets/{*file}", get(assets::asset))
         .route("/favicon.svg", get(assets::favicon))
@@ -123,11 +128,13 @@ pub(crate) fn router(app: App, hosts: Arc<AllowedHosts>) -> Router {
         .route("/v1/weekly", get(analytics::weekly))
         .route("/v1/performance", get(analytics::performance))
         .route("/v1/batch-runs", get(analytics::batch_runs))
+        .route("/v1/alerts", get(alerts::alerts))
         .route("/v1/news", get(news::news))
         .route("/v1/system", get(system::figures))
         .route("/v1/time", get(v1::time))
         .route("/v1/screen-latency", post(v1::screen_latency))
         .merge(account::router())
+        .merge(outbox)
         .fallback(pages::not_found)
         .method_not_allowed_fallback(wrong_method);
     let routes = routes
