@@ -19,7 +19,7 @@ pub const EXIT_CODES: &str = "Exit codes: 0 done, also where a day had no sessio
 /// The nightly aggregation: reads each day of each symbol from the live store, and writes its row, with SMA 20 and RSI 14, into
 /// the analytics store.
 ///
-/// Example: batch run --date 2026-01-13 --store mongodb://localhost/stock_market --analytics mysql://localhost/stock_analytics.
+/// Example: batch --store mongodb://localhost/stock_market --analytics mysql://localhost/stock_analytics run --date 2026-01-13.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "batch", version, after_help = HELP_END, after_long_help = EXIT_CODES)]
 pub struct BatchArgs {
