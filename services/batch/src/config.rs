@@ -19,7 +19,7 @@ pub const EXIT_CODES: &str = "Exit codes: 0 done, also where a day had no sessio
 /// The nightly aggregation: reads each day of each symbol from the live store, and writes its row, with SMA 20 and RSI 14, into
 /// the analytics store.
 ///
-/// Example: batch run --date 2026-01-13 --store mongodb://localhost/stock_market --analytics mysql://localhost/stock_analytics.
+/// Example: batch --store mongodb://localhost/stock_market --analytics mysql://localhost/stock_analytics run --date 2026-01-13.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "batch", version, after_help = HELP_END, after_long_help = EXIT_CODES)]
 pub struct BatchArgs {
@@ -148,27 +148,29 @@ pub struct BatchConfig {
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = "Retention")]
 pub struct RetentionSettings {
-    /// Ticks and one-minute candles are kept so many days [default: 90]. Days that are not aggregated are kept longer.
+    /// Ticks and one-minute candles are kept so many days. Days that are not aggregated are kept longer.
     #[arg(
         id = "retention-days",
         long,
         env = "RETENTION_DAYS",
+        default_value_t = 90,
         value_name = "DAYS",
         global = true,
         value_parser = clap::value_parser!(u32).range(1..=36_500)
     )]
-    pub retention_days: Option<u32>,
-    /// The former name. Where both are set the longer time counts.
+    pub retention_days: u32,
+    /// The former name; the longer time counts.
     #[arg(
         id = "consumer-retention-days",
         long,
         env = "CONSUMER_RETENTION_DAYS",
+        default_value = "",
         value_name = "DAYS",
         global = true,
         hide = true,
         value_parser = former_days
     )]
-    consumer_retention_days: Option<FormerDays>,
+    consumer_retention_days: FormerDays,
     /// The live store takes so many GB (10^9 bytes) at most; beyond them the oldest days are removed, also before
     /// --retention-days. A tick takes some 200 bytes: 20 ticks/s are 35 GB in 90 days.
     #[arg(
@@ -194,13 +196,10 @@ impl Default for RetentionSettings {
 }
 
 impl RetentionSettings {
-    /// Default of the time that ticks are kept.
-    const DEFAULT_DAYS: u32 = 90;
-
     /// Ticks are kept so many days.
     pub fn days(&self) -> u32 {
-        let former = self.consumer_retention_days.and_then(|FormerDays(days)| days);
-        self.retention_days.max(former).unwrap_or(Self::DEFAULT_DAYS)
+        let FormerDays(former) = self.consumer_retention_days;
+        self.retention_days.max(former.unwrap_or(0))
     }
 
     /// The store takes so many bytes at most.

@@ -154,8 +154,10 @@ pub async fn execute(
             let Night { store, analytics, shutdown, .. } = night;
             let retention = Retention { store, analytics, settings: config.retention, shutdown };
             let removal = retention.run(now).await?;
-            let text = format!("removed {} ticks and {} candles; {removal}", removal.ticks, removal.minutes);
-            Ok(Outcome { text, is_complete: removal.problem(&retention.settings).is_none() })
+            let problem = removal.problem(&retention.settings);
+            let found = problem.clone().unwrap_or_else(|| removal.to_string());
+            let text = format!("removed {} ticks and {} candles; {found}", removal.ticks, removal.minutes);
+            Ok(Outcome { text, is_complete: problem.is_none() })
         }
         BatchCommand::Schedule => {
             let (store, shutdown) = (Arc::clone(&night.store), night.shutdown.clone());

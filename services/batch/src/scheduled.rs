@@ -96,7 +96,9 @@ where
                 let seconds = REOPEN.as_secs();
                 let reason =
                     format!("nothing is aggregated or removed: {error}; trying again in {seconds} s");
-                health.iter().for_each(|part| part.down(&reason));
+                for part in health {
+                    part.down(&reason);
+                }
             }
         }
         tokio::select! {
@@ -109,7 +111,11 @@ where
 /// A run of before this start, maybe of another process.
 async fn show_last_run(analytics: &AnalyticsStore, metrics: &Metrics) {
     match analytics.rows::<BatchRun>(&RowQuery::newest(None, 10)).await {
-        Ok(runs) => runs.iter().for_each(|run| metrics.take_run(run)),
+        Ok(runs) => {
+            for run in &runs {
+                metrics.take_run(run);
+            }
+        }
         Err(error) => tracing::warn!(%error, "the last runs of the batch cannot be shown"),
     }
 }

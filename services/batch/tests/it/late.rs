@@ -151,7 +151,7 @@ async fn what_followed_from_ticks_that_were_removed_stays() {
     // A late tick of the day, and one of another symbol's day that is computed as usual.
     deliver(&stores, &[tick(bitcoin, at(60), 1.0, 1, 99)]).await;
     stores.run().await;
-    assert_eq!(rows::<DailyAggregate>(&stores).await, [before.clone()]);
+    assert_eq!(rows::<DailyAggregate>(&stores).await, std::slice::from_ref(&before));
     // The provider quotes the whole day later: prices are its, what followed from the ticks stays.
     stores.live.write_candles(&[quoted(bitcoin, "2025-11-03", 90)]).await.unwrap();
     stores.run().await;

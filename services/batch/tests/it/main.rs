@@ -4,4 +4,5 @@
 
 mod late;
 mod night;
+mod retention;
 mod stores;

@@ -28,8 +28,17 @@ impl Stores {
     }
 
     pub(crate) async fn execute(&self, command: BatchCommand) -> anyhow::Result<Outcome> {
+        self.execute_with(&[], command).await
+    }
+
+    /// With flags.
+    pub(crate) async fn execute_with(
+        &self,
+        flags: &[&str],
+        command: BatchCommand,
+    ) -> anyhow::Result<Outcome> {
         let (live, analytics) = (Arc::clone(&self.live), Arc::clone(&self.analytics));
-        execute(command, config(&[]), live, analytics, "test", CancellationToken::new()).await
+        execute(command, config(flags), live, analytics, "test", CancellationToken::new()).await
     }
 
     pub(crate) async fn run(&self) -> Outcome {

@@ -178,3 +178,20 @@ async fn a_providers_bar_is_stored_beside_the_one_built_here_and_wins() {
     assert_eq!(best, [quoted]);
     pipeline.stop().await;
 }
+
+#[tokio::test]
+async fn a_tick_of_a_day_that_is_complete_marks_the_day_after_it_is_stored() {
+    let mut pipeline = Pipeline::new().await;
+    pipeline.start();
+    pipeline.publish_ticks(&[tick(0), tick(1)]).await;
+    pipeline.drained().await;
+    let marked = pipeline.store.stale_days(tick(0).symbol).await.unwrap();
+    let days: Vec<String> = marked.iter().map(|mark| mark.date.to_string()).collect();
+    assert_eq!(days, ["2026-01-13"]);
+    pipeline.store.unmark_stale(&marked).await.unwrap();
+    // A tick that was published twice is stored already, and marks nothing.
+    pipeline.publish_ticks(&[tick(1)]).await;
+    pipeline.drained().await;
+    assert_eq!(pipeline.store.stale_days(tick(0).symbol).await.unwrap(), []);
+    pipeline.stop().await;
+}
