@@ -39,6 +39,7 @@ pub enum Episode {
 
 /// One measure, as it is seen by a rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact about the measure")]
 pub struct Observation {
     /// When, by the tick's own time.
     pub at: DateTime<Utc>,

@@ -143,7 +143,7 @@ mod tests {
     fn items(body: &str, sent: usize) -> Vec<Item> {
         match read(body.as_bytes(), sent) {
             Ok(Outcome::Items(items)) => items,
-            other => panic!("{:?}", other.map_err(|reason| reason)),
+            other => panic!("{other:?}"),
         }
     }
 

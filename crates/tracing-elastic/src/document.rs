@@ -27,7 +27,7 @@ pub(crate) struct Line<'a> {
     /// The target.
     pub(crate) logger: &'a str,
     pub(crate) file: Option<&'a str>,
-    pub(crate) line: Option<u32>,
+    pub(crate) row: Option<u32>,
     /// The path of the module: the nearest that an event knows of its function.
     pub(crate) function: Option<&'a str>,
     /// The name of the innermost span.
@@ -162,14 +162,14 @@ impl Encoder {
         member(",\"event.dataset\":", Some(service));
         member(",\"error.message\":", fields.get(ERROR_MESSAGE));
         member(",\"error.stack_trace\":", fields.get(ERROR_STACK));
-        self.append_origin(into, line);
+        Self::append_origin(into, line);
         self.append_trace(into, &gathered.trace, line.root);
         gathered.append_to(into);
         into.extend_from_slice(b"}\n");
         into
     }
 
-    fn append_origin(&self, into: &mut Vec<u8>, line: &Line<'_>) {
+    fn append_origin(into: &mut Vec<u8>, line: &Line<'_>) {
         let mut text = |name: &str, value: Option<&str>| {
             if let Some(value) = value {
                 into.extend_from_slice(name.as_bytes());
@@ -180,7 +180,7 @@ impl Encoder {
         text(",\"log.origin.file.name\":", line.file);
         text(",\"log.origin.function\":", line.function);
         text(",\"span.name\":", line.span);
-        if let Some(number) = line.line {
+        if let Some(number) = line.row {
             into.extend_from_slice(b",\"log.origin.file.line\":");
             json::number(into, u64::from(number));
         }

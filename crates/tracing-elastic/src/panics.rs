@@ -53,7 +53,7 @@ fn add(logs: &Monitor, info: &PanicHookInfo<'_>) {
         level: Level::ERROR,
         logger: "panic",
         file: info.location().map(panic::Location::file),
-        line: info.location().map(panic::Location::line),
+        row: info.location().map(panic::Location::line),
         function: None,
         span: None,
         root: None,

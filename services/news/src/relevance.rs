@@ -152,7 +152,7 @@ impl Matcher {
             let (title, summary) = (of_symbol(&title, place), of_symbol(&summary, place));
             let signs: Vec<&Hit<'_>> = title.iter().chain(&summary).collect();
             for (hits, in_title) in [(&title, true), (&summary, false)] {
-                for hit in hits.iter() {
+                for hit in hits {
                     reasons.hit(hit, in_title, *symbol, &signs);
                 }
             }

@@ -82,7 +82,9 @@ impl AlertHistoryStore for SqliteStore {
             sql.push_str(" AND symbol = ?");
         }
         if !query.owners.is_empty() {
-            sql.push_str(&format!(" AND owner IN ({})", vec!["?"; query.owners.len()].join(",")));
+            sql.push_str(" AND owner IN (");
+            sql.push_str(&vec!["?"; query.owners.len()].join(","));
+            sql.push(')');
         }
         if behind.is_some() {
             sql.push_str(" AND (opened_at, id) < (?, ?)");

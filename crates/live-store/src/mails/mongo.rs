@@ -133,7 +133,7 @@ impl MongoStore {
 fn document(mail: &OwedMail) -> Document {
     let content = &mail.content;
     let images: Vec<Bson> = content.images.iter().map(image_document).collect();
-    let unsubscribe = content.unsubscribe.as_ref().map(|url| url.as_str());
+    let unsubscribe = content.unsubscribe.as_ref().map(url::Url::as_str);
     let mut document = doc! {
         "_id": mail.id.as_str(),
         "recipient": mail.recipient.as_str(),

@@ -54,7 +54,7 @@ impl MailStore for SqliteStore {
             .bind(&*content.subject)
             .bind(&*content.text)
             .bind(&*content.html)
-            .bind(content.unsubscribe.as_ref().map(|url| url.as_str()))
+            .bind(content.unsubscribe.as_ref().map(url::Url::as_str))
             .bind(columns::time(mail.created_at)?)
             .bind(columns::time(mail.expires_at)?)
             .bind(mail.is_recorded)

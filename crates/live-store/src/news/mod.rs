@@ -6,7 +6,7 @@ mod cursor;
 pub(crate) mod mongo;
 pub(crate) mod sqlite;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
@@ -37,7 +37,11 @@ impl ArticleId {
     /// That of the story with this canonical URL.
     pub fn of(canonical: &Url) -> Self {
         let hash = Sha256::digest(canonical.as_str().as_bytes());
-        Self(hash.iter().take(ID_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect())
+        let mut text = String::with_capacity(ID_DIGITS);
+        for byte in hash.iter().take(ID_DIGITS / 2) {
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
     }
 
     /// Reads what [`as_str`](Self::as_str) returns.

@@ -14,6 +14,7 @@ use crate::{
         command::Write,
         fields::{self, RowError, unexpected},
         schema::{Collection, raw},
+        times::Moment,
     },
 };
 
@@ -101,8 +102,8 @@ fn changing(user: &User) -> Result<Document, RowError> {
     let symbols: Vec<&str> = user.watch_list.iter().map(Symbol::as_str).collect();
     Ok(doc! {
         "password_hash": user.password.as_str(),
-        "confirmed_at": confirmed_at.map(|moment| moment.date()),
-        "confirmed_at_us": confirmed_at.map_or(0, |moment| moment.micros()),
+        "confirmed_at": confirmed_at.map(Moment::date),
+        "confirmed_at_us": confirmed_at.map_or(0, Moment::micros),
         "time_zone": user.time_zone.name(),
         "watch_list": symbols,
         "threshold_percent": user.threshold.map(Threshold::percent),

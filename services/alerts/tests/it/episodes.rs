@@ -58,10 +58,15 @@ async fn a_rule_of_a_person_takes_effect_without_a_restart_and_a_changed_setting
     world.stop().await;
     world.with_args(&["--price-change-threshold", "3.5"]);
     world.start();
-    world.publish(&[tick("AAPL", n + 1, 104.0)], false).await;
-    wait_until("the house has an alert", async || world.alerts().await.len() == 2).await;
+    wait_until("the house has an alert", async || {
+        n += 1;
+        world.publish(&[tick("AAPL", n, 104.0)], false).await;
+        world.drained().await;
+        world.alerts().await.len() == 2
+    })
+    .await;
     let alerts = world.alerts().await;
-    assert_eq!(alerts[1].id.as_str(), format!("house-change@2:AAPL:yahoo:{}", n + 2));
+    assert_eq!(alerts[1].id.as_str(), format!("house-change@2:AAPL:yahoo:{}", n + 1));
     world.stop().await;
 }
 
@@ -99,7 +104,7 @@ async fn killed_at_random_every_episode_is_mailed_once_to_each_recipient() {
                     let lag = world.log.lag("alerts-group", &alerts::TOPICS).await.unwrap();
                     lag.iter().all(|partition| partition.lag == 0)
                 })
-                .await
+                .await;
             }
             _ => wait_until("there is a mail", async || world.mails() > before).await,
         }

@@ -62,10 +62,13 @@ pub(crate) struct Feed {
     /// Whether the provider answers. Feeds that have none are chosen by name only.
     pub(crate) probe: Option<Probe>,
     /// Its daily candles of the past, if the provider has any.
-    pub(crate) daily: Option<fn(&HistorySettings) -> anyhow::Result<Box<dyn DailyHistory>>>,
+    pub(crate) daily: Option<OpenDaily>,
     /// Runs until the shutdown. Ends with an error only where the feed cannot go on for good.
     pub(crate) run: fn(FeedContext) -> BoxFuture<'static, anyhow::Result<()>>,
 }
+
+/// Opens the daily candles of a provider.
+pub(crate) type OpenDaily = fn(&HistorySettings) -> anyhow::Result<Box<dyn DailyHistory>>;
 
 /// Which prices a feed has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -87,7 +87,7 @@ async fn run(world: &World, number: u8, between: Between, times: u64) -> anyhow:
 
 async fn service(scene: &mut Scene<'_>, between: Between, part: u64) -> anyhow::Result<(Program, String)> {
     let outbox = format!("file:{}", scene.folder.join("outbox").display());
-    let ahead = if part % 2 == 0 { NEARLY_AN_HOUR } else { -NEARLY_AN_HOUR };
+    let ahead = if part.is_multiple_of(2) { NEARLY_AN_HOUR } else { -NEARLY_AN_HOUR };
     let clock = match between {
         Between::Kill => Vec::new(),
         Between::ClockJump => preload(&scene.folder, "clock", ("CLOCK_AHEAD_SECONDS", ahead))?.into(),
