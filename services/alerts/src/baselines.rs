@@ -13,10 +13,13 @@ use market::{AssetClass, Candle, DayBounds, Interval, Source, Symbol, Tick, day_
 /// Facts of this kind.
 pub(crate) const PREFIX: &str = "volume:";
 
+/// A baseline by symbol and feed, with the day for which it was made.
+type Baselines = HashMap<(Source, Symbol), (DayBounds, Arc<Baseline>)>;
+
 /// The newest baseline of each symbol and feed.
 pub(crate) struct BaselineCache {
     store: Arc<dyn LiveStore>,
-    newest: Mutex<HashMap<(Source, Symbol), (DayBounds, Arc<Baseline>)>>,
+    newest: Mutex<Baselines>,
 }
 
 impl BaselineCache {

@@ -99,6 +99,8 @@ pub enum BatchCommand {
     Schedule,
 }
 
+/// Ticks are kept so many days without a setting.
+const DEFAULT_DAYS: u32 = 90;
 /// The live store takes so much at most without a setting.
 const DEFAULT_MAX_GB: f64 = 20.0;
 /// The end of the day, of a default.
@@ -153,7 +155,7 @@ pub struct RetentionSettings {
         id = "retention-days",
         long,
         env = "RETENTION_DAYS",
-        default_value_t = 90,
+        default_value_t = DEFAULT_DAYS,
         value_name = "DAYS",
         global = true,
         value_parser = clap::value_parser!(u32).range(1..=36_500)
@@ -191,7 +193,11 @@ struct FormerDays(Option<u32>);
 
 impl Default for RetentionSettings {
     fn default() -> Self {
-        Self { retention_days: None, consumer_retention_days: None, retention_max_gb: DEFAULT_MAX_GB }
+        Self {
+            retention_days: DEFAULT_DAYS,
+            consumer_retention_days: FormerDays(None),
+            retention_max_gb: DEFAULT_MAX_GB,
+        }
     }
 }
 

@@ -64,7 +64,8 @@ pub(crate) fn canonical(url: &Url) -> Url {
         let name = name.to_ascii_lowercase();
         let is_tracking = name.starts_with("utm_") || TRACKING.contains(&name.as_str());
         // Of a redirect of Google News the path is the article.
-        !is_tracking && !(is_google_news && ["oc", "hl", "gl", "ceid"].contains(&name.as_str()))
+        let is_of_redirect = is_google_news && ["oc", "hl", "gl", "ceid"].contains(&name.as_str());
+        !is_tracking && !is_of_redirect
     };
     let mut kept: Vec<(String, String)> =
         url.query_pairs().into_owned().filter(|(name, _)| is_kept(name)).collect();

@@ -18,7 +18,8 @@ pub(crate) fn decode(bytes: &[u8], content_type: Option<&str>) -> String {
         .unwrap_or_else(|| (of_content(bytes), 0));
     let (text, ..) = encoding.decode(bytes);
     let text = if is_utf_8_after_all(encoding, bytes) { String::from_utf8_lossy(bytes) } else { text };
-    without_declarations(&text)
+    // What is still one, as where a removal has joined its parts, becomes another instruction.
+    without_declarations(&text).replace(DECLARATION, "<?was")
 }
 
 /// Many servers add `charset=iso-8859-1` by default to what is UTF-8; text of another encoding is hardly ever valid UTF-8.

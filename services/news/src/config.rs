@@ -74,7 +74,7 @@ pub enum ProgramCommand {
     #[command(flatten)]
     Once(NewsCommand),
     /// Gather every half hour until the shutdown. The main process of a container.
-    Schedule(ProcessArgs),
+    Schedule(Box<ProcessArgs>),
 }
 
 /// What a process needs that runs until it is stopped.

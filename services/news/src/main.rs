@@ -22,6 +22,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             Ok(if done.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         ProgramCommand::Schedule(process) => {
+            let process = *process;
             let (log, listen) = (process.log.clone(), Some(process.listen));
             let run = |runtime| async move { news::run_process(args, process, runtime).await };
             service_runtime::main(service::NEWS, &output, &log, listen, run).await?;

@@ -191,7 +191,9 @@ mod tests {
 
     fn known(stored: &[NewsArticle]) -> Stories {
         let mut stories = Stories::default();
-        stored.iter().for_each(|story| stories.insert(story.clone()));
+        for story in stored {
+            stories.insert(story.clone());
+        }
         stories
     }
 

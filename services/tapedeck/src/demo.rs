@@ -161,7 +161,7 @@ mod tests {
         let mut files: Vec<String> = std::fs::read_dir(folder)
             .expect("the folder")
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
-            .filter(|name| name.ends_with(".csv"))
+            .filter(|name| name.rsplit_once('.').is_some_and(|(_, end)| end == "csv"))
             .collect();
         files.sort();
         assert_eq!(files, EXAMPLES.map(|(name, _)| name));

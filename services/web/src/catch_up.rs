@@ -135,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_without_ticks_is_not_waited_for() {
-        let World { log, store, pages, .. } = world().await;
+        let World { log, store, pages, _folder, .. } = world().await;
         let ends = LogEnds::read(&*log).await;
         let endless = Limits { idle_ms: u64::MAX, total_ms: u64::MAX };
         wait_until_stored(&*store, &ends, &endless, &pages).await.expect("the store answers");
@@ -169,7 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_consumer_that_stores_nothing_is_not_waited_for() {
-        let World { log, store, pages, .. } = world().await;
+        let World { log, store, pages, _folder, .. } = world().await;
         publish(&*log).await;
         let ends = LogEnds::read(&*log).await;
         let short = Limits { idle_ms: 10, total_ms: u64::MAX };

@@ -78,6 +78,10 @@ impl From<mongodb::error::Error> for Problem {
     fn from(error: mongodb::error::Error) -> Self {
         match error.kind.as_ref() {
             ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => Self::Driver(error),
+            // The driver's message has the address: with a forgotten host it is a user and a password.
+            ErrorKind::InvalidArgument { message, .. } if message.contains("server address") => {
+                Self::Url("an address has no valid port; write it as HOST[:PORT]".to_owned())
+            }
             other => Self::Url(other.to_string()),
         }
     }

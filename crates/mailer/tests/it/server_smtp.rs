@@ -82,8 +82,7 @@ async fn a_mail_arrives_whole() {
     let url = format!("{}/email", variable("MAILDEV_URL"));
     service_runtime::install_tls();
     let all: Vec<Value> = reqwest::get(url).await.expect("replies").json().await.expect("JSON");
-    let found =
-        all.iter().find(|found| found["to"][0]["address"] == to.as_str()).expect("it arrived");
+    let found = all.iter().find(|found| found["to"][0]["address"] == to.as_str()).expect("it arrived");
     assert_eq!(found["subject"], "AAPL +5.1 %");
     assert_eq!(found["from"][0]["address"], "tape@example.com");
     assert!(found["text"].as_str().is_some_and(|text| text.contains("ein Gruß")), "{found}");

@@ -102,12 +102,12 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Number {
-        Number(f64),
+        Plain(f64),
         Text(String),
         Other(serde::de::IgnoredAny),
     }
     let number = match Number::deserialize(deserializer)? {
-        Number::Number(number) => Some(number),
+        Number::Plain(number) => Some(number),
         Number::Text(text) => text.trim().parse().ok(),
         Number::Other(_) => None,
     };

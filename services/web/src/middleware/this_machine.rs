@@ -45,7 +45,8 @@ mod tests {
 
     fn passes(client: &str, host: &str, header: Option<&'static str>) -> bool {
         let client: IpAddr = client.parse().expect("an address");
-        let headers = header.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("10.0.0.7")));
+        let headers =
+            header.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("10.0.0.7")));
         is_of_this_machine(Some(ClientAddress(client)), Some(host), &headers.into_iter().collect())
     }
 

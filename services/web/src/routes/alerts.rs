@@ -20,12 +20,7 @@ use super::{
     App,
     pages::{Layout, STORE_TIMEOUT_MS, render},
 };
-use crate::{
-    format::TimeText,
-    middleware::viewer::Viewer,
-    params::Params,
-    problem::Problem,
-};
+use crate::{format::TimeText, middleware::viewer::Viewer, params::Params, problem::Problem};
 
 /// Alerts of a page where no limit is given, and at most.
 const DEFAULT_LIMIT: usize = 50;

@@ -56,7 +56,7 @@ pub(crate) async fn a_mail_is_owed_once_and_read_as_it_was_stored(place: impl Pl
     let first = mail("digest:1:2026-01-13", at(0));
     assert!(add(&*store, &first).await);
     let mut other = mail("digest:1:2026-01-13", at(5));
-    other.content.subject = "another".to_owned();
+    "another".clone_into(&mut other.content.subject);
     assert!(!add(&*store, &other).await, "the same id is the same mail");
     let bare = MailContent { images: Vec::new(), unsubscribe: None, ..first.content.clone() };
     let second = OwedMail { content: bare, is_recorded: false, ..mail("digest:2:2026-01-13", at(1)) };

@@ -103,6 +103,7 @@ impl Context {
     }
 
     /// To another page, which the browser loads with GET.
+    #[expect(clippy::unused_self, reason = "one of the responses of this context")]
     pub(super) fn redirect(&self, to: &str) -> Response {
         // Paths of this program, or checked by `local_path`.
         let to = HeaderValue::from_str(to).unwrap_or_else(|_| HeaderValue::from_static("/"));
