@@ -7,6 +7,8 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 const DECLARATION_BYTES: usize = 200;
 /// The beginning of an XML declaration.
 const DECLARATION: &str = "<?xml";
+/// A text with more declarations inside of declarations is made to be one.
+const MAX_REMOVALS: usize = 4;
 /// So much is given to the detector.
 const DETECTED_BYTES: usize = 64 << 10;
 
@@ -18,8 +20,17 @@ pub(crate) fn decode(bytes: &[u8], content_type: Option<&str>) -> String {
         .unwrap_or_else(|| (of_content(bytes), 0));
     let (text, ..) = encoding.decode(bytes);
     let text = if is_utf_8_after_all(encoding, bytes) { String::from_utf8_lossy(bytes) } else { text };
-    // What is still one, as where a removal has joined its parts, becomes another instruction.
-    without_declarations(&text).replace(DECLARATION, "<?was")
+    // U+0000 is in no XML, and makes the parser take the text for UTF-16.
+    let mut text = text.replace('\0', "");
+    // A removal may join the parts of another one.
+    for _ in 0..MAX_REMOVALS {
+        let kept = without_declarations(&text);
+        if kept.len() == text.len() {
+            return kept;
+        }
+        text = kept;
+    }
+    text.replace(DECLARATION, "")
 }
 
 /// Many servers add `charset=iso-8859-1` by default to what is UTF-8; text of another encoding is hardly ever valid UTF-8.

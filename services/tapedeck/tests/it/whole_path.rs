@@ -28,10 +28,11 @@ fn prices_move_candles_exist_at_once_and_ctrl_c_ends_cleanly() {
     assert_eq!(newest["final"], false, "the candle in progress comes last: {newest}");
     assert_eq!(candles["symbol"], "BTC/USDT");
 
-    let shown = tapedeck().args(["status", "--json", "--url", &running.url]).output().unwrap();
+    let status = || tapedeck().args(["status", "--json", "--url", &running.url]).output().unwrap();
+    wait_until("every part works", || status().status.success());
+    let shown = status();
     let system: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert!(system["processes"].as_array().is_some_and(|processes| !processes.is_empty()), "{system}");
-    assert!(shown.status.success());
 
     wait_until("the screen of status is complete", || {
         let shown = tapedeck().args(["status", "--url", &running.url]).output().unwrap();
