@@ -120,7 +120,7 @@ describe("the keyboard", () => {
       await page.keyboard.press("/");
       await page.locator(".search-list li").first().waitFor();
       await page.keyboard.press("Tab");
-      assert.ok(await page.evaluate(() => document.activeElement?.matches(".theme-switch")));
+      assert.ok(await page.evaluate(() => document.activeElement?.matches(".account-link")));
       assert.equal(await page.locator(".search-list").isVisible(), false);
       await page.keyboard.press("Shift+Tab");
       assert.equal(await page.evaluate(() => document.activeElement?.id), "search");

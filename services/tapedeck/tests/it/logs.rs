@@ -99,8 +99,7 @@ fn a_server_gets_the_log_lines_of_all_services_with_every_field_of_kibana() {
     };
     wait_until("the part logs is up", || logs().is_some());
     assert!(running.interrupt().success());
-    let last = of_run("message:\"stopping\"");
-    assert!(!last.is_empty(), "what is logged at the end is sent");
+    wait_until("what is logged at the end is found", || !of_run("message:stopping").is_empty());
 
     assert!(!failing_night(&elastic).status.success());
     let all = search(&elastic, "@timestamp:>now-10m");

@@ -226,7 +226,9 @@ fn the_services_of_the_compose_file_show_prices_on_the_page() {
     for service in &running {
         assert!(stdout_of(&service.exec(&["tapedeck", "topics"])).contains("stock-prices"));
         assert!(stdout_of(&service.exec(&["tapedeck", "--help"])).contains("health"));
-        assert!(stdout_of(&service.exec(&[service.name, "--help"])).contains("LOG_URL"));
+        let command = &compose.services[service.name].command;
+        let help: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
+        assert!(stdout_of(&service.exec(&help)).contains("LOG_URL"));
     }
     wait_until("the group has committed", || {
         let offsets = running[1].exec(&["tapedeck", "topics", "offsets"]);
