@@ -345,7 +345,7 @@ describe("every page", () => {
       assert.ok(await page.locator("noscript .chart-note").isVisible());
     });
     await onPage("/system", { javaScriptEnabled: false }, async (page) => {
-      assert.equal(await page.locator(".node").count(), 6);
+      assert.equal(await page.locator(".node").count(), 8);
     });
   });
 
