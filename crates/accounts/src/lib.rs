@@ -1,7 +1,7 @@
 //! Accounts of people: what a user, a password, a session and a token are, and their rules.
 //!
 //! Nothing that opens an account is kept in plain text: a password is kept as its argon2id hash, and of the secret in a
-//! session's cookie or in a link of a mail only the SHA-256 hash. Both are shown to nobody but their owner, and neither
+//! session's cookie or in a link of a mail only the SHA-256 hash. Both are shown to their owner only, and neither
 //! appears in debug output. The live store keeps the values of this crate (`users`, `sessions`, `tokens`).
 
 mod hasher;

@@ -20,7 +20,7 @@ impl Secret {
         Self(rand::random())
     }
 
-    /// For its owner, and for nobody else.
+    /// For its owner only.
     pub fn expose(&self) -> String {
         hexadecimal(&self.0)
     }

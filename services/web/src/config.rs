@@ -72,7 +72,7 @@ pub struct WebConfig {
     /// read prices through its own name.
     #[arg(long, env = "WEB_ALLOWED_HOSTS", value_name = "HOSTS", value_delimiter = ',', value_parser = allowed_host)]
     pub web_allowed_hosts: Vec<String>,
-    /// Who may register an account: open for everybody who can open the pages, closed for nobody but by `tapedeck user add`.
+    /// Who may register an account: open for all who can open the pages, closed for those whom `tapedeck user add` adds.
     #[arg(long, env = "REGISTRATION", value_enum, default_value_t)]
     pub registration: Registration,
     /// Reverse proxies whose X-Forwarded-For is believed: 10.0.0.7,172.16.0.0/12. Without this setting all readers behind a proxy share the

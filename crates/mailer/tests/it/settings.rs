@@ -1,4 +1,4 @@
-//! Which settings are accepted, and what the refused ones are told.
+//! Which settings are accepted, and the errors of those that are refused.
 
 use mailer::{MailSettings, Mailer};
 use rstest::rstest;

@@ -1,4 +1,4 @@
-//! What becomes of events, on a server of these tests that answers as it is told, and on a real one.
+//! What becomes of events, on a server whose answers these tests script, and on a real one.
 
 // Clippy's allowance for tests does not cover their helper functions.
 #![allow(clippy::unwrap_used, clippy::panic)]

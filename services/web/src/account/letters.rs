@@ -56,7 +56,7 @@ pub(super) fn already_registered(base: &Url, user: &User, now: DateTime<Utc>) ->
             Span::text("."),
         ]),
         Block::note(
-            "It was not you? Then somebody mistyped an address, or tried whether you have an account. The page did not show it.",
+            "It was not you? Then an address was mistyped, or a stranger tried whether you have an account. The page did not show it.",
         ),
     ];
     let letter = letter("You have an account already", "Your address was registered again", blocks, base);

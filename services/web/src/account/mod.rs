@@ -1,6 +1,6 @@
 //! Accounts: registering, signing in, and what a person changes. The pages are in `routes/account`.
 //!
-//! Whether an address has an account is known to nobody but its owner: a page never depends on it, and the work that does (users,
+//! Whether an address has an account is shown to its owner only: a page never depends on it, and the work that does (users,
 //! tokens, mails) is done behind the response, by [`mail_task::MailTask`].
 
 mod housekeeping;
@@ -44,7 +44,7 @@ pub enum Registration {
     /// Everybody who can open the pages.
     #[default]
     Open,
-    /// Nobody; the operator adds people with `tapedeck user add`.
+    /// No visitor; the operator adds people with `tapedeck user add`.
     Closed,
 }
 
@@ -202,7 +202,7 @@ impl Accounts {
     }
 
     /// Checks address and password; the work is the same whether there is such an account. `previous` is the session of the browser,
-    /// which ends: a session that somebody else put there is not taken over.
+    /// which ends: a session that another person put there is not taken over.
     pub(crate) async fn sign_in(
         &self,
         email: &EmailAddress,
@@ -276,7 +276,7 @@ impl Accounts {
     }
 
     /// Confirms the address of a user with the password of the registration: only who registered and receives the mails has both, so that
-    /// neither a link scanner nor somebody who registers another's address gets an account. `None`: another password.
+    /// neither a link scanner nor a person who registers another's address gets an account. `None`: another password.
     pub(crate) async fn confirm(
         &self,
         token: &OneTimeToken,
