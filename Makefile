@@ -45,7 +45,7 @@ $(UI)/dist/manifest.json: $(UI)/node_modules/.package-lock.json $(shell find $(U
 
 test: ui ## Run all tests that need no server.
 	npm --prefix $(UI) test
-	cargo test --workspace --locked $(WITH_FEATURES)
+	cargo test --workspace --locked --no-fail-fast $(WITH_FEATURES)
 
 lint: ui ## Check formatting, clippy, TypeScript and licences.
 	cargo fmt --all --check
@@ -64,7 +64,7 @@ fmt: ## Format the Rust code.
 
 test-servers test-servers-strict: FEATURES = kafka-tls
 test-servers: ui ## Run contract and end-to-end tests with real servers, which it starts and stops. Needs OpenSSL's headers.
-	tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- server --include-ignored
+	tests/servers/with-servers.sh cargo test --workspace --locked --no-fail-fast $(WITH_FEATURES) --test it -- server --include-ignored
 
 chaos: ui ## Run the fault tests with real processes, broker and store, in minutes. FAULTS=1,4 selects some.
 	cargo build --locked $(WITH_FEATURES) --bins

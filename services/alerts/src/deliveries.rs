@@ -206,11 +206,15 @@ impl Deliveries {
     async fn decide(&self, group: &Group, now: DateTime<Utc>) -> anyhow::Result<()> {
         let Some(first) = group.alerts.first() else { return Ok(()) };
         let midnight = now.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
-        let since = midnight.min(now - self.limits.grouping);
+        let since = midnight.min(now - TimeDelta::hours(MAIL_LIFETIME_HOURS));
         let mails = self.mails.mails_to(&group.address, since).await;
         let mails = mails.map_err(|error| anyhow!("cannot read the mails to a recipient: {error}"))?;
         let is_alike =
             |mail: &&StoredMail| is_about_alerts(&mail.mail.id) && mail.mail.is_recorded == group.is_recorded;
+        if mails.iter().filter(is_alike).any(|mail| !mail.state.is_final()) {
+            // Its server is away: what fires until it is back becomes one mail, and not one for each group.
+            return Ok(());
+        }
         let times: Vec<DateTime<Utc>> =
             mails.iter().filter(is_alike).map(|mail| mail.mail.created_at).collect();
         match plan(self.limits, now, &times, group.alerts.len()) {

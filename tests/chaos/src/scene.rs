@@ -63,6 +63,14 @@ pub struct World {
     pub mongo_on_disk: Server,
     /// Port of the store's server.
     pub mongo_port: u16,
+    /// The server of the analytics store.
+    pub mysql: Server,
+    /// Its port.
+    pub mysql_port: u16,
+    /// The mail server that fails on demand.
+    pub smtp: Server,
+    /// Its port.
+    pub smtp_port: u16,
     /// The server of log lines.
     pub elastic: Server,
     /// Its port.
@@ -200,11 +208,25 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// A program that is not built.
     pub fn service(&mut self, name: &str, env: &[(&str, &str)]) -> anyhow::Result<(Program, String)> {
+        self.service_with(name, &[], env)
+    }
+
+    /// The same with arguments.
+    ///
+    /// # Errors
+    /// A program that is not built.
+    pub fn service_with(
+        &mut self,
+        name: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<(Program, String)> {
         let address = free_address()?;
         let mut all =
             vec![("LISTEN".to_owned(), address.clone()), ("STORE_URL".to_owned(), self.store_url.clone())];
         all.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Ok((self.start(name, Vec::new(), all)?, address))
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Ok((self.start(name, args, all)?, address))
     }
 
     /// Starts a consumer and waits until it is ready. Returns it with its address.

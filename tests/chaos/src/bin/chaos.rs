@@ -51,6 +51,12 @@ struct Args {
     /// Port of the store's server.
     #[arg(long, env = "MONGO_PORT", default_value_t = 27017)]
     mongo_port: u16,
+    /// Port of MySQL.
+    #[arg(long, env = "MYSQL_PORT", default_value_t = 3307)]
+    mysql_port: u16,
+    /// Port of the mail server that fails on demand.
+    #[arg(long, env = "SMTPFAULT_PORT", default_value_t = 1026)]
+    smtpfault_port: u16,
     /// Port of Elasticsearch.
     #[arg(long, env = "ELASTICSEARCH_PORT", default_value_t = 9200)]
     elasticsearch_port: u16,
@@ -105,6 +111,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         ("MONGO_HEAP".to_owned(), "6g".to_owned()),
     ];
     let in_memory = [("MONGO_MEMORY".to_owned(), "1".to_owned())];
+    let mysql_env = vec![("MYSQL_PORT".to_owned(), args.mysql_port.to_string())];
+    let smtp_env = vec![("SMTPFAULT_PORT".to_owned(), args.smtpfault_port.to_string())];
     let elastic_env = vec![
         ("ELASTICSEARCH_PORT".to_owned(), args.elasticsearch_port.to_string()),
         ("ELASTICSEARCH_TRANSPORT_PORT".to_owned(), (args.elasticsearch_port + 100).to_string()),
@@ -119,6 +127,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         mongo: Server::new("mongo.sh", "mongo-mjs", [&mongo_env[..], &in_memory].concat())?,
         mongo_on_disk: Server::new("mongo.sh", "mongo-mjs", mongo_env)?,
         mongo_port: args.mongo_port,
+        mysql: Server::new("mysql.sh", "mysql", mysql_env)?,
+        mysql_port: args.mysql_port,
+        smtp: Server::new("smtpfault.sh", "smtpfault", smtp_env)?,
+        smtp_port: args.smtpfault_port,
         elastic: Server::new("elasticsearch.sh", "elasticsearch", elastic_env)?,
         elastic_port: args.elasticsearch_port,
         store: args.store,

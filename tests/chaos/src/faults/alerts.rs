@@ -65,14 +65,14 @@ async fn run(world: &World, number: u8, between: Between, times: u64) -> anyhow:
     let parts = times + 1;
     let mut flap = 0;
     for part in 0..parts {
-        let (program, _) = service(&mut scene, between, part).await?;
+        let program = start(&mut scene, between, part).await?;
         let until = flaps * (part + 1) / parts;
         while flap < until {
             publish(&scene, flap).await?;
             flap += 1;
         }
         if part + 1 == parts {
-            settled(&scene, &store).await?;
+            settled(&scene, &store, rules * flaps).await?;
             end([program]).await?;
         } else if between == Between::Kill {
             super::random_wait(&mut scene.rng, 3_000).await;
@@ -85,25 +85,36 @@ async fn run(world: &World, number: u8, between: Between, times: u64) -> anyhow:
     Ok(outcome)
 }
 
-async fn service(scene: &mut Scene<'_>, between: Between, part: u64) -> anyhow::Result<(Program, String)> {
+/// Starts the service for fault 11 or 15.
+async fn start(scene: &mut Scene<'_>, between: Between, part: u64) -> anyhow::Result<Program> {
     let outbox = format!("file:{}", scene.folder.join("outbox").display());
     let ahead = if part.is_multiple_of(2) { NEARLY_AN_HOUR } else { -NEARLY_AN_HOUR };
     let clock = match between {
         Between::Kill => Vec::new(),
         Between::ClockJump => preload(&scene.folder, "clock", ("CLOCK_AHEAD_SECONDS", ahead))?.into(),
     };
+    service(scene, &outbox, "1", clock).await
+}
+
+/// Starts the service of the alerts with this mail server, and waits until it is ready.
+pub(super) async fn service(
+    scene: &mut Scene<'_>,
+    mail_url: &str,
+    grouping_seconds: &str,
+    more: Vec<(String, String)>,
+) -> anyhow::Result<Program> {
     let mut env = vec![
-        ("MAIL_URL", outbox.as_str()),
-        ("ALERTS_GROUPING_SECONDS", "1"),
+        ("MAIL_URL", mail_url),
+        ("ALERTS_GROUPING_SECONDS", grouping_seconds),
         ("ALERTS_MAILS_A_DAY", "10000"),
         // The house stays silent: every alert is one of the rules here.
         ("PRICE_CHANGE_THRESHOLD", "1000"),
         ("VOLUME_THRESHOLD_MULTIPLIER", "1000"),
     ];
-    env.extend(clock.iter().map(|(name, value): &(String, String)| (name.as_str(), value.as_str())));
+    env.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let (mut program, address) = scene.service("alerts", &env)?;
     ready(&mut program, &address).await?;
-    Ok((program, address))
+    Ok(program)
 }
 
 /// A rule of one symbol; ten rules share a recipient.
@@ -122,7 +133,7 @@ fn rule(index: u64) -> anyhow::Result<AlertRule> {
 }
 
 /// One flap of every symbol: below the level, then above it.
-async fn publish(scene: &Scene<'_>, flap: u64) -> anyhow::Result<()> {
+pub(super) async fn publish(scene: &Scene<'_>, flap: u64) -> anyhow::Result<()> {
     let publisher = scene.log.publisher()?;
     let start: DateTime<Utc> = "2026-01-13T15:00:00Z".parse()?;
     for (step, price) in [(0, 100), (1, 110)] {
@@ -163,9 +174,12 @@ async fn publish(scene: &Scene<'_>, flap: u64) -> anyhow::Result<()> {
 }
 
 /// Waits until all ticks are applied and no delivery is unfinished.
-async fn settled(scene: &Scene<'_>, store: &Arc<dyn LiveStore>) -> anyhow::Result<()> {
+pub(super) async fn settled(
+    scene: &Scene<'_>,
+    store: &Arc<dyn LiveStore>,
+    alerts: u64,
+) -> anyhow::Result<()> {
     // A mail that was leased by a process that was killed waits for a minute.
-    let alerts = scene.world.numbers.alert_rules * scene.world.numbers.alert_flaps;
     let patience = Duration::from_secs(SETTLE_SECONDS + 60 + alerts / 50);
     wait_until("all alerts are delivered", patience, async || {
         let lag = scene.log.lag(GROUP, &TICKS).await?;
@@ -216,7 +230,7 @@ async fn check(
     Ok(())
 }
 
-async fn all_alerts(store: &dyn LiveStore) -> anyhow::Result<Vec<Alert>> {
+pub(super) async fn all_alerts(store: &dyn LiveStore) -> anyhow::Result<Vec<Alert>> {
     let mut query = AlertQuery {
         symbol: None,
         owners: Vec::new(),

@@ -6,6 +6,8 @@ mod clocks;
 mod consumers;
 mod disk;
 mod elastic;
+mod mails;
+mod nights;
 mod poison;
 mod producers;
 mod store;
@@ -28,7 +30,7 @@ pub struct Fault {
 }
 
 /// All faults.
-pub const ALL: [Fault; 14] = [
+pub const ALL: [Fault; 17] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers with repeated rebalances" },
     Fault { number: 3, name: "the producer is killed at random" },
@@ -39,11 +41,14 @@ pub const ALL: [Fault; 14] = [
     Fault { number: 8, name: "a full disk" },
     Fault { number: 9, name: "one record in a hundred cannot be decoded" },
     // Numbers up to 16 that are missing here are of other tests.
+    Fault { number: 10, name: "the batch is killed, run twice at once, and misses nights" },
     Fault { number: 11, name: "the alerts are killed while rules fire" },
+    Fault { number: 12, name: "the mail server refuses, drops, and is away" },
     Fault { number: 14, name: "Elasticsearch is away" },
     Fault { number: 15, name: "the clock of the alerts jumps" },
     Fault { number: 17, name: "the broker is wiped" },
     Fault { number: 18, name: "clocks are an hour apart" },
+    Fault { number: 19, name: "the analytics store hangs, is killed, and is away in the night" },
 ];
 
 /// Runs a fault.
@@ -61,11 +66,14 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         7 => disk::slow(world).await,
         8 => disk::full(world).await,
         9 => poison::one_in_a_hundred(world).await,
+        10 => nights::kills(world).await,
         11 => alerts::kills(world).await,
+        12 => mails::refused_dropped_away(world).await,
         14 => elastic::away(world).await,
         15 => alerts::clock_jumps(world).await,
         17 => wiped::wiped(world).await,
         18 => clocks::an_hour_apart(world).await,
+        19 => nights::without_analytics(world).await,
         number => anyhow::bail!("there is no fault {number}"),
     }
 }
