@@ -12,6 +12,7 @@ mod compose;
 mod compose_file;
 mod config_check;
 mod crash;
+mod day;
 mod demo;
 mod dependencies;
 mod grafana;
