@@ -18,6 +18,7 @@ use url::Url;
 use crate::{
     grouping::{Limits, Plan, plan},
     history::change_alert,
+    lease::Lease,
     letter,
     metrics::Metrics,
     sealed_mail::{SealedMail, is_about_alerts, mail_id},
@@ -27,10 +28,8 @@ use crate::{
 const INTERVAL_MS: u64 = 250;
 /// After a round that failed.
 const RETRY_INTERVAL_MS: u64 = 1_000;
-/// One process at a time makes mails: the lease, and how long before its end it is renewed.
+/// One process at a time makes mails.
 const LEASE: &str = "alert mails";
-const LEASE_SECONDS: i64 = 30;
-const RENEW_SECONDS: i64 = 20;
 /// Alerts with unfinished deliveries that one round looks at.
 const MAX_PENDING: usize = 5_000;
 /// A mail that cannot be sent for so long is not sent any more.
@@ -42,8 +41,7 @@ pub(crate) struct Deliveries {
     mails: Arc<dyn MailStore>,
     public_url: Url,
     limits: Limits,
-    owner: String,
-    leased_until: Option<DateTime<Utc>>,
+    lease: Lease,
     /// The last round was cut, by another process or an error: mails may be sealed whose alerts do not name them yet.
     must_recover: bool,
     health: Component,
@@ -70,12 +68,11 @@ impl Deliveries {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
+            lease: Lease::new(Arc::clone(&store), LEASE, runtime.status.instance()),
             store,
             mails,
             public_url,
             limits,
-            owner: runtime.status.instance().to_owned(),
-            leased_until: None,
             must_recover: true,
             // Alerts are found and stored without it.
             health: runtime.status.secondary_component("alert deliveries"),
@@ -107,15 +104,12 @@ impl Deliveries {
                 }
             };
         }
-        if self.leased_until.is_some() {
-            // Without it the next process waits for the end of the lease.
-            let _ = self.store.release(LEASE, &self.owner, None).await;
-        }
+        self.lease.release().await;
         Ok(())
     }
 
     async fn round(&mut self, now: DateTime<Utc>) -> anyhow::Result<&'static str> {
-        if !self.hold_lease(now).await? {
+        if !self.lease.hold(now).await? {
             self.must_recover = true;
             return Ok("another process makes the mails");
         }
@@ -140,22 +134,6 @@ impl Deliveries {
         }
         self.must_recover = false;
         Ok("makes the mails")
-    }
-
-    /// Whether this process makes the mails.
-    async fn hold_lease(&mut self, now: DateTime<Utc>) -> anyhow::Result<bool> {
-        let is_fresh = |until: DateTime<Utc>| {
-            let left = until - now;
-            left > TimeDelta::seconds(RENEW_SECONDS) && left <= TimeDelta::seconds(LEASE_SECONDS)
-        };
-        if self.leased_until.is_some_and(is_fresh) {
-            return Ok(true);
-        }
-        let until = now + TimeDelta::seconds(LEASE_SECONDS);
-        let acquired = self.store.acquire(LEASE, &self.owner, now, until).await;
-        let is_held = acquired.map_err(|error| anyhow!("cannot lease the making of mails: {error}"))?;
-        self.leased_until = is_held.then_some(until);
-        Ok(is_held)
     }
 
     /// Notes what became of mails.

@@ -113,8 +113,15 @@ async fn killed_at_random_every_episode_is_mailed_once_to_each_recipient() {
     world.start();
     world.drained().await;
     world.delivered().await;
+    world.all_logged().await;
     let alerts = world.alerts().await;
     world.stop().await;
+
+    let rows = world.logged().await.into_iter().map(|row| (row.alert_id, row.recipient));
+    let deliveries = alerts.iter().flat_map(|alert| {
+        alert.deliveries.iter().map(|delivery| (alert.id.to_string(), delivery.recipient.clone()))
+    });
+    assert_eq!(rows.collect::<BTreeSet<_>>(), deliveries.collect(), "a row for each delivery");
 
     // By ann-2: the last of the prices is up or down for all symbols, and every rise is an episode.
     let of_second = alerts.iter().filter(|alert| alert.rule.as_str() == "ann-2").count() as u64;

@@ -3,5 +3,6 @@
 // Clippy's own allowance for tests leaves out test helpers.
 #![allow(clippy::unwrap_used)]
 
+mod alert_log;
 mod episodes;
 mod world;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use alert_rules::{Alert, AlertRule, Owner, RuleFields, RuleId, RuleKind, UserId, WatchedSymbols};
 use alerts::{AlertsConfig, Stores};
+use analytics_store::{AlertLogRow, RowQuery};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
@@ -15,7 +16,7 @@ use service_runtime::{PublicAddress, Runtime, Status};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-use topics::alert::AlertRecord;
+use topics::{alert::AlertRecord, status::ComponentState};
 
 /// How long a test waits for what must come.
 const DEADLINE: Duration = Duration::from_secs(180);
@@ -33,6 +34,7 @@ pub(crate) struct World {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) store: Arc<dyn LiveStore>,
     args: Vec<&'static str>,
+    status: Option<Arc<Status>>,
     running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
 }
 
@@ -40,24 +42,25 @@ impl World {
     /// With these flags behind those that keep a test short.
     pub(crate) async fn new(args: &[&'static str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = |file: &str| format!("sqlite:{}", folder.path().join(file).display());
-        let log = event_log::open(&url("log.db")).await.unwrap();
+        let log = event_log::open(&url_of(folder.path().join("log.db"))).await.unwrap();
         service_runtime::create_topics(&*log).await.unwrap();
-        let store = live_store::open_alone(&url("store.db")).await.unwrap();
+        let store = live_store::open_alone(&url_of(folder.path().join("store.db"))).await.unwrap();
         let base = ["alerts", "--alerts-grouping-seconds", "1", "--alerts-mails-a-day", "1000"];
-        Self { folder, log, store, args: [&base[..], args].concat(), running: None }
+        Self { folder, log, store, args: [&base[..], args].concat(), status: None, running: None }
     }
 
     pub(crate) fn start(&mut self) {
         let shutdown = CancellationToken::new();
-        let runtime = Runtime {
-            log: Arc::clone(&self.log),
-            status: Status::new("alerts", "test", Utc::now()),
-            shutdown: shutdown.clone(),
-        };
+        let status = Status::new("alerts", "test", Utc::now());
+        self.status = Some(Arc::clone(&status));
+        let runtime = Runtime { log: Arc::clone(&self.log), status, shutdown: shutdown.clone() };
         let Args { config, public } = Args::parse_from(&self.args);
         let mailer = Mailer::open(&MailSettings::default().with_outbox(&self.outbox())).unwrap();
-        let stores = Stores { live: Arc::clone(&self.store), mails: Arc::clone(&self.store) as _ };
+        let stores = Stores {
+            live: Arc::clone(&self.store),
+            mails: Arc::clone(&self.store) as _,
+            analytics: url_of(self.analytics()).into(),
+        };
         let running = tokio::spawn(alerts::run(config, public, stores, mailer, runtime));
         self.running = Some((shutdown, running));
     }
@@ -80,6 +83,32 @@ impl World {
         let (_, running) = self.running.take().unwrap();
         running.abort();
         assert!(running.await.unwrap_err().is_cancelled());
+    }
+
+    /// The file of the analytics store.
+    pub(crate) fn analytics(&self) -> PathBuf {
+        self.folder.path().join("analytics.db")
+    }
+
+    /// The rows of `alert_log`.
+    pub(crate) async fn logged(&self) -> Vec<AlertLogRow> {
+        let store = analytics_store::open(&url_of(self.analytics())).await.unwrap();
+        let rows = store.rows(&RowQuery::newest(None, RowQuery::MAX)).await.unwrap();
+        store.close().await.unwrap();
+        rows
+    }
+
+    /// Waits until the newest version of every alert is logged.
+    pub(crate) async fn all_logged(&self) {
+        wait_until("every alert is logged", async || self.store.unlogged_alerts(1).await.unwrap().is_empty())
+            .await;
+    }
+
+    /// What a component of the running service reports.
+    pub(crate) fn component(&self, name: &str) -> (ComponentState, String) {
+        let status = self.status.as_ref().unwrap().snapshot(Utc::now());
+        let found = status.components.into_iter().find(|component| component.name == name).unwrap();
+        (found.state, found.detail)
     }
 
     fn outbox(&self) -> PathBuf {
@@ -164,6 +193,10 @@ pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> b
         assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await; // up to the deadline
     }
+}
+
+fn url_of(file: PathBuf) -> String {
+    format!("sqlite:{}", file.display())
 }
 
 /// A rule of a person.
