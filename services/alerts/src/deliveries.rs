@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
+    day_chart::DayCharts,
     grouping::{Limits, Plan, plan},
     history::change_alert,
     lease::Lease,
@@ -41,6 +42,7 @@ pub(crate) struct Deliveries {
     mails: Arc<dyn MailStore>,
     public_url: Url,
     limits: Limits,
+    charts: DayCharts,
     lease: Lease,
     /// The last round was cut, by another process or an error: mails may be sealed whose alerts do not name them yet.
     must_recover: bool,
@@ -68,6 +70,7 @@ impl Deliveries {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
+            charts: DayCharts::new(Arc::clone(&store)),
             lease: Lease::new(Arc::clone(&store), LEASE, runtime.status.instance()),
             store,
             mails,
@@ -113,6 +116,7 @@ impl Deliveries {
             self.must_recover = true;
             return Ok("another process makes the mails");
         }
+        self.charts.start_round();
         let pending = self.store.pending_alerts(MAX_PENDING).await?;
         if pending.len() == MAX_PENDING {
             tracing::warn!(
@@ -228,7 +232,9 @@ impl Deliveries {
             alerts.extend(self.store.alert(alert).await?.map(|stored| stored.alert));
         }
         let last_of_day = sealed.is_last_of_day.then_some(self.limits.mails_a_day);
-        let content = letter::content(&alerts, &self.public_url, last_of_day);
+        // Drawn again only where the mail is not stored yet: then no recipient has seen another picture.
+        let charts = self.charts.of(&alerts).await;
+        let content = letter::content(&alerts, &self.public_url, last_of_day, &charts);
         let mail = OwedMail {
             id: id.clone(),
             recipient: address.clone(),

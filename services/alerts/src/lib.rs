@@ -7,6 +7,7 @@
 mod alert_log;
 mod baselines;
 mod config;
+mod day_chart;
 mod deliveries;
 mod grouping;
 mod history;

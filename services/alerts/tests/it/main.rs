@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod alert_log;
+mod charts;
 mod episodes;
 mod world;

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
 use event_log::{EventLog, NewRecord, TopicPartition};
 use live_store::{AlertQuery, LiveStore};
-use mailer::{MailSettings, Mailer};
+use mailer::{MailSettings, Mailer, Outbox, ReadMail};
 use market::{Source, Symbol, Tick, TickFields, decimal_from_f64};
 use service_runtime::{PublicAddress, Runtime, Status};
 use tempfile::TempDir;
@@ -120,6 +120,13 @@ impl World {
         let Ok(files) = std::fs::read_dir(self.outbox()) else { return 0 };
         let is_mail = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|end| end == "eml");
         files.filter(|file| file.as_ref().is_ok_and(is_mail)).count()
+    }
+
+    /// The mails in the outbox, the newest first.
+    pub(crate) fn read_mails(&self) -> Vec<ReadMail> {
+        let outbox = Outbox::new(self.outbox());
+        let entries = outbox.newest(1_000).unwrap();
+        entries.iter().map(|entry| outbox.read(&entry.name).unwrap().unwrap()).collect()
     }
 
     /// Publishes ticks as a live feed does, or as a replay.
