@@ -1,13 +1,9 @@
 //! Puts what is owed into mails, and notes what became of them.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use alert_rules::{Alert, AlertId, DeliveryState};
-use anyhow::anyhow;
+use alert_rules::{Alert, AlertId, Delivery, DeliveryState, Owner};
+use anyhow::{Context, anyhow};
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use live_store::{LiveStore, StoredAlert};
 use mailer::{EmailAddress, MailId, MailState, MailStore, OwedMail, StoredMail};
@@ -22,6 +18,7 @@ use crate::{
     lease::Lease,
     letter,
     metrics::Metrics,
+    reader::Reader,
     sealed_mail::{SealedMail, is_about_alerts, mail_id},
 };
 
@@ -50,12 +47,14 @@ pub(crate) struct Deliveries {
     metrics: Arc<Metrics>,
 }
 
-/// A recipient, and whether the alerts are about a recording: they go another way.
-type GroupKey = (String, bool);
+/// A recipient, whose rules these are (a person ends the mails about their own only), and whether the alerts are about a recording:
+/// they go another way.
+type GroupKey = (String, Owner, bool);
 
 /// What is owed to one recipient, in the order in which it was stored.
 struct Group {
     address: EmailAddress,
+    owner: Owner,
     is_recorded: bool,
     alerts: Vec<AlertId>,
 }
@@ -130,7 +129,7 @@ impl Deliveries {
             self.suppress(&alert, &recipient, &reason, now).await?;
         }
         for group in groups {
-            if self.must_recover && self.finish_sealed(&group).await? {
+            if self.must_recover && self.finish_sealed(&group, now).await? {
                 // The rest is looked at in the next round, when these alerts are no longer owed.
                 continue;
             }
@@ -173,12 +172,12 @@ impl Deliveries {
     }
 
     /// Finishes the mails that were decided on before a crash. Whether there was one.
-    async fn finish_sealed(&self, group: &Group) -> anyhow::Result<bool> {
+    async fn finish_sealed(&self, group: &Group, now: DateTime<Utc>) -> anyhow::Result<bool> {
         let mut has_finished = false;
         for first in &group.alerts {
             let id = mail_id(first, &group.address)?;
             if let Some(sealed) = SealedMail::find(&*self.store, &id).await? {
-                self.finish(&id, &group.address, &sealed).await?;
+                self.finish(&id, group, &sealed, now).await?;
                 has_finished = true;
             }
         }
@@ -220,24 +219,62 @@ impl Deliveries {
                     is_recorded: group.is_recorded,
                 };
                 let sealed = sealed.seal(&*self.store, &id).await?;
-                self.finish(&id, &group.address, &sealed).await
+                self.finish(&id, group, &sealed, now).await
             }
         }
     }
 
-    /// Makes the mail owed, then notes it with its alerts: the first one last, because the mail is found by it.
-    async fn finish(&self, id: &MailId, address: &EmailAddress, sealed: &SealedMail) -> anyhow::Result<()> {
+    /// Makes the mail owed, then notes it with its alerts: the first one last, because the mail is found by it. A person who does not
+    /// receive such mails any more gets none, unless it was owed before.
+    async fn finish(
+        &self,
+        id: &MailId,
+        group: &Group,
+        sealed: &SealedMail,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<()> {
+        let stored = self.mails.mails(std::slice::from_ref(id)).await;
+        if stored.map_err(|error| anyhow!("cannot read a mail about alerts: {error}"))?.is_empty() {
+            let reader = Reader::find(&*self.store, &group.owner, &group.address, &self.public_url);
+            let reader = reader.await.context("cannot look up the account of a recipient")?;
+            if let Reader::Declined(reason) = reader {
+                for alert in sealed.alerts.iter().rev() {
+                    self.suppress(alert, &sealed.recipient, reason, now).await?;
+                }
+                return Ok(());
+            }
+            self.add_mail(id, group, sealed, &reader).await?;
+        }
+        let in_mail = DeliveryState::InMail { mail: id.as_str().to_owned() };
+        for alert in sealed.alerts.iter().rev() {
+            self.change_owed(alert, &sealed.recipient, &in_mail).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the mail with its content.
+    async fn add_mail(
+        &self,
+        id: &MailId,
+        group: &Group,
+        sealed: &SealedMail,
+        reader: &Reader,
+    ) -> anyhow::Result<()> {
         let mut alerts = Vec::with_capacity(sealed.alerts.len());
         for alert in &sealed.alerts {
-            alerts.extend(self.store.alert(alert).await?.map(|stored| stored.alert));
+            let stored = self.store.alert(alert).await?.map(|stored| stored.alert);
+            alerts.extend(stored.filter(|alert| is_owed_to(alert, &sealed.recipient)));
+        }
+        if alerts.is_empty() {
+            return Ok(());
         }
         let last_of_day = sealed.is_last_of_day.then_some(self.limits.mails_a_day);
-        // Drawn again only where the mail is not stored yet: then no recipient has seen another picture.
+        // The mail is not stored yet: no recipient has seen another picture.
         let charts = self.charts.of(&alerts).await;
-        let content = letter::content(&alerts, &self.public_url, last_of_day, &charts);
+        let content = letter::content(&alerts, &self.public_url, last_of_day, &charts, reader);
         let mail = OwedMail {
             id: id.clone(),
-            recipient: address.clone(),
+            recipient: group.address.clone(),
             content,
             created_at: sealed.created_at,
             expires_at: sealed.created_at + TimeDelta::hours(MAIL_LIFETIME_HOURS),
@@ -247,10 +284,6 @@ impl Deliveries {
         if added.map_err(|error| anyhow!("cannot store a mail about alerts: {error}"))? {
             self.metrics.mails.add(1);
             tracing::info!(mail = %id, alerts = alerts.len(), "a mail about alerts is owed");
-        }
-        let in_mail = DeliveryState::InMail { mail: id.as_str().to_owned() };
-        for alert in sealed.alerts.iter().rev() {
-            self.change_owed(alert, &sealed.recipient, &in_mail).await?;
         }
         Ok(())
     }
@@ -280,7 +313,7 @@ impl Deliveries {
         let changed = change_alert(&*self.store, id, |alert| {
             let mut is_changed = false;
             for delivery in &mut alert.deliveries {
-                if delivery.state == DeliveryState::Owed && key_of(&delivery.recipient) == recipient {
+                if is_owed(delivery, recipient) {
                     (delivery.state, is_changed) = (state.clone(), true);
                 }
             }
@@ -293,6 +326,15 @@ impl Deliveries {
 /// What makes two recipients the same: the key of an address, or the text of what is none.
 fn key_of(recipient: &str) -> String {
     EmailAddress::parse(recipient).map_or_else(|_| recipient.to_owned(), |address| address.key())
+}
+
+/// Whether a delivery to this recipient is in no mail yet.
+fn is_owed(delivery: &Delivery, recipient: &str) -> bool {
+    delivery.state == DeliveryState::Owed && key_of(&delivery.recipient) == recipient
+}
+
+fn is_owed_to(alert: &Alert, recipient: &str) -> bool {
+    alert.deliveries.iter().any(|delivery| is_owed(delivery, recipient))
 }
 
 /// The mails that the deliveries of an alert wait for.
@@ -321,25 +363,28 @@ fn outcome(mail: &StoredMail) -> Option<DeliveryState> {
 /// An alert, a recipient that is no address, and why.
 type BadRecipient = (AlertId, String, String);
 
-/// What is owed, by recipient.
+/// What is owed, by recipient. The group that has waited for longest is first: of several to one address one becomes a mail, and the
+/// others wait for the next.
 fn groups(pending: &[StoredAlert]) -> (Vec<Group>, Vec<BadRecipient>) {
-    let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places: HashMap<GroupKey, usize> = HashMap::new();
     let mut bad = Vec::new();
     for StoredAlert { alert, .. } in pending {
         for delivery in alert.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Owed) {
             let recipient = &delivery.recipient;
             match EmailAddress::parse(recipient) {
                 Ok(address) => {
-                    let group = groups.entry((address.key(), alert.is_recorded)).or_insert_with(|| Group {
-                        address,
-                        is_recorded: alert.is_recorded,
-                        alerts: Vec::new(),
-                    });
-                    group.alerts.push(alert.id.clone());
+                    let key = (address.key(), alert.owner.clone(), alert.is_recorded);
+                    let place = *places.entry(key).or_insert(groups.len());
+                    let (id, owner, is_recorded) = (alert.id.clone(), alert.owner.clone(), alert.is_recorded);
+                    match groups.get_mut(place) {
+                        Some(group) => group.alerts.push(id),
+                        None => groups.push(Group { address, owner, is_recorded, alerts: vec![id] }),
+                    }
                 }
                 Err(error) => bad.push((alert.id.clone(), recipient.clone(), error.to_string())),
             }
         }
     }
-    (groups.into_values().collect(), bad)
+    (groups, bad)
 }

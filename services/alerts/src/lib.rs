@@ -17,6 +17,7 @@ mod letter;
 mod metrics;
 mod processor;
 mod prune;
+mod reader;
 mod rule_book;
 mod sealed_mail;
 

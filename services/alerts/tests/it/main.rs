@@ -6,4 +6,5 @@
 mod alert_log;
 mod charts;
 mod episodes;
+mod people;
 mod world;

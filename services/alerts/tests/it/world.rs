@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use accounts::{PasswordHash, User};
 use alert_rules::{Alert, AlertRule, Owner, RuleFields, RuleId, RuleKind, UserId, WatchedSymbols};
 use alerts::{AlertsConfig, Stores};
 use analytics_store::{AlertLogRow, RowQuery};
@@ -10,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
 use event_log::{EventLog, NewRecord, TopicPartition};
 use live_store::{AlertQuery, LiveStore};
-use mailer::{MailSettings, Mailer, Outbox, ReadMail};
+use mailer::{EmailAddress, MailSettings, Mailer, Outbox, ReadMail};
 use market::{Source, Symbol, Tick, TickFields, decimal_from_f64};
 use service_runtime::{PublicAddress, Runtime, Status};
 use tempfile::TempDir;
@@ -69,6 +70,16 @@ impl World {
     pub(crate) fn with_args(&mut self, args: &[&'static str]) {
         self.args.truncate(5);
         self.args.extend(args);
+    }
+
+    /// A person who has confirmed this address.
+    pub(crate) async fn person(&self, address: &str) -> User {
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$8lbY4AwWqYHWHQh4TJIpJ4Zc0vD5xJ3fOhE5pVJ8NDk";
+        let (address, hash) = (EmailAddress::parse(address).unwrap(), PasswordHash::parse(hash).unwrap());
+        let mut user = User::new(address, hash, Utc::now());
+        user.confirmed_at = Some(user.created_at);
+        assert!(self.store.add_user(&user).await.unwrap());
+        user
     }
 
     /// As Ctrl-C does.
@@ -207,16 +218,16 @@ fn url_of(file: PathBuf) -> String {
 }
 
 /// A rule of a person.
-pub(crate) fn rule(id: &str, kind: RuleKind) -> AlertRule {
+pub(crate) fn rule(user: &User, id: &str, kind: RuleKind) -> AlertRule {
     AlertRule::new(RuleFields {
         id: RuleId::parse(id).unwrap(),
-        owner: Owner::User(UserId::parse("ann").unwrap()),
+        owner: Owner::User(UserId::parse(&user.id.to_string()).unwrap()),
         revision: 1,
         symbols: WatchedSymbols::All,
         kind,
         cooldown_minutes: 0,
         is_active: true,
-        recipients: vec!["Ann@Example.com".to_owned()],
+        recipients: vec![user.email.as_str().to_owned()],
     })
     .unwrap()
 }
