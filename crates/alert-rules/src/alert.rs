@@ -102,6 +102,9 @@ pub struct Alert {
     pub peak: f64,
     /// The tick that opened it.
     pub tick: OpeningTick,
+    /// The volume of the five-minute candle that opened it, in shares or base currency; `None` for rules about prices.
+    #[serde(default)]
+    pub candle_volume: Option<f64>,
     /// When it opened, by the tick's own time.
     pub opened_at: DateTime<Utc>,
     /// When it closed, by the tick's own time; `None` while it is open.
@@ -140,6 +143,7 @@ impl Alert {
             measure,
             peak: measure,
             tick: OpeningTick::of(tick),
+            candle_volume: volume.map(|(volume, _)| volume),
             opened_at: tick.timestamp,
             closed_at: None,
             message,

@@ -28,8 +28,9 @@ const COUNTERS: &[(&str, &str)] = &[
     ("tapedeck_alert_mails_total", "Mails about alerts that became owed."),
     (
         "tapedeck_alert_deliveries_suppressed_total",
-        "Deliveries of alerts that are in no mail: too many mails a day, or no valid address.",
+        "Deliveries of alerts that are in no mail: too many mails a day, no valid address, or not wanted any more.",
     ),
+    ("tapedeck_alert_log_rows_total", "Rows of alert_log in the analytics store that were new or changed."),
     ("tapedeck_news_fetched_total", "Fetches of sources of news that succeeded."),
     ("tapedeck_news_fetches_failed_total", "Fetches of sources of news that failed."),
     ("tapedeck_news_stories_total", "New stories."),

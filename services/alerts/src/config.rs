@@ -3,14 +3,15 @@
 use std::{net::SocketAddr, str::FromStr};
 
 use alert_rules::MAX_RECIPIENTS;
+use analytics_store::AnalyticsSettings;
 use live_store::StoreSettings;
 use mailer::{EmailAddress, MailSettings};
 use service_runtime::{HELP_END, LogOutput, LogSettings, PublicAddress};
 
 /// Reads ticks from the event log, applies alert rules to them, and sends a mail for what fires.
 ///
-/// Example: alerts --log kafka://localhost:9092 --store mongodb://localhost/stock_market --mail-url smtp://localhost:1025
-/// --alert-recipients ops@example.com. Start more of them, and they share the partitions.
+/// Example: alerts --log kafka://localhost:9092 --store mongodb://localhost/stock_market --analytics
+/// mysql://localhost/stock_analytics --mail-url smtp://localhost:1025 --alert-recipients ops@example.com. Start more of them, and they share the partitions.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "alerts", version, after_help = HELP_END)]
 pub struct AlertsArgs {
@@ -20,6 +21,9 @@ pub struct AlertsArgs {
     /// The live store.
     #[command(flatten)]
     pub store: StoreSettings,
+    /// The analytics store.
+    #[command(flatten)]
+    pub analytics: AnalyticsSettings,
     /// The mail server.
     #[command(flatten)]
     pub mail: MailSettings,

@@ -1,13 +1,9 @@
 //! Puts what is owed into mails, and notes what became of them.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use alert_rules::{Alert, AlertId, DeliveryState};
-use anyhow::anyhow;
+use alert_rules::{Alert, AlertId, Delivery, DeliveryState, Owner};
+use anyhow::{Context, anyhow};
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use live_store::{LiveStore, StoredAlert};
 use mailer::{EmailAddress, MailId, MailState, MailStore, OwedMail, StoredMail};
@@ -16,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
+    day_chart::DayCharts,
     grouping::{Limits, Plan, plan},
     history::change_alert,
+    lease::Lease,
     letter,
     metrics::Metrics,
+    reader::Reader,
     sealed_mail::{SealedMail, is_about_alerts, mail_id},
 };
 
@@ -27,10 +26,8 @@ use crate::{
 const INTERVAL_MS: u64 = 250;
 /// After a round that failed.
 const RETRY_INTERVAL_MS: u64 = 1_000;
-/// One process at a time makes mails: the lease, and how long before its end it is renewed.
+/// One process at a time makes mails.
 const LEASE: &str = "alert mails";
-const LEASE_SECONDS: i64 = 30;
-const RENEW_SECONDS: i64 = 20;
 /// Alerts with unfinished deliveries that one round looks at.
 const MAX_PENDING: usize = 5_000;
 /// A mail that cannot be sent for so long is not sent any more.
@@ -42,20 +39,22 @@ pub(crate) struct Deliveries {
     mails: Arc<dyn MailStore>,
     public_url: Url,
     limits: Limits,
-    owner: String,
-    leased_until: Option<DateTime<Utc>>,
+    charts: DayCharts,
+    lease: Lease,
     /// The last round was cut, by another process or an error: mails may be sealed whose alerts do not name them yet.
     must_recover: bool,
     health: Component,
     metrics: Arc<Metrics>,
 }
 
-/// A recipient, and whether the alerts are about a recording: they go another way.
-type GroupKey = (String, bool);
+/// A recipient, whose rules these are (a person ends the mails about their own only), and whether the alerts are about a recording:
+/// they go another way.
+type GroupKey = (String, Owner, bool);
 
 /// What is owed to one recipient, in the order in which it was stored.
 struct Group {
     address: EmailAddress,
+    owner: Owner,
     is_recorded: bool,
     alerts: Vec<AlertId>,
 }
@@ -70,12 +69,12 @@ impl Deliveries {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
+            charts: DayCharts::new(Arc::clone(&store)),
+            lease: Lease::new(Arc::clone(&store), LEASE, runtime.status.instance()),
             store,
             mails,
             public_url,
             limits,
-            owner: runtime.status.instance().to_owned(),
-            leased_until: None,
             must_recover: true,
             // Alerts are found and stored without it.
             health: runtime.status.secondary_component("alert deliveries"),
@@ -107,18 +106,16 @@ impl Deliveries {
                 }
             };
         }
-        if self.leased_until.is_some() {
-            // Without it the next process waits for the end of the lease.
-            let _ = self.store.release(LEASE, &self.owner, None).await;
-        }
+        self.lease.release().await;
         Ok(())
     }
 
     async fn round(&mut self, now: DateTime<Utc>) -> anyhow::Result<&'static str> {
-        if !self.hold_lease(now).await? {
+        if !self.lease.hold(now).await? {
             self.must_recover = true;
             return Ok("another process makes the mails");
         }
+        self.charts.start_round();
         let pending = self.store.pending_alerts(MAX_PENDING).await?;
         if pending.len() == MAX_PENDING {
             tracing::warn!(
@@ -132,7 +129,7 @@ impl Deliveries {
             self.suppress(&alert, &recipient, &reason, now).await?;
         }
         for group in groups {
-            if self.must_recover && self.finish_sealed(&group).await? {
+            if self.must_recover && self.finish_sealed(&group, now).await? {
                 // The rest is looked at in the next round, when these alerts are no longer owed.
                 continue;
             }
@@ -140,22 +137,6 @@ impl Deliveries {
         }
         self.must_recover = false;
         Ok("makes the mails")
-    }
-
-    /// Whether this process makes the mails.
-    async fn hold_lease(&mut self, now: DateTime<Utc>) -> anyhow::Result<bool> {
-        let is_fresh = |until: DateTime<Utc>| {
-            let left = until - now;
-            left > TimeDelta::seconds(RENEW_SECONDS) && left <= TimeDelta::seconds(LEASE_SECONDS)
-        };
-        if self.leased_until.is_some_and(is_fresh) {
-            return Ok(true);
-        }
-        let until = now + TimeDelta::seconds(LEASE_SECONDS);
-        let acquired = self.store.acquire(LEASE, &self.owner, now, until).await;
-        let is_held = acquired.map_err(|error| anyhow!("cannot lease the making of mails: {error}"))?;
-        self.leased_until = is_held.then_some(until);
-        Ok(is_held)
     }
 
     /// Notes what became of mails.
@@ -191,12 +172,12 @@ impl Deliveries {
     }
 
     /// Finishes the mails that were decided on before a crash. Whether there was one.
-    async fn finish_sealed(&self, group: &Group) -> anyhow::Result<bool> {
+    async fn finish_sealed(&self, group: &Group, now: DateTime<Utc>) -> anyhow::Result<bool> {
         let mut has_finished = false;
         for first in &group.alerts {
             let id = mail_id(first, &group.address)?;
             if let Some(sealed) = SealedMail::find(&*self.store, &id).await? {
-                self.finish(&id, &group.address, &sealed).await?;
+                self.finish(&id, group, &sealed, now).await?;
                 has_finished = true;
             }
         }
@@ -242,22 +223,62 @@ impl Deliveries {
                     is_recorded: group.is_recorded,
                 };
                 let sealed = sealed.seal(&*self.store, &id).await?;
-                self.finish(&id, &group.address, &sealed).await
+                self.finish(&id, group, &sealed, now).await
             }
         }
     }
 
-    /// Makes the mail owed, then notes it with its alerts: the first one last, because the mail is found by it.
-    async fn finish(&self, id: &MailId, address: &EmailAddress, sealed: &SealedMail) -> anyhow::Result<()> {
+    /// Makes the mail owed, then notes it with its alerts: the first one last, because the mail is found by it. A person who does not
+    /// receive such mails any more gets none, unless it was owed before.
+    async fn finish(
+        &self,
+        id: &MailId,
+        group: &Group,
+        sealed: &SealedMail,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<()> {
+        let stored = self.mails.mails(std::slice::from_ref(id)).await;
+        if stored.map_err(|error| anyhow!("cannot read a mail about alerts: {error}"))?.is_empty() {
+            let reader = Reader::find(&*self.store, &group.owner, &group.address, &self.public_url);
+            let reader = reader.await.context("cannot look up the account of a recipient")?;
+            if let Reader::Declined(reason) = reader {
+                for alert in sealed.alerts.iter().rev() {
+                    self.suppress(alert, &sealed.recipient, reason, now).await?;
+                }
+                return Ok(());
+            }
+            self.add_mail(id, group, sealed, &reader).await?;
+        }
+        let in_mail = DeliveryState::InMail { mail: id.as_str().to_owned() };
+        for alert in sealed.alerts.iter().rev() {
+            self.change_owed(alert, &sealed.recipient, &in_mail).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the mail with its content.
+    async fn add_mail(
+        &self,
+        id: &MailId,
+        group: &Group,
+        sealed: &SealedMail,
+        reader: &Reader,
+    ) -> anyhow::Result<()> {
         let mut alerts = Vec::with_capacity(sealed.alerts.len());
         for alert in &sealed.alerts {
-            alerts.extend(self.store.alert(alert).await?.map(|stored| stored.alert));
+            let stored = self.store.alert(alert).await?.map(|stored| stored.alert);
+            alerts.extend(stored.filter(|alert| is_owed_to(alert, &sealed.recipient)));
+        }
+        if alerts.is_empty() {
+            return Ok(());
         }
         let last_of_day = sealed.is_last_of_day.then_some(self.limits.mails_a_day);
-        let content = letter::content(&alerts, &self.public_url, last_of_day);
+        // The mail is not stored yet: no recipient has seen another picture.
+        let charts = self.charts.of(&alerts).await;
+        let content = letter::content(&alerts, &self.public_url, last_of_day, &charts, reader);
         let mail = OwedMail {
             id: id.clone(),
-            recipient: address.clone(),
+            recipient: group.address.clone(),
             content,
             created_at: sealed.created_at,
             expires_at: sealed.created_at + TimeDelta::hours(MAIL_LIFETIME_HOURS),
@@ -267,10 +288,6 @@ impl Deliveries {
         if added.map_err(|error| anyhow!("cannot store a mail about alerts: {error}"))? {
             self.metrics.mails.add(1);
             tracing::info!(mail = %id, alerts = alerts.len(), "a mail about alerts is owed");
-        }
-        let in_mail = DeliveryState::InMail { mail: id.as_str().to_owned() };
-        for alert in sealed.alerts.iter().rev() {
-            self.change_owed(alert, &sealed.recipient, &in_mail).await?;
         }
         Ok(())
     }
@@ -300,7 +317,7 @@ impl Deliveries {
         let changed = change_alert(&*self.store, id, |alert| {
             let mut is_changed = false;
             for delivery in &mut alert.deliveries {
-                if delivery.state == DeliveryState::Owed && key_of(&delivery.recipient) == recipient {
+                if is_owed(delivery, recipient) {
                     (delivery.state, is_changed) = (state.clone(), true);
                 }
             }
@@ -313,6 +330,15 @@ impl Deliveries {
 /// What makes two recipients the same: the key of an address, or the text of what is none.
 fn key_of(recipient: &str) -> String {
     EmailAddress::parse(recipient).map_or_else(|_| recipient.to_owned(), |address| address.key())
+}
+
+/// Whether a delivery to this recipient is in no mail yet.
+fn is_owed(delivery: &Delivery, recipient: &str) -> bool {
+    delivery.state == DeliveryState::Owed && key_of(&delivery.recipient) == recipient
+}
+
+fn is_owed_to(alert: &Alert, recipient: &str) -> bool {
+    alert.deliveries.iter().any(|delivery| is_owed(delivery, recipient))
 }
 
 /// The mails that the deliveries of an alert wait for.
@@ -341,25 +367,28 @@ fn outcome(mail: &StoredMail) -> Option<DeliveryState> {
 /// An alert, a recipient that is no address, and why.
 type BadRecipient = (AlertId, String, String);
 
-/// What is owed, by recipient.
+/// What is owed, by recipient. The group that has waited for longest is first: of several to one address one becomes a mail, and the
+/// others wait for the next.
 fn groups(pending: &[StoredAlert]) -> (Vec<Group>, Vec<BadRecipient>) {
-    let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places: HashMap<GroupKey, usize> = HashMap::new();
     let mut bad = Vec::new();
     for StoredAlert { alert, .. } in pending {
         for delivery in alert.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Owed) {
             let recipient = &delivery.recipient;
             match EmailAddress::parse(recipient) {
                 Ok(address) => {
-                    let group = groups.entry((address.key(), alert.is_recorded)).or_insert_with(|| Group {
-                        address,
-                        is_recorded: alert.is_recorded,
-                        alerts: Vec::new(),
-                    });
-                    group.alerts.push(alert.id.clone());
+                    let key = (address.key(), alert.owner.clone(), alert.is_recorded);
+                    let place = *places.entry(key).or_insert(groups.len());
+                    let (id, owner, is_recorded) = (alert.id.clone(), alert.owner.clone(), alert.is_recorded);
+                    match groups.get_mut(place) {
+                        Some(group) => group.alerts.push(id),
+                        None => groups.push(Group { address, owner, is_recorded, alerts: vec![id] }),
+                    }
                 }
                 Err(error) => bad.push((alert.id.clone(), recipient.clone(), error.to_string())),
             }
         }
     }
-    (groups.into_values().collect(), bad)
+    (groups, bad)
 }

@@ -1,21 +1,44 @@
 //! The text of a mail about alerts. Pure.
 
+use std::sync::Arc;
+
 use alert_rules::{Alert, RuleKind};
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::America::New_York;
-use mailer::{Block, Column, Letter, MailContent, Span, Table};
+use mailer::{Block, Column, InlineImage, Letter, MailContent, Span, Table};
 use market::AssetClass;
 use url::Url;
+
+use crate::{
+    day_chart::{DayChart, SHOWN_WIDTH_PX},
+    reader::Reader,
+};
 
 /// Most symbols that a subject names.
 const SUBJECT_SYMBOLS: usize = 3;
 
 /// The mail about these alerts; at least one. `last_of_day` is how many mails there were today, if this is the last one.
-pub(crate) fn content(alerts: &[Alert], public_url: &Url, last_of_day: Option<usize>) -> MailContent {
+pub(crate) fn content(
+    alerts: &[Alert],
+    public_url: &Url,
+    last_of_day: Option<usize>,
+    charts: &[DayChart],
+    reader: &Reader,
+) -> MailContent {
     let mut blocks = match alerts {
-        [alert] => of_one(alert, public_url),
+        [alert] => of_one(alert),
         _ => of_several(alerts, public_url),
     };
+    blocks.extend(charts.iter().enumerate().map(|(number, chart)| Block::Image {
+        cid: cid(number),
+        alt: chart.alt.clone(),
+        width_px: SHOWN_WIDTH_PX,
+    }));
+    if let [alert] = alerts
+        && let Some(url) = page_of(alert, public_url)
+    {
+        blocks.push(Block::Button { label: format!("Open {}", alert.symbol), url });
+    }
     if alerts.iter().any(|alert| alert.is_simulated) {
         blocks.push(Block::note("SIMULATED: these prices are invented, not market prices."));
     }
@@ -36,9 +59,16 @@ pub(crate) fn content(alerts: &[Alert], public_url: &Url, last_of_day: Option<us
         preview: alerts.first().map(|alert| alert.message.clone()).unwrap_or_default(),
         title,
         blocks,
-        reason: reason(alerts),
-        images: Vec::new(),
-        unsubscribe: None,
+        reason: reason(reader).to_owned(),
+        images: charts
+            .iter()
+            .enumerate()
+            .map(|(number, chart)| InlineImage { cid: cid(number), png: Arc::clone(&chart.png) })
+            .collect(),
+        unsubscribe: match reader {
+            Reader::Person { unsubscribe } => Some(unsubscribe.clone()),
+            Reader::House | Reader::Declined(_) => None,
+        },
     }
     .into_content()
 }
@@ -60,7 +90,12 @@ fn subject(alerts: &[Alert]) -> String {
     format!("{mark}{} alerts: {}{rest}", alerts.len(), symbols.join(", "))
 }
 
-fn of_one(alert: &Alert, public_url: &Url) -> Vec<Block> {
+/// The name of a picture within the mail.
+fn cid(number: usize) -> String {
+    format!("day-{number}")
+}
+
+fn of_one(alert: &Alert) -> Vec<Block> {
     let row = |name: &str, value: String| vec![Span::text(name), Span::text(value)];
     let rows = vec![
         row("When", both_times(alert)),
@@ -70,14 +105,7 @@ fn of_one(alert: &Alert, public_url: &Url) -> Vec<Block> {
         row("Source", alert.tick.source.to_string()),
     ];
     let columns = vec![Column::text(alert.symbol.as_str()), Column::text("")];
-    let mut blocks = vec![
-        Block::Paragraph(vec![Span::strong(alert.message.clone())]),
-        Block::Table(Table { columns, rows }),
-    ];
-    if let Some(url) = page_of(alert, public_url) {
-        blocks.push(Block::Button { label: format!("Open {}", alert.symbol), url });
-    }
-    blocks
+    vec![Block::Paragraph(vec![Span::strong(alert.message.clone())]), Block::Table(Table { columns, rows })]
 }
 
 fn of_several(alerts: &[Alert], public_url: &Url) -> Vec<Block> {
@@ -133,12 +161,16 @@ fn page_of(alert: &Alert, public_url: &Url) -> Option<Url> {
     Url::parse(&format!("{base}/symbols/{}", alert.symbol)).ok()
 }
 
-fn reason(alerts: &[Alert]) -> String {
-    if alerts.iter().all(|alert| alert.owner.is_house()) {
-        return "You receive this because your address is among the alert recipients of this installation (ALERT_RECIPIENTS)."
-            .to_owned();
+fn reason(reader: &Reader) -> &'static str {
+    match reader {
+        Reader::House => {
+            "You receive this because your address is among the alert recipients of this installation. Its operator removes an \
+             address from ALERT_RECIPIENTS and restarts the service."
+        }
+        Reader::Person { .. } | Reader::Declined(_) => {
+            "You receive this because of an alert rule of your account."
+        }
     }
-    "You receive this because of an alert rule of your account.".to_owned()
 }
 
 #[cfg(test)]
@@ -163,7 +195,7 @@ mod tests {
     #[test]
     fn a_mail_about_one_alert_has_what_happened_when_and_against_which_threshold() {
         let alert = alert("AAPL", "AAPL is 5.21 % above its open: 273.78 against 260.22 (threshold 5 %)");
-        let content = content(std::slice::from_ref(&alert), &url(), None);
+        let content = content(std::slice::from_ref(&alert), &url(), None, &[], &Reader::House);
         assert_eq!(content.subject, alert.message);
         insta::assert_snapshot!(content.text, @"
         An alert
@@ -182,17 +214,47 @@ mod tests {
         These prices come from a recording that was played, not from the market of today.
 
         -- 
-        You receive this because your address is among the alert recipients of this installation (ALERT_RECIPIENTS).
+        You receive this because your address is among the alert recipients of this installation. Its operator removes an address from ALERT_RECIPIENTS and restarts the service.
         ");
         for part in ["273.78", "/symbols/AAPL", "New York"] {
             assert!(content.html.contains(part), "{part} is missing:\n{}", content.html);
         }
+        assert!(content.images.is_empty() && !content.html.contains("<img"));
+    }
+
+    #[test]
+    fn a_person_gets_a_link_that_ends_the_mails_and_the_house_gets_none() {
+        let alert = alert("AAPL", "it moved");
+        let link: Url = "https://prices.example.com/unsubscribe?token=alerts.1.2".parse().expect("a URL");
+        let reader = Reader::Person { unsubscribe: link.clone() };
+        let personal = content(std::slice::from_ref(&alert), &url(), None, &[], &reader);
+        assert_eq!(personal.unsubscribe.as_ref(), Some(&link));
+        for part in [&personal.text, &personal.html] {
+            assert!(part.contains(link.as_str()) && part.contains("alert rule of your account"), "{part}");
+        }
+        let of_house = content(std::slice::from_ref(&alert), &url(), None, &[], &Reader::House);
+        assert_eq!(of_house.unsubscribe, None);
+        assert!(!of_house.text.contains("nsubscribe") && !of_house.html.contains("nsubscribe"));
+    }
+
+    #[test]
+    fn the_charts_of_a_mail_are_pictures_with_a_description() {
+        let alert = alert("AAPL", "it moved");
+        let chart = DayChart { alt: "The price of AAPL".to_owned(), png: [137, 80].into() };
+        let content = content(std::slice::from_ref(&alert), &url(), None, &[chart], &Reader::House);
+        assert!(
+            content.html.contains("<img src=\"cid:day-0\" alt=\"The price of AAPL\""),
+            "{}",
+            content.html
+        );
+        assert!(content.text.contains("[The price of AAPL]"), "{}", content.text);
+        assert_eq!((content.images.len(), content.images[0].cid.as_str()), (1, "day-0"));
     }
 
     #[test]
     fn a_mail_about_several_alerts_lists_them_and_the_last_one_of_a_day_is_named_so() {
         let alerts = ["AAPL", "BTC/USDT", "MSFT", "TSLA"].map(|symbol| alert(symbol, "it moved"));
-        let content = content(&alerts, &url(), Some(20));
+        let content = content(&alerts, &url(), Some(20), &[], &Reader::House);
         assert_eq!(content.subject, "4 alerts: AAPL, BTC/USDT, MSFT and 1 more");
         insta::assert_snapshot!(content.text, @"
         4 alerts
@@ -208,7 +270,7 @@ mod tests {
         This is mail number 20 about alerts today, and the last one until midnight UTC. What fires until then is shown on the page of the alerts only.
 
         -- 
-        You receive this because your address is among the alert recipients of this installation (ALERT_RECIPIENTS).
+        You receive this because your address is among the alert recipients of this installation. Its operator removes an address from ALERT_RECIPIENTS and restarts the service.
         ");
     }
 }

@@ -4,16 +4,20 @@
 //! together with the deliveries that are owed for it, rules take effect at a saved offset, and the alerts of a mail are fixed before
 //! it is owed.
 
+mod alert_log;
 mod baselines;
 mod config;
+mod day_chart;
 mod deliveries;
 mod grouping;
 mod history;
 mod house;
+mod lease;
 mod letter;
 mod metrics;
 mod processor;
 mod prune;
+mod reader;
 mod rule_book;
 mod sealed_mail;
 
@@ -22,12 +26,12 @@ use std::{sync::Arc, time::Duration};
 use job_runner::JobRunner;
 use live_store::LiveStore;
 use mailer::{MailStore, Mailer};
-use service_runtime::{PublicAddress, Runtime};
+use service_runtime::{PublicAddress, Runtime, SecretString};
 use stream_processor::{DeadLetterPolicy, Processor, ProcessorConfig, StoreCalls};
 
 use crate::{
-    deliveries::Deliveries, grouping::Limits, metrics::Metrics, processor::AlertProcessor,
-    prune::PruneAlerts, rule_book::RuleBook,
+    alert_log::AlertLog, deliveries::Deliveries, grouping::Limits, metrics::Metrics,
+    processor::AlertProcessor, prune::PruneAlerts, rule_book::RuleBook,
 };
 
 pub use config::{AlertsArgs, AlertsConfig, Recipients};
@@ -49,6 +53,8 @@ pub struct Stores {
     pub live: Arc<dyn LiveStore>,
     /// The mails that are owed; mostly the same store.
     pub mails: Arc<dyn MailStore>,
+    /// URL of the analytics store, with its password. It is opened in the background: alerts and mails do not need it.
+    pub analytics: SecretString,
 }
 
 /// Runs until the shutdown, then drains.
@@ -58,7 +64,7 @@ pub struct Stores {
 pub async fn run(
     config: AlertsConfig,
     public: PublicAddress,
-    Stores { live: store, mails }: Stores,
+    Stores { live: store, mails, analytics }: Stores,
     mailer: Mailer,
     runtime: Runtime,
 ) -> anyhow::Result<()> {
@@ -81,8 +87,9 @@ pub async fn run(
         Arc::clone(&store),
         Arc::clone(&mails),
         &runtime,
-        metrics,
+        Arc::clone(&metrics),
     );
+    let log = AlertLog::new(analytics, Arc::clone(&store), &runtime, metrics);
     let prune = PruneAlerts::new(Arc::clone(&store))?;
 
     let mut tasks = runtime.tasks();
@@ -91,6 +98,7 @@ pub async fn run(
     tasks.spawn("alerts", processing);
     tasks.spawn("alerts store", calls.watch(PROCESSOR));
     tasks.spawn("alert deliveries", deliveries.run(runtime.shutdown.clone()));
+    tasks.spawn("alert log", log.run(runtime.shutdown.clone()));
     tasks.spawn("alert mails", mailer::run_sender(mails, mailer, runtime.clone()));
     let health = runtime.status.secondary_component("prune alerts");
     let jobs =

@@ -12,8 +12,10 @@ pub(crate) struct Metrics {
     pub(crate) closed: Arc<Meter>,
     /// Mails about alerts that became owed.
     pub(crate) mails: Arc<Meter>,
-    /// Deliveries that are in no mail, because of the limit a day or because of an address that is none.
+    /// Deliveries that are in no mail: above the limit a day, no valid address, or a person who does not receive them any more.
     pub(crate) suppressed: Arc<Meter>,
+    /// Rows of `alert_log` that were new or changed.
+    pub(crate) logged: Arc<Meter>,
 }
 
 impl Metrics {
@@ -24,6 +26,7 @@ impl Metrics {
             closed: meter("tapedeck_alerts_closed_total"),
             mails: meter("tapedeck_alert_mails_total"),
             suppressed: meter("tapedeck_alert_deliveries_suppressed_total"),
+            logged: meter("tapedeck_alert_log_rows_total"),
         }
     }
 }

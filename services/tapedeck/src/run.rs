@@ -78,13 +78,15 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
         Box::pin(consumer::run(args.consumer, Arc::clone(&store), of(service::CONSUMER))),
     );
     let of_digests = Some(news::open_analytics(analytics.clone()));
+    let of_alerts = analytics.clone();
     let open = move || {
         let url = analytics.clone();
         async move { analytics_store::open(url.expose_secret()).await }
     };
     let process = of(service::BATCH).process();
     spawn(service::BATCH, Box::pin(batch::run(args.batch, Arc::clone(&store), open, process)));
-    let stores = ::alerts::Stores { live: Arc::clone(&store), mails: Arc::clone(&store) as _ };
+    let stores =
+        ::alerts::Stores { live: Arc::clone(&store), mails: Arc::clone(&store) as _, analytics: of_alerts };
     let alerts = ::alerts::run(args.alerts, public, stores, mailer, of(service::ALERTS));
     spawn(service::ALERTS, Box::pin(alerts));
     let stores = news::Stores { live: Arc::clone(&store), analytics: of_digests };

@@ -80,7 +80,8 @@ pub trait AlertHistoryStore: Send + Sync {
     /// Marks a version as logged; a version that was replaced since stays unmarked.
     async fn mark_alert_logged(&self, id: &AlertId, version: u64) -> Result<()>;
 
-    /// Removes alerts that were both opened and stored before `before`; returns how many.
+    /// Removes alerts that were both opened and stored before `before` and whose newest version is marked as logged; returns how
+    /// many.
     async fn prune_alerts(&self, before: DateTime<Utc>) -> Result<u64>;
 }
 

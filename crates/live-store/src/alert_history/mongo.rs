@@ -109,7 +109,8 @@ impl AlertHistoryStore for MongoStore {
 
     async fn prune_alerts(&self, before: DateTime<Utc>) -> Result<u64> {
         let before = Moment::range_end(before);
-        let filter = doc! { "$and": [OPENED_AT.before(before), RECORDED_AT.before(before)] };
+        let filter =
+            doc! { "is_logged": true, "$and": [OPENED_AT.before(before), RECORDED_AT.before(before)] };
         let statements = [raw(self, &doc! { "q": filter, "limit": 0 })?].iter().collect();
         Ok(self.write("cannot prune alerts", Write::Delete, COLLECTION, &statements).await?.touched)
     }
@@ -166,7 +167,7 @@ fn sample() -> Document {
         "_id": "house-change@1:AAPL:yahoo:7", "rule": "house-change", "revision": 1, "owner": "house", "symbol": "AAPL",
         "kind": "change_from_open", "threshold": 5.0, "measure": 5.2, "peak": 5.2,
         "tick": { "source": "yahoo", "seq": 7, "price": 273.8, "open": 260.2, "volume": 1000.0 },
-        "opened_at": "2026-01-13T15:30:00Z", "closed_at": "2026-01-13T15:40:00Z",
+        "candle_volume": 500.0, "opened_at": "2026-01-13T15:30:00Z", "closed_at": "2026-01-13T15:40:00Z",
         "message": "AAPL is 5.20 % above its open", "is_simulated": false, "is_recorded": false,
         "deliveries": [{ "recipient": "ops@example.com", "state": "owed" }],
     });

@@ -23,8 +23,8 @@ use crate::{
 const TABLE: &str = "alert_history";
 /// In the order in which alerts are bound and read.
 const COLUMNS: &str = "id, rule, revision, owner, symbol, kind, threshold, measure, peak, source, seq, price, open, volume, \
-     opened_at, closed_at, message, is_simulated, is_recorded, deliveries, recorded_at, version, is_pending";
-const COLUMN_COUNT: usize = 23;
+     opened_at, closed_at, message, is_simulated, is_recorded, deliveries, recorded_at, version, is_pending, candle_volume";
+const COLUMN_COUNT: usize = 24;
 
 const REPLACE: &str = "UPDATE alert_history SET peak = ?3, closed_at = ?4, deliveries = ?5, is_pending = ?6, is_logged = 0, \
      version = ?2 + 1 \
@@ -121,11 +121,13 @@ impl AlertHistoryStore for SqliteStore {
 
     async fn prune_alerts(&self, before: DateTime<Utc>) -> Result<u64> {
         let mut writing = self.begin().await?;
-        let done = sqlx::query("DELETE FROM alert_history WHERE opened_at < ?1 AND recorded_at < ?1")
-            .bind(range_end(before))
-            .execute(writing.connection())
-            .await
-            .map_err(|error| self.failure(&error))?;
+        let done = sqlx::query(
+            "DELETE FROM alert_history WHERE opened_at < ?1 AND recorded_at < ?1 AND is_logged = 1",
+        )
+        .bind(range_end(before))
+        .execute(writing.connection())
+        .await
+        .map_err(|error| self.failure(&error))?;
         writing.commit().await?;
         Ok(done.rows_affected())
     }
@@ -164,6 +166,7 @@ fn bind(alert: &Alert, now: DateTime<Utc>) -> Result<SqliteArguments, BoxDynErro
     to.add(columns::time(now)?)?;
     to.add(1_i64)?;
     to.add(alert.is_pending())?;
+    to.add(alert.candle_volume)?;
     Ok(to)
 }
 
@@ -184,6 +187,7 @@ fn decode(row: &SqliteRow) -> Result<StoredAlert, BoxDynError> {
             open: row.try_get(12)?,
             volume: row.try_get(13)?,
         },
+        candle_volume: row.try_get(23)?,
         opened_at: read_time(row, "opened_at", 14)?,
         closed_at: optional_time(row, "closed_at", 15)?,
         message: row.try_get(16)?,

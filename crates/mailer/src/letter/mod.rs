@@ -173,6 +173,12 @@ impl Letter {
     pub fn into_content(mut self) -> MailContent {
         let html = html::render(&mut self);
         let text = text::render(&self);
+        // A picture of a block that has no room would be shown as a file that is attached.
+        let blocks = &self.blocks;
+        let is_shown = |image: &InlineImage| {
+            blocks.iter().any(|block| matches!(block, Block::Image { cid, .. } if *cid == image.cid))
+        };
+        self.images.retain(is_shown);
         let subject = one_line(&self.subject).chars().take(MAX_SUBJECT_CHARS).collect();
         MailContent { subject, text, html, images: self.images, unsubscribe: self.unsubscribe }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use alert_rules::{AlertRule, DeliveryState, RuleFields, RuleKind};
+use alert_rules::{AlertRule, DeliveryState, RuleFields, RuleId, RuleKind};
 
 use crate::world::{World, rule, tick, wait_until};
 
@@ -41,7 +41,8 @@ async fn a_rule_of_a_person_takes_effect_without_a_restart_and_a_changed_setting
     world.start();
     world.publish(&[tick("AAPL", 0, 100.0)], false).await;
     world.drained().await;
-    let above = rule("ann-1", RuleKind::Above { price: 102.into() });
+    let ann = world.person("Ann@Example.com").await;
+    let above = rule(&ann, "ann-1", RuleKind::Above { price: 102.into() });
     assert!(world.store.put_alert_rule(&above).await.unwrap());
     let mut n = 0;
     wait_until("the rule has fired", async || {
@@ -73,8 +74,9 @@ async fn a_rule_of_a_person_takes_effect_without_a_restart_and_a_changed_setting
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_every_episode_is_mailed_once_to_each_recipient() {
     let mut world = World::new(&["--alert-recipients", "ops@example.com,desk@example.com"]).await;
+    let ann = world.person("Ann@Example.com").await;
     for (id, percent) in [("ann-1", 4.0), ("ann-2", 6.0)] {
-        let rule = rule(id, RuleKind::ChangeFromOpen { percent });
+        let rule = rule(&ann, id, RuleKind::ChangeFromOpen { percent });
         assert!(world.store.put_alert_rule(&rule).await.unwrap());
     }
     let symbols = ["AAPL", "MSFT", "TSLA", "NVDA", "BTC/USDT"];
@@ -88,8 +90,7 @@ async fn killed_at_random_every_episode_is_mailed_once_to_each_recipient() {
             n += 1;
         }
         // A rule changes while others are read again.
-        let stored =
-            world.store.alert_rule(&rule("ann-1", RuleKind::Above { price: 1.into() }).id).await.unwrap();
+        let stored = world.store.alert_rule(&RuleId::parse("ann-1").unwrap()).await.unwrap();
         let mut fields = stored.unwrap().into_fields();
         fields.revision += 1;
         fields.kind = RuleKind::ChangeFromOpen { percent: if round % 2 == 0 { 3.0 } else { 4.0 } };
@@ -113,8 +114,15 @@ async fn killed_at_random_every_episode_is_mailed_once_to_each_recipient() {
     world.start();
     world.drained().await;
     world.delivered().await;
+    world.all_logged().await;
     let alerts = world.alerts().await;
     world.stop().await;
+
+    let rows = world.logged().await.into_iter().map(|row| (row.alert_id, row.recipient));
+    let deliveries = alerts.iter().flat_map(|alert| {
+        alert.deliveries.iter().map(|delivery| (alert.id.to_string(), delivery.recipient.clone()))
+    });
+    assert_eq!(rows.collect::<BTreeSet<_>>(), deliveries.collect(), "a row for each delivery");
 
     // By ann-2: the last of the prices is up or down for all symbols, and every rise is an episode.
     let of_second = alerts.iter().filter(|alert| alert.rule.as_str() == "ann-2").count() as u64;

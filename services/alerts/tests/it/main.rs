@@ -3,5 +3,8 @@
 // Clippy's own allowance for tests leaves out test helpers.
 #![allow(clippy::unwrap_used)]
 
+mod alert_log;
+mod charts;
 mod episodes;
+mod people;
 mod world;

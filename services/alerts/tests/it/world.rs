@@ -2,20 +2,22 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use accounts::{PasswordHash, User};
 use alert_rules::{Alert, AlertRule, Owner, RuleFields, RuleId, RuleKind, UserId, WatchedSymbols};
 use alerts::{AlertsConfig, Stores};
+use analytics_store::{AlertLogRow, RowQuery};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
 use event_log::{EventLog, NewRecord, TopicPartition};
 use live_store::{AlertQuery, LiveStore};
-use mailer::{MailSettings, Mailer};
+use mailer::{EmailAddress, MailSettings, Mailer, Outbox, ReadMail};
 use market::{Source, Symbol, Tick, TickFields, decimal_from_f64};
 use service_runtime::{PublicAddress, Runtime, Status};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-use topics::alert::AlertRecord;
+use topics::{alert::AlertRecord, status::ComponentState};
 
 /// How long a test waits for what must come.
 const DEADLINE: Duration = Duration::from_secs(180);
@@ -33,6 +35,7 @@ pub(crate) struct World {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) store: Arc<dyn LiveStore>,
     args: Vec<&'static str>,
+    status: Option<Arc<Status>>,
     running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
 }
 
@@ -40,24 +43,25 @@ impl World {
     /// With these flags behind those that keep a test short.
     pub(crate) async fn new(args: &[&'static str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = |file: &str| format!("sqlite:{}", folder.path().join(file).display());
-        let log = event_log::open(&url("log.db")).await.unwrap();
+        let log = event_log::open(&url_of(folder.path().join("log.db"))).await.unwrap();
         service_runtime::create_topics(&*log).await.unwrap();
-        let store = live_store::open_alone(&url("store.db")).await.unwrap();
+        let store = live_store::open_alone(&url_of(folder.path().join("store.db"))).await.unwrap();
         let base = ["alerts", "--alerts-grouping-seconds", "1", "--alerts-mails-a-day", "1000"];
-        Self { folder, log, store, args: [&base[..], args].concat(), running: None }
+        Self { folder, log, store, args: [&base[..], args].concat(), status: None, running: None }
     }
 
     pub(crate) fn start(&mut self) {
         let shutdown = CancellationToken::new();
-        let runtime = Runtime {
-            log: Arc::clone(&self.log),
-            status: Status::new("alerts", "test", Utc::now()),
-            shutdown: shutdown.clone(),
-        };
+        let status = Status::new("alerts", "test", Utc::now());
+        self.status = Some(Arc::clone(&status));
+        let runtime = Runtime { log: Arc::clone(&self.log), status, shutdown: shutdown.clone() };
         let Args { config, public } = Args::parse_from(&self.args);
         let mailer = Mailer::open(&MailSettings::default().with_outbox(&self.outbox())).unwrap();
-        let stores = Stores { live: Arc::clone(&self.store), mails: Arc::clone(&self.store) as _ };
+        let stores = Stores {
+            live: Arc::clone(&self.store),
+            mails: Arc::clone(&self.store) as _,
+            analytics: url_of(self.analytics()).into(),
+        };
         let running = tokio::spawn(alerts::run(config, public, stores, mailer, runtime));
         self.running = Some((shutdown, running));
     }
@@ -66,6 +70,16 @@ impl World {
     pub(crate) fn with_args(&mut self, args: &[&'static str]) {
         self.args.truncate(5);
         self.args.extend(args);
+    }
+
+    /// A person who has confirmed this address.
+    pub(crate) async fn person(&self, address: &str) -> User {
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$8lbY4AwWqYHWHQh4TJIpJ4Zc0vD5xJ3fOhE5pVJ8NDk";
+        let (address, hash) = (EmailAddress::parse(address).unwrap(), PasswordHash::parse(hash).unwrap());
+        let mut user = User::new(address, hash, Utc::now());
+        user.confirmed_at = Some(user.created_at);
+        assert!(self.store.add_user(&user).await.unwrap());
+        user
     }
 
     /// As Ctrl-C does.
@@ -82,6 +96,32 @@ impl World {
         assert!(running.await.unwrap_err().is_cancelled());
     }
 
+    /// The file of the analytics store.
+    pub(crate) fn analytics(&self) -> PathBuf {
+        self.folder.path().join("analytics.db")
+    }
+
+    /// The rows of `alert_log`.
+    pub(crate) async fn logged(&self) -> Vec<AlertLogRow> {
+        let store = analytics_store::open(&url_of(self.analytics())).await.unwrap();
+        let rows = store.rows(&RowQuery::newest(None, RowQuery::MAX)).await.unwrap();
+        store.close().await.unwrap();
+        rows
+    }
+
+    /// Waits until the newest version of every alert is logged.
+    pub(crate) async fn all_logged(&self) {
+        wait_until("every alert is logged", async || self.store.unlogged_alerts(1).await.unwrap().is_empty())
+            .await;
+    }
+
+    /// What a component of the running service reports.
+    pub(crate) fn component(&self, name: &str) -> (ComponentState, String) {
+        let status = self.status.as_ref().unwrap().snapshot(Utc::now());
+        let found = status.components.into_iter().find(|component| component.name == name).unwrap();
+        (found.state, found.detail)
+    }
+
     fn outbox(&self) -> PathBuf {
         self.folder.path().join("outbox")
     }
@@ -91,6 +131,13 @@ impl World {
         let Ok(files) = std::fs::read_dir(self.outbox()) else { return 0 };
         let is_mail = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|end| end == "eml");
         files.filter(|file| file.as_ref().is_ok_and(is_mail)).count()
+    }
+
+    /// The mails in the outbox, the newest first.
+    pub(crate) fn read_mails(&self) -> Vec<ReadMail> {
+        let outbox = Outbox::new(self.outbox());
+        let entries = outbox.newest(1_000).unwrap();
+        entries.iter().map(|entry| outbox.read(&entry.name).unwrap().unwrap()).collect()
     }
 
     /// Publishes ticks as a live feed does, or as a replay.
@@ -166,17 +213,21 @@ pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> b
     }
 }
 
+fn url_of(file: PathBuf) -> String {
+    format!("sqlite:{}", file.display())
+}
+
 /// A rule of a person.
-pub(crate) fn rule(id: &str, kind: RuleKind) -> AlertRule {
+pub(crate) fn rule(user: &User, id: &str, kind: RuleKind) -> AlertRule {
     AlertRule::new(RuleFields {
         id: RuleId::parse(id).unwrap(),
-        owner: Owner::User(UserId::parse("ann").unwrap()),
+        owner: Owner::User(UserId::parse(&user.id.to_string()).unwrap()),
         revision: 1,
         symbols: WatchedSymbols::All,
         kind,
         cooldown_minutes: 0,
         is_active: true,
-        recipients: vec!["Ann@Example.com".to_owned()],
+        recipients: vec![user.email.as_str().to_owned()],
     })
     .unwrap()
 }

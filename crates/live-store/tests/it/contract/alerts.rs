@@ -99,7 +99,7 @@ fn alert(n: u64, name: &str, owner: &Owner, opened_at: DateTime<Utc>, recipients
         "_id": format!("rule@1:{name}:yahoo:{n}"), "rule": "rule", "revision": 1, "owner": owner, "symbol": name,
         "kind": "above", "threshold": 300.5, "measure": 300.75, "peak": 300.75,
         "tick": { "source": "yahoo", "seq": n, "price": 300.75, "open": 299.0, "volume": 1000.0 },
-        "opened_at": opened_at, "closed_at": null, "message": "AAPL is at 300.75 \u{fc}", "is_simulated": n.is_multiple_of(2),
+        "candle_volume": n.is_multiple_of(2).then_some(500.25), "opened_at": opened_at, "closed_at": null, "message": "AAPL is at 300.75 \u{fc}", "is_simulated": n.is_multiple_of(2),
         "is_recorded": true, "deliveries": [],
     });
     let mut alert: Alert = serde_json::from_value(alert).expect("an alert");
@@ -217,7 +217,18 @@ pub(crate) async fn pending_alerts_come_in_the_order_in_which_they_were_stored(p
     assert_eq!(unlogged().await, [4, 2, 1], "the second has a newer version");
     assert!(store.replace_alert(first).await.expect("replaced"));
     assert_eq!(unlogged().await, [4, 3, 2, 1], "and now so has the first");
-    assert_eq!(store.prune_alerts(at(98)).await.expect("pruned"), 2, "the others were stored later");
+    let mark = async |place: usize| {
+        let stored = &store.unlogged_alerts(10).await.expect("read")[place];
+        store.mark_alert_logged(&stored.alert.id, stored.version).await.expect("marked");
+    };
+    mark(0).await;
+    assert_eq!(
+        store.prune_alerts(at(98)).await.expect("pruned"),
+        1,
+        "one is not logged, two were stored later"
+    );
+    mark(0).await;
+    assert_eq!(store.prune_alerts(at(98)).await.expect("pruned"), 1, "it is logged now");
     assert_eq!(ids(&*store, &everything(10)).await, [2, 1]);
 }
 
