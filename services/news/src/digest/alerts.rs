@@ -31,9 +31,12 @@ pub(super) async fn alerts_of(
     let alerts = page.alerts.into_iter().map(|stored| stored.alert);
     let line = |alert: alert_rules::Alert| {
         let time = alert.opened_at.with_timezone(&reader.zone).format("%a %H:%M");
-        let invented = if alert.is_simulated { " (SIMULATED)" } else { "" };
-        AlertLine { symbol: alert.symbol, text: format!("{} · {time}{invented}", alert.message) }
+        let origin = match (alert.is_simulated, alert.is_recorded) {
+            (true, _) => " (SIMULATED)",
+            (false, true) => " (from a recording)",
+            (false, false) => "",
+        };
+        AlertLine { symbol: alert.symbol, text: format!("{} · {time}{origin}", alert.message) }
     };
-    // A replayed recording is not news.
-    Ok(alerts.filter(|alert| !alert.is_recorded && symbols.contains(&alert.symbol)).map(line).collect())
+    Ok(alerts.filter(|alert| symbols.contains(&alert.symbol)).map(line).collect())
 }

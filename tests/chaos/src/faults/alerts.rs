@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use accounts::{PasswordHash, User};
 use alert_rules::{
     Alert, AlertRule, DeliveryState, Owner, RuleFields, RuleId, RuleKind, UserId, WatchedSymbols,
 };
@@ -15,6 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use event_log::NewRecord;
 use live_store::{AlertQuery, LiveStore, MAX_PAGE_ALERTS};
 use market::{Source, Symbol, Tick, TickFields};
+use owed_mails::EmailAddress;
 use rust_decimal::Decimal;
 
 use crate::{
@@ -31,6 +33,9 @@ const GROUP: &str = "alerts-group";
 const SYMBOLS: [&str; 6] = ["ZA", "ZB", "ZC", "ZA/USDT", "ZB/USDT", "ZC/USDT"];
 /// A minute less than an hour, as brokers refuse records that are more than an hour in the future.
 const NEARLY_AN_HOUR: i64 = 3_540;
+/// The form of a hash of a password that is never used.
+const HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$8lbY4AwWqYHWHQh4TJIpJ4Zc0vD5xJ3fOhE5pVJ8NDk";
 /// Restarts with another clock.
 const JUMPS: u64 = 4;
 
@@ -58,8 +63,14 @@ async fn run(world: &World, number: u8, between: Between, times: u64) -> anyhow:
     let mut scene = Scene::set_with(world, number, 0, StoreKind::Mongodb).await?;
     let store = live_store::open(&scene.store_url_direct).await?;
     let (rules, flaps) = (world.numbers.alert_rules, world.numbers.alert_flaps);
+    let mut owner = None;
     for index in 0..rules {
-        let put = store.put_alert_rule(&rule(index)?).await?;
+        // Ten rules have one owner.
+        let owner = match &owner {
+            Some(owner) if !index.is_multiple_of(10) => owner,
+            _ => owner.insert(person(&*store, &format!("user-{}@example.com", index / 10)).await?),
+        };
+        let put = store.put_alert_rule(&rule(index, owner)?).await?;
         anyhow::ensure!(put, "the store has a rule of another run");
     }
     let parts = times + 1;
@@ -117,18 +128,31 @@ pub(super) async fn service(
     Ok(program)
 }
 
-/// A rule of one symbol; ten rules share a recipient.
-fn rule(index: u64) -> anyhow::Result<AlertRule> {
+/// A person with a confirmed address.
+pub(super) async fn person(store: &dyn LiveStore, address: &str) -> anyhow::Result<User> {
+    let mut user = User::new(EmailAddress::parse(address)?, PasswordHash::parse(HASH)?, Utc::now());
+    user.confirmed_at = Some(Utc::now());
+    anyhow::ensure!(store.add_user(&user).await?, "the store has the account of {address} of another run");
+    Ok(user)
+}
+
+/// A rule of one symbol.
+fn rule(index: u64, owner: &User) -> anyhow::Result<AlertRule> {
     let symbol = SYMBOLS.get((index % SYMBOLS.len() as u64) as usize).context("a symbol")?;
+    above(&format!("rule-{index}"), symbol, owner)
+}
+
+/// A rule that fires with every flap.
+pub(super) fn above(id: &str, symbol: &str, owner: &User) -> anyhow::Result<AlertRule> {
     Ok(AlertRule::new(RuleFields {
-        id: RuleId::parse(&format!("rule-{index}"))?,
-        owner: Owner::User(UserId::parse(&format!("user-{}", index / 10))?),
+        id: RuleId::parse(id)?,
+        owner: Owner::User(UserId::parse(&owner.id.to_string())?),
         revision: 1,
         symbols: WatchedSymbols::Only(vec![Symbol::parse(symbol)?]),
         kind: RuleKind::Above { price: Decimal::from(105) },
         cooldown_minutes: 0,
         is_active: true,
-        recipients: vec![format!("user-{}@example.com", index / 10)],
+        recipients: vec![owner.email.as_str().to_owned()],
     })?)
 }
 

@@ -6,15 +6,11 @@ use std::{
     time::Duration,
 };
 
-use alert_rules::{
-    Alert, AlertRule, DeliveryState, Owner, RuleFields, RuleId, RuleKind, UserId, WatchedSymbols,
-};
+use alert_rules::{Alert, DeliveryState};
 use anyhow::Context;
 use live_store::LiveStore;
-use market::Symbol;
-use rust_decimal::Decimal;
 
-use super::alerts::{all_alerts, publish, service, settled};
+use super::alerts::{above, all_alerts, person, publish, service, settled};
 use crate::{
     Outcome,
     scene::{Scene, StoreKind, World, end},
@@ -46,7 +42,8 @@ pub(super) async fn refused_dropped_away(world: &World) -> anyhow::Result<Outcom
     world.smtp.start().await?;
     let store = live_store::open(&scene.store_url_direct).await?;
     for (name, _) in RECIPIENTS {
-        let put = store.put_alert_rule(&rule(name)?).await?;
+        let owner = person(&*store, &format!("{name}@example.com")).await?;
+        let put = store.put_alert_rule(&above(&format!("rule-{name}"), SYMBOL, &owner)?).await?;
         anyhow::ensure!(put, "the store has a rule of another run");
     }
     let url = format!("smtp://127.0.0.1:{}?tls=none", world.smtp_port);
@@ -65,20 +62,6 @@ pub(super) async fn refused_dropped_away(world: &World) -> anyhow::Result<Outcom
     end([program]).await?;
     check(&scene, &store, &mut outcome).await?;
     Ok(outcome)
-}
-
-/// A rule that mails one recipient.
-fn rule(name: &str) -> anyhow::Result<AlertRule> {
-    Ok(AlertRule::new(RuleFields {
-        id: RuleId::parse(&format!("rule-{name}"))?,
-        owner: Owner::User(UserId::parse(&format!("user-{name}"))?),
-        revision: 1,
-        symbols: WatchedSymbols::Only(vec![Symbol::parse(SYMBOL)?]),
-        kind: RuleKind::Above { price: Decimal::from(105) },
-        cooldown_minutes: 0,
-        is_active: true,
-        recipients: vec![format!("{name}@example.com")],
-    })?)
 }
 
 /// Every alert has arrived in one mail, or was refused for good, and what the server took is what the alerts name.
