@@ -229,9 +229,9 @@ fn the_shutdown_of_a_service_ends_before_the_grace_period() {
 #[test]
 fn a_backup_runs_in_a_service_that_has_the_store_and_the_command_line() {
     let compose = compose();
-    let readme = text("README.md");
-    let mut lines = readme.lines().filter(|line| line.trim_start().starts_with("docker compose run "));
-    let line = lines.next().expect("the README has no backup command");
+    let guide = text("docs/operating.md");
+    let mut lines = guide.lines().filter(|line| line.trim_start().starts_with("docker compose run "));
+    let line = lines.next().expect("docs/operating.md has no backup command");
     let (before, _) = line.split_once(" tapedeck ").unwrap();
     let (_, name) = before.rsplit_once(' ').unwrap();
     assert!(compose.services[name].environment.contains_key("STORE_URL"), "{name} has no store");
