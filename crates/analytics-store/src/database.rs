@@ -38,9 +38,6 @@ impl RowQuery {
 pub(crate) const FIRST: NaiveDate = NaiveDate::from_ymd_opt(1000, 1, 1).expect("a date");
 pub(crate) const LAST: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a date");
 
-/// Why a store cannot be read yet.
-pub(crate) const NOT_CREATED: &str = "its tables do not exist yet; the batch creates them when it starts";
-
 /// Rows of one table to store.
 #[derive(Debug)]
 pub(crate) struct TableRows {

@@ -25,6 +25,12 @@ pub enum AnalyticsError {
         /// What is newer.
         reason: String,
     },
+    /// It is opened for reading, and there is nothing to read yet; the same call may succeed later.
+    #[error("{place}: its tables do not exist yet; the batch creates them when it starts")]
+    NotCreated {
+        /// The database.
+        place: String,
+    },
     /// No space: nothing of the transaction was stored.
     #[error("no space left on the disk of {place}; make room and run the batch again")]
     DiskFull {
@@ -55,6 +61,6 @@ pub enum AnalyticsError {
 impl AnalyticsError {
     /// The same call may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::DiskFull { .. })
+        matches!(self, Self::Unavailable { .. } | Self::NotCreated { .. } | Self::DiskFull { .. })
     }
 }

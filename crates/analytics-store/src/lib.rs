@@ -2,6 +2,7 @@
 //! names its columns once; two adapters read and write all of them, and pass one contract suite.
 
 mod cell;
+mod check;
 mod database;
 mod error;
 mod mysql;
@@ -12,6 +13,7 @@ mod sqlite;
 mod store;
 
 pub use cell::{BadRow, Row};
+pub use check::{StoreCheck, check};
 pub use database::RowQuery;
 pub use error::AnalyticsError;
 pub use rows::{

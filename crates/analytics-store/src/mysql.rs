@@ -8,16 +8,18 @@ use connection_url::without_credentials;
 use futures_util::TryStreamExt;
 use rust_decimal::Decimal;
 use sqlx::{
-    Arguments, AssertSqlSafe, MySql, MySqlConnection, MySqlPool, Row, SqlSafeStr,
+    Arguments, AssertSqlSafe, ConnectOptions, Connection, MySql, MySqlConnection, MySqlExecutor, MySqlPool,
+    Row, SqlSafeStr,
     error::BoxDynError,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions, MySqlRow},
 };
+use tokio::time::timeout;
 
 use crate::{
-    AnalyticsError, Result, RowQuery,
+    AnalyticsError, Result, RowQuery, StoreCheck,
     cell::{Cell, Kind, Table},
-    database::{Database, NOT_CREATED, Transaction},
+    database::{Database, Transaction},
     sql,
 };
 
@@ -59,35 +61,21 @@ impl MySqlDatabase {
     /// Connects, and changes nothing: the user needs no right but to read.
     pub(crate) async fn open_for_reading(url: &str) -> Result<Self> {
         let database = Self::connect(url).await?;
-        let version = "SELECT CAST(COALESCE(MAX(version), 0) AS SIGNED) FROM _sqlx_migrations WHERE success";
-        let version: i64 = match sqlx::query_scalar(version).fetch_one(&database.pool).await {
-            Ok(version) => version,
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => 0,
-            Err(error) => return Err(database.failure(&error)),
-        };
         let place = database.place.clone();
-        match version.cmp(&(STEPS.len() as i64)) {
+        let version = version(&place, &database.pool).await?;
+        match version.cmp(&STEPS.len()) {
             Ordering::Equal => Ok(database),
-            Ordering::Less => Err(AnalyticsError::Unavailable { place, reason: NOT_CREATED.to_owned() }),
-            Ordering::Greater => {
-                let reason = format!("its tables have version {version}, known is {}", STEPS.len());
-                Err(AnalyticsError::NewerFormat { place, reason })
-            }
+            Ordering::Less => Err(AnalyticsError::NotCreated { place }),
+            Ordering::Greater => Err(newer(place, version)),
         }
     }
 
     async fn connect(url: &str) -> Result<Self> {
-        let place = without_credentials(url);
-        let bad = |reason: String| AnalyticsError::BadUrl { url: place.clone(), reason };
-        let options = MySqlConnectOptions::from_str(url).map_err(|error| bad(error.to_string()))?;
-        let options = match options.get_database() {
-            None | Some("") => options.database(DATABASE),
-            Some(_) => options,
-        };
+        let (place, options) = options(url)?;
         let pool = MySqlPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.timezone(Some("+00:00".to_owned())))
+            .connect_with(options)
             .await
             .map_err(|error| failure(&place, &error))?;
         Ok(Self { place, pool })
@@ -101,6 +89,65 @@ impl MySqlDatabase {
         let reason = format!("a row of {} is damaged: {error}", table.name);
         AnalyticsError::Refused { place: self.place.clone(), reason }
     }
+}
+
+/// Where a URL leads, without credentials, and how to connect to it.
+fn options(url: &str) -> Result<(String, MySqlConnectOptions)> {
+    let place = without_credentials(url);
+    let bad = |error: sqlx::Error| AnalyticsError::BadUrl { url: place.clone(), reason: error.to_string() };
+    let options = MySqlConnectOptions::from_str(url).map_err(bad)?;
+    let options = match options.get_database() {
+        None | Some("") => options.database(DATABASE),
+        Some(_) => options,
+    };
+    Ok((place, options.timezone(Some("+00:00".to_owned()))))
+}
+
+/// Whether the server responds and admits the user, and which version the tables have.
+pub(crate) async fn look(url: &str) -> Result<StoreCheck> {
+    let (place, options) = options(url)?;
+    // One connection: a pool hides why a server cannot be reached, because it tries until its time is over.
+    let looking = async {
+        let mut connection = options.connect().await.map_err(|error| failure(&place, &error))?;
+        let server = sqlx::query_scalar::<_, String>("SELECT VERSION()").fetch_one(&mut connection).await;
+        let server = server.map_err(|error| failure(&place, &error))?;
+        let format = version(&place, &mut connection).await?;
+        connection.close().await.map_err(|error| failure(&place, &error))?;
+        Ok::<_, AnalyticsError>((server, format))
+    };
+    let (server, format) = match timeout(ACQUIRE_TIMEOUT, looking).await {
+        Ok(looked) => looked?,
+        Err(_) => {
+            let reason = format!("no response within {} s", ACQUIRE_TIMEOUT.as_secs());
+            return Err(AnalyticsError::Unavailable { place, reason });
+        }
+    };
+    let newest = STEPS.len();
+    if format > newest {
+        return Err(newer(place, format));
+    }
+    // MariaDB names itself there.
+    let found = if server.contains("MariaDB") { server } else { format!("MySQL {server}") };
+    Ok(StoreCheck { place, format, newest, found, folder: None })
+}
+
+/// The version of the tables; 0: there are none.
+async fn version(place: &str, executor: impl MySqlExecutor<'_>) -> Result<usize> {
+    let version = "SELECT CAST(COALESCE(MAX(version), 0) AS SIGNED) FROM _sqlx_migrations WHERE success";
+    let version: i64 = match sqlx::query_scalar(version).fetch_one(executor).await {
+        Ok(version) => version,
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => 0,
+        Err(error) => return Err(failure(place, &error)),
+    };
+    usize::try_from(version).map_err(|error| AnalyticsError::Refused {
+        place: place.to_owned(),
+        reason: format!("the version {version} of its tables: {error}"),
+    })
+}
+
+fn newer(place: String, version: usize) -> AnalyticsError {
+    let reason = format!("its tables have version {version}, known is {}", STEPS.len());
+    AnalyticsError::NewerFormat { place, reason }
 }
 
 /// Two processes that start at the same time wait for each other: a lock of the server.

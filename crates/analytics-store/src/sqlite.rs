@@ -1,22 +1,24 @@
 //! The embedded adapter: one SQLite file.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use futures_util::TryStreamExt;
 use market::{decimal_from_f64, decimal_to_f64};
 use sqlite_file::{
-    Durability, Failure, FileUrl, Format, SqliteFile, SqliteFileError, Tuning, WriteTransaction,
+    Durability, Failure, FileLook, FileUrl, Format, SqliteFile, SqliteFileError, Tuning, WriteTransaction,
 };
 use sqlx::{
-    Arguments, AssertSqlSafe, Row, SqliteConnection,
+    Arguments, AssertSqlSafe, Connection, Row, SqliteConnection,
     error::BoxDynError,
     sqlite::{SqliteArguments, SqliteRow},
 };
 
 use crate::{
-    AnalyticsError, Result, RowQuery,
+    AnalyticsError, Result, RowQuery, StoreCheck,
     cell::{Cell, Kind, Table},
-    database::{Database, NOT_CREATED, Transaction},
+    database::{Database, Transaction},
     sql,
 };
 
@@ -38,6 +40,24 @@ const TUNING: Tuning = Tuning {
     durability: Durability::Power,
 };
 
+/// Which format the file has, and whether it may be written.
+pub(crate) async fn look(path: &Path) -> Result<StoreCheck> {
+    let place = path.display().to_string();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let check = |format, found| StoreCheck {
+        place,
+        format,
+        newest: FORMAT.newest(),
+        found,
+        folder: Some(folder.to_owned()),
+    };
+    let Some(FileLook { format, bytes, connection }) = sqlite_file::look(path, &FORMAT).await? else {
+        return Ok(check(0, "does not exist yet".to_owned()));
+    };
+    connection.close().await.map_err(|error| AnalyticsError::from(Failure::of(&error).at(path)))?;
+    Ok(check(format, format!("{:.1} MB", bytes as f64 / 1e6)))
+}
+
 pub(crate) struct SqliteDatabase {
     file: SqliteFile,
 }
@@ -53,7 +73,7 @@ impl SqliteDatabase {
     pub(crate) async fn open_for_reading(url: &FileUrl) -> Result<Self> {
         if !url.path.exists() {
             let place = url.path.display().to_string();
-            return Err(AnalyticsError::Unavailable { place, reason: NOT_CREATED.to_owned() });
+            return Err(AnalyticsError::NotCreated { place });
         }
         Self::open(url).await
     }

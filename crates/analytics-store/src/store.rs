@@ -97,7 +97,7 @@ pub async fn open(url: &str) -> Result<AnalyticsStore> {
 /// Opens the store that `url` names, as [`open`], to read it: nothing is created, and on a server the right to read is enough.
 ///
 /// # Errors
-/// [`AnalyticsError`]; a store that does not exist yet is [`AnalyticsError::Unavailable`].
+/// [`AnalyticsError`]; a store that does not exist yet is [`AnalyticsError::NotCreated`].
 pub async fn open_for_reading(url: &str) -> Result<AnalyticsStore> {
     let database: Box<dyn Database> = match Location::parse(url)? {
         Location::File(file) => Box::new(SqliteDatabase::open_for_reading(&file).await?),
@@ -107,13 +107,13 @@ pub async fn open_for_reading(url: &str) -> Result<AnalyticsStore> {
 }
 
 /// Where a URL leads.
-enum Location {
+pub(crate) enum Location {
     File(FileUrl),
     Server,
 }
 
 impl Location {
-    fn parse(url: &str) -> Result<Self> {
+    pub(crate) fn parse(url: &str) -> Result<Self> {
         let bad = |reason: String| AnalyticsError::BadUrl { url: without_credentials(url), reason };
         match url.split_once(':') {
             Some(("sqlite", rest)) => Ok(Self::File(FileUrl::parse(rest).map_err(bad)?)),

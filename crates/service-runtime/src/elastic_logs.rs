@@ -7,7 +7,8 @@ use metrics::{counter, gauge};
 use rustix::system::uname;
 use topics::names::component;
 use tracing_elastic::{
-    Counts, Credentials, DeadLetters, ElasticLayer, Health, Limits, Logs, Monitor, Service, Settings,
+    Counts, Credentials, DeadLetters, ElasticLayer, Health, Limits, Logs, Monitor, ServerCheck, Service,
+    Settings,
 };
 
 use crate::{Component, LogOutput, ProcessRuntime, http_client};
@@ -21,6 +22,8 @@ const SETTING: &str = "--elasticsearch, ELASTICSEARCH_URL";
 const SERVICE_FIELD: &str = "service";
 /// Largest dead-letter file.
 const DEAD_LETTERS_MAX_BYTES: u64 = 16 << 20;
+/// Of a check a person waits for.
+const CHECK_TIMEOUT_MS: u64 = 10_000;
 /// Between two reports of health and metrics.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The end of a process waits so long for Elasticsearch. Counts on top of the budget of the shutdown, of which little is used where
@@ -47,6 +50,16 @@ pub async fn set_up_log_template(output: &LogOutput) -> anyhow::Result<Vec<Strin
         bail!("no Elasticsearch is set; set {SETTING}, such as http://localhost:9200");
     };
     tracing_elastic::setup(&settings, Some(http_client())).await.context(SETTING)
+}
+
+/// Looks at the Elasticsearch of the log lines without changing it; `None` where none is set.
+///
+/// # Errors
+/// Settings that cannot be used, a server that does not answer, and one that does not accept the credentials. No message has a secret.
+pub async fn check_log_server(output: &LogOutput) -> anyhow::Result<Option<ServerCheck>> {
+    let Some(mut settings) = settings(topics::names::service::ALL_IN_ONE, output)? else { return Ok(None) };
+    settings.limits.request_timeout_ms = CHECK_TIMEOUT_MS;
+    Ok(Some(tracing_elastic::check(&settings, Some(http_client())).await?))
 }
 
 fn settings(service: &'static str, output: &LogOutput) -> anyhow::Result<Option<Settings>> {

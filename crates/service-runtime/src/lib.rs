@@ -28,7 +28,7 @@ use event_log::EventLog;
 use tokio_util::sync::CancellationToken;
 
 pub use admin::{admin_routes, health_response, metrics_response, ready_response, serve_admin};
-pub use elastic_logs::{LOG_DATA_STREAM, set_up_log_template};
+pub use elastic_logs::{LOG_DATA_STREAM, check_log_server, set_up_log_template};
 pub use figures::{Figures, Gauge, Latency, Meter};
 pub use heartbeat::heartbeat;
 pub use http_client::{http_client, install_tls};
@@ -42,6 +42,7 @@ pub use start::{create_topics, main, main_without_log, open_log, open_patiently,
 pub use status::{Component, Status};
 pub use tasks::Tasks;
 pub use telemetry::{LogFormat, LogGuard, init_logs, install_metrics};
+pub use tracing_elastic::{ServerCheck as LogServerCheck, TemplateState};
 
 /// The allocator of every process: the C library's returns little of what is freed (docs/decisions/0070).
 #[global_allocator]

@@ -54,13 +54,14 @@ impl LogPassword {
 /// Where readers reach the pages without a setting.
 const DEFAULT_PUBLIC_URL: &str = "http://localhost:5000";
 
-/// Where readers reach the pages; for the links in mails. Shared by all services that send some.
+/// Where readers reach the pages; for the links in mails. Shared by all services that send some. Global, so that the commands of news take
+/// it before and after their names.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Mail")]
 pub struct PublicAddress {
     /// Where readers reach the pages: the start of the links in mails. With https:// cookies are kept to TLS [default:
     /// http://localhost:5000, in one process that of --listen].
-    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL", global = true)]
     pub public_url: Option<Url>,
 }
 

@@ -59,6 +59,11 @@ impl Elasticsearch {
         self.place.retention_days
     }
 
+    /// Its URL, without credentials.
+    pub(crate) fn place(&self) -> String {
+        self.place.to_string()
+    }
+
     pub(crate) fn data_stream(&self) -> &str {
         &self.place.data_stream
     }

@@ -26,6 +26,7 @@
 //! It needs Elasticsearch 8.14 or later.
 
 mod bulk;
+mod check;
 mod client;
 mod counts;
 mod dead_letters;
@@ -41,6 +42,7 @@ mod settings;
 mod template;
 mod timestamp;
 
+pub use check::{CheckError, ServerCheck, TemplateState, check};
 pub use counts::Counts;
 pub use layer::ElasticLayer;
 pub use logs::{Logs, Monitor, start};

@@ -4,7 +4,7 @@ use reqwest::{ClientBuilder, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    client::Elasticsearch,
+    client::{Answer, Elasticsearch},
     settings::{Settings, SettingsError},
 };
 
@@ -104,14 +104,12 @@ pub(crate) async fn ensure(server: &Elasticsearch) -> Result<Vec<String>, SetupE
     let wanted = template(name, server.retention_days());
     let path = format!("_index_template/{name}");
     let found = server.answer(server.request(Method::GET, &path)).await.map_err(SetupError::Unavailable)?;
-    let stored: Option<Value> = match found.status {
-        StatusCode::NOT_FOUND => None,
-        StatusCode::OK => serde_json::from_slice(&found.body).ok(),
+    let is_there = match found.status {
+        StatusCode::NOT_FOUND => false,
+        StatusCode::OK => true,
         status => return Err(refused(status, server.refusal(&found))),
     };
-    let checksum = |template: &Value| template["_meta"][CHECKSUM].as_str().map(str::to_owned);
-    let before = stored.map(|stored| checksum(&stored["index_templates"][0]["index_template"]));
-    if before == Some(checksum(&wanted)) {
+    if is_there && is_current(server, &found) {
         return Ok(Vec::new());
     }
     let put = server.request(Method::PUT, &path).json(&wanted);
@@ -119,10 +117,17 @@ pub(crate) async fn ensure(server: &Elasticsearch) -> Result<Vec<String>, SetupE
     if !answer.status.is_success() {
         return Err(refused(answer.status, server.refusal(&answer)));
     }
-    let done = if before.is_some() { "updated" } else { "created" };
+    let done = if is_there { "updated" } else { "created" };
     let mut changes = vec![format!("index template {name}: {done}")];
     changes.extend(update_mapping(server, &wanted).await?);
     Ok(changes)
+}
+
+/// Whether the index template of an answer is the one of this version, edited by hand or not.
+pub(crate) fn is_current(server: &Elasticsearch, answer: &Answer) -> bool {
+    let stored: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let wanted = template(server.data_stream(), server.retention_days());
+    stored["index_templates"][0]["index_template"]["_meta"][CHECKSUM] == wanted["_meta"][CHECKSUM]
 }
 
 /// Adds new fields to the indices that exist: a template counts for those that are created after it.

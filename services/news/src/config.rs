@@ -11,7 +11,7 @@ use job_runner::Schedule;
 use live_store::StoreSettings;
 use mailer::{EmailAddress, MailSettings};
 use market::Watchlist;
-use service_runtime::{HELP_END, LogOutput, LogSettings, SecretString};
+use service_runtime::{HELP_END, LogOutput, LogSettings, PublicAddress, SecretString};
 use url::Url;
 
 use crate::{digest::DigestReader, source::shown};
@@ -59,6 +59,9 @@ pub struct NewsArgs {
     /// Its password, where the URL has none.
     #[command(flatten)]
     pub analytics_password: AnalyticsPassword,
+    /// The address of the pages.
+    #[command(flatten)]
+    pub public: PublicAddress,
     /// Where log lines go.
     #[command(flatten)]
     pub log_output: LogOutput,
@@ -100,8 +103,8 @@ pub struct ProcessArgs {
 impl NewsArgs {
     /// The settings with everything filled in.
     pub fn config(&self) -> NewsConfig {
-        let alert_recipients = self.alert_recipients.0.clone();
-        let digest = DigestConfig { alert_recipients, ..self.news.digest.clone() };
+        let (alert_recipients, public_url) = (self.alert_recipients.0.clone(), self.public.url());
+        let digest = DigestConfig { alert_recipients, public_url, ..self.news.digest.clone() };
         NewsConfig { watchlist: self.watchlist.clone(), digest, ..self.news.clone() }
     }
 }
@@ -111,14 +114,18 @@ impl NewsArgs {
 pub enum NewsCommand {
     /// Gather once from all sources, and print what came of each. A source that failed before waits for its next try.
     Run,
-    /// Owe the digest of today, which the running service sends, to those who have not got it; or print one.
+    /// Send the digest of today to those who have not got it, whatever the hour; or print one. The running service sends it.
     Digest {
-        /// Only that of this address [default: all recipients; with --preview, the first].
+        /// Only that of this address, of an account or a recipient of the house [default: all recipients of the house; with
+        /// --preview, the first].
         #[arg(long, value_name = "ADDRESS")]
         user: Option<EmailAddress>,
         /// Print the text of the mail, and send and record nothing.
         #[arg(long)]
         preview: bool,
+        /// Wait at most so many seconds until it is sent.
+        #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=600))]
+        wait_seconds: u64,
     },
 }
 
@@ -223,7 +230,7 @@ pub struct NewsConfig {
 #[command(next_help_heading = "Digest")]
 pub struct DigestConfig {
     /// When the digest is sent to the recipients of the house, in cron syntax: minute, hour, day of month, month, day of week. A
-    /// missed one is sent for four hours.
+    /// missed one is sent until noon, one of the afternoon for four hours. People choose their hour in their account.
     #[arg(
         global = true,
         id = "news-schedule",
@@ -257,6 +264,9 @@ pub struct DigestConfig {
     /// Those of the alerts.
     #[arg(skip)]
     pub alert_recipients: Vec<EmailAddress>,
+    /// Where the pages are, for the links to unsubscribe.
+    #[arg(skip = PublicAddress::default().url())]
+    pub public_url: Url,
 }
 
 impl DigestConfig {

@@ -17,11 +17,12 @@ use crate::{
     aliases::AliasTable,
     canonical::{SAME_TITLE_DAYS, canonical},
     config::NewsConfig,
-    fetch::{FetchError, Fetched, Fetcher, Validators},
-    item::{ParseError, Parsed, Skipped},
+    fetch::{Fetcher, Validators},
+    item::{Parsed, Skipped},
     metrics::Metrics,
     parse::MAX_AGE_DAYS,
     relevance::Matcher,
+    response::{Failure, Response, response},
     schedule,
     source::{self, Kind, Source},
     stories::{Placed, Stories},
@@ -86,26 +87,8 @@ pub(crate) struct Counts {
     pub(crate) skipped: Skipped,
 }
 
-/// A response that was read.
-enum Response {
-    Unchanged,
-    Parsed { parsed: Parsed, validators: Validators },
-}
-
 /// The responses of the sources of one host.
 type Fetches<'a> = Vec<(&'a Source, Result<Response, Failure>)>;
-
-/// Why a source has failed.
-struct Failure {
-    reason: String,
-    retry_after: Option<Duration>,
-}
-
-impl From<FetchError> for Failure {
-    fn from(error: FetchError) -> Self {
-        Self { retry_after: error.retry_after(), reason: error.to_string() }
-    }
-}
 
 impl Gatherer {
     /// # Errors
@@ -196,28 +179,9 @@ impl Gatherer {
                 etag: state.etag.clone(),
                 last_modified: state.last_modified.clone(),
             });
-            fetched.push((source, self.fetch(source, &validators.unwrap_or_default()).await));
+            fetched.push((source, response(&self.fetcher, source, &validators.unwrap_or_default()).await));
         }
         fetched
-    }
-
-    async fn fetch(&self, source: &Source, validators: &Validators) -> Result<Response, Failure> {
-        let failure = |reason: String| Failure { reason, retry_after: None };
-        let url = source.url().map_err(|error| failure(format!("{error:#}")))?;
-        let fetched = self.fetcher.fetch(url, validators, source.host_interval).await?;
-        let Fetched::Body { bytes, content_type, validators, address } = fetched else {
-            return Ok(Response::Unchanged);
-        };
-        let of_parser = source.clone();
-        let now = Utc::now();
-        // A thread of its own: megabytes take a while, and a panic of a parser ends this source only.
-        let parsing = tokio::task::spawn_blocking(move || {
-            of_parser.parse(&bytes, content_type.as_deref(), &address, now)
-        });
-        let parsed: Result<Parsed, ParseError> =
-            parsing.await.map_err(|error| failure(format!("the response cannot be read: {error}")))?;
-        let parsed = parsed.map_err(|error| failure(error.to_string()))?;
-        Ok(Response::Parsed { parsed, validators })
     }
 
     /// Stores what a source had: the stories first, then the validators that stand for them.

@@ -7,6 +7,7 @@
 mod aliases;
 mod canonical;
 mod charset;
+mod check;
 mod config;
 mod digest;
 mod fetch;
@@ -17,19 +18,24 @@ mod metrics;
 mod parse;
 mod relevance;
 mod report;
+mod response;
 mod schedule;
 mod source;
 mod stories;
 mod text;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 use job_runner::{Job, JobRunner, JobStore};
 use live_store::{LiveStore, LiveStoreError};
-use mailer::{EmailAddress, MailSettingsError, Mailer};
+use mailer::{MailSettingsError, Mailer};
 use service_runtime::{ExposeSecret, Runtime, open_patiently};
+use topics::names::service;
 
 use crate::{
     digest::{DigestJob, Digester},
@@ -38,6 +44,7 @@ use crate::{
     metrics::Metrics,
 };
 
+pub use check::{FeedCheck, check_feeds};
 pub use config::{
     Addresses, DigestConfig, EXIT_CODES, Feeds, NewsArgs, NewsCommand, NewsConfig, ProcessArgs,
     ProgramCommand, Provider,
@@ -65,11 +72,17 @@ pub struct Outcome {
     pub is_complete: bool,
 }
 
-/// Opens the stores of the command line, runs `work` with them, and closes them.
+/// Opens the stores, patiently, and runs the command of a command line.
 ///
 /// # Errors
-/// A store that cannot be opened, those of `work`, and a store that cannot be closed in order.
-pub async fn with_stores<T, F>(args: &NewsArgs, work: impl FnOnce(Stores) -> F) -> anyhow::Result<T>
+/// A store that cannot be opened, and those of [`execute`].
+pub async fn command(args: &NewsArgs, command: NewsCommand) -> anyhow::Result<Outcome> {
+    let owner = format!("news-{}", std::process::id());
+    with_stores(args, |stores| execute(command, args.config(), stores, &owner)).await
+}
+
+/// Opens the stores of the command line, runs `work` with them, and closes them.
+async fn with_stores<T, F>(args: &NewsArgs, work: impl FnOnce(Stores) -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
 {
@@ -83,11 +96,11 @@ where
     done
 }
 
-/// Opens the analytics store of a URL.
+/// Opens the analytics store of a URL, to read it.
 pub fn open_analytics(url: service_runtime::SecretString) -> OpenAnalytics {
     Arc::new(move || {
         let url = url.clone();
-        Box::pin(async move { analytics_store::open(url.expose_secret()).await })
+        Box::pin(async move { analytics_store::open_for_reading(url.expose_secret()).await })
     })
 }
 
@@ -110,60 +123,46 @@ pub async fn execute(
             let gathering = report.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
             Ok(Outcome { text: report::of_gathering(&gathering), is_complete: gathering.is_complete() })
         }
-        NewsCommand::Digest { user, preview } => {
-            let text = digest_by_hand(&digester(&config, stores)?, user.as_ref(), preview).await?;
-            Ok(Outcome { text, is_complete: true })
+        NewsCommand::Digest { user, preview, wait_seconds } => {
+            let wait = Duration::from_secs(wait_seconds);
+            digest::by_hand(&digester(&config, stores)?, user.as_ref(), preview, wait).await
         }
     }
 }
 
-async fn digest_by_hand(
-    digester: &Digester,
-    user: Option<&EmailAddress>,
-    is_preview: bool,
-) -> anyhow::Result<String> {
-    let now = Utc::now();
-    if is_preview {
-        let content = digester.preview(digester.reader(user)?, now).await?;
-        return Ok(format!("Subject: {}\n\n{}", content.subject, content.text));
-    }
-    let one = digester.reader(user)?;
-    let readers = if user.is_some() { vec![one] } else { digester.readers.iter().collect() };
-    let mut lines = Vec::new();
-    for reader in readers {
-        let is_new = digester.owe_now(reader, now).await?;
-        let done = if is_new { "is owed, and sent by the running service" } else { "was made before" };
-        lines.push(format!("the digest of today for {} {done}", reader.address));
-    }
-    Ok(lines.join("\n"))
-}
-
 fn digester(config: &NewsConfig, stores: Stores) -> anyhow::Result<Digester> {
-    let (readers, watchlist) = (config.digest.readers()?, config.watchlist.clone());
-    Ok(Digester { store: stores.live, analytics: stores.analytics, readers, watchlist })
+    let NewsConfig { digest, watchlist, .. } = config;
+    let (readers, public_url) = (digest.readers()?, digest.public_url.clone());
+    let Stores { live: store, analytics } = stores;
+    Ok(Digester { store, analytics, readers, watchlist: watchlist.clone(), public_url })
 }
 
 /// [`run`] as a process of its own, which also sends mails where a mail server is set.
 ///
 /// # Errors
-/// Those of [`run`], of [`with_stores`], and a mail server that cannot be used.
-pub async fn run_process(args: NewsArgs, process: ProcessArgs, runtime: Runtime) -> anyhow::Result<()> {
-    let mailer = match Mailer::open(&process.mail) {
-        Ok(mailer) => Some(mailer),
-        // The alerts, or another service of this store, send what is owed.
-        Err(MailSettingsError::Missing) => None,
-        Err(error) => return Err(error.into()),
+/// Those of [`run`], a store or an event log that cannot be opened, and a mail server that cannot be used.
+pub async fn serve(args: NewsArgs, process: ProcessArgs) -> anyhow::Result<()> {
+    let (output, ProcessArgs { log, mail, listen }) = (args.log_output.clone(), process);
+    let work = |runtime: Runtime| async move {
+        let mailer = match Mailer::open(&mail) {
+            Ok(mailer) => Some(mailer),
+            // The alerts, or another service of this store, send what is owed.
+            Err(MailSettingsError::Missing) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let config = args.config();
+        let work = |stores: Stores| async move {
+            let mut tasks = runtime.tasks();
+            if let Some(mailer) = mailer {
+                let sender = mailer::run_sender(Arc::clone(&stores.live) as _, mailer, runtime.clone());
+                tasks.spawn("mail", sender);
+            }
+            tasks.spawn("news", run(config, stores, runtime));
+            tasks.join().await
+        };
+        with_stores(&args, work).await
     };
-    let config = args.config();
-    with_stores(&args, |stores| async move {
-        let mut tasks = runtime.tasks();
-        if let Some(mailer) = mailer {
-            tasks.spawn("mail", mailer::run_sender(Arc::clone(&stores.live) as _, mailer, runtime.clone()));
-        }
-        tasks.spawn("news", run(config, stores, runtime));
-        tasks.join().await
-    })
-    .await
+    service_runtime::main(service::NEWS, &output, &log, Some(listen), work).await
 }
 
 /// Gathers news, and owes digests, by their schedules until the shutdown. What is owed is sent by [`mailer::run_sender`] of any

@@ -10,23 +10,16 @@ use topics::names::service;
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = NewsArgs::parse();
-    let (config, output) = (args.config(), args.log_output.clone());
-    match args.command.clone() {
-        ProgramCommand::Once(command) => {
-            let _logs = init_logs(service::NEWS, &output)?;
-            install_metrics()?;
-            let owner = format!("news-{}", std::process::id());
-            let done =
-                news::with_stores(&args, |stores| news::execute(command, config, stores, &owner)).await?;
-            println!("{}", done.text);
-            Ok(if done.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
+    let command = match args.command.clone() {
+        ProgramCommand::Once(command) => command,
         ProgramCommand::Schedule(process) => {
-            let process = *process;
-            let (log, listen) = (process.log.clone(), Some(process.listen));
-            let run = |runtime| async move { news::run_process(args, process, runtime).await };
-            service_runtime::main(service::NEWS, &output, &log, listen, run).await?;
-            Ok(ExitCode::SUCCESS)
+            news::serve(args, *process).await?;
+            return Ok(ExitCode::SUCCESS);
         }
-    }
+    };
+    let _logs = init_logs(service::NEWS, &args.log_output)?;
+    install_metrics()?;
+    let done = news::command(&args, command).await?;
+    println!("{}", done.text);
+    Ok(if done.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -105,7 +105,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             return news::news(*args).await;
         }
         Command::User(args) => user::user(args).await?,
-        Command::Config { command: ConfigCommand::Check(args) } => return check::check(*args).await,
+        Command::Config { command: ConfigCommand::Check(args) } => {
+            return check::check(*args, &cli.log_output).await;
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tapedeck", &mut stdout());
         }

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context;
 use market::Watchlist;
 use news::{Addresses, DigestConfig, NewsCommand, NewsConfig, Stores};
-use service_runtime::install_metrics;
+use service_runtime::{PublicAddress, install_metrics};
 
 use crate::{batch::AnalyticsPlace, moving::StorePlace, output::print_line};
 
@@ -31,6 +31,8 @@ pub(crate) struct NewsArgs {
     #[command(flatten)]
     analytics: AnalyticsPlace,
     #[command(flatten)]
+    public: PublicAddress,
+    #[command(flatten)]
     news: NewsConfig,
     #[command(subcommand)]
     command: NewsCommand,
@@ -44,7 +46,8 @@ pub(crate) async fn news(args: NewsArgs) -> anyhow::Result<ExitCode> {
     };
     let (live, _) = args.place.open_existing().await?;
     let stores = Stores { live: Arc::clone(&live), analytics: analytics.map(news::open_analytics) };
-    let digest = DigestConfig { alert_recipients: args.alert_recipients.0, ..args.news.digest };
+    let (alert_recipients, public_url) = (args.alert_recipients.0, args.public.url());
+    let digest = DigestConfig { alert_recipients, public_url, ..args.news.digest };
     let config = NewsConfig { watchlist: args.watchlist, digest, ..args.news };
     let owner = format!("tapedeck-news-{}", std::process::id());
     let done = news::execute(args.command, config, stores, &owner).await;

@@ -42,9 +42,10 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     let serving = ProcessRuntime { shutdown: CancellationToken::new(), ..process.clone() };
     // A recording has symbols of its own.
     let watchlist = (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone());
-    let digest = DigestConfig { alert_recipients: args.alerts.recipients.0.clone(), ..args.news.digest };
-    let news = NewsConfig { watchlist: watchlist.clone(), digest, ..args.news };
     let public = args.public.or(public_url(address)?);
+    let alert_recipients = args.alerts.recipients.0.clone();
+    let digest = DigestConfig { alert_recipients, public_url: public.url(), ..args.news.digest };
+    let news = NewsConfig { watchlist: watchlist.clone(), digest, ..args.news };
     let web = WebConfig {
         watchlist,
         consumer_group: args.consumer.group.clone(),

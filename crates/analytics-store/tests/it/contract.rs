@@ -2,7 +2,7 @@
 
 use analytics_store::{
     AlertLogRow, AlertLogStatus, AnalyticsStore, BatchRun, Changes, DailyAggregate, Performance, RowQuery,
-    RunStatus, WeeklyAggregate, open, open_for_reading,
+    RunStatus, WeeklyAggregate, check, open, open_for_reading,
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use market::Symbol;
@@ -233,9 +233,12 @@ async fn rows_can_be_read_in_pages(place: &dyn Place) {
 async fn reading_creates_nothing(place: &dyn Place) {
     let error = open_for_reading(&place.url()).await.err().expect("there is nothing to read");
     assert!(error.is_transient() && error.to_string().contains("do not exist yet"), "{error}");
+    assert_eq!(check(&place.url()).await.unwrap().format, 0);
     let error = open_for_reading(&place.url()).await.err().expect("nothing was created");
     assert!(error.is_transient(), "{error}");
     place.open().await.store(Changes::default().with(&[daily("AAPL", 12)])).await.unwrap();
+    let found = check(&place.url()).await.unwrap();
+    assert_eq!(found.format, found.newest);
     let reader = open_for_reading(&place.url()).await.unwrap();
     let rows: Vec<DailyAggregate> = reader.rows(&RowQuery::newest(None, 10)).await.unwrap();
     assert_eq!(rows, [daily("AAPL", 12)]);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod accounting;
+mod check;
 mod documents;
 mod own_events;
 mod panics;

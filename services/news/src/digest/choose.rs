@@ -21,7 +21,7 @@ const MAX_OUTLETS: usize = 6;
 /// Chooses stories for symbols among those of the last day or days, without those that the reader `had`: the most relevant first, at
 /// most two of one publisher.
 pub(crate) fn choose(
-    mut candidates: Vec<NewsArticle>,
+    mut candidates: Vec<&NewsArticle>,
     symbols: &[Symbol],
     had: &HashSet<ArticleId>,
 ) -> Vec<NewsArticle> {
@@ -39,7 +39,7 @@ pub(crate) fn choose(
     let mut of_symbol: HashMap<Symbol, usize> = HashMap::new();
     // Twice: a symbol with much news does not fill the digest while there is news of others.
     for is_strict in [true, false] {
-        for story in &candidates {
+        for story in candidates.iter().copied() {
             let Some((symbol, _)) = main(story, symbols) else { continue };
             let publisher = story.publisher.to_lowercase();
             let is_full = chosen.len() >= MAX_STORIES
@@ -95,13 +95,13 @@ mod tests {
     fn at_most_twelve_stories_and_two_of_one_publisher() {
         let all: Vec<NewsArticle> =
             (0..60).map(|n| story(n, "AAPL", &format!("P{}", n / 10), 0.5 + n as f64 / 200.0)).collect();
-        let chosen = choose(all.clone(), &[symbol("AAPL")], &HashSet::new());
+        let chosen = choose(all.iter().collect(), &[symbol("AAPL")], &HashSet::new());
         assert_eq!(chosen.len(), MAX_STORIES);
         for story in &chosen {
             assert!(chosen.iter().filter(|other| other.publisher == story.publisher).count() <= 2);
         }
         let had = chosen.iter().map(|story| story.id.clone()).collect();
-        let next = choose(all, &[symbol("AAPL")], &had);
+        let next = choose(all.iter().collect(), &[symbol("AAPL")], &had);
         assert!(
             !next.is_empty() && next.iter().all(|story| !had.contains(&story.id)),
             "never the same story twice"
@@ -115,7 +115,7 @@ mod tests {
         all.push(story(100, "AAPL", "Q", 0.6));
         all.push(story(101, "MSFT", "Q", 0.9));
         all.push(story(102, "AAPL", "R", 0.2));
-        let chosen = choose(all, &["BTC/USDT", "AAPL"].map(symbol), &HashSet::new());
+        let chosen = choose(all.iter().collect(), &["BTC/USDT", "AAPL"].map(symbol), &HashSet::new());
         assert_eq!(chosen.len(), MAX_STORIES);
         let apple: Vec<&str> = chosen
             .iter()

@@ -64,8 +64,8 @@ fn reason(reader: &DigestReader) -> String {
     let reason = if reader.unsubscribe.is_some() {
         "You receive this because the morning digest is on in your account."
     } else {
-        "You receive this because your address is among the digest recipients of this installation (DIGEST_RECIPIENTS, or \
-         ALERT_RECIPIENTS)."
+        "You receive this because your address is among the digest recipients of this installation. To end it, ask its operator to \
+         remove your address from DIGEST_RECIPIENTS, or from ALERT_RECIPIENTS where that is not set."
     };
     reason.to_owned()
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use alert_rules::Owner;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use job_runner::{Schedule, ScheduleError};
 use mailer::{EmailAddress, MailId, MailIdError};
@@ -11,10 +11,15 @@ use market::Symbol;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-/// A digest that was missed is sent until so many hours after its time: one of 08:00 until noon.
+/// A digest that was missed is sent until noon, where the reader is.
+const NOON: NaiveTime = NaiveTime::from_hms_opt(12, 0, 0).expect("a time");
+/// One whose time is noon or later is sent until so many hours after it.
 const WINDOW_HOURS: i64 = 4;
-/// Longer addresses are hashed in the identity of a mail.
-const MAX_KEY_BYTES: usize = 150;
+/// The time of a digest that may still be sent is at most so many hours ago: from midnight to noon, and an hour more where clocks are
+/// set back in between.
+const LONGEST_WINDOW_HOURS: i64 = 14;
+/// Bytes of the hash of an address in the identity of a mail.
+const HASH_BYTES: usize = 16;
 
 /// A person who gets the digest.
 #[derive(Clone, Debug)]
@@ -62,12 +67,20 @@ impl DigestReader {
 
     /// The digest that is due at `now`, also if it was missed some hours ago.
     pub(crate) fn due(&self, now: DateTime<Utc>) -> Option<DueDigest> {
-        let window = TimeDelta::hours(WINDOW_HOURS);
-        let mut since = self.schedule.next(now - window).filter(|first| *first <= now)?;
+        let longest = TimeDelta::hours(LONGEST_WINDOW_HOURS);
+        let mut since = self.schedule.next(now - longest).filter(|first| *first <= now)?;
         while let Some(next) = self.schedule.next(since).filter(|next| *next <= now) {
             since = next;
         }
-        Some(DueDigest { date: self.date(since), since, until: since + window })
+        let until = self.until(since);
+        (now < until).then(|| DueDigest { date: self.date(since), since, until })
+    }
+
+    /// From when on a digest of this time is not sent any more.
+    fn until(&self, since: DateTime<Utc>) -> DateTime<Utc> {
+        let noon = self.date(since).and_time(NOON).and_local_timezone(self.zone).earliest();
+        let noon = noon.map(|noon| noon.to_utc()).filter(|noon| since < *noon);
+        noon.unwrap_or(since + TimeDelta::hours(WINDOW_HOURS))
     }
 
     /// The date at a moment, where the reader is.
@@ -75,17 +88,15 @@ impl DigestReader {
         at.with_timezone(&self.zone).date_naive()
     }
 
-    /// The identity of the digest of a date: one a reader and day.
+    /// The identity of the digest of a date: one an address and day, whatever the reader is. Senders log it, so that it has the hash of
+    /// the address instead of the address.
     pub(crate) fn mail_id(&self, date: NaiveDate) -> Result<MailId, MailIdError> {
-        let mut key = self.address.key();
-        if key.len() > MAX_KEY_BYTES {
-            let hash = Sha256::digest(key.as_bytes());
-            key.clear();
-            for byte in hash.iter().take(16) {
-                let _ = write!(key, "{byte:02x}");
-            }
+        let mut id = "digest:".to_owned();
+        for byte in &Sha256::digest(self.address.key().as_bytes())[..HASH_BYTES] {
+            // Writing to a string does not fail.
+            let _ = write!(id, "{byte:02x}");
         }
-        MailId::parse(format!("digest:{key}:{date}"))
+        MailId::parse(format!("{id}:{date}"))
     }
 }
 
@@ -103,13 +114,27 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_of_eight_is_sent_until_noon_where_the_reader_is() {
+    fn a_digest_is_sent_until_noon_where_the_reader_is() {
         let berlin = reader(8, chrono_tz::Europe::Berlin);
         assert_eq!(due(&berlin, "2026-01-13T06:59:59Z"), None);
         assert_eq!(due(&berlin, "2026-01-13T07:00:00Z").as_deref(), Some("2026-01-13"));
         assert_eq!(due(&berlin, "2026-01-13T10:59:59Z").as_deref(), Some("2026-01-13"));
         assert_eq!(due(&berlin, "2026-01-13T11:00:00Z"), None);
         assert_eq!(due(&berlin, "2026-07-13T06:00:00Z").as_deref(), Some("2026-07-13"), "summer");
+        let midnight = reader(0, chrono_tz::Asia::Tokyo);
+        assert_eq!(due(&midnight, "2026-01-13T15:00:00Z").as_deref(), Some("2026-01-14"));
+        assert_eq!(due(&midnight, "2026-01-14T02:59:59Z").as_deref(), Some("2026-01-14"));
+        assert_eq!(due(&midnight, "2026-01-14T03:00:00Z"), None);
+        let late_morning = reader(11, chrono_tz::UTC);
+        assert_eq!(due(&late_morning, "2026-01-13T11:59:59Z").as_deref(), Some("2026-01-13"));
+        assert_eq!(due(&late_morning, "2026-01-13T12:00:00Z"), None);
+    }
+
+    #[test]
+    fn a_digest_of_the_afternoon_is_sent_for_four_hours() {
+        let noon = reader(12, chrono_tz::UTC);
+        assert_eq!(due(&noon, "2026-01-13T15:59:59Z").as_deref(), Some("2026-01-13"));
+        assert_eq!(due(&noon, "2026-01-13T16:00:00Z"), None);
         let late = reader(23, chrono_tz::UTC);
         assert_eq!(
             due(&late, "2026-01-14T01:00:00Z").as_deref(),
@@ -118,18 +143,51 @@ mod tests {
         );
     }
 
+    /// The times at which digests of a day become due, as seen every ten minutes.
+    fn times(reader: &DigestReader, date: &str) -> Vec<String> {
+        let date: NaiveDate = date.parse().unwrap();
+        let begin = date.and_time(NaiveTime::MIN).and_utc() - TimeDelta::hours(15);
+        let seen = (0..48 * 6).filter_map(|n| reader.due(begin + TimeDelta::minutes(10 * n)));
+        let all = seen.filter(|due| due.date == date);
+        let mut times: Vec<String> = all.map(|due| due.since.format("%H:%MZ").to_string()).collect();
+        times.dedup();
+        times
+    }
+
     #[test]
-    fn one_mail_a_reader_and_day_has_one_identity() {
+    fn an_hour_that_clocks_leave_out_or_repeat_has_one_digest() {
+        let berlin = |hour| reader(hour, chrono_tz::Europe::Berlin);
+        assert_eq!(times(&berlin(2), "2026-03-29"), ["01:00Z"], "at the first minute after the gap: 03:00");
+        assert_eq!(times(&berlin(3), "2026-03-29"), ["01:00Z"]);
+        assert_eq!(times(&berlin(2), "2026-10-25"), ["00:00Z"], "the first of the two");
+        assert_eq!(times(&berlin(8), "2026-03-29"), ["06:00Z"]);
+        assert_eq!(times(&berlin(8), "2026-10-25"), ["07:00Z"]);
+        // Clocks are set forward at midnight, so that the day begins at 01:00.
+        assert_eq!(times(&reader(0, chrono_tz::Africa::Cairo), "2026-04-24"), ["22:00Z"]);
+        assert_eq!(times(&reader(1, chrono_tz::America::New_York), "2026-11-01"), ["05:00Z"]);
+        assert_eq!(times(&reader(2, chrono_tz::Australia::Lord_Howe), "2026-10-04"), ["15:30Z"], "02:30");
+    }
+
+    #[test]
+    fn one_mail_an_address_and_day_has_one_identity_without_the_address() {
         let date = "2026-01-13".parse().unwrap();
-        let id = reader(8, chrono_tz::UTC).mail_id(date).unwrap();
-        assert_eq!(id.as_str(), "digest:me@example.com:2026-01-13");
-        let long = format!("{}@{}.example.com", "a".repeat(64), "b".repeat(60) + "." + &"c".repeat(60));
-        let reader =
-            DigestReader { address: EmailAddress::parse(&long).unwrap(), ..reader(8, chrono_tz::UTC) };
-        assert!(reader.mail_id(date).unwrap().as_str().len() < 60);
+        let of = |address: &str| {
+            let address = EmailAddress::parse(address).unwrap();
+            let reader = DigestReader { address, ..reader(8, chrono_tz::UTC) };
+            reader.mail_id(date).unwrap().as_str().to_owned()
+        };
+        let id = of("me@example.com");
+        assert!(id.starts_with("digest:") && id.ends_with(":2026-01-13") && id.len() == 50, "{id}");
+        assert!(!id.contains("me@") && !id.contains("example"), "{id}");
+        assert_eq!(id, of("ME@Example.com"));
+        assert_ne!(id, of("other@example.com"));
+    }
+
+    #[test]
+    fn no_day_has_an_hour_24() {
+        let address = EmailAddress::parse("me@example.com").unwrap();
         assert!(
-            DigestReader::at_hour((reader.address, Owner::House), Vec::new(), 24, chrono_tz::UTC, None)
-                .is_err()
+            DigestReader::at_hour((address, Owner::House), Vec::new(), 24, chrono_tz::UTC, None).is_err()
         );
     }
 }

@@ -145,11 +145,22 @@ pub(crate) fn all(
         sources.extend(alpha_vantage::sources(&config.alpha_vantage_url, key, symbols)?);
     }
     sources.extend(config.feeds.0.iter().map(rss::source));
+    set_pace(&mut sources, config);
+    Ok(sources)
+}
+
+/// Only the feeds of the operator.
+pub(crate) fn feeds(config: &NewsConfig) -> Vec<Source> {
+    let mut sources: Vec<Source> = config.feeds.0.iter().map(rss::source).collect();
+    set_pace(&mut sources, config);
+    sources
+}
+
+fn set_pace(sources: &mut [Source], config: &NewsConfig) {
     let default = Duration::from_millis(config.host_interval_ms);
-    for source in &mut sources {
+    for source in sources {
         source.host_interval = source.host_interval.max(default);
     }
-    Ok(sources)
 }
 
 /// Tells addresses apart without showing them.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use analytics_store::{Changes, DailyAggregate};
-use chrono::{TimeDelta, Utc};
+use chrono::{NaiveDate, TimeDelta, Utc};
 use live_store::{ArticleId, Digest, NewsArticle, Relevance};
 use mailer::{EmailAddress, StoredMail};
 use market::Symbol;
@@ -63,7 +63,10 @@ async fn digest(world: &World, user: Option<&str>, preview: bool) -> String {
     let analytics = open_analytics(world.analytics_url().into());
     let stores = Stores { live: Arc::clone(&world.store), analytics: Some(analytics) };
     let user = user.map(|user| EmailAddress::parse(user).unwrap());
-    news::execute(NewsCommand::Digest { user, preview }, config, stores, "test").await.unwrap().text
+    news::execute(NewsCommand::Digest { user, preview, wait_seconds: 0 }, config, stores, "test")
+        .await
+        .unwrap()
+        .text
 }
 
 async fn mails(world: &World, address: &str) -> Vec<StoredMail> {
@@ -103,8 +106,10 @@ async fn no_story_is_in_two_digests_and_a_digest_that_was_cut_keeps_its_stories(
     let [first, second, third] = [story(1, "A"), story(2, "B"), story(3, "C")];
     world.store.write_articles(&[first.clone(), second.clone(), third.clone()]).await.unwrap();
     let reader = "one@example.com";
-    let digest_of = |date, hours, story: &NewsArticle| Digest {
-        id: format!("digest:{reader}:{date}"),
+    // Beginning of the SHA-256 of the address.
+    let id = |date: NaiveDate| format!("digest:d25354f658256d3988a0a1f07ae2dbfa:{date}");
+    let digest_of = |date: NaiveDate, hours, story: &NewsArticle| Digest {
+        id: id(date),
         reader: reader.to_owned(),
         created_at: Utc::now() - TimeDelta::hours(hours),
         stories: vec![story.id.clone()],
@@ -117,7 +122,7 @@ async fn no_story_is_in_two_digests_and_a_digest_that_was_cut_keeps_its_stories(
     let mail = mails(&world, reader).await.remove(0).mail;
     assert!(mail.content.text.contains("Story number 2"), "{}", mail.content.text);
     assert!(!mail.content.text.contains("Story number 1") && !mail.content.text.contains("Story number 3"));
-    assert_eq!(mail.id.as_str(), format!("digest:{reader}:{today}"));
+    assert_eq!(mail.id.as_str(), id(today));
 }
 
 #[tokio::test]
@@ -128,12 +133,12 @@ async fn an_address_that_gets_no_digest_is_refused() {
         [(vec!["--digest-recipients", READERS], "gets no digest"), (vec![], "there is no recipient")]
     {
         let user = (!args.is_empty()).then(|| EmailAddress::parse("other@example.com").unwrap());
-        let command = NewsCommand::Digest { user, preview: true };
+        let command = NewsCommand::Digest { user, preview: true, wait_seconds: 0 };
         let error = news::execute(command, config(&args), stores.clone(), "test").await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
     let bad = config(&["--digest-recipients", READERS, "--news-schedule", "eight"]);
-    let command = NewsCommand::Digest { user: None, preview: true };
+    let command = NewsCommand::Digest { user: None, preview: true, wait_seconds: 0 };
     let error = format!("{:#}", news::execute(command, bad, stores, "test").await.unwrap_err());
     assert!(error.contains("NEWS_SCHEDULE"), "{error}");
 }

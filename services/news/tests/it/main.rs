@@ -7,3 +7,4 @@ mod digest;
 mod feeds;
 mod gathering;
 mod hostile;
+mod personal;

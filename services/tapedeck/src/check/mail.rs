@@ -4,7 +4,10 @@ use std::path::Path;
 
 use mailer::{MailSettings, Mailer};
 
-use super::{place::folder, report::Report};
+use super::{
+    place::{folder, writable},
+    report::Report,
+};
 use crate::data_dir::outbox;
 
 /// Connects to the mail server and logs in, or checks the folder; sends nothing.
@@ -18,10 +21,11 @@ pub(super) async fn mail(report: &mut Report, settings: &MailSettings, data: &Pa
         Err(error) => return report.wrong("mail", error.to_string(), fix),
     };
     match outbox {
-        // In the data folder, which is checked by itself.
-        Some(path) if path == default => {
-            report.ok("mail", format!("files in {}; set MAIL_URL to send mails", path.display()));
-        }
+        // Its disk is that of the data folder, which is checked by itself.
+        Some(path) if path == default => match writable(&path) {
+            Ok(_) => report.ok("mail", format!("files in {}; set MAIL_URL to send mails", path.display())),
+            Err(reason) => report.wrong("mail", reason, "make it writable, or set MAIL_URL (--mail-url)"),
+        },
         Some(path) => folder(report, "mail", &path, "choose another with MAIL_URL=file:DIR"),
         None => match mailer.check().await {
             Ok(()) => report.ok("mail", format!("{} accepts connections", mailer.place())),

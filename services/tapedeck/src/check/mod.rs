@@ -1,19 +1,24 @@
 //! `tapedeck config check`: checks everything that the settings name, and reports problems with their fixes. Changes nothing,
 //! except that `--probe` publishes one record.
 
+mod analytics;
 mod log;
+mod log_lines;
 mod mail;
+mod news;
 mod place;
 mod report;
 mod settings;
 
 use std::process::ExitCode;
 
+use service_runtime::LogOutput;
+
 use self::report::{Report, Verdict};
 pub(crate) use self::settings::read;
 use crate::{cli::CheckArgs, data_dir::folder, run::data_path};
 
-pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn check(args: CheckArgs, output: &LogOutput) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     let run = &args.run;
     for fault in &args.faults {
@@ -44,7 +49,10 @@ pub(crate) async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let identities = log::event_log(&mut report, &args, &path).await;
     let checkpoints = place::live_store(&mut report, &run.places, &path).await;
     log::compare_identities(&mut report, &identities, &checkpoints);
+    analytics::analytics_store(&mut report, &run.analytics, &path).await;
     mail::mail(&mut report, &run.mail, &path).await;
+    news::news(&mut report, &run.news).await;
+    log_lines::log_lines(&mut report, output).await;
     report.print(args.json)?;
     Ok(if report.worst() == Verdict::Wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

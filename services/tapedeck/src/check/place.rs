@@ -3,7 +3,7 @@
 use std::{
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use live_store::Checkpoint;
@@ -92,16 +92,12 @@ pub(super) fn data_folder(report: &mut Report, path: &Path) {
 
 /// Checks that a folder, or the one in which it will be created, can be written and has free space.
 pub(super) fn folder(report: &mut Report, what: &'static str, path: &Path, fix: &str) {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let Some(existing) = absolute.ancestors().find(|folder| folder.exists()) else {
-        return report.wrong(what, format!("{} does not exist", path.display()), fix);
+    let existing = match writable(path) {
+        Ok(existing) => existing,
+        Err(reason) => return report.wrong(what, reason, fix),
     };
-    // A file without a name, deleted when it is closed.
-    if let Err(error) = tempfile::tempfile_in(existing) {
-        return report.wrong(what, format!("{} cannot be written: {error}", existing.display()), fix);
-    }
-    let created = if existing == absolute { "" } else { ", created at the first start" };
-    match fs4::available_space(existing) {
+    let created = if path.exists() { "" } else { ", created at the first start" };
+    match fs4::available_space(&existing) {
         Ok(free) => {
             let found = format!("{}{created}, {:.1} GB free", path.display(), free as f64 / 1e9);
             if free < NO_SPACE_BYTES {
@@ -118,6 +114,20 @@ pub(super) fn folder(report: &mut Report, what: &'static str, path: &Path, fix: 
         }
         Err(error) => report.warn(what, format!("{}: free space unknown: {error}", path.display()), ""),
     }
+}
+
+/// The folder, or the nearest one above it that exists, if it can be written.
+///
+/// # Errors
+/// Why it cannot.
+pub(super) fn writable(path: &Path) -> Result<PathBuf, String> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = absolute.ancestors().find(|folder| folder.exists());
+    let existing = existing.ok_or_else(|| format!("{} does not exist", path.display()))?;
+    // A file without a name, deleted when it is closed.
+    tempfile::tempfile_in(existing)
+        .map_err(|error| format!("{} cannot be written: {error}", existing.display()))?;
+    Ok(existing.to_owned())
 }
 
 /// Checks the live store without changing it. Returns its checkpoints.

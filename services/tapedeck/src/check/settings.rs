@@ -56,11 +56,18 @@ fn fault_of(arg: &Arg, line: &[OsString]) -> Option<(Fault, OsString)> {
     let alone = clap::Command::new("check").no_binary_name(true).arg(arg.clone());
     let error = alone.try_get_matches_from([assigned(&flag, &value)]).err()?;
     let setting = format!("{flag} ({})", variable.to_string_lossy());
+    let reason = reason(&error);
+    // Addresses of feeds may contain keys.
+    let reason = if arg.is_hide_env_values_set() { reason } else { format!("{}: {reason}", shown(&value)) };
+    Some((Fault { setting, reason }, assigned(&flag, default)))
+}
+
+/// The beginning of a value.
+fn shown(value: &OsStr) -> String {
     let value = value.to_string_lossy();
     let shown: String = value.chars().take(MAX_SHOWN_CHARS).flat_map(char::escape_debug).collect();
     let rest = if value.chars().nth(MAX_SHOWN_CHARS).is_some() { "..." } else { "" };
-    let reason = format!("`{shown}{rest}`: {}", reason(&error));
-    Some((Fault { setting, reason }, assigned(&flag, default)))
+    format!("`{shown}{rest}`")
 }
 
 fn assigned(flag: &str, value: &OsStr) -> OsString {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::process::{Running, output, server, stderr, tapedeck, wait_until};
 
 /// The findings, and whether the exit code is 0.
-fn check(args: &[&str]) -> (Value, bool) {
+pub(crate) fn check(args: &[&str]) -> (Value, bool) {
     let mut all = vec!["config", "check", "--json", "--provider", "simulated"];
     all.extend_from_slice(args);
     let ended = output(&all);
@@ -17,7 +17,7 @@ fn check(args: &[&str]) -> (Value, bool) {
 }
 
 /// One finding: the verdict, and its texts.
-fn about(found: &Value, what: &str) -> (String, String) {
+pub(crate) fn about(found: &Value, what: &str) -> (String, String) {
     let checks = found["checks"].as_array().unwrap();
     let one =
         checks.iter().find(|check| check["what"] == what).unwrap_or_else(|| panic!("no {what}: {found}"));
@@ -39,7 +39,10 @@ fn a_check_before_the_first_start_succeeds_and_creates_nothing() {
     let (found, succeeded) = check(&["--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
     assert!(succeeded, "{found}");
     assert!(about(&found, "event log").1.contains("does not exist yet"), "{found}");
-    assert!(about(&found, "live store").1.contains("does not exist yet"), "{found}");
+    for what in ["live store", "analytics"] {
+        assert!(about(&found, what).1.contains("does not exist yet"), "{found}");
+    }
+    assert!(about(&found, "mail").1.contains("set MAIL_URL to send mails"), "{found}");
     assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
@@ -52,7 +55,7 @@ fn a_check_beside_a_running_instance_reports_it_and_changes_nothing() {
     let (found, succeeded) = check(&["--listen", &listen, "--data", folder.path().to_str().unwrap()]);
     assert!(succeeded && about(&found, "address").0 == "warn", "{found}");
     assert!(about(&found, "address").1.contains("--listen (LISTEN)"), "{found}");
-    for what in ["event log", "topics", "group", "live store", "data folder"] {
+    for what in ["event log", "topics", "group", "live store", "data folder", "analytics", "mail"] {
         assert_eq!(about(&found, what).0, "ok", "{found}");
     }
     assert_eq!(names(folder.path()), before);
@@ -195,7 +198,17 @@ fn each_check_that_succeeds_has_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let (text, code) = text_output(&[("DATA", folder.path().to_str().unwrap())], &[]);
     assert_eq!(code, Some(0), "{text}");
-    for what in ["address", "prices", "data folder", "event log", "live store"] {
+    for what in [
+        "address",
+        "prices",
+        "data folder",
+        "event log",
+        "live store",
+        "analytics",
+        "mail",
+        "news feeds",
+        "log lines",
+    ] {
         let is_line = |line: &&str| line.strip_prefix("ok     ").is_some_and(|line| line.starts_with(what));
         assert_eq!(text.lines().filter(is_line).count(), 1, "{what}: {text}");
     }

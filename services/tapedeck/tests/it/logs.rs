@@ -200,6 +200,16 @@ fn secretive() -> Vec<Vec<String>> {
         format!(
             "run --listen 127.0.0.1:0 --data /proc/none --provider simulated --store mongodb://me:{secret}@{nowhere}/x"
         ),
+        format!("config check --provider simulated --analytics mysql://me:{secret}@{nowhere}/x"),
+        format!(
+            "config check --provider simulated --mail-url smtp://me:{secret}@{nowhere}?tls=opportunistic"
+        ),
+        format!(
+            "config check --provider simulated --news-feeds http://me:{secret}@{nowhere}/feed?key={secret}"
+        ),
+        format!(
+            "config check --provider simulated --elasticsearch http://{nowhere} --elasticsearch-api-key {secret}"
+        ),
         format!(
             "config check --provider simulated --log kafka://me:{secret}@{nowhere}?socket.timeout.ms=1000"
         ),
