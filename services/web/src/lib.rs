@@ -4,6 +4,7 @@
 //! numbers: those of the live view in memory, and of the store behind it.
 
 mod account;
+mod alert_notice;
 mod analytics;
 mod candle_json;
 mod catch_up;

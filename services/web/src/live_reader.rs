@@ -8,19 +8,26 @@ use market::{Candle, Tick};
 use service_runtime::{Meter, Runtime};
 use stream_processor::{Follow, Follower};
 use topics::{
+    alert::{self, AlertRecord},
     candle, names, quoted_candle,
     status::{self, ServiceStatus},
     tick,
 };
 
-use crate::{heartbeats::ClockSkew, live::Live};
+use crate::{alert_notice::AlertNotice, heartbeats::ClockSkew, live::Live, updates::Change};
 
 /// Of each partition of heartbeats, so many of the last records are read at the start.
 const STATUS_HISTORY: u64 = 64;
 
 /// The topics that are read.
-pub(crate) const TOPICS: [&str; 5] =
-    [tick::STOCK_PRICES, tick::CRYPTO_PRICES, candle::TOPIC, quoted_candle::TOPIC, status::TOPIC];
+pub(crate) const TOPICS: [&str; 6] = [
+    tick::STOCK_PRICES,
+    tick::CRYPTO_PRICES,
+    candle::TOPIC,
+    quoted_candle::TOPIC,
+    alert::TOPIC,
+    status::TOPIC,
+];
 
 /// Joins a group of its own. When this returns, reading begins at the end of every partition.
 ///
@@ -41,6 +48,7 @@ pub(crate) struct LiveReader {
 enum Record {
     Tick(Tick),
     Candle(Candle),
+    Alert(AlertRecord),
     Heartbeat(ServiceStatus),
 }
 
@@ -66,16 +74,18 @@ impl Follower for LiveReader {
         // The consumer publishes dead letters; here unreadable records are only counted.
         self.unreadable.add((messages.len() - records.len()) as u64);
 
-        let mut heartbeats = Vec::new();
+        let (mut heartbeats, mut notices) = (Vec::new(), Vec::new());
         let mut quotes = self.live.quotes();
         for record in records {
             match record {
                 Record::Tick(tick) => quotes.apply_tick(&tick, now),
                 Record::Candle(candle) => quotes.apply_candle(&candle, now),
+                Record::Alert(alert) => notices.extend(AlertNotice::of(alert, now).map(Change::Alert)),
                 Record::Heartbeat(heartbeat) => heartbeats.push(heartbeat),
             }
         }
         drop(quotes);
+        self.live.publish(&notices);
         for heartbeat in heartbeats {
             let skew = self.live.pipeline().take_heartbeat(heartbeat, now);
             skew.iter().for_each(warn_of_skew);
@@ -87,6 +97,7 @@ impl Follower for LiveReader {
 fn decode(message: &Message, now: DateTime<Utc>) -> Option<Record> {
     match &*message.position.topic_partition.topic {
         status::TOPIC => status::decode(&message.payload).ok().map(Record::Heartbeat),
+        alert::TOPIC => alert::decode(&message.payload).ok().map(Record::Alert),
         candle::TOPIC | quoted_candle::TOPIC => candle::decode(&message.payload).ok().map(Record::Candle),
         _ => tick::decode(&message.payload, now).ok().map(Record::Tick),
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use market::Symbol;
 use serde::Serialize;
 
-use crate::{candle_json::SymbolCandle, quote::Quote, sparkline::Sparkline};
+use crate::{alert_notice::AlertNotice, candle_json::SymbolCandle, quote::Quote, sparkline::Sparkline};
 
 /// Events by name, as clients choose them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,15 @@ pub(crate) enum UpdateKind {
     Spark,
     /// The figures of `/system` changed. Carries none of them: a page that draws them reads them.
     Status,
+    /// A house alert opened, of whatever symbol.
+    Alert,
     /// The event log stopped or began to respond; every client receives it.
     Log,
 }
 
 impl UpdateKind {
-    pub(crate) const ALL: [Self; 5] = [Self::Quote, Self::Candle, Self::Spark, Self::Status, Self::Log];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Quote, Self::Candle, Self::Spark, Self::Status, Self::Alert, Self::Log];
 
     /// The name of the event.
     pub(crate) fn as_str(self) -> &'static str {
@@ -39,6 +42,7 @@ impl UpdateKind {
             Self::Candle => "candle",
             Self::Spark => "spark",
             Self::Status => "status",
+            Self::Alert => "alert",
             Self::Log => "log",
         }
     }
@@ -52,13 +56,15 @@ pub(crate) enum Change {
     ClosedCandle(Symbol, SymbolCandle),
     Spark(Symbol, Sparkline),
     Status,
+    Alert(AlertNotice),
     /// Whether new prices can be read from the event log.
     Log {
         down: bool,
     },
 }
 
-/// Events of one subject replace each other. An open and a closed candle do not: a client that missed both gets both.
+/// Events of one subject replace each other. An open and a closed candle do not: a client that missed both gets both. Nor do alerts of
+/// two kinds of rules, which one candle may open.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Subject {
     Quote(Symbol),
@@ -66,6 +72,8 @@ enum Subject {
     ClosedCandle(Symbol),
     Spark(Symbol),
     Status,
+    /// With the name of the kind of its rule.
+    Alert(Symbol, &'static str),
     Log,
 }
 
@@ -76,6 +84,7 @@ impl Subject {
             Self::OpenCandle(_) | Self::ClosedCandle(_) => UpdateKind::Candle,
             Self::Spark(_) => UpdateKind::Spark,
             Self::Status => UpdateKind::Status,
+            Self::Alert(..) => UpdateKind::Alert,
             Self::Log => UpdateKind::Log,
         }
     }
@@ -86,7 +95,8 @@ impl Subject {
             | Self::OpenCandle(symbol)
             | Self::ClosedCandle(symbol)
             | Self::Spark(symbol) => Some(symbol),
-            Self::Status | Self::Log => None,
+            // Alerts are for every page, whatever symbols it shows.
+            Self::Status | Self::Alert(..) | Self::Log => None,
         }
     }
 }
@@ -99,6 +109,7 @@ impl Change {
             Self::ClosedCandle(symbol, _) => Subject::ClosedCandle(*symbol),
             Self::Spark(symbol, _) => Subject::Spark(*symbol),
             Self::Status => Subject::Status,
+            Self::Alert(notice) => Subject::Alert(notice.symbol, notice.kind.name()),
             Self::Log { .. } => Subject::Log,
         }
     }
@@ -117,6 +128,7 @@ impl Change {
                 serde_json::to_string(&SymbolSparkline { symbol: *symbol, sparkline })
             }
             Self::Status => Ok("{}".to_owned()),
+            Self::Alert(notice) => serde_json::to_string(notice),
             Self::Log { down } => Ok(format!("{{\"down\":{down}}}")),
         }
     }

@@ -20,11 +20,18 @@ use super::{
     App,
     pages::{Layout, STORE_TIMEOUT_MS, render},
 };
-use crate::{format::TimeText, middleware::viewer::Viewer, params::Params, problem::Problem};
+use crate::{
+    format::TimeText,
+    middleware::viewer::Viewer,
+    params::{Params, far_future, far_past},
+    problem::Problem,
+};
 
 /// Alerts of a page where no limit is given, and at most.
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 500;
+/// Alerts on the page of a symbol.
+const NEWEST: usize = 8;
 
 /// An alert as JSON; prices and volumes in the units of the tick.
 #[derive(Serialize)]
@@ -124,14 +131,14 @@ fn query_of(params: Params) -> Result<AlertQuery, Problem> {
     })
 }
 
-/// An alert, formatted.
-struct AlertText {
+/// An alert, formatted. The message of a simulated one begins with that word.
+pub(super) struct AlertText {
+    pub(super) id: String,
     symbol: Symbol,
-    opened_at: DateTime<Utc>,
+    pub(super) opened_at: DateTime<Utc>,
     closed_at: Option<DateTime<Utc>>,
-    message: String,
-    is_simulated: bool,
-    is_recorded: bool,
+    pub(super) message: String,
+    pub(super) is_recorded: bool,
     deliveries: Vec<DeliveryText>,
 }
 
@@ -151,11 +158,11 @@ impl From<Alert> for AlertText {
             reason: delivery.state.reason().unwrap_or_default().to_owned(),
         };
         Self {
+            id: alert.id.to_string(),
             symbol: alert.symbol,
             opened_at: alert.opened_at,
             closed_at: alert.closed_at,
             message: alert.message,
-            is_simulated: alert.is_simulated,
             is_recorded: alert.is_recorded,
             deliveries: alert.deliveries.into_iter().map(delivery).collect(),
         }
@@ -207,6 +214,22 @@ fn older(symbol: Option<Symbol>, cursor: &str) -> String {
         query.append_pair("symbol", symbol.as_str());
     }
     format!("/alerts?{}", query.append_pair("cursor", cursor).finish())
+}
+
+/// The newest alerts of a symbol; none while the store does not answer.
+pub(super) async fn newest(app: &App, symbol: Symbol) -> Vec<AlertText> {
+    let query = AlertQuery {
+        symbol: Some(symbol),
+        owners: vec![Owner::House],
+        from: far_past(),
+        to: far_future(),
+        limit: NEWEST,
+        cursor: None,
+    };
+    match timeout(Duration::from_millis(STORE_TIMEOUT_MS), app.store.alerts(&query)).await {
+        Ok(Ok(page)) => page.alerts.into_iter().map(|stored| AlertText::from(stored.alert)).collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
 }
 
 #[cfg(test)]

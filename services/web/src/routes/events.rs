@@ -82,14 +82,14 @@ fn filter(params: &Params) -> Result<Filter, Problem> {
     Ok(if candle_symbols.is_empty() { filter } else { filter.with_candles_of(candle_symbols) })
 }
 
-/// `quote,candle,spark,status`; quotes and candles where none are named.
+/// `quote,candle,spark,status,alert`; quotes and candles where none are named.
 fn kinds(params: &Params) -> Result<Vec<UpdateKind>, Problem> {
     let Some(text) = params.get("kinds") else {
         return Ok(vec![UpdateKind::Quote, UpdateKind::Candle]);
     };
     let known = |name: &str| UpdateKind::ALL.into_iter().find(|kind| kind.as_str() == name.trim());
     let kinds: Option<Vec<UpdateKind>> = text.split(',').map(known).collect();
-    kinds.ok_or_else(|| Problem::parameter("kinds", "is a list of quote, candle, spark, status"))
+    kinds.ok_or_else(|| Problem::parameter("kinds", "is a list of quote, candle, spark, status, alert"))
 }
 
 /// When to ask again, whether nothing was missed since the last event, and whether the stream is live or ends at once.

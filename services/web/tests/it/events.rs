@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use alert_rules::{AlertId, Owner, RuleId, RuleKind, UserId};
 use chrono::{TimeDelta, Utc};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -8,8 +9,9 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use topics::alert::AlertRecord;
 
-use crate::support::{DEADLINE, Events, Settings, Suite, minute_candle, tick};
+use crate::support::{DEADLINE, Events, Settings, Suite, minute_candle, symbol, tick};
 
 #[tokio::test]
 async fn a_client_receives_prices_and_candles_of_its_symbols_only() {
@@ -203,4 +205,49 @@ async fn a_client_past_the_limit_polls_until_a_stream_is_free() {
     suite.until(async || suite.json("/v1/system").await["sse_connections"] == 0).await;
     let mut live = Events::open(&suite, "/events?kinds=quote", last_id.as_deref()).await;
     assert_eq!(live.next_of("hello").await.data["live"], true);
+}
+
+#[tokio::test]
+async fn a_house_alert_reaches_every_client_when_it_opens_and_that_of_a_person_none() {
+    let suite = Suite::start().await;
+    let mut events = Events::open(&suite, "/events?symbols=MSFT&kinds=alert", None).await;
+    let mut others = Events::open(&suite, "/events?symbols=AAPL", None).await;
+    events.next_of("hello").await;
+
+    let opened = alert("first", Owner::House);
+    let person = Owner::User(UserId::parse("01J").expect("a user"));
+    suite.publish_alert(&alert("person", person)).await;
+    suite.publish_alert(&opened).await;
+    let event = events.next_of("alert").await;
+    assert_eq!((&event.data["id"], &event.data["symbol"]), (&json!("first"), &json!("AAPL")));
+    assert!(event.data["received_at"].is_string() && event.data.get("owner").is_none(), "{}", event.data);
+
+    let closed = AlertRecord { closed_at: Some(Utc::now()), ..opened };
+    suite.publish_alert(&closed).await;
+    suite.publish_alert(&alert("second", Owner::House)).await;
+    assert_eq!(events.next_of("alert").await.data["id"], "second", "nothing of the one that closed");
+
+    suite.publish(&[tick("AAPL", "101", Utc::now(), 1)]).await;
+    let names = [others.next().await, others.next().await].map(|event| event.map(|event| event.name));
+    let expected = ["hello", "quote"].map(|name| Some(name.to_owned()));
+    assert_eq!(names, expected, "a client that does not ask for alerts receives none");
+}
+
+fn alert(id: &str, owner: Owner) -> AlertRecord {
+    AlertRecord {
+        id: AlertId::of_text(id),
+        symbol: symbol("AAPL"),
+        rule: RuleId::parse("house-change").expect("a rule"),
+        revision: 1,
+        owner,
+        kind: RuleKind::ChangeFromOpen { percent: 5.0 },
+        measure: 5.25,
+        peak: 5.25,
+        price: 105.25,
+        opened_at: Utc::now(),
+        closed_at: None,
+        message: "AAPL is 5.25 % above its open".to_owned(),
+        simulated: false,
+        recorded: false,
+    }
 }

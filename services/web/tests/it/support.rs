@@ -18,7 +18,7 @@ use service_runtime::{Runtime, Status};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
-use topics::status::ServiceStatus;
+use topics::{alert::AlertRecord, status::ServiceStatus};
 use web::{StartingPages, WebConfig};
 
 /// Anything that is waited for is there long before.
@@ -206,6 +206,13 @@ impl Suite {
             .durable()
             .await
             .expect("durable");
+    }
+
+    pub(crate) async fn publish_alert(&self, alert: &AlertRecord) {
+        let publisher = self.runtime.log.publisher().expect("a publisher");
+        let record = record(&alert.symbol, topics::alert::encode(alert));
+        let receipt = publisher.send(topics::alert::TOPIC, vec![record]).await.expect("accepted");
+        receipt.durable().await.expect("durable");
     }
 
     pub(crate) async fn publish_status(&self, status: &ServiceStatus) {

@@ -7,6 +7,22 @@ export function openTime(candle: Candle): number {
   return Date.parse(candle.time) / 1000;
 }
 
+const WIDTH_SECONDS: Record<string, number> = { "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400 };
+
+/**
+ * What returns the open time of the candle that a time falls in, both in seconds; that of a day is its date at 00:00 UTC.
+ * `zone`: that of the exchange, whose days daily candles are.
+ */
+export function openTimes(interval: string, zone: string): (time: number) => number {
+  if (interval === "1d") {
+    const day: Intl.DateTimeFormatOptions = { year: "numeric", month: "2-digit", day: "2-digit" };
+    const date = new Intl.DateTimeFormat("en-CA", { timeZone: zone, ...day });
+    return (time) => Date.parse(`${date.format(time * 1000)}T00:00:00Z`) / 1000;
+  }
+  const width = WIDTH_SECONDS[interval] ?? 60;
+  return (time) => Math.floor(time / width) * width;
+}
+
 /** Whether a candle replaces the one known of the same time: a response may be older than the event before it. */
 function replaces(candle: Candle, known: Candle | undefined): boolean {
   if (!known || candle.final) return true;
@@ -75,31 +91,15 @@ export class Candles {
   }
 }
 
-const WIDTH_SECONDS: Record<string, number> = { "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400 };
-
 /** The minutes of wide candles in progress: of the current one, and of the one before until the server has closed it. */
 export class Minutes {
   /** By the open time of their wide candle, then by their own. */
   private readonly parts = new Map<number, Map<number, Candle>>();
   /** Open times of wide candles of which not all minutes are known here. */
   private readonly incomplete = new Set<number>();
-  private readonly date: Intl.DateTimeFormat;
 
-  /** `zone`: that of the exchange, whose days daily candles are. */
-  constructor(
-    private readonly interval: string,
-    zone: string,
-  ) {
-    const day: Intl.DateTimeFormatOptions = { year: "numeric", month: "2-digit", day: "2-digit" };
-    this.date = new Intl.DateTimeFormat("en-CA", { timeZone: zone, ...day });
-  }
-
-  /** The open time of the wide candle that a minute is a part of; that of a day is its date at 00:00 UTC. */
-  wideTime(minute: number): number {
-    if (this.interval === "1d") return Date.parse(`${this.date.format(minute * 1000)}T00:00:00Z`) / 1000;
-    const width = WIDTH_SECONDS[this.interval] ?? 60;
-    return Math.floor(minute / width) * width;
-  }
+  /** `wideTime`: the open time of the wide candle that a minute is a part of. */
+  constructor(private readonly wideTime: (minute: number) => number) {}
 
   /** Takes one minute; returns the open time of its wide candle. */
   put(minute: Candle): number {

@@ -4,16 +4,20 @@ import {
   CandlestickSeries,
   ColorType,
   createChart,
+  createSeriesMarkers,
   CrosshairMode,
   HistogramSeries,
   type IChartApi,
   type ISeriesApi,
+  type ISeriesMarkersPluginApi,
   LineStyle,
   type Logical,
+  type SeriesMarker,
   TickMarkType,
   type Time,
   type UTCTimestamp,
 } from "lightweight-charts";
+import type { Mark } from "./alert-marks";
 import { colour, font } from "./colours";
 import type { Candle } from "./events";
 import * as format from "./format";
@@ -45,6 +49,7 @@ export class ChartView {
   private readonly chart: IChartApi;
   private readonly series: ISeriesApi<"Candlestick">;
   private readonly volumes: ISeriesApi<"Histogram">;
+  private readonly marks: ISeriesMarkersPluginApi<Time>;
   readonly indicators: IndicatorLines;
   private volumeColours = { up: "", down: "" };
   private rangeListener: () => void = () => undefined;
@@ -68,6 +73,7 @@ export class ChartView {
       crosshair: { mode: CrosshairMode.Normal },
     });
     this.series = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
+    this.marks = createSeriesMarkers(this.series, [], { zOrder: "aboveSeries" });
     this.volumes = this.chart.addSeries(HistogramSeries, {
       priceFormat: { type: "volume" },
       priceScaleId: "volume",
@@ -122,6 +128,20 @@ export class ChartView {
   draw(time: number, candle: Candle, isHistory: boolean): void {
     this.series.update(this.pricePoint(time, candle), isHistory);
     this.volumes.update(this.volumePoint(time, candle), isHistory);
+  }
+
+  /** Draws the marks of alerts, in the order of time: an arrow where the price has a direction, otherwise a dot. */
+  drawMarks(marks: readonly Mark[]): void {
+    const color = colour("--warn");
+    const shapes = { up: "arrowUp", down: "arrowDown", none: "circle" } as const;
+    const markers = marks.map(({ time, direction, count }): SeriesMarker<Time> => ({
+      time: time as UTCTimestamp,
+      position: direction === "up" ? "belowBar" : "aboveBar",
+      shape: shapes[direction],
+      color,
+      text: count > 1 ? String(count) : "",
+    }));
+    this.marks.setMarkers(markers);
   }
 
   private pricePoint(time: number, { open, high, low, close }: Candle) {

@@ -1,11 +1,12 @@
 // The chart of a symbol. The newest candles are loaded when the page opens, whether or not live data arrives; older ones when
 // the left edge comes into view. Minutes arrive as events; the wide candle in progress is put together from them.
 
+import { AlertMarks } from "./alert-marks";
 import { CandleTable } from "./candle-table";
-import { Candles, Minutes, openTime } from "./candles";
+import { Candles, Minutes, openTime, openTimes } from "./candles";
 import { ChartKeys } from "./chart-keys";
 import { ChartView } from "./chart-view";
-import type { Candle, Missed, SymbolCandle } from "./events";
+import type { Alert, Candle, Missed, SymbolCandle } from "./events";
 import * as format from "./format";
 import * as choice from "./indicator-choice";
 import type { IndicatorName } from "./indicator-lines";
@@ -27,6 +28,10 @@ const READ_AGAIN_MS = 20_000;
 const REFRESH_MS = 15_000;
 /** Candles that such a request reads: the one in progress, and those that may just have been closed. */
 const REFRESHED = 3;
+/** Alerts of a candle that are named in the chart. */
+const NAMED_ALERTS = 2;
+/** The trading day of a daily candle begins up to a day beside its date. Seconds. */
+const DAY = 86_400;
 
 /** Whether there are candles older than those loaded. */
 type Older = "unknown" | "loading" | "none" | "failed" | "too many";
@@ -45,11 +50,13 @@ export class Chart {
   private readonly minutes: Minutes | undefined;
   private readonly view: ChartView;
   private readonly table: CandleTable | undefined;
+  private readonly alerts: AlertMarks;
   private readonly symbol: string;
   private readonly interval: string;
   private readonly isStock: boolean;
   private readonly legend: HTMLElement | null;
   private readonly edge: HTMLElement | null;
+  private readonly alertNote: HTMLElement | null;
   private older: Older = "unknown";
   /** One request for the newest candles at a time. */
   private loading: Promise<void> = Promise.resolve();
@@ -65,9 +72,12 @@ export class Chart {
     this.interval = root.dataset["interval"] ?? "1m";
     this.isStock = root.dataset["class"] === "stock";
     const zone = root.dataset["zone"] ?? "UTC";
-    this.minutes = this.interval === "1m" ? undefined : new Minutes(this.interval, zone);
+    const candleTime = openTimes(this.interval, zone);
+    this.minutes = this.interval === "1m" ? undefined : new Minutes(candleTime);
+    this.alerts = new AlertMarks(this.symbol, candleTime);
     this.legend = root.querySelector(".chart-legend");
     this.edge = root.querySelector(".chart-edge");
+    this.alertNote = root.querySelector(".chart-alert");
     const place = root.querySelector<HTMLElement>(".chart");
     if (!place) throw new Error("the page has no place for the chart");
     this.view = new ChartView(place, { interval: this.interval, zone, isStock: this.isStock });
@@ -110,6 +120,26 @@ export class Chart {
     this.isLoaded = true;
     this.drawAll();
     if (isFirst) this.view.showNewest(this.candles.times.length);
+    void this.loadAlerts(from ?? this.candles.oldest);
+  }
+
+  /** Reads the alerts of the candles between two open times, and draws them. */
+  private async loadAlerts(from: number | undefined, to?: number): Promise<void> {
+    if (from === undefined) return;
+    const margin = this.interval === "1d" ? DAY : 0;
+    await this.alerts.load({ from: from - margin, to: to === undefined ? undefined : to + margin });
+    this.drawAlerts();
+  }
+
+  /** An alert of this symbol that has just opened. */
+  takeAlert(alert: Alert): void {
+    this.alerts.put(alert);
+    this.drawAlerts();
+  }
+
+  private drawAlerts(): void {
+    this.view.drawMarks(this.alerts.assign(this.candles.times));
+    this.drawLegend();
   }
 
   /** The minutes of the wide candle in progress. */
@@ -184,6 +214,8 @@ export class Chart {
     }
     this.view.draw(time, candle, isHistory);
     this.drawIndicators(isHistory);
+    // An alert may have arrived before the candle in which it opened.
+    if (!isKnown) this.drawAlerts();
     if (this.shownTime() === time) this.drawLegend();
     this.drawTableSoon();
   }
@@ -197,7 +229,7 @@ export class Chart {
     this.drawIndicators(true);
     // Whether there are none is known only after the first response of the server.
     if (candles.length > 0) this.root.querySelector(".chart-note")?.toggleAttribute("hidden", true);
-    this.drawLegend();
+    this.drawAlerts();
     this.drawTableSoon();
   }
 
@@ -254,6 +286,7 @@ export class Chart {
       return;
     }
     this.candles.putAll(older);
+    void this.loadAlerts(this.candles.oldest, oldest);
     this.setOlder("unknown");
     this.drawAll();
     if (this.hovered !== undefined) this.view.mark(this.hovered, this.candles.get(this.hovered));
@@ -339,12 +372,25 @@ export class Chart {
     if (!candle) return "";
     const names = ["", "open ", "high ", "low ", "close ", "", "volume "];
     const values = this.parts(time, candle).map(([name, value], index) => `${names[index] ?? name}${value}`);
-    return values.filter((_, index) => index !== 5).join(", ") + (candle.final ? "" : ", in progress");
+    const alerts = this.alerts.at(time).map(({ message }) => `. Alert: ${message}`);
+    return values.filter((_, index) => index !== 5).join(", ") + (candle.final ? "" : ", in progress") + alerts.join("");
+  }
+
+  /** Names the alerts of the candle that the legend shows. */
+  private drawAlertNote(time: number | undefined): void {
+    if (!this.alertNote) return;
+    const alerts = time === undefined ? [] : this.alerts.at(time);
+    const named = alerts.slice(-NAMED_ALERTS).map((alert) => `${format.minute(new Date(alert.opened_at))} ${alert.message}`);
+    const others = alerts.length - named.length;
+    const text = [...named, ...(others > 0 ? [`and ${others} before`] : [])].join("\n");
+    if (this.alertNote.textContent !== text) this.alertNote.textContent = text;
+    this.alertNote.hidden = text === "";
   }
 
   private drawLegend(): void {
     const time = this.shownTime();
     const candle = this.candles.get(time);
+    this.drawAlertNote(time);
     if (!this.legend || !candle || time === undefined) return;
     this.legend.dataset["direction"] = format.direction(((candle.close - candle.open) / candle.open) * 100 || 0);
     const parts = this.parts(time, candle);

@@ -11,6 +11,7 @@ interface Sample {
 }
 
 let samples: Sample[] = [];
+const listeners: (() => void)[] = [];
 
 function local(): number {
   return performance.timeOrigin + performance.now();
@@ -23,6 +24,7 @@ async function sample(): Promise<void> {
   const { time } = (await response.json()) as { time: string };
   const offset = Date.parse(time) - (sent + received) / 2;
   samples = [...samples, { roundTrip: received - sent, offset }].slice(-KEPT_SAMPLES);
+  for (const listener of listeners.splice(0)) listener();
 }
 
 /** Milliseconds since the epoch by the server's clock. */
@@ -37,6 +39,12 @@ export function now(): number {
 /** Whether `now` has been compared with the server's clock. */
 export function isSet(): boolean {
   return samples.length > 0;
+}
+
+/** Calls the listener once `now` has been compared with the server's clock. */
+export function onSet(listener: () => void): void {
+  if (isSet()) listener();
+  else listeners.push(listener);
 }
 
 export async function keep(): Promise<void> {

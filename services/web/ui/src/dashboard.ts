@@ -34,6 +34,6 @@ export function start(): void {
   const root = document.querySelector<HTMLElement>(".dashboard");
   if (root) sortTable.start(root);
   // Nothing on the page is live; the header shows the state of the connection.
-  connect({ symbols: [], kinds: ["status"] }, {});
+  connect({ symbols: [], kinds: [] }, {});
   void keepUp();
 }

@@ -42,19 +42,40 @@ export interface Spark {
   closes: number[];
 }
 
+/** An alert of a rule of the house. */
+export interface Alert {
+  id: string;
+  symbol: string;
+  /** That of its rule. */
+  kind: "change_from_open" | "volume_spike" | "above" | "below";
+  /** Percent with its sign, factor, or price. */
+  measure: number;
+  /** By the time of the tick: years ago where a recording is played. */
+  opened_at: string;
+  message: string;
+  recorded: boolean;
+}
+
+/** An alert at the moment it opens. */
+export interface AlertNotice extends Alert {
+  /** When the server received it. */
+  received_at: string;
+}
+
 /** Events by name, with their data. */
 export interface EventData {
   quote: Quote;
   candle: SymbolCandle;
   spark: Spark;
   status: Record<string, never>;
+  alert: AlertNotice;
 }
 
 export type EventKind = keyof EventData;
 
-export const EVENT_KINDS: readonly EventKind[] = ["quote", "candle", "spark", "status"];
+export const EVENT_KINDS: readonly EventKind[] = ["quote", "candle", "spark", "status", "alert"];
 
-/** What a tab asks for. An event of kind `status` belongs to no symbol. */
+/** What a tab asks for. Events of the kinds `status` and `alert` are for every tab that asks for them, whatever its symbols. */
 export interface Wanted {
   symbols: readonly string[] | "all";
   kinds: readonly EventKind[];

@@ -3,6 +3,7 @@
 import type { Delivery, EventData, EventKind, Link, Missed, SubjectEvent, TabMessage, Wanted } from "./events";
 import * as format from "./format";
 import { Stream } from "./stream";
+import * as toasts from "./toasts";
 
 export type Handlers = { [K in EventKind]?: (data: EventData[K]) => void } & {
   /** Events were lost. */
@@ -60,11 +61,14 @@ function explain(): void {
   if (note.textContent !== text) note.textContent = text;
 }
 
-/** Receives what is wanted, as long as the page is open. */
-export function connect(wanted: Wanted, handlers: Handlers): void {
+/** Receives what the page wants, and the alerts, as long as the page is open. Call it once. */
+export function connect(ofPage: Wanted, handlers: Handlers): void {
   show(shown);
   setInterval(explain, 1_000);
-  const handle = ({ kind, data }: SubjectEvent): void => {
+  const wanted: Wanted = { symbols: ofPage.symbols, kinds: [...ofPage.kinds, "alert"] };
+  const handle = (event: SubjectEvent): void => {
+    if (event.kind === "alert") toasts.take(event.data);
+    const { kind, data } = event;
     // The data of an event belongs to its kind.
     (handlers[kind] as ((data: unknown) => void) | undefined)?.(data);
   };

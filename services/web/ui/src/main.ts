@@ -9,6 +9,7 @@ import "./dashboard.css";
 import "./system.css";
 import "./account.css";
 import "./news.css";
+import "./toasts.css";
 import "./screens.css";
 import "./forced.css";
 import * as account from "./account";
@@ -16,21 +17,28 @@ import * as board from "./board";
 import * as clock from "./clock";
 import * as dashboard from "./dashboard";
 import * as latency from "./latency";
+import { connect } from "./live";
 import * as search from "./search";
 import * as symbol from "./symbol";
 import * as system from "./system";
 import * as theme from "./theme";
 import { localise } from "./times";
+import * as toasts from "./toasts";
+
+/** Of a page without live data: the header shows the state of the connection, and alerts are shown as they open. */
+const NOTHING = { symbols: [], kinds: [] } as const;
 
 theme.start();
 search.start();
 localise(document);
+toasts.start();
 void clock.keep();
 latency.report();
 
 switch (document.body.dataset["page"]) {
   case "account":
     account.start();
+    connect(NOTHING, {});
     break;
   case "board":
     board.start();
@@ -45,4 +53,5 @@ switch (document.body.dataset["page"]) {
     system.start();
     break;
   default:
+    connect(NOTHING, {});
 }

@@ -57,7 +57,7 @@ type OpenSource = Source & { state: "open" };
 type OpenReason = "filter" | "filter again" | "lost";
 
 function isIn(symbols: Symbols, { kind, data }: SubjectEvent): boolean {
-  return kind === "status" || symbols === "all" || symbols.includes(symbolOf(data));
+  return kind === "status" || kind === "alert" || symbols === "all" || symbols.includes(symbolOf(data));
 }
 
 function isWanted(wanted: Wanted, event: SubjectEvent): boolean {
@@ -72,9 +72,11 @@ function symbolOf(data: SubjectEvent["data"]): string {
   return "symbol" in data && typeof data.symbol === "string" ? data.symbol : "";
 }
 
-/** Events of one subject replace each other. An open and a closed candle do not: a tab gets both. */
-function subjectOf({ kind, data }: SubjectEvent): string {
-  return `${kind} ${symbolOf(data)} ${kind === "candle" && data.final}`;
+/** Events of one subject replace each other. An open and a closed candle do not: a tab gets both; nor do alerts of two kinds. */
+function subjectOf(event: SubjectEvent): string {
+  const subject = `${event.kind} ${symbolOf(event.data)}`;
+  if (event.kind === "candle") return `${subject} ${event.data.final}`;
+  return event.kind === "alert" ? `${subject} ${event.data.kind}` : subject;
 }
 
 function union(all: readonly Wanted[]): Asked {

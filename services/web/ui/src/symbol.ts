@@ -1,5 +1,6 @@
 // The page of one symbol: its quote, and its chart.
 
+import * as alertList from "./alert-list";
 import { announce, framed, Places, spoken } from "./draw";
 import type { Quote } from "./events";
 import { connect } from "./live";
@@ -28,6 +29,11 @@ export async function start(): Promise<void> {
   connect(wanted, {
     quote: framed(draw),
     candle: (candle) => chart.takeCandle(candle),
+    alert: (alert) => {
+      if (alert.symbol !== symbol) return;
+      chart.takeAlert(alert);
+      alertList.add(root, alert);
+    },
     missed: (missed) => chart.load(missed),
   });
   setInterval(() => places.drawAge(), 1_000);

@@ -23,6 +23,7 @@ use crate::{
     problem::Problem,
     quote::{Quote, class_name},
     routes::{
+        alerts::{self, AlertText},
         news::{Story, headlines},
         v1,
     },
@@ -62,6 +63,8 @@ struct SymbolPage<'a> {
     zone: &'static str,
     interval: Interval,
     rows: Vec<CandleRow>,
+    /// The newest alerts of it.
+    alerts: Vec<AlertText>,
     /// The newest stories about it.
     headlines: Vec<Story>,
     /// The candles could not be read.
@@ -123,7 +126,7 @@ pub(crate) async fn symbol(
     let mut page = SymbolPage::new(layout, symbol, quote.as_ref(), interval, &candles, now);
     page.store_is_down = store_is_down;
     if !store_is_down {
-        page.headlines = headlines(&app, symbol).await;
+        (page.alerts, page.headlines) = tokio::join!(alerts::newest(&app, symbol), headlines(&app, symbol));
     }
     let response = render(&page)?;
     // Its prices are live; for programs the page is incomplete.
@@ -150,6 +153,7 @@ impl<'a> SymbolPage<'a> {
             zone: trading_hours::zone_name(class),
             interval,
             rows: candle_rows(candles, class == AssetClass::Stock),
+            alerts: Vec::new(),
             headlines: Vec::new(),
             store_is_down: false,
         }
