@@ -141,7 +141,7 @@ fn alt(alert: &Alert, points: &[ChartPoint]) -> String {
     let (low, high) = (prices().fold(f64::MAX, f64::min), prices().fold(f64::MIN, f64::max));
     let from = points.first().map_or(alert.opened_at, |point| point.at);
     format!(
-        "The price of {symbol} from {from} to {to} UTC: between {low} and {high}, {price} at the end. The dashed line is the open, \
+        "The price of {symbol} from {from} to {to} UTC: between {low} and {high}, {price} at the end; the open is \
          {open}.",
         symbol = alert.symbol,
         from = from.format("%Y-%m-%d %H:%M"),

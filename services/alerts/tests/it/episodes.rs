@@ -55,7 +55,7 @@ async fn a_rule_of_a_person_takes_effect_without_a_restart_and_a_changed_setting
     world.delivered().await;
     let alert = world.alerts().await.remove(0);
     assert_eq!((alert.rule.as_str(), world.mails()), ("ann-1", 1));
-    assert_eq!(alert.deliveries[0].recipient, "Ann@Example.com");
+    assert_eq!(alert.deliveries[0].recipient, "Ann@example.com");
     world.stop().await;
     world.with_args(&["--price-change-threshold", "3.5"]);
     world.start();

@@ -10,6 +10,8 @@ use crate::world::{World, rule, tick, wait_until};
 async fn fire(world: &World, n: u64) -> Vec<Alert> {
     let before = world.alerts().await.len();
     let mut n = n;
+    // The first tick of a feed opens no episode of people.
+    world.publish(&[tick("AAPL", n, 100.0)], false).await;
     wait_until("the rule has fired", async || {
         n += 1;
         world.publish(&[tick("AAPL", n, 103.0)], false).await;
@@ -67,7 +69,7 @@ async fn suppressed_after(change: impl AsyncFn(&World, User)) -> String {
     // The rule names the address as long as the pages do not bring it in step.
     change(&world, ann).await;
     world.start();
-    world.publish(&[tick("MSFT", 500, 103.0)], false).await;
+    world.publish(&[tick("MSFT", 500, 100.0), tick("MSFT", 501, 103.0)], false).await;
     world.drained().await;
     world.delivered().await;
     world.all_logged().await;

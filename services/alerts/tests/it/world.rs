@@ -115,11 +115,11 @@ impl World {
             .await;
     }
 
-    /// What a component of the running service reports.
+    /// What a component of the running service reports; before it is there, that it starts.
     pub(crate) fn component(&self, name: &str) -> (ComponentState, String) {
         let status = self.status.as_ref().unwrap().snapshot(Utc::now());
-        let found = status.components.into_iter().find(|component| component.name == name).unwrap();
-        (found.state, found.detail)
+        let found = status.components.into_iter().find(|component| component.name == name);
+        found.map_or((ComponentState::Starting, String::new()), |found| (found.state, found.detail))
     }
 
     fn outbox(&self) -> PathBuf {
