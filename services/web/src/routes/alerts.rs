@@ -1,6 +1,6 @@
 //! Alerts of the house: the page and the JSON. Those of a person are on no page that others can open.
 
-use alert_rules::{Delivery, Owner, RuleKind};
+use alert_rules::{Delivery, DeliveryState, Owner, RuleKind};
 use askama::Template;
 use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
@@ -94,6 +94,18 @@ impl From<Delivery> for DeliveryJson {
     }
 }
 
+/// For people.
+fn state_text(state: &DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Owed => "to be sent",
+        DeliveryState::InMail { .. } => "being sent",
+        DeliveryState::Sent { .. }
+        | DeliveryState::Refused { .. }
+        | DeliveryState::Expired { .. }
+        | DeliveryState::Suppressed { .. } => state.name(),
+    }
+}
+
 /// The first letter and the domain of an address.
 fn masked(address: &str) -> String {
     let Some((name, domain)) = address.rsplit_once('@') else { return "\u{2026}".to_owned() };
@@ -146,7 +158,7 @@ impl From<StoredAlert> for AlertText {
     fn from(StoredAlert { alert, .. }: StoredAlert) -> Self {
         let delivery = |delivery: Delivery| DeliveryText {
             recipient: masked(&delivery.recipient),
-            state: delivery.state.name(),
+            state: state_text(&delivery.state),
             at: delivery.state.ended_at(),
             reason: delivery.state.reason().unwrap_or_default().to_owned(),
         };
