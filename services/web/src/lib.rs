@@ -33,13 +33,16 @@ mod starting;
 mod trading_hours;
 mod updates;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::Context;
 use chrono::Utc;
 use job_runner::JobRunner;
 use live_store::{LiveStore, LiveStoreError};
-use service_runtime::{Runtime, Tasks};
+use service_runtime::{ExposeSecret, Runtime, SecretString, Tasks};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::mpsc,
@@ -90,6 +93,28 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     };
     listening()
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen (LISTEN)"))
+}
+
+/// [`run`] as a process of its own: on the store at `url`, which is closed at the end.
+///
+/// # Errors
+/// Those of [`run`], and a store that is not closed in order.
+pub async fn run_process(
+    config: WebConfig,
+    pages: StartingPages,
+    url: SecretString,
+    runtime: Runtime,
+) -> anyhow::Result<()> {
+    let opened = OnceLock::new();
+    let open = || async {
+        let store = live_store::open(url.expose_secret()).await?;
+        Ok(Arc::clone(opened.get_or_init(|| store)))
+    };
+    let done = run(config, pages, open, runtime).await;
+    match opened.get() {
+        Some(store) => done.and(store.close().await.context("the live store was not closed in order")),
+        None => done,
+    }
 }
 
 /// Serves until the shutdown, then ends open connections. The caller has installed the metrics registry.

@@ -1,24 +1,17 @@
 //! Alerts of the house: the page and the JSON. Those of a person are on no page that others can open.
 
-use std::time::Duration;
-
-use alert_rules::{Alert, Delivery, Owner, RuleKind};
+use alert_rules::{Delivery, DeliveryState, Owner, RuleKind};
 use askama::Template;
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use live_store::AlertQuery;
+use live_store::{AlertQuery, LiveStoreError, StoredAlert};
 use market::Symbol;
 use serde::Serialize;
-use tokio::time::timeout;
 
 use super::{
     App,
-    pages::{Layout, STORE_TIMEOUT_MS, render},
+    pages::Layout,
+    paging::{ListPage, PageRequest, StoredPage, read_or_none, read_page, render_list},
 };
 use crate::{
     format::TimeText,
@@ -27,9 +20,6 @@ use crate::{
     problem::Problem,
 };
 
-/// Alerts of a page where no limit is given, and at most.
-const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 500;
 /// Alerts on the page of a symbol.
 const NEWEST: usize = 8;
 
@@ -71,8 +61,8 @@ pub(crate) struct AlertsJson {
     next_cursor: Option<String>,
 }
 
-impl From<Alert> for AlertJson {
-    fn from(alert: Alert) -> Self {
+impl From<StoredAlert> for AlertJson {
+    fn from(StoredAlert { alert, .. }: StoredAlert) -> Self {
         Self {
             id: alert.id.to_string(),
             rule: alert.rule.to_string(),
@@ -104,6 +94,18 @@ impl From<Delivery> for DeliveryJson {
     }
 }
 
+/// For people.
+fn state_text(state: &DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Owed => "to be sent",
+        DeliveryState::InMail { .. } => "being sent",
+        DeliveryState::Sent { .. }
+        | DeliveryState::Refused { .. }
+        | DeliveryState::Expired { .. }
+        | DeliveryState::Suppressed { .. } => state.name(),
+    }
+}
+
 /// The first letter and the domain of an address.
 fn masked(address: &str) -> String {
     let Some((name, domain)) = address.rsplit_once('@') else { return "\u{2026}".to_owned() };
@@ -113,22 +115,25 @@ fn masked(address: &str) -> String {
 
 /// GET /v1/alerts?symbol=&from=&to=&limit=&cursor=
 pub(crate) async fn alerts(State(app): State<App>, params: Params) -> Result<Json<AlertsJson>, Problem> {
-    let page = app.store.alerts(&query_of(params)?).await?;
-    let alerts = page.alerts.into_iter().map(|stored| AlertJson::from(stored.alert)).collect();
-    Ok(Json(AlertsJson { alerts, next_cursor: page.next_cursor }))
+    let (alerts, next_cursor) = read(&app, query_of(params)?).await?;
+    Ok(Json(AlertsJson { alerts: alerts.into_iter().map(AlertJson::from).collect(), next_cursor }))
 }
 
 fn query_of(params: Params) -> Result<AlertQuery, Problem> {
     let params = params.allow(&["symbol", "from", "to", "limit", "cursor"])?;
     let (from, to) = params.range()?;
-    Ok(AlertQuery {
-        symbol: params.parsed("symbol")?,
-        owners: vec![Owner::House],
-        from,
-        to,
-        limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?,
-        cursor: params.get("cursor").map(str::to_owned),
-    })
+    Ok(AlertQuery { from, to, ..house_query(PageRequest::of(&params)?) })
+}
+
+/// Alerts of the house, whenever they opened.
+fn house_query(PageRequest { symbol, limit, cursor }: PageRequest) -> AlertQuery {
+    let owners = vec![Owner::House];
+    AlertQuery { symbol, owners, from: far_past(), to: far_future(), limit, cursor }
+}
+
+async fn read(app: &App, query: AlertQuery) -> Result<StoredPage<StoredAlert>, LiveStoreError> {
+    let page = app.store.alerts(&query).await?;
+    Ok((page.alerts, page.next_cursor))
 }
 
 /// An alert, formatted. The message of a simulated one begins with that word.
@@ -149,11 +154,11 @@ struct DeliveryText {
     reason: String,
 }
 
-impl From<Alert> for AlertText {
-    fn from(alert: Alert) -> Self {
+impl From<StoredAlert> for AlertText {
+    fn from(StoredAlert { alert, .. }: StoredAlert) -> Self {
         let delivery = |delivery: Delivery| DeliveryText {
             recipient: masked(&delivery.recipient),
-            state: delivery.state.name(),
+            state: state_text(&delivery.state),
             at: delivery.state.ended_at(),
             reason: delivery.state.reason().unwrap_or_default().to_owned(),
         };
@@ -174,12 +179,7 @@ impl From<Alert> for AlertText {
 struct AlertsPage<'a> {
     layout: Layout<'a>,
     symbol: Option<Symbol>,
-    alerts: Vec<AlertText>,
-    /// The address of the next page.
-    older: Option<String>,
-    /// It begins behind the newest alerts.
-    is_older: bool,
-    store_is_down: bool,
+    list: ListPage<AlertText>,
 }
 
 /// GET /alerts?symbol=&cursor=
@@ -189,47 +189,15 @@ pub(crate) async fn page(
     params: Params,
 ) -> Result<Response, Problem> {
     let query = query_of(params)?;
-    let read = timeout(Duration::from_millis(STORE_TIMEOUT_MS), app.store.alerts(&query)).await;
-    let (read, store_is_down) = match read {
-        Ok(Ok(page)) => (Some(page), false),
-        Ok(Err(error)) if !error.is_transient() => return Err(error.into()),
-        Ok(Err(_)) | Err(_) => (None, true),
-    };
-    let (alerts, next_cursor) = read.map(|page| (page.alerts, page.next_cursor)).unwrap_or_default();
-    let page = AlertsPage {
-        layout: Layout::new(&app, viewer, "alerts"),
-        symbol: query.symbol,
-        alerts: alerts.into_iter().map(|stored| AlertText::from(stored.alert)).collect(),
-        older: next_cursor.map(|cursor| older(query.symbol, &cursor)),
-        is_older: query.cursor.is_some(),
-        store_is_down,
-    };
-    let response = render(&page)?;
-    Ok(if store_is_down { (StatusCode::SERVICE_UNAVAILABLE, response).into_response() } else { response })
+    let (symbol, is_older) = (query.symbol, query.cursor.is_some());
+    let list = read_page("/alerts", symbol, is_older, read(&app, query)).await?;
+    let store_is_down = list.store_is_down;
+    render_list(&AlertsPage { layout: Layout::new(&app, viewer, "alerts"), symbol, list }, store_is_down)
 }
 
-fn older(symbol: Option<Symbol>, cursor: &str) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    if let Some(symbol) = symbol {
-        query.append_pair("symbol", symbol.as_str());
-    }
-    format!("/alerts?{}", query.append_pair("cursor", cursor).finish())
-}
-
-/// The newest alerts of a symbol; none while the store does not answer.
+/// The newest alerts of a symbol; none while the store does not respond.
 pub(super) async fn newest(app: &App, symbol: Symbol) -> Vec<AlertText> {
-    let query = AlertQuery {
-        symbol: Some(symbol),
-        owners: vec![Owner::House],
-        from: far_past(),
-        to: far_future(),
-        limit: NEWEST,
-        cursor: None,
-    };
-    match timeout(Duration::from_millis(STORE_TIMEOUT_MS), app.store.alerts(&query)).await {
-        Ok(Ok(page)) => page.alerts.into_iter().map(|stored| AlertText::from(stored.alert)).collect(),
-        Ok(Err(_)) | Err(_) => Vec::new(),
-    }
+    read_or_none(read(app, house_query(PageRequest::newest(symbol, NEWEST)))).await
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod events;
 mod news;
 mod outbox;
 mod pages;
+mod paging;
 mod system;
 mod v1;
 

@@ -1,23 +1,16 @@
 //! News: the page, the headlines of a symbol, and the JSON.
 
-use std::time::Duration;
-
 use askama::Template;
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use live_store::{NewsArticle, NewsQuery, OtherOutlet};
+use live_store::{LiveStoreError, NewsArticle, NewsQuery, OtherOutlet};
 use market::Symbol;
 use serde::Serialize;
-use tokio::time::timeout;
 
 use super::{
     App,
-    pages::{Layout, STORE_TIMEOUT_MS, render},
+    pages::Layout,
+    paging::{ListPage, PageRequest, StoredPage, read_or_none, read_page, render_list},
 };
 use crate::{
     format::TimeText,
@@ -26,9 +19,6 @@ use crate::{
     problem::Problem,
 };
 
-/// Stories of a page where no limit is given, and at most.
-const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 500;
 /// Headlines on the page of a symbol.
 const HEADLINES: usize = 8;
 
@@ -76,20 +66,23 @@ impl From<NewsArticle> for StoryJson {
 
 /// GET /v1/news?symbol=&limit=&cursor=
 pub(crate) async fn news(State(app): State<App>, params: Params) -> Result<Json<NewsJson>, Problem> {
-    let query = query_of(params)?;
-    let page = app.store.articles(&query).await?;
-    let news = page.articles.into_iter().map(StoryJson::from).collect();
-    Ok(Json(NewsJson { news, next_cursor: page.next_cursor }))
+    let (stories, next_cursor) = read(&app, query_of(params)?).await?;
+    Ok(Json(NewsJson { news: stories.into_iter().map(StoryJson::from).collect(), next_cursor }))
 }
 
 fn query_of(params: Params) -> Result<NewsQuery, Problem> {
     let params = params.allow(&["symbol", "limit", "cursor"])?;
-    Ok(NewsQuery {
-        symbol: params.parsed("symbol")?,
-        from: far_past(),
-        limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?,
-        cursor: params.get("cursor").map(str::to_owned),
-    })
+    Ok(query(PageRequest::of(&params)?))
+}
+
+/// Stories, whenever they were published.
+fn query(PageRequest { symbol, limit, cursor }: PageRequest) -> NewsQuery {
+    NewsQuery { symbol, from: far_past(), limit, cursor }
+}
+
+async fn read(app: &App, query: NewsQuery) -> Result<StoredPage<NewsArticle>, LiveStoreError> {
+    let page = app.store.articles(&query).await?;
+    Ok((page.articles, page.next_cursor))
 }
 
 /// A story, formatted.
@@ -137,12 +130,7 @@ impl From<NewsArticle> for Story {
 struct NewsPage<'a> {
     layout: Layout<'a>,
     symbol: Option<Symbol>,
-    stories: Vec<Story>,
-    /// The address of the next page.
-    older: Option<String>,
-    /// It begins behind the newest stories.
-    is_older: bool,
-    store_is_down: bool,
+    list: ListPage<Story>,
 }
 
 /// GET /news?symbol=&cursor=
@@ -152,40 +140,15 @@ pub(crate) async fn page(
     params: Params,
 ) -> Result<Response, Problem> {
     let query = query_of(params)?;
-    let read = timeout(Duration::from_millis(STORE_TIMEOUT_MS), app.store.articles(&query)).await;
-    let (read, store_is_down) = match read {
-        Ok(Ok(page)) => (Some(page), false),
-        Ok(Err(error)) if !error.is_transient() => return Err(error.into()),
-        Ok(Err(_)) | Err(_) => (None, true),
-    };
-    let (stories, next_cursor) = read.map(|page| (page.articles, page.next_cursor)).unwrap_or_default();
-    let page = NewsPage {
-        layout: Layout::new(&app, viewer, "news"),
-        symbol: query.symbol,
-        stories: stories.into_iter().map(Story::from).collect(),
-        older: next_cursor.map(|cursor| older(query.symbol, &cursor)),
-        is_older: query.cursor.is_some(),
-        store_is_down,
-    };
-    let response = render(&page)?;
-    Ok(if store_is_down { (StatusCode::SERVICE_UNAVAILABLE, response).into_response() } else { response })
+    let (symbol, is_older) = (query.symbol, query.cursor.is_some());
+    let list = read_page("/news", symbol, is_older, read(&app, query)).await?;
+    let store_is_down = list.store_is_down;
+    render_list(&NewsPage { layout: Layout::new(&app, viewer, "news"), symbol, list }, store_is_down)
 }
 
-fn older(symbol: Option<Symbol>, cursor: &str) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    if let Some(symbol) = symbol {
-        query.append_pair("symbol", symbol.as_str());
-    }
-    format!("/news?{}", query.append_pair("cursor", cursor).finish())
-}
-
-/// The newest headlines of a symbol; none while the store does not answer.
+/// The newest headlines of a symbol; none while the store does not respond.
 pub(super) async fn headlines(app: &App, symbol: Symbol) -> Vec<Story> {
-    let query = NewsQuery { symbol: Some(symbol), from: far_past(), limit: HEADLINES, cursor: None };
-    match timeout(Duration::from_millis(STORE_TIMEOUT_MS), app.store.articles(&query)).await {
-        Ok(Ok(page)) => page.articles.into_iter().map(Story::from).collect(),
-        Ok(Err(_)) | Err(_) => Vec::new(),
-    }
+    read_or_none(read(app, query(PageRequest::newest(symbol, HEADLINES)))).await
 }
 
 #[cfg(test)]

@@ -79,8 +79,10 @@ class Toast {
   /** Removes it; the focus goes to the next one, or back to where it was. */
   close(): void {
     clearTimeout(this.timer);
+    const place = toasts.indexOf(this);
+    if (place < 0) return;
     const hadFocus = this.hasFocus;
-    toasts.splice(toasts.indexOf(this), 1);
+    toasts.splice(place, 1);
     this.root.remove();
     if (!hadFocus) return;
     const next = toasts.at(-1);
