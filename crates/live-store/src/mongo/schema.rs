@@ -372,7 +372,7 @@ mod tests {
     /// Those that documents of earlier formats do not have.
     fn optional_fields(collection: &str) -> &'static [&'static str] {
         match collection {
-            "alert_history" => &["closed_at_us"],
+            "alert_history" => &["candle_volume", "closed_at_us"],
             "checkpoints" => &["saved_generation", "log_identity", "caught_up_at", "caught_up_at_us"],
             "job_runs" => &["finished"],
             "realtime_prices" => &["size"],

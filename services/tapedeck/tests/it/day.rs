@@ -14,7 +14,7 @@ use std::{
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use market::{AssetClass, newest_complete_day};
 use rand::RngExt;
-use reqwest::{Client, header, redirect::Policy};
+use reqwest::{header, redirect::Policy};
 use serde_json::{Value, json};
 
 use crate::process::{Running, output, stderr, wait_until};
@@ -149,7 +149,7 @@ fn held(cookies: &Cookies) -> String {
 
 /// Registers, confirms by the mail, and switches the digest on.
 async fn register(running: &Running, outbox: &Path) {
-    let http = Client::builder().redirect(Policy::none()).build().unwrap();
+    let http = service_runtime::http_client().redirect(Policy::none()).build().unwrap();
     let mut cookies = Cookies::new();
     let mut send = async |page: &str, path: &str, fields: &[(&str, &str)]| {
         let url = |path: &str| format!("{}{path}", running.url);
