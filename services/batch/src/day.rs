@@ -3,7 +3,7 @@
 use analytics_store::DailyAggregate;
 use chrono::{DateTime, NaiveDate, Utc};
 use indicators::{Deviation, deviation, log_return};
-use market::{Candle, Interval, Symbol, Tick, decimal_from_f64, decimal_to_f64};
+use market::{Candle, CandleOrigin, Interval, Symbol, Tick, decimal_from_f64, decimal_to_f64};
 use rust_decimal::Decimal;
 
 /// Decimal places of stored prices and volumes.
@@ -84,10 +84,14 @@ impl Day<'_> {
     /// The row without its indicators; `None` for a day without ticks and candles.
     ///
     /// Prices and volume are those of the daily candle, which also covers what came before the ticks began; without one, those of
-    /// the ticks.
+    /// the ticks. A candle that the consumer made of fewer ticks than are stored lacks late ones, or is about to be replaced: the prices
+    /// of the ticks count, too.
     pub(crate) fn aggregate(&self, computed_at: DateTime<Utc>) -> Option<DailyAggregate> {
         let ticks = self.ticks;
         let (open, high, low, close) = match (&self.candle, ticks.first, ticks.last) {
+            (Some(candle), Some(_), Some(last)) if lacks_ticks(candle, ticks) => {
+                (candle.open, candle.high.max(ticks.high), candle.low.min(ticks.low), last.price)
+            }
             (Some(candle), ..) => (candle.open, candle.high, candle.low, candle.close),
             (None, Some(first), Some(last)) => (first.price, ticks.high, ticks.low, last.price),
             _ => return None,
@@ -147,6 +151,11 @@ impl Day<'_> {
             (None, None) => None,
         }
     }
+}
+
+/// What a provider quotes is complete, however few of its ticks are stored.
+fn lacks_ticks(candle: &Candle, ticks: &TickSums) -> bool {
+    candle.source.origin != CandleOrigin::Provider && candle.ticks < ticks.count
 }
 
 fn ticks_feed(ticks: &TickSums) -> Option<String> {

@@ -108,6 +108,48 @@ async fn a_day_that_changes_changes_the_rows_that_depend_on_it_and_no_other() {
 }
 
 #[tokio::test]
+async fn ticks_that_the_candle_of_the_consumer_lacks_count_for_the_prices_of_a_day() {
+    let stores = Stores::new().await;
+    let bitcoin = symbol("BTC/USDT");
+    let candle = |ticks, origin| {
+        let fields = CandleFields {
+            symbol: bitcoin,
+            interval: Interval::Day,
+            time: date("2026-01-17").and_hms_opt(0, 0, 0).unwrap().and_utc(),
+            open: Decimal::from(100),
+            high: Decimal::from(120),
+            low: Decimal::from(90),
+            close: Decimal::from(111),
+            volume: Some(Decimal::from(7)),
+            ticks,
+            source: CandleSource { feed: Source::parse("binance").unwrap(), origin },
+            is_final: true,
+        };
+        Candle::new(fields).unwrap()
+    };
+    let late = "2026-01-17T23:59:00Z".parse().unwrap();
+    stores.live.write_ticks(&[tick(bitcoin, late - TimeDelta::hours(1), 111.0, 1, 1)]).await.unwrap();
+    stores.live.write_ticks(&[tick(bitcoin, late, 80.0, 1, 2)]).await.unwrap();
+    for (ticks, origin, low, close) in [
+        (1, CandleOrigin::Ticks, 80, 80),
+        (2, CandleOrigin::Ticks, 90, 111),
+        (0, CandleOrigin::Provider, 90, 111),
+    ] {
+        stores.live.write_candles(&[candle(ticks, origin)]).await.unwrap();
+        stores.run().await;
+        let rows = stores.daily(bitcoin).await;
+        let row = rows.last().unwrap();
+        let [low, close] = [low, close].map(Decimal::from);
+        assert_eq!(
+            (row.open_price, row.low_price, row.close_price),
+            (Decimal::from(100), low, close),
+            "{ticks}"
+        );
+        assert_eq!((row.high_price, row.total_volume), (Decimal::from(120), Some(Decimal::from(7))));
+    }
+}
+
+#[tokio::test]
 async fn a_day_without_ticks_is_the_provider_s_candle_and_a_closed_day_is_none() {
     let stores = Stores::new().await;
     let (apple, bitcoin) = (symbol("AAPL"), symbol("BTC/USDT"));

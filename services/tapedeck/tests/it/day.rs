@@ -227,7 +227,7 @@ fn a_day_from_registering_to_the_digest_is_right_also_when_the_process_is_killed
     let play = ["--provider", "replay", "--replay-file", &sessions, "--replay-speed", "max"];
     let running = killed_at_random(&data, &[&play[..], &["--alert-recipients", HOUSE]].concat());
     for to in [PERSON, HOUSE] {
-        wait_until(to, || with_subject(&mails(&outbox, to), "BTC/USDT") > 0);
+        wait_until(to, || with_subject(&mails(&outbox, to), "below its open") > 0);
     }
     let list = || tapedeck(&["alerts", "list"], path);
     wait_until("every delivery is recorded", || list().matches(" sent ").count() == 2);
@@ -260,10 +260,10 @@ fn a_day_from_registering_to_the_digest_is_right_also_when_the_process_is_killed
     assert!(running.interrupt().success());
     for (to, others) in [(PERSON, 1), (HOUSE, 0)] {
         let mails = mails(&outbox, to);
-        let counts = [with_subject(&mails, "BTC/USDT"), with_subject(&mails, "digest")];
+        let counts = [with_subject(&mails, "below its open"), with_subject(&mails, "digest")];
         assert_eq!((counts, mails.len()), ([1, 1], 2 + others), "{to}: {mails:#?}");
-        let digest = mails.iter().find(|mail| mail.contains("digest")).unwrap();
-        for part in [HEADLINE, "BTC/USDT", "-5.57", "below its open"] {
+        let digest = mails.iter().find(|mail| mail.contains("Subject: Morning digest")).unwrap();
+        for part in [HEADLINE, "BTC/USDT", "-4.32", "below its open"] {
             assert!(digest.contains(part), "{part} is not in the digest to {to}:\n{digest}");
         }
     }
