@@ -12,6 +12,8 @@ ARGS ?=
 # with FEATURES=kafka-tls for every target `make test-servers` needs no second build.
 FEATURES ?=
 WITH_FEATURES = $(if $(FEATURES),--features $(FEATURES))
+# The programs as the tests use them. `cargo build` would select other features of shared crates, and compile most of them again.
+TEST_BUILD = cargo test --workspace --locked --no-run --quiet $(WITH_FEATURES)
 # Numbers of the fault tests to run, such as FAULTS=1,4; all without it.
 FAULTS ?=
 KAFKA_PORT ?= 9092
@@ -67,7 +69,7 @@ test-servers: ui ## Run contract and end-to-end tests with real servers, which i
 	tests/servers/with-servers.sh cargo test --workspace --locked --no-fail-fast $(WITH_FEATURES) --test it -- server --include-ignored
 
 chaos: ui ## Run the fault tests with real processes, broker and store, in minutes. FAULTS=1,4 selects some.
-	cargo build --locked $(WITH_FEATURES) --bins
+	$(TEST_BUILD)
 	tests/servers/with-servers.sh target/debug/chaos $(if $(FAULTS),--faults $(FAULTS))
 
 chaos-long: ui ## Run the fault tests with the full numbers, over an hour; appends to tests/chaos/RESULTS.md.
@@ -82,8 +84,7 @@ test-grafana: ui ## Test the dashboard in a real Grafana, which the first run co
 	tests/servers/with-grafana.sh cargo test -p tapedeck --locked $(WITH_FEATURES) --test it -- grafana --include-ignored
 
 test-browser: ui $(BROWSER)/node_modules/.package-lock.json ## Test the pages in Chromium.
-	@# The same build as that of the fault tests.
-	cargo build --locked $(WITH_FEATURES) --bins
+	$(TEST_BUILD)
 	npm --prefix $(BROWSER) test
 
 $(BROWSER)/node_modules/.package-lock.json: $(BROWSER)/package.json $(BROWSER)/package-lock.json
