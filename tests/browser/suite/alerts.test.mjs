@@ -134,7 +134,9 @@ describe("the page of a symbol", () => {
           await page.keyboard.press("ArrowRight");
         }
         await until(`the alert at ${interval}`, async () => /Alert: BNB\/USDT is 6\.00 % above/.test(await told()));
-        assert.match((await page.locator(".chart-alert").textContent()) ?? "", /BNB\/USDT is 6\.00 % above its open/);
+        // Drawn with the next frame, after it was announced.
+        const note = async () => (await page.locator(".chart-alert").textContent()) ?? "";
+        await until(`the note at ${interval}`, async () => /BNB\/USDT is 6\.00 % above its open/.test(await note()));
         const painted = await page.evaluate(() => {
           const probe = document.createElement("i");
           document.body.append(probe);
