@@ -23,7 +23,7 @@ use crate::{
 /// The symbols, of both classes.
 const SYMBOLS: [&str; 6] = ["ZA", "ZB", "ZC", "ZA/USDT", "ZB/USDT", "ZC/USDT"];
 /// Ticks of a symbol and day.
-const TICKS_A_DAY: u64 = 200;
+const TICKS_A_DAY: u64 = 40;
 /// The weeks in which New York changed its clocks, with the days beside them.
 const CLOCK_CHANGES: [(&str, u64); 2] = [("2025-10-30", 6), ("2026-03-05", 6)];
 /// Nights that nothing ran.
@@ -163,7 +163,7 @@ impl<'a> Nights<'a> {
         });
         match made_up.await {
             Ok(took) => {
-                outcome.note(format!("{MISSED} missed nights were made up in {:.1} s", took.as_secs_f64()))
+                outcome.note(format!("{MISSED} missed nights were made up in {:.1} s", took.as_secs_f64()));
             }
             Err(error) => outcome.check(false, format!("{error}: {}", program.last_output())),
         }
@@ -235,7 +235,7 @@ pub(super) async fn kills(world: &World) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut nights = Nights::set(world, 10).await?;
     let mut killed = 0;
-    for _ in 0..2 * world.numbers.kills {
+    for _ in 0..world.numbers.kills {
         let mut program = nights.run()?;
         tokio::time::sleep(nights.moment()).await;
         if program.ended()?.is_some() {
