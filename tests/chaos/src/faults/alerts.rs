@@ -114,8 +114,10 @@ pub(super) async fn service(
     grouping_seconds: &str,
     more: Vec<(String, String)>,
 ) -> anyhow::Result<Program> {
+    let analytics = format!("sqlite:{}", scene.folder.join("analytics.db").display());
     let mut env = vec![
         ("MAIL_URL", mail_url),
+        ("ANALYTICS_URL", analytics.as_str()),
         ("ALERTS_GROUPING_SECONDS", grouping_seconds),
         ("ALERTS_MAILS_A_DAY", "10000"),
         // The house stays silent: every alert is one of the rules here.
