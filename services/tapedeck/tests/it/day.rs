@@ -25,8 +25,10 @@ const PASSWORD: &str = "a long and quiet river";
 /// The day of the move.
 const LAST: &str = "2022-05-05";
 /// Open, high, low, close of the last two sessions.
-const SESSIONS: [[f64; 4]; 2] =
-    [[159.669998, 166.479996, 159.259995, 166.020004], [163.850006, 164.080002, 154.949997, 156.770004]];
+const SESSIONS: [[f64; 4]; 2] = [
+    [159.669_998, 166.479_996, 159.259_995, 166.020_004],
+    [163.850_006, 164.080_002, 154.949_997, 156.770_004],
+];
 /// Days that are played: 250 closes are what RSI is computed from.
 const DAYS: usize = 260;
 const HEADLINE: &str = "Bitcoin falls with shares as rates rise";

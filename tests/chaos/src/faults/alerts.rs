@@ -118,6 +118,7 @@ pub(super) async fn service(
     let mut env = vec![
         ("MAIL_URL", mail_url),
         ("ANALYTICS_URL", analytics.as_str()),
+        ("MAIL_FROM", "alerts@example.com"),
         ("ALERTS_GROUPING_SECONDS", grouping_seconds),
         ("ALERTS_MAILS_A_DAY", "10000"),
         // The house stays silent: every alert is one of the rules here.
