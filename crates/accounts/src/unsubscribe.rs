@@ -3,6 +3,8 @@
 
 use std::{fmt, str::FromStr};
 
+use url::Url;
+
 use crate::{Secret, User, UserId};
 
 /// A kind of mail that a person can unsubscribe from.
@@ -38,6 +40,15 @@ impl UnsubscribeToken {
     /// The token for the mails of a kind to a user.
     pub fn new(user: &User, kind: MailKind) -> Self {
         Self { kind, user: user.id, proof: proof(user, kind) }
+    }
+
+    /// The page to unsubscribe, below the public URL, which may have a path of its own. One POST to it ends the mails (RFC 8058).
+    pub fn link(&self, public_url: &Url) -> Url {
+        let mut url = public_url.clone();
+        url.set_path(&format!("{}/unsubscribe", public_url.path().trim_end_matches('/')));
+        url.set_fragment(None);
+        url.query_pairs_mut().clear().append_pair("token", &self.to_string());
+        url
     }
 
     /// Whether this installation issued it for this user.

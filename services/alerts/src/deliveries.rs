@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::{
     day_chart::DayCharts,
-    grouping::{Limits, Plan, plan},
+    grouping::{EarlierMail, Limits, Plan, plan},
     history::change_alert,
     lease::Lease,
     letter,
@@ -187,18 +187,18 @@ impl Deliveries {
     async fn decide(&self, group: &Group, now: DateTime<Utc>) -> anyhow::Result<()> {
         let Some(first) = group.alerts.first() else { return Ok(()) };
         let midnight = now.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
-        let since = midnight.min(now - TimeDelta::hours(MAIL_LIFETIME_HOURS));
+        // Covers this day, the longest group, and every mail that may be owed.
+        let since = now - TimeDelta::hours(MAIL_LIFETIME_HOURS);
         let mails = self.mails.mails_to(&group.address, since).await;
         let mails = mails.map_err(|error| anyhow!("cannot read the mails to a recipient: {error}"))?;
         let is_alike =
             |mail: &&StoredMail| is_about_alerts(&mail.mail.id) && mail.mail.is_recorded == group.is_recorded;
-        if mails.iter().filter(is_alike).any(|mail| !mail.state.is_final()) {
-            // Its server is away: what fires until it is back becomes one mail, and not one for each group.
-            return Ok(());
-        }
-        let times: Vec<DateTime<Utc>> =
-            mails.iter().filter(is_alike).map(|mail| mail.mail.created_at).collect();
-        match plan(self.limits, now, &times, group.alerts.len()) {
+        let earlier = |mail: &StoredMail| EarlierMail {
+            created_at: mail.mail.created_at,
+            is_owed: !mail.state.is_final(),
+        };
+        let alike: Vec<EarlierMail> = mails.iter().filter(is_alike).map(earlier).collect();
+        match plan(self.limits, now, &alike, group.alerts.len()) {
             Plan::Wait => Ok(()),
             Plan::Suppress => {
                 let tomorrow = midnight.checked_add_days(Days::new(1)).unwrap_or(midnight);

@@ -28,7 +28,7 @@ pub(crate) const MAX_ALERTS_A_MAIL: usize = 100;
 /// What happens with the alerts that are owed to a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// More may come until the time of the group is over.
+    /// More may come until the time of the group is over, or the mail before it is sent.
     Wait,
     /// So many of them, the oldest, become a mail now.
     Mail {
@@ -41,18 +41,31 @@ pub(crate) enum Plan {
     Suppress,
 }
 
-/// Decides for one recipient. `mails` are the creation times of the mails about alerts to that recipient, in any order; `owed` is
-/// how many alerts are owed, at least one. A mail that is dated after `now`, because a clock was set back, is not waited for.
-pub(crate) fn plan(limits: Limits, now: DateTime<Utc>, mails: &[DateTime<Utc>], owed: usize) -> Plan {
-    let today = mails.iter().filter(|at| at.date_naive() == now.date_naive()).count();
+/// A mail about alerts to the same recipient.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EarlierMail {
+    pub(crate) created_at: DateTime<Utc>,
+    /// Not sent yet, as its server is away.
+    pub(crate) is_owed: bool,
+}
+
+/// Decides for one recipient. `mails` are those about alerts to that recipient, in any order; `owed` is how many alerts are owed, at
+/// least one. While a mail is owed, what fires waits for it, so that an outage ends with one more mail and not with one for each
+/// group. A mail that is dated after `now`, because a clock was set back, is not waited for once it is sent.
+pub(crate) fn plan(limits: Limits, now: DateTime<Utc>, mails: &[EarlierMail], owed: usize) -> Plan {
+    if mails.iter().any(|mail| mail.is_owed) {
+        return Plan::Wait;
+    }
+    let times = || mails.iter().map(|mail| mail.created_at);
+    let today = times().filter(|at| at.date_naive() == now.date_naive()).count();
     if today >= limits.mails_a_day {
         return Plan::Suppress;
     }
-    let is_recent = |at: &DateTime<Utc>| {
+    let is_recent = |at: DateTime<Utc>| {
         let age = now - at;
         age >= TimeDelta::zero() && age < limits.grouping
     };
-    if mails.iter().any(is_recent) {
+    if times().any(is_recent) {
         return Plan::Wait;
     }
     Plan::Mail { alerts: owed.min(MAX_ALERTS_A_MAIL), is_last_of_day: today + 1 == limits.mails_a_day }
@@ -62,8 +75,11 @@ pub(crate) fn plan(limits: Limits, now: DateTime<Utc>, mails: &[DateTime<Utc>], 
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits { grouping: TimeDelta::seconds(60), mails_a_day: 20 };
+
     fn plan(now: DateTime<Utc>, mails: &[DateTime<Utc>], owed: usize) -> Plan {
-        super::plan(Limits { grouping: TimeDelta::seconds(60), mails_a_day: 20 }, now, mails, owed)
+        let mails: Vec<_> = mails.iter().map(|at| EarlierMail { created_at: *at, is_owed: false }).collect();
+        super::plan(LIMITS, now, &mails, owed)
     }
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -86,6 +102,14 @@ mod tests {
         assert_eq!(plan(at(0), &mails[1..], 1), Plan::Mail { alerts: 1, is_last_of_day: true });
         assert_eq!(plan(at(0), &mails, 1), Plan::Suppress);
         assert_eq!(plan(at(86_400), &mails, 1), Plan::Mail { alerts: 1, is_last_of_day: false });
+    }
+
+    #[test]
+    fn what_fires_while_a_mail_waits_for_its_server_waits_for_the_mail() {
+        let owed = EarlierMail { created_at: at(-7_200), is_owed: true };
+        assert_eq!(super::plan(LIMITS, at(0), &[owed], 50), Plan::Wait);
+        let sent = EarlierMail { is_owed: false, ..owed };
+        assert_eq!(super::plan(LIMITS, at(0), &[sent], 50), Plan::Mail { alerts: 50, is_last_of_day: false });
     }
 
     #[test]

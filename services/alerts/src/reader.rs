@@ -40,7 +40,9 @@ impl Reader {
         let Some(user) = store.user(id).await? else { return Ok(Self::Declined(NO_ACCOUNT)) };
         Ok(match refusal(&user, address) {
             Some(reason) => Self::Declined(reason),
-            None => Self::Person { unsubscribe: unsubscribe_url(public_url, &user) },
+            None => {
+                Self::Person { unsubscribe: UnsubscribeToken::new(&user, MailKind::Alerts).link(public_url) }
+            }
         })
     }
 }
@@ -55,14 +57,4 @@ fn refusal(user: &User, address: &EmailAddress) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// The page below the public URL, which may have a path of its own.
-fn unsubscribe_url(public_url: &Url, user: &User) -> Url {
-    let mut url = public_url.clone();
-    url.set_path(&format!("{}/unsubscribe", public_url.path().trim_end_matches('/')));
-    url.set_fragment(None);
-    let token = UnsubscribeToken::new(user, MailKind::Alerts).to_string();
-    url.query_pairs_mut().clear().append_pair("token", &token);
-    url
 }

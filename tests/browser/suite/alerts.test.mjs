@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { launch, violations, watchedPage } from "./browser.mjs";
+import { launch, onPage as openPage, violations, watchedPage } from "./browser.mjs";
 import { Tapedeck, until } from "./tapedeck.mjs";
 
 const WIDTHS = [360, 1280, 1920];
@@ -52,16 +52,7 @@ after(async () => {
   await tapedeck?.remove();
 });
 
-async function onPage(path, options, check) {
-  const { page, complaints, close } = await watchedPage(browser, tapedeck, options);
-  try {
-    await page.goto(tapedeck.url + path);
-    await check(page);
-    assert.deepEqual(complaints, []);
-  } finally {
-    await close();
-  }
-}
+const onPage = (...args) => openPage(browser, tapedeck, ...args);
 
 const toastOf = (page, symbol) => page.locator(".toast", { hasText: `${symbol} is` });
 const alertsOf = async (symbol) => (await (await fetch(`${tapedeck.url}/v1/alerts?symbol=${symbol}`)).json()).alerts;

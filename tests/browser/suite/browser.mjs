@@ -1,5 +1,6 @@
 // A real browser, and what holds on every page: nothing on the console, no request to another host.
 
+import assert from "node:assert/strict";
 import { accessSync, constants, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -68,4 +69,16 @@ export async function violations(page) {
   return violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, help, nodes }) => `${id}: ${help} at ${nodes.map((node) => node.target.join(" ")).join(", ")}`);
+}
+
+/** Opens a path, hands the page to `check`, and expects no complaints. */
+export async function onPage(browser, tapedeck, path, options, check) {
+  const { page, complaints, close } = await watchedPage(browser, tapedeck, options);
+  try {
+    await page.goto(tapedeck.url + path);
+    await check(page);
+    assert.deepEqual(complaints, []);
+  } finally {
+    await close();
+  }
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
-import { launch, violations, watchedPage } from "./browser.mjs";
+import { launch, onPage as openPage, violations } from "./browser.mjs";
 import { Tapedeck, until } from "./tapedeck.mjs";
 
 const TITLE = "Apple shares rise after record iPhone sales";
@@ -49,16 +49,7 @@ after(async () => {
   server?.close();
 });
 
-async function onPage(path, options, check) {
-  const { page, complaints, close } = await watchedPage(browser, tapedeck, options);
-  try {
-    await page.goto(tapedeck.url + path);
-    await check(page);
-    assert.deepEqual(complaints, []);
-  } finally {
-    await close();
-  }
-}
+const onPage = (...args) => openPage(browser, tapedeck, ...args);
 
 describe("the news", () => {
   test("a story has its symbols, its other outlet below it, and a link that passes nothing on", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { launch, violations, watchedPage } from "./browser.mjs";
+import { launch, onPage as openPage, violations, watchedPage } from "./browser.mjs";
 import { Tapedeck, until, WATCHLIST } from "./tapedeck.mjs";
 
 let tapedeck;
@@ -18,17 +18,7 @@ after(async () => {
   await tapedeck?.remove();
 });
 
-/** Opens a path, hands the page to `check`, and expects no complaints. */
-async function onPage(path, options, check) {
-  const { page, complaints, close } = await watchedPage(browser, tapedeck, options);
-  try {
-    await page.goto(tapedeck.url + path);
-    await check(page);
-    assert.deepEqual(complaints, []);
-  } finally {
-    await close();
-  }
-}
+const onPage = (...args) => openPage(browser, tapedeck, ...args);
 
 const liveWord = (page) => page.locator(".link-state").getAttribute("data-link-state");
 const isLive = (page) => until("the header shows Live", async () => (await liveWord(page)) === "live");

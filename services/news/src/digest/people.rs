@@ -47,18 +47,8 @@ pub(super) fn decides_alone(user: &User) -> bool {
 pub(super) fn reader_of(user: &User, public_url: &Url) -> anyhow::Result<DigestReader> {
     let owner = Owner::User(alert_rules::UserId::parse(&user.id.to_string())?);
     let (symbols, hour) = (user.watch_list.clone(), user.digest.hour.get());
-    let unsubscribe = Some(unsubscribe_url(user, public_url));
+    let unsubscribe = Some(UnsubscribeToken::new(user, MailKind::Digest).link(public_url));
     Ok(DigestReader::at_hour((user.email.clone(), owner), symbols, hour, user.time_zone, unsubscribe)?)
-}
-
-/// The page to unsubscribe, below the public URL, which may have a path of its own. One POST to it ends the digest (RFC 8058).
-fn unsubscribe_url(user: &User, public_url: &Url) -> Url {
-    let mut url = public_url.clone();
-    url.set_path(&format!("{}/unsubscribe", public_url.path().trim_end_matches('/')));
-    url.set_fragment(None);
-    let token = UnsubscribeToken::new(user, MailKind::Digest).to_string();
-    url.query_pairs_mut().clear().append_pair("token", &token);
-    url
 }
 
 #[cfg(test)]
