@@ -35,7 +35,9 @@ export class ChartKeys {
     });
     place.addEventListener("blur", () => this.mark(undefined));
     place.addEventListener("pointermove", () => {
+      if (this.marked === undefined) return;
       this.marked = undefined;
+      this.hooks.mark(undefined);
     });
   }
 

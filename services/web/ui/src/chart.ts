@@ -61,7 +61,9 @@ export class Chart {
   /** One request for the newest candles at a time. */
   private loading: Promise<void> = Promise.resolve();
   private isLoaded = false;
+  /** Of the candle under the pointer, and of that with the crosshair of the keyboard. */
   private hovered: number | undefined;
+  private marked: number | undefined;
   /** Of each candle, by its open time. */
   private indicators = new Map<number, Indicators>();
   private readonly shown = new Set<IndicatorName>();
@@ -89,7 +91,7 @@ export class Chart {
     const rows = root.querySelector<HTMLElement>(".candles tbody");
     this.table = rows ? new CandleTable(rows, this.interval, zone, this.isStock) : undefined;
     new ChartKeys(place, this.candles, this.view, {
-      mark: (time) => this.hover(time),
+      mark: (time) => this.mark(time),
       describe: (time) => this.describe(time),
       edge: () => OLDER_TEXTS[this.older],
     });
@@ -336,9 +338,15 @@ export class Chart {
     this.drawLegend();
   }
 
+  /** Apart from the pointer: the chart reports that no candle is under it after each scroll, also one by keyboard. */
+  private mark(time: number | undefined): void {
+    this.marked = time;
+    this.drawLegend();
+  }
+
   /** The candle under the crosshair, otherwise the newest. */
   private shownTime(): number | undefined {
-    return this.candles.get(this.hovered) ? this.hovered : this.candles.newest;
+    return [this.marked, this.hovered].find((time) => this.candles.get(time)) ?? this.candles.newest;
   }
 
   /** A candle in names and values. */
