@@ -117,7 +117,12 @@ impl Location {
         let bad = |reason: String| AnalyticsError::BadUrl { url: without_credentials(url), reason };
         match url.split_once(':') {
             Some(("sqlite", rest)) => Ok(Self::File(FileUrl::parse(rest).map_err(bad)?)),
-            Some(("mysql" | "mariadb", _)) => Ok(Self::Server),
+            Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => Ok(Self::Server),
+            // The driver would take the rest, with a password in it, for the name of a database, and show it in errors.
+            Some((scheme @ ("mysql" | "mariadb"), _)) => {
+                let url = format!("{scheme}:...");
+                Err(AnalyticsError::BadUrl { url, reason: format!("no // after {scheme}:") })
+            }
             Some((scheme, _)) if is_scheme(scheme) => Err(bad(format!("no adapter for `{scheme}:`"))),
             _ => Err(bad("the scheme is missing".to_owned())),
         }

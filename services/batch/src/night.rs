@@ -84,7 +84,7 @@ impl Night {
         let mut run = BatchRun {
             date: match request {
                 Request::Due => newest,
-                Request::Between(_, to) => to.min(newest),
+                Request::Between(from, to) => to.min(newest).max(from),
             },
             started_at: now,
             finished_at: None,

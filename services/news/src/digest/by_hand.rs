@@ -64,7 +64,7 @@ fn outcome(is_new: bool, state: &MailState) -> String {
         MailState::Refused { reason, .. } => format!("refused: {reason}"),
         MailState::Expired { reason, .. } => format!("expired: {reason}"),
     };
-    if is_new { format!("is {state}") } else { format!("was made before, and is {state}") }
+    if is_new { format!("is {state}") } else { format!("was made before: {state}") }
 }
 
 impl Digester {

@@ -27,9 +27,16 @@ pub(crate) struct Level {
     pub(crate) price: Decimal,
 }
 
-/// A price as it is typed, in the quote currency.
+/// A price as it is typed, in the quote currency. A comma before three digits may stand between thousands or before decimals: it is
+/// refused, as a level a thousand times too low would fire at once or never.
 pub(crate) fn parse_price(text: &str) -> Result<Decimal, &'static str> {
-    let price = parse_decimal(&text.trim().replace(',', ".")).ok().filter(|price| *price > Decimal::ZERO);
+    let text = text.trim();
+    if text.split_once(',').is_some_and(|(_, rest)| rest.len() == 3) {
+        return Err(
+            "a comma before three digits is unclear: write 100000 for a hundred thousand, or a point before decimals",
+        );
+    }
+    let price = parse_decimal(&text.replace(',', ".")).ok().filter(|price| *price > Decimal::ZERO);
     price.ok_or("the price must be a number above zero, such as 300 or 0.25")
 }
 
@@ -157,4 +164,21 @@ pub(crate) async fn remove_level(store: &dyn LiveStore, user: UserId, id: &str) 
 /// The rules of a person as JSON, for the export.
 pub(crate) async fn exported(store: &dyn LiveStore, user: UserId) -> Result<Vec<AlertRule>> {
     Ok(store.alert_rules_of(&owner(user)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_that_may_stand_between_thousands_is_refused() {
+        for text in ["100,000", "1,000", " 1,234 "] {
+            assert!(parse_price(text).is_err_and(|reason| reason.contains("unclear")), "{text}");
+        }
+        for (text, price) in
+            [("70000,5", "70000.5"), ("0,25", "0.25"), ("1,2345", "1.2345"), ("100000", "100000")]
+        {
+            assert_eq!(parse_price(text), Ok(price.parse().expect("a number")), "{text}");
+        }
+    }
 }

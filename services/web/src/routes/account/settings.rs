@@ -193,8 +193,15 @@ pub(super) async fn add_level(posted: Posted) -> Response {
 async fn store_level<'a>(context: &'a Context, form: &Form, user: &User) -> Result<Section<'a>, Failure> {
     let (mut symbol_field, symbol) = Field::parse(form, "symbol", Symbol::parse);
     let (price_field, price) = Field::parse(form, "price", rules::parse_price);
-    let is_above = form.text("direction") != "below";
-    if let (Some(symbol), Some(price)) = (symbol, price) {
+    let direction = match form.text("direction") {
+        "above" => Some(true),
+        "below" => Some(false),
+        _ => None,
+    };
+    let is_above = direction.unwrap_or(true);
+    if direction.is_none() {
+        symbol_field.error = Some("The direction must be above or below.".to_owned());
+    } else if let (Some(symbol), Some(price)) = (symbol, price) {
         if rules::add_level(context.accounts().store(), user, symbol, is_above, price).await? {
             return Ok(Section::Stored("levels"));
         }
