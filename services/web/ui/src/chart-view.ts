@@ -89,7 +89,10 @@ export class ChartView {
   /** `changed` when the visible part changed, `hovered` with the time under the pointer, `recoloured` when all is to be drawn. */
   listen(changed: () => void, hovered: (time: number | undefined) => void, recoloured: () => void): void {
     this.rangeListener = changed;
-    this.chart.subscribeCrosshairMove(({ time }) => hovered(typeof time === "number" ? time : undefined));
+    // A crosshair that `mark` placed is not one of the pointer: it comes without an event.
+    this.chart.subscribeCrosshairMove(({ time, sourceEvent }) =>
+      hovered(sourceEvent && typeof time === "number" ? time : undefined),
+    );
     onThemeChange(() => {
       this.applyColours();
       recoloured();

@@ -291,7 +291,8 @@ export class Chart {
     void this.loadAlerts(this.candles.oldest, oldest);
     this.setOlder("unknown");
     this.drawAll();
-    if (this.hovered !== undefined) this.view.mark(this.hovered, this.candles.get(this.hovered));
+    const shown = this.marked ?? this.hovered;
+    if (shown !== undefined) this.view.mark(shown, this.candles.get(shown));
     this.moved();
   }
 
