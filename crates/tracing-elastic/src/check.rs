@@ -16,7 +16,7 @@ use crate::{
 pub struct ServerCheck {
     /// Its URL, without credentials.
     pub place: String,
-    /// Its version; `None`: the user may not read it.
+    /// Its version; `None`: it is not shown, or not to this user.
     pub version: Option<String>,
     /// The index template of the data stream.
     pub template: TemplateState,
@@ -76,12 +76,13 @@ pub async fn check(settings: &Settings, client: Option<ClientBuilder>) -> Result
     Ok(ServerCheck { place, version, template, has_data_stream })
 }
 
-/// An answer with 200 or 404; `None`: forbidden to the user.
+/// An answer with 200 or 404; `None`: not shown to the user.
 async fn get(server: &Elasticsearch, path: &str) -> Result<Option<Answer>, CheckError> {
     let answer = server.answer(server.request(Method::GET, path)).await.map_err(CheckError::Unavailable)?;
     match answer.status {
         StatusCode::OK | StatusCode::NOT_FOUND => Ok(Some(answer)),
-        StatusCode::FORBIDDEN => Ok(None),
+        // 405: a server without the module of this path, or a proxy that lets only some through.
+        StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED => Ok(None),
         StatusCode::UNAUTHORIZED => Err(CheckError::Credentials { place: server.place() }),
         _ => Err(CheckError::Unavailable(server.refusal(&answer))),
     }

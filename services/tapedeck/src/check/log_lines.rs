@@ -22,7 +22,7 @@ pub(super) async fn log_lines(report: &mut Report, output: &LogOutput) {
     let stream = match has_data_stream {
         Some(true) => "is there",
         Some(false) => "is created with the first log line",
-        None => "may not be read by this user",
+        None => "is not shown to this user",
     };
     let found = format!("{place}: Elasticsearch{version}; the data stream {LOG_DATA_STREAM} {stream}");
     match template {
@@ -39,7 +39,7 @@ pub(super) async fn log_lines(report: &mut Report, output: &LogOutput) {
         ),
         TemplateState::NotReadable => report.warn(
             WHAT,
-            format!("{found}, the user may not read its index template"),
+            format!("{found}, its index template is not shown to this user"),
             "run `tapedeck logs setup` once as a user with the right manage_index_templates",
         ),
     }

@@ -182,7 +182,7 @@ fn elasticsearch_is_checked_with_its_template_and_data_stream() {
         (
             vec![root(), (at_template.clone(), forbidden())],
             "warn",
-            ["may not read", "manage_index_templates"],
+            ["is not shown to this user", "manage_index_templates"],
         ),
     ] {
         let (_runtime, server) = serving(answers);
