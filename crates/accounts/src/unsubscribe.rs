@@ -7,6 +7,9 @@ use url::Url;
 
 use crate::{Secret, User, UserId};
 
+/// The parameter of a link that has the token.
+const TOKEN: &str = "token";
+
 /// A kind of mail that a person can unsubscribe from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MailKind {
@@ -47,8 +50,25 @@ impl UnsubscribeToken {
         let mut url = public_url.clone();
         url.set_path(&format!("{}/unsubscribe", public_url.path().trim_end_matches('/')));
         url.set_fragment(None);
-        url.query_pairs_mut().clear().append_pair("token", &self.to_string());
+        url.query_pairs_mut().clear().append_pair(TOKEN, &self.to_string());
         url
+    }
+
+    /// The token of a link that [`UnsubscribeToken::link`] made.
+    ///
+    /// # Errors
+    /// [`NotAnUnsubscribeToken`].
+    pub fn of_link(link: &Url) -> Result<Self, NotAnUnsubscribeToken> {
+        let token = link.query_pairs().find(|(name, _)| name == TOKEN);
+        token.ok_or(NotAnUnsubscribeToken)?.1.parse()
+    }
+
+    /// Whether the user receives mails of its kind.
+    pub fn is_wanted_by(&self, user: &User) -> bool {
+        match self.kind {
+            MailKind::Alerts => user.mails_alerts,
+            MailKind::Digest => user.digest.is_on,
+        }
     }
 
     /// Whether this installation issued it for this user.
@@ -102,6 +122,9 @@ mod tests {
         assert_eq!(read, token);
         assert!(read.is_of(&mine));
         assert!(!read.is_of(&elsewhere), "another installation has another key");
+        let base = "https://prices.example.com/tapedeck/".parse().expect("a URL");
+        assert_eq!(UnsubscribeToken::of_link(&token.link(&base)).expect("a link"), token);
+        assert!(UnsubscribeToken::of_link(&base).is_err());
         let other_kind: UnsubscribeToken =
             token.to_string().replacen("digest", "alerts", 1).parse().expect("a token");
         assert!(!other_kind.is_of(&mine));

@@ -241,6 +241,19 @@ impl MailSender {
             self.record(&mail, &owner, &expired).await;
             return Tried::Nothing;
         }
+        match self.store.declined(&mail).await {
+            Ok(None) => {}
+            Ok(Some(reason)) => {
+                let refused = MailState::Refused { at: now, reason: reason.to_owned() };
+                self.record(&mail, &owner, &refused).await;
+                return Tried::Nothing;
+            }
+            Err(error) => {
+                // The lease expires.
+                self.store_unavailable(&error);
+                return Tried::Nothing;
+            }
+        }
         let sent = tokio::select! {
             sent = self.mailer.send(&mail) => sent,
             reason = self.keep_lease(&mail.id, &owner) => {

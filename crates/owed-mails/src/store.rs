@@ -48,6 +48,10 @@ pub trait MailStore: Send + Sync {
         since: DateTime<Utc>,
     ) -> Result<Vec<StoredMail>, StoreError>;
 
+    /// Why its reader, a person with an account, does not receive this mail any more: such mails were ended, or the account was deleted,
+    /// after it became owed. `None` where that is not so, and of a mail without a link to unsubscribe.
+    async fn declined(&self, mail: &OwedMail) -> Result<Option<&'static str>, StoreError>;
+
     /// How many mails are owed, due or not.
     async fn owed_mails(&self) -> Result<u64, StoreError>;
 

@@ -3,9 +3,12 @@
 pub(crate) mod mongo;
 pub(crate) mod sqlite;
 
+use accounts::UnsubscribeToken;
 use chrono::{DateTime, Utc};
 use owed_mails::{EmailAddress, InlineImage, MailContent, MailId, MailState, OwedMail, StoredMail};
 use url::Url;
+
+use crate::{Result, users::UserStore};
 
 /// The owner of a mail that no process tries.
 const FREE: &str = "";
@@ -15,6 +18,18 @@ const MAILS: &str = "mails";
 const LEASE_TRIES: u32 = 5;
 /// Ids in one query.
 const QUERY_IDS: usize = 200;
+
+/// See [`MailStore::declined`](owed_mails::MailStore::declined).
+async fn declined(store: &dyn UserStore, mail: &OwedMail) -> Result<Option<&'static str>> {
+    // Mails of the house have no such link, nor have those about an account.
+    let token = mail.content.unsubscribe.as_ref().map(UnsubscribeToken::of_link);
+    let Some(Ok(token)) = token else { return Ok(None) };
+    Ok(match store.user(token.user).await? {
+        None => Some("the account of its reader was deleted"),
+        Some(user) if !token.is_wanted_by(&user) => Some("its reader has ended such mails"),
+        Some(_) => None,
+    })
+}
 
 /// A state as columns.
 #[derive(Debug, PartialEq, Eq)]

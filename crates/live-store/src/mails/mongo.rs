@@ -106,6 +106,10 @@ impl MailStore for MongoStore {
         Ok(mails)
     }
 
+    async fn declined(&self, mail: &OwedMail) -> Result<Option<&'static str>, StoreError> {
+        Ok(super::declined(self, mail).await?)
+    }
+
     async fn owed_mails(&self) -> Result<u64, StoreError> {
         let command = raw(self, &doc! { "count": MAILS, "query": { "state": "owed" } })?;
         let reply = self.run("cannot count the owed mails", command).await?;

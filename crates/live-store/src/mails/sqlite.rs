@@ -158,6 +158,10 @@ impl MailStore for SqliteStore {
         Ok(found.into_iter().rev().map(|mail| self.mail(mail, Vec::new())).collect::<Result<_>>()?)
     }
 
+    async fn declined(&self, mail: &OwedMail) -> Result<Option<&'static str>, StoreError> {
+        Ok(super::declined(self, mail).await?)
+    }
+
     async fn owed_mails(&self) -> Result<u64, StoreError> {
         let select = sqlx::query("SELECT count(*) FROM mails WHERE state = 'owed'");
         let found = self.read(select, MAILS, |row| columns::unsigned(row, 0)).await?;

@@ -2,12 +2,19 @@
 
 use accounts::{UnsubscribeToken, User};
 use alert_rules::{Alert, DeliveryState, RuleKind};
-use mailer::ReadMail;
+use mailer::{MailSettings, ReadMail};
 
 use crate::world::{World, rule, tick, wait_until};
 
 /// Opens an alert of a person for AAPL above 102, and waits until its delivery has ended. `n` numbers the ticks.
 async fn fire(world: &World, n: u64) -> Vec<Alert> {
+    open(world, n).await;
+    world.delivered().await;
+    world.alerts().await
+}
+
+/// Opens an alert of a person for AAPL above 102.
+async fn open(world: &World, n: u64) {
     let before = world.alerts().await.len();
     let mut n = n;
     // The first tick of a feed opens no episode of people.
@@ -19,8 +26,6 @@ async fn fire(world: &World, n: u64) -> Vec<Alert> {
         world.alerts().await.len() > before
     })
     .await;
-    world.delivered().await;
-    world.alerts().await
 }
 
 async fn above(world: &World, user: &User) {
@@ -95,6 +100,31 @@ async fn a_person_who_has_unsubscribed_or_has_no_account_any_more_gets_no_mail()
         assert!(world.store.remove_user(user.id, None).await.unwrap());
     });
     assert_eq!(deleted.await, "the account of its owner was deleted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_that_is_owed_when_its_reader_ends_such_mails_is_not_sent() {
+    let mut world = World::new(&[]).await;
+    let mut ann = world.person("ann@example.com").await;
+    above(&world, &ann).await;
+    world.start_with(&MailSettings {
+        mail_url: Some("smtp://127.0.0.1:9?tls=none".to_owned().into()),
+        mail_from: Some("tapedeck@example.com".to_owned()),
+        ..MailSettings::default()
+    });
+    open(&world, 0).await;
+    wait_until("its mail is owed", async || world.store.owed_mails().await.unwrap() == 1).await;
+    world.kill().await;
+    ann.mails_alerts = false;
+    assert!(world.store.change_user(&ann).await.unwrap());
+    // The mail server works again.
+    world.start();
+    world.delivered().await;
+    world.stop().await;
+    let alerts = world.alerts().await;
+    let DeliveryState::Refused { reason, .. } = &alerts[0].deliveries[0].state else { panic!("{alerts:?}") };
+    assert_eq!(reason, "its reader has ended such mails");
+    assert_eq!(world.mails(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,12 +51,17 @@ impl World {
     }
 
     pub(crate) fn start(&mut self) {
+        self.start_with(&MailSettings::default().with_outbox(&self.outbox()));
+    }
+
+    /// With other settings of mails than the outbox.
+    pub(crate) fn start_with(&mut self, mail: &MailSettings) {
         let shutdown = CancellationToken::new();
         let status = Status::new("alerts", "test", Utc::now());
         self.status = Some(Arc::clone(&status));
         let runtime = Runtime { log: Arc::clone(&self.log), status, shutdown: shutdown.clone() };
         let Args { config, public } = Args::parse_from(&self.args);
-        let mailer = Mailer::open(&MailSettings::default().with_outbox(&self.outbox())).unwrap();
+        let mailer = Mailer::open(mail).unwrap();
         let stores = Stores {
             live: Arc::clone(&self.store),
             mails: Arc::clone(&self.store) as _,
