@@ -8,7 +8,16 @@ quoted() { local text=${1//\\/\\\\}; printf "'%s'" "${text//\'/\'\'}"; }
 
 # Over TCP, where the server that only prepares the volume does not listen. The password is in the environment, not in the list of
 # processes.
-MYSQL_PWD=$MYSQL_ROOT_PASSWORD mysql --host=127.0.0.1 --protocol=tcp --user=root <<SQL
+as_root() { MYSQL_PWD=$MYSQL_ROOT_PASSWORD mysql --host=127.0.0.1 --protocol=tcp --user=root; }
+
+said=$(as_root <<<'SELECT 1' 2>&1) || {
+  echo "$said" >&2
+  # 1045: access denied.
+  [[ $said != *"ERROR 1045"* ]] ||
+    echo "the volume mysql-data has another password of the administrator: set MYSQL_ROOT_PASSWORD in .env to that one" >&2
+  exit 1
+}
+as_root <<SQL
 CREATE DATABASE IF NOT EXISTS stock_analytics;
 CREATE USER IF NOT EXISTS 'tapedeck'@'%' IDENTIFIED BY $(quoted "$MYSQL_PASSWORD");
 ALTER USER 'tapedeck'@'%' IDENTIFIED BY $(quoted "$MYSQL_PASSWORD");
@@ -17,3 +26,4 @@ CREATE USER IF NOT EXISTS 'reader'@'%' IDENTIFIED BY $(quoted "$MYSQL_READER_PAS
 ALTER USER 'reader'@'%' IDENTIFIED BY $(quoted "$MYSQL_READER_PASSWORD");
 GRANT SELECT ON stock_analytics.* TO 'reader'@'%';
 SQL
+echo "MySQL has the users tapedeck and reader with the passwords of .env"

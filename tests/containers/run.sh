@@ -3,7 +3,8 @@
 # Needs: a Docker engine (DOCKER_HOST, if it is not the default one) whose processes this user may kill, Compose v2, Node, Java
 # with Maven. Server images that the engine does not have are replaced by stand-ins of stand-ins/, under the real names, and
 # removed afterwards; with an engine that has the real images, those are used.
-# Settings: WEB_PORT, MAIL_PORT, KEEP=1 leaves everything running.
+# Settings: WEB_PORT, MAIL_PORT, GRAFANA_PORT; OUTSIDE=HOST:PORT, an address that is reached from this host, for the test of the
+# networks; KEEP=1 leaves everything running.
 # E: the ERR trap at the end holds in functions too.
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -12,6 +13,10 @@ here=$root/tests/containers
 work=$(mktemp -d)
 # A copy of the checkout under a strict umask: only its owner can read its files.
 clone=$work/clone
+own=(producer consumer batch alerts news web)
+servers=(kafka mongodb mysql)
+pages=(mailpit grafana)
+outside=${OUTSIDE:-1.1.1.1:443}
 
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
 fail() {
@@ -56,11 +61,12 @@ settings() {
   (umask 077 && git ls-files -z --cached --others --exclude-standard |
     while IFS= read -rd '' file; do [ ! -e "$file" ] || cp --parents "$file" "$clone"; done)
   bash "$clone/deploy/make-env.sh" >/dev/null
-  web_port=${WEB_PORT:-15000} mail_port=${MAIL_PORT:-18025}
+  web_port=${WEB_PORT:-15000} mail_port=${MAIL_PORT:-18025} grafana_port=${GRAFANA_PORT:-13000}
+  # A threshold that simulated prices exceed within seconds.
   sed -i -e "s/^WEB_PORT=.*/WEB_PORT=$web_port/" -e "s/^MAIL_PORT=.*/MAIL_PORT=$mail_port/" \
-    -e "s/^GRAFANA_PORT=.*/GRAFANA_PORT=${GRAFANA_PORT:-13000}/" \
+    -e "s/^GRAFANA_PORT=.*/GRAFANA_PORT=$grafana_port/" -e "s|^PUBLIC_URL=.*|PUBLIC_URL=http://127.0.0.1:$web_port|" \
     -e 's/^COMPOSE_PROFILES=.*/COMPOSE_PROFILES=none/' -e 's/^ELASTICSEARCH_URL=.*/ELASTICSEARCH_URL=none/' \
-    -e 's/^PROVIDER=.*/PROVIDER=simulated/' "$clone/.env"
+    -e 's/^PROVIDER=.*/PROVIDER=simulated/' -e 's/^PRICE_CHANGE_THRESHOLD=.*/PRICE_CHANGE_THRESHOLD=0.1/' "$clone/.env"
 }
 
 # setting NAME: its value in .env.
@@ -68,15 +74,17 @@ setting() { sed -n "s/^$1=//p" "$clone/.env" | tail -n 1; }
 
 # An .env of an earlier version: every command works or names the variable and `make env`, which appends it.
 older_env() {
-  local said before
+  local said before name
   cp "$clone/.env" "$work/env"
-  sed -i /^MONGO_READER_PASSWORD=/d "$clone/.env"
-  before=$(cat "$clone/.env")
-  if said=$(compose config -q 2>&1); then fail "an .env without MONGO_READER_PASSWORD is accepted"; fi
-  [[ $said == *MONGO_READER_PASSWORD*"make env"* ]] || fail "neither the variable nor the command is named: $said"
-  bash "$clone/deploy/make-env.sh" >/dev/null
-  compose config -q
-  [[ $(cat "$clone/.env") == "$before"*MONGO_READER_PASSWORD=* ]] || fail "make env changed more than it had to"
+  for name in MONGO_READER_PASSWORD MYSQL_ROOT_PASSWORD; do
+    sed -i "/^$name=/d" "$clone/.env"
+    before=$(cat "$clone/.env")
+    if said=$(compose config -q 2>&1); then fail "an .env without $name is accepted"; fi
+    [[ $said == *$name*"make env"* ]] || fail "neither the variable nor the command is named: $said"
+    bash "$clone/deploy/make-env.sh" >/dev/null
+    compose config -q
+    [[ $(cat "$clone/.env") == "$before"*$name=* ]] || fail "make env changed more than it had to"
+  done
   mv "$work/env" "$clone/.env"
   say "an older .env is refused with the name of the variable, and make env completes it"
 }
@@ -108,15 +116,16 @@ old_compose_reads_it() {
 image_of() { compose config --format json | json "it.services['$1'].image"; }
 
 server_images() {
-  local servers=$root/.servers
-  export TEST_SERVERS_DIR=$servers
+  local fetched=$root/.servers
+  export TEST_SERVERS_DIR=$fetched
   # Starting them is what fetches their packages.
-  [ -d "$servers/kafka/bin" ] || { KAFKA_PORT=29092 tests/servers/kafka.sh start && KAFKA_PORT=29092 tests/servers/kafka.sh stop; }
-  [ -d "$servers/mongo-mjs/bin" ] || { MONGO_PORT=29017 tests/servers/mongo.sh start && MONGO_PORT=29017 tests/servers/mongo.sh stop; }
+  [ -d "$fetched/kafka/bin" ] || { KAFKA_PORT=29092 tests/servers/kafka.sh start && KAFKA_PORT=29092 tests/servers/kafka.sh stop; }
+  [ -d "$fetched/mongo-mjs/bin" ] || { MONGO_PORT=29017 tests/servers/mongo.sh start && MONGO_PORT=29017 tests/servers/mongo.sh stop; }
   # The stand-in is compiled from sources of its own.
-  mkdir "$work/mongo-jars" && cp "$servers"/mongo-mjs/bin/*.jar "$work/mongo-jars/"
-  stand_in "$(image_of kafka)" kafka "$servers/kafka/bin"
+  mkdir "$work/mongo-jars" && cp "$fetched"/mongo-mjs/bin/*.jar "$work/mongo-jars/"
+  stand_in "$(image_of kafka)" kafka "$fetched/kafka/bin"
   stand_in "$(image_of mongodb)" mongo "$work/mongo-jars"
+  stand_in "$(image_of mysql)" mysql
   stand_in "$(image_of mailpit)" mailpit
   stand_in "$(image_of grafana)" grafana
 }
@@ -124,7 +133,7 @@ server_images() {
 our_images() {
   say "building the real Dockerfile"
   compose build --quiet
-  for service in producer consumer web; do
+  for service in "${own[@]}"; do
     local image bytes
     image=$(image_of $service)
     bytes=$(docker save "$image" | gzip | wc -c)
@@ -140,21 +149,27 @@ start() {
   say "everything is healthy after $((SECONDS - begun)) s"
   local unhealthy
   unhealthy=$(compose ps -a --format '{{.Service}} {{.State}} {{.Health}}{{.ExitCode}}' |
-    grep -v -e ' running healthy0$' -e '^mongodb-users exited 0$' || true)
+    grep -v -e ' running healthy0$' -e '^\(mongodb\|mysql\)-users exited 0$' || true)
   [ -z "$unhealthy" ] || fail "not healthy: $unhealthy"
 }
 
-# The first start of MongoDB is interrupted as soon as there are data; what the image creates only in an empty folder is missing
-# from then on.
-interrupted_first_start() {
-  local id
-  compose up -d --pull never --quiet-pull mongodb >/dev/null 2>&1
-  id=$(compose ps -q mongodb)
-  has_data() { compose exec -T mongodb bash -c 'ls /data/db/store.mv /data/db/WiredTiger 2>/dev/null | grep -q .'; }
-  until_true 60 "MongoDB has data" has_data
+# interrupted SERVICE WHAT COMMAND...: the first start of a server is killed as soon as the command succeeds in its container.
+interrupted() {
+  local service=$1 id
+  compose up -d --pull never --quiet-pull "$service" >/dev/null 2>&1
+  id=$(compose ps -q "$service")
+  until_true 60 "$2" compose exec -T "$service" bash -c "$3"
   kill -9 "$(docker inspect -f '{{.State.Pid}}' "$id")"
+}
+
+# What an image creates only in an empty folder is missing from then on, unless the compose file does it.
+interrupted_first_start() {
+  interrupted mongodb "MongoDB has data" 'ls /data/db/store.mv /data/db/WiredTiger 2>/dev/null | grep -q .'
+  # While the files are created, and after the restart once more where root has no password yet.
+  interrupted mysql "MySQL has data" 'test -e /var/lib/mysql/ibdata1'
+  interrupted mysql "MySQL prepares its volume" 'test -e /var/run/mysqld/mysqld.sock'
   start
-  say "an interrupted first start of MongoDB needs no other step than the next one"
+  say "an interrupted first start of MongoDB or MySQL needs no other step than the next one"
 }
 
 # A newer checkout is built by `up` alone. The last stage of the Dockerfile is that of the pages.
@@ -165,18 +180,25 @@ update() {
   say "up builds a newer checkout and starts it"
 }
 
-# The services get the new password when MongoDB has it; another password of the administrator is named.
+# The services get the new password when the server has it; another password of the administrator is named.
 changed_passwords() {
   local said before
   before=$(ticks)
-  sed -i -e 's/^MONGO_PASSWORD=.*/MONGO_PASSWORD=another1/' \
-    -e 's/^MONGO_READER_PASSWORD=.*/MONGO_READER_PASSWORD=another2/' "$clone/.env"
+  sed -i -e 's/^MONGO_PASSWORD=.*/MONGO_PASSWORD=another1/' -e 's/^MONGO_READER_PASSWORD=.*/MONGO_READER_PASSWORD=another2/' \
+    -e 's/^MYSQL_PASSWORD=.*/MYSQL_PASSWORD=another3/' -e "s/^MYSQL_READER_PASSWORD=.*/MYSQL_READER_PASSWORD=it's another4/" \
+    "$clone/.env"
   start
   until_true 60 "ticks go on with other passwords" more_ticks_than "$before"
-  if said=$(compose run --rm -T --no-deps -e MONGO_ROOT_PASSWORD=not-the-password mongodb-users 2>&1); then
-    fail "another password of the administrator is accepted"
-  fi
-  grep -q MONGO_ROOT_PASSWORD <<<"$said" || fail "another password of the administrator is not named: $said"
+  says batch "$(ended_day)" batch status
+  page /dashboard >/dev/null || fail "the dashboard with another password"
+  local server
+  for server in MONGO=mongodb MYSQL=mysql; do
+    local name=${server%=*}_ROOT_PASSWORD
+    if said=$(compose run --rm -T --no-deps -e "$name=not-the-password" "${server#*=}-users" 2>&1); then
+      fail "another password of the administrator is accepted"
+    fi
+    grep -q "$name" <<<"$said" || fail "$name is another, and not named: $said"
+  done
   say "changed passwords are set by the next start; another password of the administrator is named"
 }
 
@@ -204,44 +226,205 @@ says() {
   grep -q "$pattern" <<<"$said" || fail "$* in $service does not say $pattern: $said"
 }
 
+# It ends with 1 where there is a problem; without a way to the feeds of news there is one.
+status_is_well() {
+  local said
+  said=$(compose exec -T "$1" tapedeck status 2>&1) || true
+  grep -q '^Tapedeck at http://web:5000 ' <<<"$said" && grep -q ' consumer-' <<<"$said" || return 1
+  ! sed -n '/^ *problems /,/^ *more /p' <<<"$said" | sed -e '/^ *more /d' -e 's/^ *problems //' | grep -v '^ *news '
+}
+
 command_lines() {
-  for service in producer consumer web; do
-    says $service health tapedeck --help
-    says $service LOG_URL $service --help
-    says $service consumer tapedeck status
-    says $service stock-prices tapedeck topics
+  for service in "${own[@]}"; do
+    says "$service" health tapedeck --help
+    says "$service" LOG_FORMAT "$service" --help
+    until_true 60 "tapedeck status in $service has no problem but those of the feeds of news" status_is_well "$service"
+    says "$service" stock-prices tapedeck topics
   done
   say "docker compose exec SERVICE tapedeck status|topics works in every service"
 }
 
 confinement() {
-  for service in kafka mongodb producer consumer web; do
+  local service
+  for service in "${servers[@]}" "${own[@]}" "${pages[@]}"; do
     local id
-    id=$(compose ps -q $service)
+    id=$(compose ps -q "$service")
     docker inspect "$id" | json '(() => { const { Config, HostConfig: h } = it[0];
       if (/^(0|root)?(:|$)/.test(Config.User)) throw "root";
       if (!h.ReadonlyRootfs || h.CapDrop != "ALL" || h.Memory <= 0 || h.PidsLimit <= 0) throw "limits";
       if (h.SecurityOpt != "no-new-privileges:true" || !h.LogConfig.Config["max-size"]) throw "options";
       for (const ports of Object.values(h.PortBindings)) for (const p of ports) if (p.HostIp != "127.0.0.1") throw "published";
       return "ok" })()' >/dev/null || fail "$service is not confined as it should be"
-    if compose exec -T $service touch /made-by-a-test 2>/dev/null; then fail "$service can write its root file system"; fi
-    [ "$(compose exec -T $service id -u)" != 0 ] || fail "$service runs as root"
-    compose exec -T $service grep -q '^CapEff:.0000000000000000$' /proc/1/status || fail "$service has capabilities"
+    # mailpit's image has neither touch nor id.
+    [ "$service" != mailpit ] || continue
+    if compose exec -T "$service" touch /made-by-a-test 2>/dev/null; then fail "$service can write its root file system"; fi
+    [ "$(compose exec -T "$service" id -u)" != 0 ] || fail "$service runs as root"
+    compose exec -T "$service" grep -q '^CapEff:.0000000000000000$' /proc/1/status || fail "$service has capabilities"
   done
+  say "no service is root, has a capability or can write the root file system"
+  connections
+  rights
+}
+
+# Which service reaches which server, and the outside.
+connections() {
+  local service to wanted
   # reaches SERVICE HOST PORT
   reaches() { compose exec -T "$1" timeout 5 bash -c ": </dev/tcp/$2/$3" 2>/dev/null; }
-  reaches web mongodb 27017 || fail "the web service does not reach its store"
-  for service in consumer web; do
-    if reaches $service 1.1.1.1 443; then fail "the $service reaches the outside"; fi
+  declare -A may=(
+    [producer]="kafka" [consumer]="kafka mongodb" [batch]="kafka mongodb mysql" [news]="kafka mongodb mysql"
+    [alerts]="kafka mongodb mysql mailpit" [web]="kafka mongodb mysql"
+  )
+  for service in "${own[@]}"; do
+    for to in kafka:9092 mongodb:27017 mysql:3306 mailpit:1025; do
+      # The pages of both are published, in one network.
+      [ "$service $to" != "web mailpit:1025" ] || continue
+      wanted=no
+      [[ " ${may[$service]} " != *" ${to%:*} "* ]] || wanted=yes
+      if reaches "$service" "${to%:*}" "${to#*:}"; then
+        [ $wanted = yes ] || fail "$service reaches ${to%:*}"
+      else
+        [ $wanted = no ] || fail "$service does not reach ${to%:*}"
+      fi
+    done
   done
-  if reaches producer mongodb 27017; then fail "the producer reaches the store"; fi
-  say "no service is root, has a capability or can write the root file system"
-  say "consumer and web cannot reach the outside, and the producer not the store"
+  # The way out is a network that is not internal and translates addresses.
+  local ways='' id network
+  for service in "${servers[@]}" "${own[@]}" "${pages[@]}"; do
+    id=$(compose ps -q "$service")
+    for network in $(docker inspect -f '{{range .NetworkSettings.Networks}}{{.NetworkID}} {{end}}' "$id"); do
+      docker network inspect "$network" | json '(() => { const { Internal, Options } = it[0];
+        return Internal || Options["com.docker.network.bridge.enable_ip_masquerade"] === "false" ? "closed" : "open" })()' |
+        grep -q closed || ways+=" $service"
+    done
+  done
+  [ "$ways" = " producer alerts news" ] || fail "with a way out:$ways"
+  if reaches news "${outside%:*}" "${outside#*:}"; then
+    for service in producer alerts; do
+      reaches "$service" "${outside%:*}" "${outside#*:}" || fail "the $service does not reach the outside"
+    done
+    to="and nobody else connects to outside"
+  else
+    to="which itself is not reached from here"
+  fi
+  for service in kafka mongodb mysql consumer batch web; do
+    if reaches "$service" "${outside%:*}" "${outside#*:}"; then fail "the $service reaches the outside"; fi
+  done
+  say "each service reaches its own servers only; producer, alerts and news have a way out, $to"
+}
+
+# The users of the pages.
+rights() {
   local said
   if said=$(compose exec -T mongodb mongosh --quiet --norc -u reader -p "$(setting MONGO_READER_PASSWORD)" stock_market \
     --eval 'print(db.candles.countDocuments() > 0); db.candles.deleteMany({})' 2>&1); then fail "the user of the pages deletes candles"; fi
   [[ $said == *true*"not authorized"* ]] || fail "the user of the pages reads, and may not delete: $said"
-  say "the user of the pages reads candles and cannot delete them"
+  local as_reader=(compose exec -T -e "MYSQL_PWD=$(setting MYSQL_READER_PASSWORD)" mysql mysql --protocol=tcp --host=127.0.0.1
+    --user=reader stock_analytics)
+  said=$("${as_reader[@]}" -e 'SELECT COUNT(*) FROM batch_runs' 2>&1) || fail "the user of the pages reads runs: $said"
+  if said=$("${as_reader[@]}" -e 'DELETE FROM batch_runs' 2>&1); then fail "the user of the pages deletes runs"; fi
+  [[ $said == *"DELETE command denied"* ]] || fail "the user of the pages may not delete: $said"
+  say "the user of the pages reads both stores and cannot delete candles and runs"
+}
+
+# Every page for readers who are not signed in, and that of Grafana.
+all_pages() {
+  local path
+  for path in / /symbols/NVDA /symbols/BTC/USDT /dashboard /alerts /news /register /login /forgot /system; do
+    grep -q '</html>' <<<"$(page "$path")" || fail "the page $path"
+  done
+  curl -fsS -m 10 -o /dev/null "http://127.0.0.1:$grafana_port/api/health" || fail "Grafana does not answer"
+  say "every page answers"
+}
+
+# A day that has ended for every market.
+ended_day() { date -u -d '-30 hours' +%F; }
+
+# No tick is that old: the day makes no row, which is no error. The run and its status are rows of MySQL.
+batch_by_hand() {
+  local day
+  day=$(ended_day)
+  says batch 'rows written' batch run --date "$day"
+  says batch "$day .* done " batch status
+  page /v1/batch-runs | json "it.batch_runs.some((run) => run.date === '$day') || process.exit(1)" >/dev/null ||
+    fail "the pages have no run of $day"
+  say "batch run by hand ends in order without ticks of $day; its status and the pages have the run"
+}
+
+# Exit code 1 where a source failed. With no way to the feeds all fail, each with its name.
+news_by_hand() {
+  local said code begun failed source end=$((SECONDS + 180))
+  # The service gathers after its start, too, and one process does at a time.
+  while true; do
+    begun=$SECONDS code=0
+    said=$(compose exec -T news timeout 300 news run 2>&1) || code=$?
+    [[ $said == *"another process runs the job"* && $SECONDS -lt $end ]] || break
+    sleep 2
+  done
+  failed=$(sed -n 's/^[0-9]* sources, \([0-9]*\) fail;.*/\1/p' <<<"$said")
+  [ -n "$failed" ] || fail "news run ended with $code and said: $said"
+  [ "$code" = $((failed > 0)) ] || fail "news run ended with $code although $failed sources failed: $said"
+  [ "$(grep -cE '(FAILED|failed before): ' <<<"$said")" = "$failed" ] || fail "news run does not name $failed sources: $said"
+  for source in yahoo google coindesk; do grep -qi "$source" <<<"$said" || fail "news run does not name $source: $said"; done
+  say "news run by hand ends after $((SECONDS - begun)) s; it names the $failed sources that failed"
+}
+
+# mails: those of the catcher, as [{to, subject, text}]; MailDev's interface, or Mailpit's.
+mails() {
+  node -e 'const base = process.argv[1];
+    const get = async (path) => { const answer = await fetch(base + path); if (!answer.ok) throw answer.status; return answer.json() };
+    const address = (to) => to.map((one) => one.address ?? one.Address).join();
+    get("/email")
+      .then((all) => all.map((mail) => ({ to: address(mail.to), subject: mail.subject, text: mail.text })))
+      .catch(async () => {
+        const all = (await get("/api/v1/messages?limit=500")).messages;
+        const whole = await Promise.all(all.map((mail) => get(`/api/v1/message/${mail.ID}`)));
+        return whole.map((mail) => ({ to: address(mail.To), subject: mail.Subject, text: mail.Text }));
+      })
+      .then((all) => console.log(JSON.stringify(all)))' "http://127.0.0.1:$mail_port"
+}
+
+# Simulated prices open alerts of the house. Each that was sent is in exactly one mail.
+alerts_are_mailed() {
+  sent() { page '/v1/alerts?limit=100' | json 'it.alerts.filter((a) => a.deliveries.some((d) => d.state === "sent"))'; }
+  some_sent() { [ "$(sent | json it.length)" -gt 0 ]; }
+  until_true 180 "an alert is mailed" some_sent
+  local alerts
+  alerts=$(sent)
+  mails | ALERTS=$alerts json '(() => { const alerts = JSON.parse(process.env.ALERTS);
+    const plain = (text) => text.replace(/\s+/g, " ");
+    for (const { message } of alerts) {
+      // The digest lists alerts, too.
+      const mails = it.filter((mail) => mail.to === "ops@example.com" && mail.subject.startsWith("SIMULATED: "));
+      const n = mails.filter((mail) => plain(mail.text).includes(plain(message))).length;
+      if (n !== 1) throw `${n} mails have: ${message}`;
+    } return "ok" })()' >/dev/null || fail "mails and alerts: $alerts $(mails)"
+  page /alerts | grep -q 'NVDA\|AAPL\|BTC' || fail "the page of alerts shows none"
+  say "$(json it.length <<<"$alerts") alerts of simulated prices were mailed, each in one mail"
+}
+
+# A person registers on the page, confirms by the link of the mail, and sees the page of the account.
+registration() {
+  local base=http://127.0.0.1:$web_port email=ann@example.com password='several words are fine' link
+  # open PATH: a page in the session; send PATH FIELD=VALUE...: its form.
+  open() { curl -fsS -m 10 -b "$work/cookies" -c "$work/cookies" "$base$1"; }
+  send() {
+    local path=$1 field data=()
+    shift
+    for field; do data+=(--data-urlencode "$field"); done
+    curl -fsS -m 30 -L -b "$work/cookies" -c "$work/cookies" -H "Origin: $base" "${data[@]}" "$base$path"
+  }
+  token() { sed -n 's/.*name="form_token" value="\([^"]*\)".*/\1/p' | head -n 1; }
+  send /register "form_token=$(open /register | token)" "email=$email" "password=$password" symbols=NVDA threshold=5 >/dev/null ||
+    fail "the registration"
+  confirmation() { mails | json "it.find((m) => m.to.includes('$email')).text.match(/https?:\\S+\\/confirm\\S+/)[0]"; }
+  until_true 60 "the mail of the registration" confirmation
+  link=$(confirmation)
+  [[ $link == "$base"/* ]] || fail "the link of the mail leads to $link"
+  send /confirm "form_token=$(open "${link#"$base"}" | token)" "token=${link##*token=}" "password=$password" >/dev/null ||
+    fail "the confirmation"
+  grep -q "$email" <<<"$(open /account)" || fail "nobody is signed in after the confirmation"
+  say "a registration is confirmed by the link of its mail"
 }
 
 # Replicas are all it takes to share the work, and one container can go without the others' work standing still.
@@ -263,10 +446,11 @@ replicas() {
 
 # `docker kill` counts as stopped by hand and is not made good; a crash is.
 back_after_a_kill() {
-  local service=$1 before=$2 id
+  local service=$1 before=$2 id restarts
   id=$(compose ps -q "$service")
+  restarts=$(docker inspect -f '{{.RestartCount}}' "$id")
   kill -9 "$(docker inspect -f '{{.State.Pid}}' "$id")"
-  restarted() { [ "$(docker inspect -f '{{.RestartCount}}' "$id")" -gt 0 ]; }
+  restarted() { [ "$(docker inspect -f '{{.RestartCount}}' "$id")" -gt "$restarts" ]; }
   healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$id")" = healthy ]; }
   until_true 60 "$service is started again" restarted
   until_true 180 "$service is healthy again" healthy
@@ -287,13 +471,15 @@ health_tells_of_the_store() {
 }
 
 wrong_password() {
-  local said
-  if said=$(compose run --rm -T --no-deps -e STORE_PASSWORD=not-the-password consumer 2>&1); then
-    fail "the consumer started with a wrong password"
-  fi
-  grep -q STORE_PASSWORD <<<"$said" || fail "a wrong password does not name the setting: $said"
-  if grep -q not-the-password <<<"$said"; then fail "the password is in the log"; fi
-  say "a wrong password ends the consumer with the name of the setting and without the password"
+  local said service name=STORE_PASSWORD
+  for service in consumer batch alerts news web; do
+    if said=$(cd "$clone" && timeout 120 docker compose run --rm -T --no-deps -e "$name=not-the-password" "$service" 2>&1); then
+      fail "the $service started with a wrong $name"
+    fi
+    grep -q "$name" <<<"$said" || fail "a wrong $name does not name the setting: $said"
+    if grep -q not-the-password <<<"$said"; then fail "the password is in the log of the $service"; fi
+  done
+  say "a wrong password ends a service with the name of the setting and without the password"
 }
 
 # As README has it. The work in a container must succeed; what it says is in $said, without the commas of large numbers.
@@ -369,6 +555,7 @@ data_survives() {
   [ "$(first_tick)" = "$first" ] || fail "the first tick is another"
   until_true 60 "ticks go on" more_ticks_than "$before"
   says web 'stock-prices .* 0\.\.' tapedeck topics
+  says batch "$(ended_day) .* done " batch status
   say "down and up keep the data: $1 ticks before, $before after, the first is the same, and they go on"
 }
 
@@ -394,12 +581,6 @@ figures() {
   docker stats --no-stream --format '{{.Name}}  {{.MemUsage}}  {{.PIDs}} threads' $(compose ps -q)
 }
 
-mail() {
-  start
-  until_true 30 "the page of the mail catcher answers" curl -fsS -m 5 "http://127.0.0.1:$mail_port/"
-  say "the mail catcher shows its page"
-}
-
 settings
 trap clean_up EXIT
 trap 'fail "line $LINENO"' ERR
@@ -412,8 +593,13 @@ our_images
 interrupted_first_start
 prices_arrive
 command_lines
+all_pages
+batch_by_hand
+news_by_hand
+alerts_are_mailed
+registration
 confinement
-for service in consumer producer web mongodb kafka; do back_after_a_kill $service "$(ticks)"; done
+for service in consumer producer web batch alerts news mailpit grafana mysql mongodb kafka; do back_after_a_kill $service "$(ticks)"; done
 replicas
 health_tells_of_the_store
 wrong_password
@@ -422,5 +608,4 @@ update
 backup
 figures
 data_survives "$(ticks)"
-mail
 say "passed"

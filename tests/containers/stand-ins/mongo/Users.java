@@ -33,7 +33,8 @@ import static java.util.stream.Collectors.joining;
 
 /**
  * Users, who sign in with SCRAM-SHA-256 (RFC 5802 and 7677), and the actions of their roles. Both are in a file of lines with tabs
- * between the fields: "role", database, name, actions; "user", database, name, password, roles. The role root has every action.
+ * between the fields: "role", database, name, actions; "user", database, name, password, roles. An action is COLLECTION/ACTION, and
+ * /ACTION in every collection. The role root has every action.
  */
 class Users {
     private static final int ITERATIONS = 15_000;
@@ -98,7 +99,7 @@ class Users {
                 case "saslStart" -> start(channel, database, query);
                 case "saslContinue" -> proceed(channel, query);
                 default -> {
-                    permit(channel, database, command);
+                    permit(channel, database, command, query);
                     yield manage(database, command, query);
                 }
             };
@@ -109,7 +110,7 @@ class Users {
         }
     }
 
-    private void permit(Channel channel, String database, String command) {
+    private void permit(Channel channel, String database, String command, Document query) {
         if (!auth || FREE.contains(command)) {
             return;
         }
@@ -124,8 +125,9 @@ class Users {
         }
         for (Key role : users.get(key).roles()) {
             Set<String> actions = roles.getOrDefault(role, Set.of());
-            boolean own = role.database().equals(database) && actions.contains(ACTIONS.getOrDefault(command, "?"));
-            if (own || role.equals(ROOT)) {
+            String action = ACTIONS.getOrDefault(command, "?");
+            boolean own = actions.contains("/" + action) || actions.contains(query.get(command) + "/" + action);
+            if (own && role.database().equals(database) || role.equals(ROOT)) {
                 return;
             }
         }
@@ -202,7 +204,7 @@ class Users {
             var privilege = (Document) one;
             var resource = (Document) privilege.get("resource");
             require(database.equals(resource.get("db")), BAD_VALUE, "a role of " + database + " gives rights in another database");
-            ((Collection<?>) privilege.get("actions")).forEach(action -> actions.add((String) action));
+            ((Collection<?>) privilege.get("actions")).forEach(action -> actions.add(resource.get("collection") + "/" + action));
         }
         return actions;
     }
