@@ -1,19 +1,26 @@
 //! Checks the direction of dependencies: services -> io crates -> topics -> market.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// The workspace.
+fn metadata() -> Metadata {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap()
+}
 
 /// The packages of the workspace with the names of their dependencies, without dev-dependencies.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
-    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
     let named = |package: &cargo_metadata::Package| {
         let normal =
             package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
         (package.name.to_string(), normal.map(|dependency| dependency.name.clone()).collect())
     };
-    metadata.packages.iter().map(named).collect()
+    metadata().packages.iter().map(named).collect()
 }
 
 const SERVICES: [&str; 7] = ["alerts", "batch", "consumer", "news", "producer", "tapedeck", "web"];
@@ -117,4 +124,55 @@ fn the_market_does_no_io() {
             assert!(!needs.contains(io), "{package} depends on {io}");
         }
     }
+}
+
+/// The sources of a folder, with their text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    found
+}
+
+/// Each target with tests is one more program to link, so that manifests switch them off where there are none.
+#[test]
+fn no_test_is_in_a_target_whose_tests_are_switched_off() {
+    let mut checked = 0;
+    for package in metadata().packages {
+        let folder = package.manifest_path.parent().unwrap().join("src");
+        let is_test = |text: &str| text.contains("#[cfg(test)]") || text.contains("#[test]");
+        // A block of another language is no test.
+        let is_doctest = |text: &str| {
+            let mut lines = text.lines().map(str::trim).filter(|line| line.starts_with("//"));
+            lines.any(|line| line.ends_with(" ```") || line.contains("```rust"))
+                && !text.contains("/// ```text")
+        };
+        for target in package.targets.iter().filter(|target| !target.is_custom_build()) {
+            let of_target = if target.is_lib() {
+                sources(folder.as_std_path())
+            } else if !target.test && target.is_bin() {
+                let path = target.src_path.clone().into_std_path_buf();
+                vec![(path.clone(), std::fs::read_to_string(path).unwrap())]
+            } else {
+                continue;
+            };
+            for (path, text) in of_target {
+                checked += 1;
+                assert!(target.test || !is_test(&text), "{}: its tests never run", path.display());
+                assert!(
+                    !target.is_lib() || target.doctest || !is_doctest(&text),
+                    "{}: its examples are never tested",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(checked > 100, "{checked} files");
 }

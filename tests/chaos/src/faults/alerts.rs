@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The group of the service.
-const GROUP: &str = "alerts-group";
+pub(super) const GROUP: &str = "alerts-group";
 /// The symbols, of both topics.
 const SYMBOLS: [&str; 6] = ["ZA", "ZB", "ZC", "ZA/USDT", "ZB/USDT", "ZC/USDT"];
 /// A minute less than an hour, as brokers refuse records that are more than an hour in the future.

@@ -110,13 +110,17 @@ fn has_recipient(alert: &Alert, address: &str) -> bool {
     alert.deliveries.iter().any(|delivery| delivery.recipient == address)
 }
 
+/// What the mail server took since it was wiped: objects with `message` and the list `to`.
+pub(super) fn taken_mails(world: &World) -> anyhow::Result<Vec<serde_json::Value>> {
+    let file = world.smtp.data().join("mails.jsonl");
+    let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
 /// How often the server took each Message-ID, by recipient.
 fn taken(scene: &Scene<'_>) -> anyhow::Result<BTreeMap<String, BTreeMap<String, usize>>> {
-    let file = scene.world.smtp.data().join("mails.jsonl");
-    let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let mut taken: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-    for line in text.lines() {
-        let mail: serde_json::Value = serde_json::from_str(line)?;
+    for mail in taken_mails(scene.world)? {
         let message = mail["message"].as_str().context("a message")?;
         let id = message
             .lines()

@@ -4,6 +4,7 @@ mod alerts;
 mod broker;
 mod clocks;
 mod consumers;
+mod day;
 mod disk;
 mod elastic;
 mod mails;
@@ -30,7 +31,7 @@ pub struct Fault {
 }
 
 /// All faults.
-pub const ALL: [Fault; 17] = [
+pub const ALL: [Fault; 18] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers with repeated rebalances" },
     Fault { number: 3, name: "the producer is killed at random" },
@@ -49,6 +50,7 @@ pub const ALL: [Fault; 17] = [
     Fault { number: 17, name: "the broker is wiped" },
     Fault { number: 18, name: "clocks are an hour apart" },
     Fault { number: 19, name: "the analytics store hangs, is killed, and is away in the night" },
+    Fault { number: 20, name: "each service is killed at a random moment of a day" },
 ];
 
 /// Runs a fault.
@@ -74,6 +76,7 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         17 => wiped::wiped(world).await,
         18 => clocks::an_hour_apart(world).await,
         19 => nights::without_analytics(world).await,
+        20 => day::kills(world).await,
         number => anyhow::bail!("there is no fault {number}"),
     }
 }

@@ -31,7 +31,7 @@ const MISSED: u64 = 3;
 /// Ticks of one write.
 const WRITE: usize = 1_000;
 /// The job, as its lease is named.
-const JOB: &str = "batch";
+pub(super) const BATCH: &str = "batch";
 /// What a run prints while another has the lease.
 const TAKEN: &str = "another process runs the job";
 /// How long one run may take.
@@ -108,15 +108,6 @@ impl<'a> Nights<'a> {
         self.takes.mul_f64(self.scene.rng.random_range(0.05..0.95))
     }
 
-    /// Ends the lease of a process that was killed, which expires after a minute.
-    async fn expire_lease(&self, finished: Option<DateTime<Utc>>) -> anyhow::Result<()> {
-        let now = Utc::now() + TimeDelta::minutes(2);
-        let acquired = self.live.acquire(JOB, "chaos", now, now).await.map_err(anyhow::Error::from_boxed)?;
-        ensure!(acquired, "the lease of the batch cannot be taken after it has expired");
-        self.live.release(JOB, "chaos", finished).await.map_err(anyhow::Error::from_boxed)?;
-        Ok(())
-    }
-
     /// Runs to the end, and compares.
     async fn check(&mut self, outcome: &mut Outcome, after: &str) -> anyhow::Result<()> {
         let mut program = self.run()?;
@@ -141,7 +132,7 @@ impl<'a> Nights<'a> {
     /// Starts the schedule with a history that ended before the missed nights, and waits until it has made them up.
     async fn make_up(&mut self, outcome: &mut Outcome, is_away: bool) -> anyhow::Result<()> {
         let last = Utc::now() - TimeDelta::days(1 + MISSED as i64);
-        self.expire_lease(Some(last)).await?;
+        expire_lease(&*self.live, BATCH, Some(last)).await?;
         let settings = [(ANALYTICS, self.url.as_str())];
         let (mut program, address) = self.scene.service_with("batch", &["schedule"], &settings)?;
         if is_away {
@@ -169,6 +160,19 @@ impl<'a> Nights<'a> {
         }
         end([program]).await
     }
+}
+
+/// Ends the lease of a process that was killed, which expires after a minute.
+pub(super) async fn expire_lease(
+    live: &dyn LiveStore,
+    job: &str,
+    finished: Option<DateTime<Utc>>,
+) -> anyhow::Result<()> {
+    let now = Utc::now() + TimeDelta::minutes(2);
+    let acquired = live.acquire(job, "chaos", now, now).await.map_err(anyhow::Error::from_boxed)?;
+    ensure!(acquired, "the lease of the job {job} cannot be taken after it has expired");
+    live.release(job, "chaos", finished).await.map_err(anyhow::Error::from_boxed)?;
+    Ok(())
 }
 
 /// All days that have ended.
@@ -243,7 +247,7 @@ pub(super) async fn kills(world: &World) -> anyhow::Result<Outcome> {
         }
         program.kill_9()?;
         killed += 1;
-        nights.expire_lease(None).await?;
+        expire_lease(&*nights.live, BATCH, None).await?;
     }
     outcome.check(killed > 0, "no run was killed");
     outcome.note(format!("{killed} runs were killed, a clean run takes {:.1} s", nights.takes.as_secs_f64()));
@@ -297,7 +301,7 @@ pub(super) async fn without_analytics(world: &World) -> anyhow::Result<Outcome> 
             program.output().contains("analytics"),
             format!("the run does not name the analytics store: {}", program.last_output()),
         );
-        nights.expire_lease(None).await?;
+        expire_lease(&*nights.live, BATCH, None).await?;
     }
     nights.check(&mut outcome, "a hanging server").await?;
 
