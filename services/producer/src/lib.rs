@@ -25,7 +25,7 @@ pub use backfill::{Backfilled, MissingDays, backfill_daily};
 pub use config::{DEFAULT_WATCHLIST, ProducerArgs, ProducerConfig, WatchlistParser};
 pub use feed::{
     HistorySettings, Prices,
-    replay::{CountKnown, Report, Speed, check_files, daily_candles, replay_files},
+    replay::{CountKnown, ReplayArgs, Report, Speed, check_files, daily_candles, replay_files},
     simulated::Sessions,
 };
 pub use provider::{Provider, ProviderChoice};

@@ -193,9 +193,13 @@ pub(crate) struct Fault {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
-    /// Recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily candles as CSV.
+    /// Recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, candles as CSV, or Binance's data files; also compressed
+    /// with gzip.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// The symbol of candle files that are not named for theirs.
+    #[arg(long, value_name = "SYMBOL")]
+    pub(crate) symbol: Option<Symbol>,
     /// Multiple of the recorded speed, or max.
     #[arg(long, default_value = "max", value_name = "N|max")]
     pub(crate) speed: Speed,

@@ -18,14 +18,15 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     if producer::check_files(&args.files)? == 0 {
         bail!("{}: there is nothing to replay, as the recording is empty", listed(&args.files));
     }
-    let ReplayArgs { files, speed, places, consumer } = args;
+    let ReplayArgs { files, symbol, speed, places, consumer } = args;
+    let recordings = producer::ReplayArgs { files, symbol, speed };
     let play = move |pipeline: Pipeline| async move {
         let store = Arc::clone(&pipeline.store);
         let count_known: CountKnown = Box::new(move |candles| {
             let store = Arc::clone(&store);
             Box::pin(async move { count_stored(&*store, &candles).await })
         });
-        let played = producer::replay_files(&files, speed, &pipeline.runtime, Some(count_known)).await?;
+        let played = producer::replay_files(&recordings, &pipeline.runtime, Some(count_known)).await?;
         pipeline.wait_until_stored().await?;
         Ok((played, pipeline.new_ticks()))
     };
@@ -57,7 +58,7 @@ fn conclude(report: &Report, new_ticks: u64, places: &Places, data: &DataDir) ->
 
 fn described(report: &Report, new_ticks: u64) -> String {
     let Report { files, lines, ticks, candles, known_candles, .. } = report;
-    let Report { empty_lines, bad_lines, reasons, days_without_session, .. } = report;
+    let Report { empty_lines, bad_lines, reasons, .. } = report;
     // The consumer may also have stored what waited in the log before.
     let known_ticks = ticks.saturating_sub(new_ticks);
     let new_candles = candles.saturating_sub(*known_candles);
@@ -79,11 +80,7 @@ fn described(report: &Report, new_ticks: u64) -> String {
     if others > 0 {
         text.push(format!("         {others} x other reasons"));
     }
-    if *days_without_session > 0 {
-        text.push(format!(
-            "note     {days_without_session} day(s) on which the calendar has no session, used"
-        ));
-    }
+    text.extend(report.notes().iter().map(|note| format!("note     {note}")));
     text.join("\n")
 }
 
@@ -106,6 +103,7 @@ mod tests {
             bad_lines: 3,
             reasons,
             days_without_session: 0,
+            repeated_rows: 2,
         };
         let expected = [
             "read     4 ticks and 3 candles, in 9 lines of 1 file(s)",
@@ -113,6 +111,7 @@ mod tests {
             "ignored  1 line(s) without a tick or candle, 3 bad line(s)",
             "         2 x price must be above zero, not -1",
             "         1 x other reasons",
+            "note     2 row(s) whose candle is there twice: the one with more volume was used",
         ];
         assert_eq!(described(&report, 3), expected.join("\n"));
     }

@@ -206,7 +206,8 @@ impl FrameReader {
 }
 
 fn symbol(quote: &Quote) -> Result<Symbol, ParseError> {
-    Ok(Symbol::parse(quote.product_id.as_deref().ok_or(ParseError::Missing("product_id"))?)?)
+    // Its product ids have a separator.
+    Ok(Symbol::parse_pair(quote.product_id.as_deref().ok_or(ParseError::Missing("product_id"))?, &[])?)
 }
 
 fn number(field: &'static str, text: Option<&str>) -> Result<Decimal, ParseError> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod binance;
 pub(crate) mod coinbase;
+pub(crate) mod epoch;
 pub(crate) mod replay;
 pub(crate) mod rest;
 pub(crate) mod simulated;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use market::{Tick, parse_decimal};
-use producer::{Speed, replay_files};
+use producer::{ReplayArgs, Speed, replay_files};
 use rstest::rstest;
 use topics::status::ComponentState;
 
@@ -18,18 +18,22 @@ fn identities(ticks: &[Tick]) -> BTreeSet<String> {
     ticks.iter().map(Tick::id).collect()
 }
 
+fn recordings(files: &[PathBuf], speed: Speed) -> ReplayArgs {
+    ReplayArgs { files: files.to_vec(), symbol: None, speed }
+}
+
 async fn play(world: &World, files: &[PathBuf]) -> producer::Report {
-    replay_files(files, Speed::Max, &world.runtime(), None).await.unwrap()
+    replay_files(&recordings(files, Speed::Max), &world.runtime(), None).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_replay_that_is_stopped_before_its_end_reports_it() {
     let world = World::new().await;
-    let (runtime, files) = (world.runtime(), [world.file("ticks.csv", TABLE.as_bytes())]);
+    let runtime = world.runtime();
+    let recordings = recordings(&[world.file("ticks.csv", TABLE.as_bytes())], Speed::Times(1.0));
     let shutdown = runtime.shutdown.clone();
     // At its own pace the recording takes two seconds.
-    let playing =
-        tokio::spawn(async move { replay_files(&files, "1".parse().unwrap(), &runtime, None).await });
+    let playing = tokio::spawn(async move { replay_files(&recordings, &runtime, None).await });
     wait_until("the first tick is published", async || !world.ticks().await.is_empty()).await;
     shutdown.cancel();
     let error = playing.await.unwrap().unwrap_err().to_string();
@@ -146,15 +150,19 @@ async fn a_daily_bar_is_four_ticks_of_its_session_high_first_on_a_day_that_fell(
 async fn a_file_that_is_no_recording_is_refused_with_its_name() {
     let world = World::new().await;
     let files = [world.file("holiday.txt", "dear diary,\n")];
-    let refused =
-        format!("{:#}", replay_files(&files, Speed::Max, &world.runtime(), None).await.unwrap_err());
+    let refused = format!(
+        "{:#}",
+        replay_files(&recordings(&files, Speed::Max), &world.runtime(), None).await.unwrap_err()
+    );
     assert!(
         refused.contains("holiday.txt: this is no recording: known are frames of Binance and Coinbase"),
         "{refused}"
     );
     let missing = [PathBuf::from("no-such-recording.jsonl")];
-    let refused =
-        format!("{:#}", replay_files(&missing, Speed::Max, &world.runtime(), None).await.unwrap_err());
+    let refused = format!(
+        "{:#}",
+        replay_files(&recordings(&missing, Speed::Max), &world.runtime(), None).await.unwrap_err()
+    );
     assert!(refused.contains("cannot read no-such-recording.jsonl"), "{refused}");
     assert_eq!(world.tick_count().await, 0);
 }

@@ -9,8 +9,7 @@ use url::Url;
 
 use super::{
     Binance, USER_AGENT, endpoint,
-    parse::{self, KlineRow},
-    venue_name,
+    parse::{self, KlineRow, venue_name},
 };
 use crate::{
     feed::{DailyHistory, HistorySettings, Span, rest},

@@ -1,5 +1,6 @@
 //! Binance: trades over the combined web socket stream, history over REST. No key.
 
+pub(crate) mod files;
 mod history;
 pub(crate) mod parse;
 
@@ -21,7 +22,7 @@ use url::Url;
 
 use self::{
     history::Klines,
-    parse::{Frame, FrameReader, Ticker24h},
+    parse::{Frame, FrameReader, Names, Ticker24h, venue_name},
 };
 use super::{Feed, FeedContext, Prices, rest};
 use crate::{
@@ -112,11 +113,6 @@ struct Binance {
     health: Component,
 }
 
-/// `BTC/USDT` is `BTCUSDT` there.
-fn venue_name(symbol: Symbol) -> String {
-    symbol.as_str().replace('/', "")
-}
-
 fn endpoint(base: &Url, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Url> {
     let mut url = base.join(path).with_context(|| format!("{base} is no base for {path}"))?;
     if !query.is_empty() {
@@ -128,7 +124,7 @@ fn endpoint(base: &Url, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Ur
 impl Binance {
     /// The day's figures, so that the first trade already carries them.
     async fn seeded_reader(&self) -> Result<FrameReader, FeedError> {
-        let mut reader = FrameReader::new(self.source);
+        let mut reader = FrameReader::new(self.source, Names::requested(&self.symbols));
         let names: Vec<String> = self.symbols.iter().map(|symbol| venue_name(*symbol)).collect();
         let list = serde_json::to_string(&names).context("a list of names")?;
         let url =

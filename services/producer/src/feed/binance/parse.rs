@@ -16,6 +16,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
+use crate::feed::epoch::from_epoch;
+
 /// What a frame held.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Frame {
@@ -34,6 +36,8 @@ pub(crate) enum ParseError {
     Json(#[from] serde_json::Error),
     #[error("symbol: {0}")]
     Symbol(#[from] market::SymbolError),
+    #[error("symbol: `{0}` was not requested")]
+    NotRequested(String),
     #[error("{0} {1}")]
     Number(&'static str, market::DecimalError),
     #[error("{0} is missing")]
@@ -57,10 +61,63 @@ struct Day {
     volume: Decimal,
 }
 
+/// Quote currencies of the venue, today's and former ones ("Exchange Information" of its API); its recordings name pairs without a
+/// separator.
+pub(crate) const QUOTES: [&str; 50] = [
+    "USDT", "FDUSD", "USDC", "TUSD", "BUSD", "USDP", "PAX", "USDS", "USD1", "USDE", "RLUSD", "BFUSD", "XUSD",
+    "DAI", "IDRT", "BIDR", "BVND", "EURI", "AEUR", "BKRW", "VAI", "UST", "USD", "EUR", "GBP", "AUD", "TRY",
+    "BRL", "RUB", "NGN", "ZAR", "UAH", "ARS", "COP", "CZK", "MXN", "JPY", "PLN", "RON", "IDR", "CHF", "KZT",
+    "BTC", "ETH", "BNB", "XRP", "TRX", "DOGE", "DOT", "SOL",
+];
+
+/// What a pair of the venue is called here.
+#[derive(Clone, Debug)]
+pub(crate) enum Names {
+    /// What was requested, by the venue's name. Another one is refused.
+    Requested(HashMap<String, Symbol>),
+    /// In a recording: split at the venue's quote currencies.
+    Recorded,
+}
+
+impl Names {
+    /// Of these symbols.
+    pub(crate) fn requested(symbols: &[Symbol]) -> Self {
+        Self::Requested(symbols.iter().map(|symbol| (venue_name(*symbol), *symbol)).collect())
+    }
+
+    fn symbol(&self, name: &str) -> Result<Symbol, ParseError> {
+        match self {
+            Self::Requested(symbols) => symbols
+                .get(name)
+                .copied()
+                .ok_or_else(|| ParseError::NotRequested(name.escape_debug().to_string())),
+            Self::Recorded => Ok(Symbol::parse_pair(name, &QUOTES)?),
+        }
+    }
+}
+
+/// `BTC/USDT` is `BTCUSDT` there.
+pub(crate) fn venue_name(symbol: Symbol) -> String {
+    symbol.as_str().replace('/', "")
+}
+
+/// A trade, as frames and data files have it.
+#[derive(Clone, Copy)]
+pub(crate) struct Trade<'a> {
+    pub(crate) id: u64,
+    /// As text, so that no digit is lost.
+    pub(crate) price: &'a str,
+    pub(crate) size: &'a str,
+    /// Of unknown unit.
+    pub(crate) time: i64,
+    pub(crate) received_at: DateTime<Utc>,
+}
+
 /// Reads the frames of one connection: trades carry a price only, the figures of the day come apart from them.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
     source: Source,
+    names: Names,
     days: HashMap<Symbol, Day>,
     /// Symbols whose single trades are in the stream: their aggregates repeat them.
     has_trades: HashSet<Symbol>,
@@ -155,14 +212,14 @@ fn decimal(field: &'static str, text: &str) -> Result<Decimal, ParseError> {
     parse_decimal(text).map(|decimal| decimal.normalize()).map_err(|error| ParseError::Number(field, error))
 }
 
-fn millis(field: &'static str, millis: i64) -> Result<DateTime<Utc>, ParseError> {
-    DateTime::from_timestamp_millis(millis).ok_or(ParseError::Time(field))
+fn moment(field: &'static str, number: i64) -> Result<DateTime<Utc>, ParseError> {
+    from_epoch(number).ok_or(ParseError::Time(field))
 }
 
 impl FrameReader {
     /// Before anything is known.
-    pub(crate) fn new(source: Source) -> Self {
-        Self { source, days: HashMap::new(), has_trades: HashSet::new() }
+    pub(crate) fn new(source: Source, names: Names) -> Self {
+        Self { source, names, days: HashMap::new(), has_trades: HashSet::new() }
     }
 
     /// Takes in the day's figures of an answer.
@@ -173,8 +230,17 @@ impl FrameReader {
             low: decimal("lowPrice", &ticker.low_price)?,
             volume: decimal("volume", &ticker.volume)?,
         };
-        self.days.insert(Symbol::parse(&ticker.symbol)?, day);
+        self.set_day(self.names.symbol(&ticker.symbol)?, day);
         Ok(())
+    }
+
+    /// The figures of a pair that has not traded within a day are zeros: its first trade makes them.
+    fn set_day(&mut self, symbol: Symbol, day: Day) {
+        if day.open > Decimal::ZERO && day.high > Decimal::ZERO && day.low > Decimal::ZERO {
+            self.days.insert(symbol, day);
+        } else {
+            self.days.remove(&symbol);
+        }
     }
 
     /// Reads a frame, of a combined stream or a raw one.
@@ -184,23 +250,40 @@ impl FrameReader {
         // Some frames (`@bookTicker`) have no event type at all: they hold no price that was paid.
         match fields.e.map(RawValue::get) {
             Some(r#""trade""#) => {
-                let tick = self.trade(fields, plain("t", fields.t)?, received_at)?;
+                let tick = self.trade_of(fields, plain("t", fields.t)?, received_at)?;
                 self.has_trades.insert(tick.symbol);
                 Ok(Frame::Tick(tick))
             }
-            Some(r#""aggTrade""#) if self.has_trades.contains(&symbol(fields)?) => Ok(Frame::Nothing),
+            Some(r#""aggTrade""#) if self.has_trades.contains(&self.symbol(fields)?) => Ok(Frame::Nothing),
             // An aggregate has the id of its last trade.
-            Some(r#""aggTrade""#) => self.trade(fields, plain("l", fields.l)?, received_at).map(Frame::Tick),
+            Some(r#""aggTrade""#) => {
+                self.trade_of(fields, plain("l", fields.l)?, received_at).map(Frame::Tick)
+            }
             Some(r#""24hrMiniTicker""#) => self.mini_ticker(fields).map(|()| Frame::Nothing),
             Some(r#""kline""#) => self.kline(fields),
             _ => Ok(Frame::Nothing),
         }
     }
 
-    fn trade(&mut self, trade: &Fields<'_>, id: u64, received_at: DateTime<Utc>) -> Result<Tick, ParseError> {
-        let symbol = symbol(trade)?;
-        let price = number("p", trade.p)?;
-        let size = number("q", trade.q)?;
+    fn symbol(&self, fields: &Fields<'_>) -> Result<Symbol, ParseError> {
+        self.names.symbol(text("s", fields.s)?)
+    }
+
+    fn trade_of(
+        &mut self,
+        fields: &Fields<'_>,
+        id: u64,
+        received_at: DateTime<Utc>,
+    ) -> Result<Tick, ParseError> {
+        let (price, size) = (text("p", fields.p)?, text("q", fields.q)?);
+        let trade = Trade { id, price, size, time: plain("T", fields.trade_time)?, received_at };
+        self.trade(self.symbol(fields)?, trade)
+    }
+
+    /// The tick of a trade, with the day's figures so far.
+    pub(crate) fn trade(&mut self, symbol: Symbol, trade: Trade<'_>) -> Result<Tick, ParseError> {
+        let Trade { id, price, size, time, received_at } = trade;
+        let (price, size) = (decimal("p", price)?, decimal("q", size)?);
         let first = Day { open: price, high: price, low: price, volume: Decimal::ZERO };
         let mut day = self.days.get(&symbol).copied().unwrap_or(first);
         day.high = day.high.max(price);
@@ -209,7 +292,7 @@ impl FrameReader {
         day.volume = day.volume.checked_add(size).ok_or(ParseError::Number("q", DecimalError::NotFinite))?;
         let tick = Tick::new(TickFields {
             symbol,
-            timestamp: millis("T", plain("T", trade.trade_time)?)?,
+            timestamp: moment("T", time)?,
             price,
             volume: day.volume,
             open: day.open,
@@ -233,7 +316,7 @@ impl FrameReader {
             low: number("l", ticker.l)?,
             volume: number("v", ticker.v)?,
         };
-        self.days.insert(symbol(ticker)?, day);
+        self.set_day(self.symbol(ticker)?, day);
         Ok(())
     }
 
@@ -250,12 +333,9 @@ impl FrameReader {
             text("v", kline.v)?,
         ];
         let (open_time, trades) = (plain("t", kline.t)?, plain("n", kline.n)?);
-        candle(self.source, symbol(frame)?, Interval::Minute, open_time, prices, trades).map(Frame::Candle)
+        candle(self.source, self.symbol(frame)?, Interval::Minute, open_time, prices, trades)
+            .map(Frame::Candle)
     }
-}
-
-fn symbol(fields: &Fields<'_>) -> Result<Symbol, ParseError> {
-    Ok(Symbol::parse(text("s", fields.s)?)?)
 }
 
 /// In percent, to four digits as the venue quotes it; 0 where there is nothing to compare with.
@@ -275,7 +355,7 @@ fn candle(
     Ok(Candle::new(CandleFields {
         symbol,
         interval,
-        time: millis("open time", open_time)?,
+        time: moment("open time", open_time)?,
         open: decimal("open", open)?,
         high: decimal("high", high)?,
         low: decimal("low", low)?,
@@ -295,7 +375,7 @@ pub(crate) fn klines(
     interval: Interval,
     now: DateTime<Utc>,
 ) -> Result<Vec<Candle>, ParseError> {
-    let closed = rows.iter().filter(|row| row.6 < now.timestamp_millis());
+    let closed = rows.iter().filter(|row| from_epoch(row.6).is_some_and(|end| end < now));
     let prices = |row: &'_ KlineRow| {
         candle(feed, symbol, interval, row.0, [&row.1, &row.2, &row.3, &row.4, &row.5], row.8)
     };

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::{
-    parse::{Frame, FrameReader, KlineRow, ParseError, Ticker24h, klines},
+    parse::{Frame, FrameReader, KlineRow, Names, ParseError, Ticker24h, klines},
     venue_name,
 };
 
@@ -24,7 +24,7 @@ fn symbol(text: &str) -> Symbol {
 }
 
 fn reader() -> FrameReader {
-    FrameReader::new(Source::parse("binance").unwrap())
+    FrameReader::new(Source::parse("binance").unwrap(), Names::Recorded)
 }
 
 fn received_at() -> DateTime<Utc> {

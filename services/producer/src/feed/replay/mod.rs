@@ -1,7 +1,10 @@
-//! Recordings: frames of Binance and Coinbase, ticks as JSON Lines or CSV, daily candles. At their own pace, faster, or as
-//! fast as the log takes them. Identities are those of the recording, so that playing it again adds nothing.
+//! Recordings: frames of Binance and Coinbase, ticks as JSON Lines or CSV, candles as CSV, Binance's data files. At their own pace, faster,
+//! or as fast as the log takes them. Identities are those of the recording, so that playing it again adds nothing.
 
-mod daily;
+mod candle_table;
+mod cell;
+mod columns;
+mod format;
 mod read;
 
 use std::{
@@ -16,10 +19,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::BoxFuture;
 use indicatif::{ProgressBar, ProgressStyle};
-use market::{Candle, Tick};
+use market::{Candle, Symbol, Tick};
 use service_runtime::{Latency, Runtime};
 use tokio::{sync::mpsc, time::Instant};
 
@@ -52,10 +55,13 @@ pub(crate) static FEED: Feed = Feed {
 /// The settings of a replay.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReplayArgs {
-    /// replay: recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or daily candles as CSV. Without it
-    /// nothing is played, and the pages show what is stored.
+    /// replay: recorded Binance or Coinbase socket frames, ticks as JSON Lines or CSV, or candles as CSV, also compressed with gzip.
+    /// Without it nothing is played, and the pages show what is stored.
     #[arg(id = "replay-file", long, value_name = "PATH")]
     pub files: Vec<PathBuf>,
+    /// replay: the symbol of candle files that are not named for theirs.
+    #[arg(id = "replay-symbol", long, value_name = "SYMBOL")]
+    pub symbol: Option<Symbol>,
     /// replay: times the recorded pace, or max.
     #[arg(id = "replay-speed", long, env = "REPLAY_SPEED", default_value = "1", value_name = "N|max")]
     pub speed: Speed,
@@ -123,8 +129,28 @@ pub(crate) struct Chunk {
     pub(crate) bytes: u64,
     /// Line number and reason.
     pub(crate) bad: Vec<(u64, String)>,
-    /// Line number and remark, of lines that are used.
-    pub(crate) remarks: Vec<(u64, String)>,
+    /// Line number and remark.
+    pub(crate) remarks: Vec<(u64, Remark)>,
+}
+
+/// What is unusual about a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Remark {
+    /// It is of a day on which the calendar has no session, and used.
+    NoSession(NaiveDate),
+    /// Its candle is there twice.
+    Repeated,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSession(date) => write!(f, "the calendar has no session on {date}; the row is used"),
+            Self::Repeated => {
+                f.write_str("its candle is there twice; the row with more volume is used, or the later one")
+            }
+        }
+    }
 }
 
 /// What a replay has done.
@@ -148,6 +174,8 @@ pub struct Report {
     pub reasons: BTreeMap<String, u64>,
     /// Rows of days on which the calendar has no session; they are used, and the first are logged.
     pub days_without_session: u64,
+    /// Rows whose candle is there twice; one of them is used.
+    pub repeated_rows: u64,
 }
 
 impl Report {
@@ -165,8 +193,12 @@ impl Report {
             }
         }
         for (line, remark) in &chunk.remarks {
-            self.days_without_session += 1;
-            if self.days_without_session <= MAX_LOGGED {
+            let count = match remark {
+                Remark::NoSession(_) => &mut self.days_without_session,
+                Remark::Repeated => &mut self.repeated_rows,
+            };
+            *count += 1;
+            if *count <= MAX_LOGGED {
                 progress.suspend(|| tracing::warn!("{}, line {line}: {remark}", file.display()));
             }
         }
@@ -175,15 +207,26 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { files, lines, ticks, candles, bad_lines, days_without_session, .. } = self;
+        let Self { files, lines, ticks, candles, bad_lines, .. } = self;
         write!(
             f,
             "{ticks} ticks and {candles} candles from {lines} lines of {files} file(s), {bad_lines} bad line(s)"
         )?;
-        match days_without_session {
-            0 => Ok(()),
-            days => write!(f, ", {days} day(s) on which the calendar has no session"),
-        }
+        self.notes().iter().try_for_each(|note| write!(f, ", {note}"))
+    }
+}
+
+impl Report {
+    /// What is unusual about lines that were read.
+    pub fn notes(&self) -> Vec<String> {
+        let days = (self.days_without_session, "day(s) on which the calendar has no session, used");
+        let rows =
+            (self.repeated_rows, "row(s) whose candle is there twice: the one with more volume was used");
+        [days, rows]
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, note)| format!("{count} {note}"))
+            .collect()
     }
 }
 
@@ -195,8 +238,7 @@ pub type CountKnown = Box<dyn Fn(Vec<Candle>) -> BoxFuture<'static, anyhow::Resu
 /// # Errors
 /// A file that cannot be read or is no recording, a log that fails for good, or a shutdown before the end.
 pub async fn replay_files(
-    files: &[PathBuf],
-    speed: Speed,
+    args: &ReplayArgs,
     runtime: &Runtime,
     count_known: Option<CountKnown>,
 ) -> anyhow::Result<Report> {
@@ -207,7 +249,7 @@ pub async fn replay_files(
     let outlet = outlet.of_recording();
     let acknowledged = tokio::spawn(acknowledgements.collect());
     let report = tokio::select! {
-        report = play(files, speed, &outlet, count_known.as_ref()) => report,
+        report = play(args, &outlet, count_known.as_ref()) => report,
         () = runtime.shutdown.cancelled() => Err(anyhow!("stopped before the end of the recording")),
     };
     drop(outlet);
@@ -218,16 +260,16 @@ pub async fn replay_files(
 /// Plays files, then stays idle until the shutdown.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
     let FeedContext { config, outlet, health, shutdown, .. } = context;
-    let ReplayArgs { files, speed } = config.replay;
+    let replay = config.replay;
     let outlet = outlet.of_recording();
-    if files.is_empty() {
+    if replay.files.is_empty() {
         health.up("no recording is played");
         shutdown.cancelled().await;
         return Ok(());
     }
     health.up("playing");
     tokio::select! {
-        report = play(&files, speed, &outlet, None) => health.up(&format!("played: {}", report?)),
+        report = play(&replay, &outlet, None) => health.up(&format!("played: {}", report?)),
         () = shutdown.cancelled() => return Ok(()),
     }
     shutdown.cancelled().await;
@@ -251,8 +293,7 @@ fn size_of(file: &Path) -> anyhow::Result<u64> {
 }
 
 async fn play(
-    files: &[PathBuf],
-    speed: Speed,
+    &ReplayArgs { ref files, symbol, speed }: &ReplayArgs,
     outlet: &Outlet,
     count_known: Option<&CountKnown>,
 ) -> anyhow::Result<Report> {
@@ -262,7 +303,7 @@ async fn play(
     for file in files {
         let (sender, mut chunks) = mpsc::channel(MAX_CHUNKS_AHEAD);
         let path = file.clone();
-        let reading = tokio::task::spawn_blocking(move || read::read(&path, &sender));
+        let reading = tokio::task::spawn_blocking(move || read::read(&path, symbol, &sender));
         while let Some(chunk) = chunks.recv().await {
             report.count(file, &chunk, &progress);
             if let Some(count_known) = count_known {
