@@ -24,6 +24,8 @@ const COST_LIMIT: f64 = 1.0;
 const RATE_LIMIT: f64 = 0.8;
 /// Rounds of the first figure; the fastest of each counts.
 const ROUNDS: usize = 5;
+/// Of the second one.
+const RATE_ROUNDS: usize = 4;
 
 fn main() -> ExitCode {
     let lines: usize = env::var("LOG_LINES").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000);
@@ -89,17 +91,18 @@ fn cost(lines: usize) -> bool {
 
 fn rate(url: &str, lines: usize) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
-    let stream = |of: &str| format!("bench-{of}-{now}");
-    let (layer, logs) = start(settings(url, &stream("layer"), lines), None).expect("settings");
-    warm_up(&logs, layer, lines)
-        .and_then(|layer_rate| Some((layer_rate, posted(url, &stream("loop"), lines)?)))
-        .is_some_and(|(layer, posted)| {
-            println!(
-                "{layer:.0} documents a second, posted {posted:.0}: {:.2} (limit {RATE_LIMIT})",
-                layer / posted
-            );
-            layer >= posted * RATE_LIMIT
-        })
+    let (mut layer, mut posted) = (0.0_f64, 0.0_f64);
+    // In turn: a server that was just started becomes faster with every round.
+    for round in 0..RATE_ROUNDS {
+        let stream = |of: &str| format!("bench-{of}-{now}-{round}");
+        let (sending, logs) = start(settings(url, &stream("layer"), lines), None).expect("settings");
+        let Some(of_layer) = warm_up(&logs, sending, lines) else { return false };
+        let Some(of_loop) = self::posted(url, &stream("loop"), lines) else { return false };
+        (layer, posted) = (layer.max(of_layer), posted.max(of_loop));
+        logs.shutdown(Duration::ZERO);
+    }
+    println!("{layer:.0} documents a second, posted {posted:.0}: {:.2} (limit {RATE_LIMIT})", layer / posted);
+    layer >= posted * RATE_LIMIT
 }
 
 /// Documents a second of the layer, after the data stream was made.

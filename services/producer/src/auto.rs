@@ -9,7 +9,7 @@ use market::{AssetClass, Symbol};
 
 use crate::{
     config::ProducerConfig,
-    feed::{Prices, replay::check_files},
+    feed::{Prices, replay::check_files, without},
     provider::{Provider, ProviderChoice},
     tails,
 };
@@ -162,7 +162,10 @@ async fn automatic(config: &ProducerConfig) -> Choice {
     let (mut answering, mut notes, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     for (plan, answer) in plans.into_iter().zip(answers) {
         match answer {
-            Ok(()) => answering.push(plan),
+            Ok(refused) => {
+                notes.extend(refused_note(plan.provider, &refused));
+                answering.push(plan);
+            }
             Err(reason) => {
                 reasons.push(format!("{} ({reason})", plan.provider));
                 notes.push(format!(
@@ -184,10 +187,16 @@ async fn automatic(config: &ProducerConfig) -> Choice {
     Choice { feeds, notes, automatic: true, simulated_because }
 }
 
-async fn answer(provider: Provider, config: &ProducerConfig) -> Result<(), String> {
-    let Some(probe) = provider.feed().probe else { return Ok(()) };
+fn refused_note(provider: Provider, refused: &[(Symbol, String)]) -> Option<String> {
+    let refused = refused.iter().map(|(symbol, reason)| (*symbol, reason.as_str()));
+    (refused.len() > 0).then(|| format!("{provider}{}", without(refused)))
+}
+
+/// The symbols that a provider refuses, or why it does not answer.
+async fn answer(provider: Provider, config: &ProducerConfig) -> Result<Vec<(Symbol, String)>, String> {
+    let Some(probe) = provider.feed().probe else { return Ok(Vec::new()) };
     match tokio::time::timeout(Duration::from_millis(ANSWER_TIMEOUT_MS), probe(config)).await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(refused)) => Ok(refused),
         Ok(Err(error)) => {
             tracing::debug!(%provider, "{error:#}");
             Err(format!("{error:#}"))

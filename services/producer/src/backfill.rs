@@ -100,7 +100,7 @@ impl Backfill<'_> {
                     self.outlet.send_candles(&candles).await?;
                     result.candles += candles.len() as u64;
                 }
-                Err(FeedError::Provider { reason, .. }) => {
+                Err(FeedError::Provider { reason, .. } | FeedError::Request { reason }) => {
                     result.failure = Some(reason);
                     break;
                 }
@@ -126,7 +126,9 @@ impl Backfill<'_> {
             .adjust(delay_after)
             .await;
         fetched.map_err(|error| match error {
-            FeedError::Provider { reason, .. } => FeedError::provider(format!("{provider}: {reason}")),
+            FeedError::Provider { reason, .. } | FeedError::Request { reason } => {
+                FeedError::provider(format!("{provider}: {reason}"))
+            }
             fatal @ FeedError::Fatal(_) => fatal,
         })
     }

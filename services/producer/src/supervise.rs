@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use backon::{BackoffBuilder, ExponentialBuilder};
-use service_runtime::Component;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::FeedMetrics;
@@ -12,6 +11,8 @@ use crate::metrics::FeedMetrics;
 /// First wait before connecting again; doubled, with jitter, up to the longest.
 const RETRY_MIN_MS: u64 = 500;
 const RETRY_MAX_MS: u64 = 30_000;
+/// Tries of one request for history; with the longest delays they take some five minutes.
+const MAX_TRIES: u32 = 15;
 /// A connection that held so long starts the waits from the beginning.
 const STABLE_SECONDS: u64 = 60;
 
@@ -26,6 +27,12 @@ pub(crate) enum FeedError {
         /// The delay that the provider requires.
         retry_after: Option<Duration>,
     },
+    /// The request itself, such as a symbol that the provider does not have: another try gives the same.
+    #[error("{reason}")]
+    Request {
+        /// For people.
+        reason: String,
+    },
     /// Our side: the end of the feed.
     #[error(transparent)]
     Fatal(#[from] anyhow::Error),
@@ -37,9 +44,32 @@ impl FeedError {
     }
 }
 
-/// Runs `connect` again and again until the shutdown.
+/// Delays between tries, doubled with jitter up to the longest.
+#[derive(Debug)]
+pub(crate) struct Delays(ExponentialBackoff);
+
+impl Delays {
+    pub(crate) fn new() -> Self {
+        let delays = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(Duration::from_millis(RETRY_MIN_MS))
+            .with_max_delay(Duration::from_millis(RETRY_MAX_MS))
+            .without_max_times();
+        Self(delays.build())
+    }
+
+    /// The next one: what the provider requires, if it does, otherwise twice the last one.
+    pub(crate) fn after(&mut self, required: Option<Duration>) -> Duration {
+        let longest = Duration::from_millis(RETRY_MAX_MS);
+        // A `Retry-After` of zero is not obeyed: there is always a pause between two requests. Jitter is added above the longest.
+        let required = required.map(|required| required.max(Duration::from_millis(RETRY_MIN_MS)));
+        required.unwrap_or_else(|| self.0.next().unwrap_or(longest).min(longest))
+    }
+}
+
+/// Runs `connect` again and again until the shutdown; `report_down` receives each reason.
 pub(crate) async fn keep_alive<F>(
-    health: &Component,
+    report_down: impl Fn(&str),
     metrics: &FeedMetrics,
     shutdown: &CancellationToken,
     mut connect: impl FnMut() -> F,
@@ -47,12 +77,7 @@ pub(crate) async fn keep_alive<F>(
 where
     F: Future<Output = Result<(), FeedError>>,
 {
-    let waits = ExponentialBuilder::default()
-        .with_jitter()
-        .with_min_delay(Duration::from_millis(RETRY_MIN_MS))
-        .with_max_delay(Duration::from_millis(RETRY_MAX_MS))
-        .without_max_times();
-    let mut wait = waits.build();
+    let mut delays = Delays::new();
     loop {
         let begun = Instant::now();
         let ended = tokio::select! {
@@ -62,20 +87,52 @@ where
         let (reason, retry_after) = match ended {
             Ok(()) => ("the provider closed the connection".to_owned(), None),
             Err(FeedError::Provider { reason, retry_after }) => (reason, retry_after),
+            Err(FeedError::Request { reason }) => (reason, None),
             Err(FeedError::Fatal(error)) => return Err(error).context("the feed cannot go on"),
         };
         if begun.elapsed() >= Duration::from_secs(STABLE_SECONDS) {
-            wait = waits.build();
+            delays = Delays::new();
         }
-        // A `Retry-After` of zero is not obeyed: there is always a pause between two requests.
-        let asked_for = retry_after.map(|wanted| wanted.max(Duration::from_millis(RETRY_MIN_MS)));
-        let delay = asked_for.or_else(|| wait.next()).unwrap_or(Duration::from_millis(RETRY_MAX_MS));
+        let delay = delays.after(retry_after);
         metrics.errors.add(1);
         metrics.reconnects.add(1);
-        health.down(&format!("{reason}; trying again in {:.1} s", delay.as_secs_f64()));
+        report_down(&format!("{reason}; trying again in {:.1} s", delay.as_secs_f64()));
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
     }
+}
+
+/// Repeats a request while the provider is away or requires a pause, for some minutes. `None`, which is logged with `what`, where the
+/// request itself is refused or no try succeeded.
+pub(crate) async fn patiently<T, F>(
+    what: impl std::fmt::Display,
+    metrics: &FeedMetrics,
+    mut request: impl FnMut() -> F,
+) -> anyhow::Result<Option<T>>
+where
+    F: Future<Output = Result<T, FeedError>>,
+{
+    let mut delays = Delays::new();
+    for tries in 1.. {
+        let (reason, delay) = match request().await {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(FeedError::Provider { reason, retry_after }) => (reason, delays.after(retry_after)),
+            Err(FeedError::Request { reason }) => {
+                metrics.errors.add(1);
+                tracing::warn!(%what, reason, "the provider does not have it");
+                return Ok(None);
+            }
+            Err(FeedError::Fatal(error)) => return Err(error),
+        };
+        metrics.errors.add(1);
+        if tries >= MAX_TRIES {
+            tracing::warn!(%what, reason, "no answer; given up");
+            return Ok(None);
+        }
+        tracing::warn!(%what, reason, "no answer; trying again in {:.1} s", delay.as_secs_f64());
+        tokio::time::sleep(delay).await;
+    }
+    Ok(None)
 }

@@ -7,6 +7,9 @@ const MINUS_SIGN: &str = "\u{2212}";
 /// In the place of a number that is not known.
 pub(crate) const UNKNOWN: &str = "\u{2013}";
 
+/// Of a price.
+const MAX_DECIMALS: usize = 14;
+
 /// A price with a number of decimals that does not change from tick to tick: stocks 2, crypto by magnitude.
 pub(crate) fn price(value: f64, is_stock: bool) -> String {
     grouped(value, price_decimals(value, is_stock))
@@ -24,8 +27,18 @@ fn price_decimals(value: f64, is_stock: bool) -> usize {
         v if v >= 100.0 => 2,
         v if v >= 1.0 => 4,
         v if v >= 0.01 => 5,
-        _ => 8,
+        v => tiny_decimals(v),
     }
+}
+
+/// Enough for four digits of a price below 0.00001: there are prices of 0.0000003412.
+fn tiny_decimals(value: f64) -> usize {
+    let (mut decimals, mut limit) = (8, 1e-5);
+    while value > 0.0 && value < limit && decimals < MAX_DECIMALS {
+        decimals += 1;
+        limit /= 10.0;
+    }
+    decimals
 }
 
 /// `1,234.50`.
@@ -170,6 +183,8 @@ mod tests {
         assert_eq!(price(67_123.4, false), "67,123.40");
         assert_eq!(price(0.123_456, false), "0.12346");
         assert_eq!(price(0.000_012_34, false), "0.00001234");
+        assert_eq!(price(0.000_000_341_2, false), "0.0000003412");
+        assert_eq!(price(0.0, false), "0.00000000");
         assert_eq!(percent(1.254), "+1.25 %");
         assert_eq!(percent(-0.3), "\u{2212}0.30 %");
         assert_eq!(percent(-0.001), "0.00 %", "what rounds to zero has no sign");

@@ -22,8 +22,8 @@ use crate::{config::ProducerConfig, publish::Outlet, supervise::FeedError};
 /// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
 pub(crate) static FEEDS: [&Feed; 4] = [&binance::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
 
-/// Requests something small from a provider.
-type Probe = for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<()>>;
+/// Whether a provider answers; the watched symbols of its asset class that it refuses, with the reason.
+type Probe = for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<Vec<(Symbol, String)>>>;
 
 /// From a time to a time.
 pub(crate) type Span = (DateTime<Utc>, DateTime<Utc>);
@@ -93,4 +93,17 @@ pub(crate) struct FeedContext {
     pub(crate) outlet: Outlet,
     pub(crate) health: Component,
     pub(crate) shutdown: CancellationToken,
+}
+
+/// The end of a status line: symbols that the provider does not have, with the reasons. `; not FTM/USDT (Invalid symbol.) and 3 more`.
+pub(crate) fn without<'a>(refused: impl ExactSizeIterator<Item = (Symbol, &'a str)>) -> String {
+    const MAX_NAMED: usize = 3;
+    let others = refused.len().saturating_sub(MAX_NAMED);
+    let named: Vec<String> =
+        refused.take(MAX_NAMED).map(|(symbol, reason)| format!("{symbol} ({reason})")).collect();
+    match (named.is_empty(), others) {
+        (true, _) => String::new(),
+        (false, 0) => format!("; not {}", named.join(", ")),
+        (false, others) => format!("; not {} and {others} more", named.join(", ")),
+    }
 }

@@ -1,11 +1,16 @@
 //! Requests over HTTP, with bounds that apply to every feed.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use reqwest::{Client, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::Url;
 
 use crate::supervise::FeedError;
@@ -16,41 +21,148 @@ const TOTAL_TIMEOUT_MS: u64 = 10_000;
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 /// The longest that a provider's `Retry-After` is obeyed.
 const MAX_RETRY_AFTER_SECONDS: u64 = 3_600;
-/// So much of an answer that is not JSON is shown.
+/// So much of an answer that is not JSON is shown, and of a reason in one that is.
 const SHOWN_CHARS: usize = 80;
+const REASON_CHARS: usize = 160;
+/// Where providers put the reason of a refusal: Binance, Coinbase, Yahoo, Kraken and Finnhub, Alpha Vantage.
+const REASONS: [&str; 7] = ["msg", "message", "description", "error", "Error Message", "Note", "Information"];
+/// Objects within objects that are searched for a reason.
+const REASON_DEPTH: usize = 4;
 
-/// A client that keeps one connection and never waits for long.
-pub(crate) fn client(user_agent: &str) -> anyhow::Result<Client> {
-    service_runtime::http_client()
-        .user_agent(user_agent)
-        .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS))
-        .timeout(Duration::from_millis(TOTAL_TIMEOUT_MS))
-        .pool_max_idle_per_host(1)
-        .build()
-        .context("cannot make an HTTP client")
+/// An HTTP interface of a provider. Once it requires a pause, nothing is requested until the pause is over.
+pub(crate) struct Api {
+    client: Client,
+    base: Url,
+    pause: Mutex<Option<Pause>>,
 }
 
-/// `GET url`, read as JSON. An answer that is not 200, too large or not JSON is a provider's error. Its text leaves out the
-/// query, in which some providers expect their keys.
-pub(crate) async fn get<T: DeserializeOwned>(client: &Client, url: Url) -> Result<T, FeedError> {
-    let place = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
-    let answer = client.get(url).send().await;
-    let answer = answer.map_err(|error| FeedError::provider(format!("{place}: {}", root_cause(&error))))?;
-    if answer.status() != StatusCode::OK {
-        return Err(refusal(&place, &answer));
+struct Pause {
+    until: Instant,
+    reason: String,
+}
+
+impl Api {
+    /// On one connection, with bounds on every wait.
+    pub(crate) fn new(user_agent: &str, base: Url) -> anyhow::Result<Self> {
+        let client = service_runtime::http_client()
+            .user_agent(user_agent)
+            .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS))
+            .timeout(Duration::from_millis(TOTAL_TIMEOUT_MS))
+            .pool_max_idle_per_host(1)
+            .build()
+            .context("cannot make an HTTP client")?;
+        Ok(Self { client, base, pause: Mutex::default() })
     }
-    let body = body(&place, answer).await?;
-    serde_json::from_slice(&body).map_err(|error| {
-        let text = String::from_utf8_lossy(&body);
-        let begins =
-            text.trim_start().chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect::<String>();
-        let what = if begins.starts_with('<') {
-            "answered with HTML instead of JSON"
-        } else {
-            "answered with something else"
+
+    /// `GET path?query` below the base, read as JSON. An answer that is not 200, too large or not JSON is an error. Its text leaves out
+    /// the query, in which some providers expect their keys.
+    ///
+    /// # Errors
+    /// [`FeedError::Request`] where the request itself is refused, [`FeedError::Provider`] for everything else.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, FeedError> {
+        if let Some(pause) = self.pause().as_ref() {
+            let left = pause.until.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                return Err(FeedError::Provider { reason: pause.reason.clone(), retry_after: Some(left) });
+            }
+        }
+        let url = below(&self.base, path, query);
+        let place = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
+        let answer = self.client.get(url).send().await;
+        let answer =
+            answer.map_err(|error| FeedError::provider(format!("{place}: {}", root_cause(&error))))?;
+        let status = answer.status();
+        if status != StatusCode::OK {
+            let retry_after = retry_after(&answer, Utc::now());
+            // What cannot be read has no reason.
+            let body = body(&place, answer).await.unwrap_or_default();
+            return Err(self.refused(&place, status, &body, retry_after));
+        }
+        let body = body(&place, answer).await?;
+        serde_json::from_slice(&body).map_err(|error| {
+            let text = String::from_utf8_lossy(&body);
+            let begins = shown(text.trim_start(), SHOWN_CHARS);
+            let what = if begins.starts_with('<') {
+                "answered with HTML instead of JSON"
+            } else {
+                "answered with something else"
+            };
+            FeedError::provider(format!("{place} {what} ({error}): {begins}"))
+        })
+    }
+
+    fn refused(
+        &self,
+        place: &str,
+        status: StatusCode,
+        body: &[u8],
+        retry_after: Option<Duration>,
+    ) -> FeedError {
+        let answer = match status.as_u16() {
+            418 | 429 => "asks us to come less often".to_owned(),
+            451 => "does not serve this country".to_owned(),
+            _ => format!("answered {status}"),
         };
-        FeedError::provider(format!("{place} {what} ({error}): {begins}"))
-    })
+        let reason = match reason_in(body) {
+            Some(reason) => format!("{place} {answer}: {reason}"),
+            None => format!("{place} {answer}"),
+        };
+        if matches!(status.as_u16(), 400 | 404 | 422) {
+            return FeedError::Request { reason };
+        }
+        if let Some(after) = retry_after {
+            *self.pause() = Some(Pause { until: Instant::now() + after, reason: reason.clone() });
+        }
+        FeedError::Provider { reason, retry_after }
+    }
+
+    fn pause(&self) -> std::sync::MutexGuard<'_, Option<Pause>> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A path below a base, whose own path stays.
+pub(crate) fn below(base: &Url, path: &str, query: &[(&str, &str)]) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url.set_query(None);
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    url
+}
+
+/// The reason in the body of a refusal: the text at one of the usual places of its JSON, or a short text.
+fn reason_in(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let reason = match serde_json::from_str::<Value>(text) {
+        Ok(value) => find_reason(&value, REASON_DEPTH)?,
+        Err(_) => text.to_owned(),
+    };
+    (!reason.is_empty() && !reason.starts_with('<')).then(|| shown(&reason, REASON_CHARS))
+}
+
+fn find_reason(value: &Value, depth: usize) -> Option<String> {
+    let object = match value {
+        // Kraken lists its errors.
+        Value::Array(list) => {
+            return list.first().and_then(|first| find_reason(first, depth.checked_sub(1)?));
+        }
+        Value::String(text) => return Some(text.clone()),
+        value => value.as_object()?,
+    };
+    let depth = depth.checked_sub(1)?;
+    let named = REASONS.iter().filter_map(|name| object.get(*name));
+    let nested = object.values().filter(|value| value.is_object());
+    named.chain(nested).find_map(|value| find_reason(value, depth))
+}
+
+fn shown(text: &str, chars: usize) -> String {
+    text.chars().take(chars).flat_map(char::escape_debug).collect()
 }
 
 /// The innermost reason: the outer ones repeat the address, with its query.
@@ -62,18 +174,14 @@ fn root_cause(error: &reqwest::Error) -> String {
     if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() }
 }
 
-fn refusal(place: &str, answer: &Response) -> FeedError {
-    let retry_after = answer
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok())
-        .map(|seconds| Duration::from_secs(seconds.min(MAX_RETRY_AFTER_SECONDS)));
-    let reason = match answer.status().as_u16() {
-        418 | 429 => "asks us to come less often".to_owned(),
-        451 => "does not serve this country".to_owned(),
-        _ => format!("answered {}", answer.status()),
+/// The pause that an answer requires, in seconds or until a date (RFC 9110, 10.2.3).
+fn retry_after(answer: &Response, now: DateTime<Utc>) -> Option<Duration> {
+    let text = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let pause = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => (DateTime::parse_from_rfc2822(text).ok()?.to_utc() - now).to_std().unwrap_or_default(),
     };
-    FeedError::Provider { reason: format!("{place} {reason}"), retry_after }
+    Some(pause.min(Duration::from_secs(MAX_RETRY_AFTER_SECONDS)))
 }
 
 async fn body(place: &str, answer: Response) -> Result<Vec<u8>, FeedError> {
@@ -89,4 +197,40 @@ async fn body(place: &str, answer: Response) -> Result<Vec<u8>, FeedError> {
         }
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(r#"{"code":-1121,"msg":"Invalid symbol."}"#, Some("Invalid symbol."))]
+    #[case(
+        r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#,
+        Some("No data found")
+    )]
+    #[case(
+        r#"{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}"#,
+        Some("Invalid Crumb")
+    )]
+    #[case(r#"{"error":["EQuery:Unknown asset pair"],"result":{}}"#, Some("EQuery:Unknown asset pair"))]
+    #[case(r#"{"message":"NotFound"}"#, Some("NotFound"))]
+    #[case("Too Many Requests\r\n", Some("Too Many Requests"))]
+    #[case("<html>consent</html>", None)]
+    #[case("{}", None)]
+    #[case("", None)]
+    fn the_reason_of_a_refusal_is_found(#[case] body: &str, #[case] reason: Option<&str>) {
+        assert_eq!(reason_in(body.as_bytes()).as_deref(), reason);
+    }
+
+    #[rstest]
+    #[case("https://example.org", "https://example.org/api/v3/ping?a=1%2F2")]
+    #[case("https://example.org/proxy/binance", "https://example.org/proxy/binance/api/v3/ping?a=1%2F2")]
+    #[case("https://example.org/proxy/?x=1", "https://example.org/proxy/api/v3/ping?a=1%2F2")]
+    fn the_path_of_a_base_stays(#[case] base: &str, #[case] expected: &str) {
+        let url = below(&base.parse().unwrap(), "api/v3/ping", &[("a", "1/2")]);
+        assert_eq!(url.as_str(), expected);
+    }
 }

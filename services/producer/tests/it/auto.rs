@@ -2,12 +2,43 @@
 
 use producer::choose;
 use serde_json::json;
-use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::path};
 
 use crate::world::{World, closed_port, config};
 
 fn symbols(plan: &producer::FeedPlan) -> Vec<&str> {
     plan.symbols.iter().map(market::Symbol::as_str).collect()
+}
+
+/// Lists BTC/USDT and ETH/USDT; a list with another pair is refused as a whole.
+async fn crypto_venue(server: &MockServer) {
+    let ping = ResponseTemplate::new(200).set_body_json(json!({}));
+    Mock::given(path("/api/v3/ping")).respond_with(ping).mount(server).await;
+    let figures = |request: &Request| {
+        let (_, list) = request.url.query_pairs().find(|(name, _)| name == "symbols").unwrap();
+        let names: Vec<String> = serde_json::from_str(&list).unwrap();
+        if names.iter().any(|name| name != "BTCUSDT" && name != "ETHUSDT") {
+            return ResponseTemplate::new(400)
+                .set_body_json(json!({"code": -1121, "msg": "Invalid symbol."}));
+        }
+        let ticker = |name: &String| json!({"symbol": name, "openPrice": "1", "highPrice": "2", "lowPrice": "1", "volume": "5"});
+        ResponseTemplate::new(200).set_body_json(names.iter().map(ticker).collect::<Vec<_>>())
+    };
+    Mock::given(path("/api/v3/ticker/24hr")).respond_with(figures).mount(server).await;
+}
+
+#[tokio::test]
+async fn a_pair_that_the_venue_does_not_have_is_named_at_the_start() {
+    let server = MockServer::start().await;
+    crypto_venue(&server).await;
+    let list = ["--watchlist", "BTC/USDT,FTM/USDT,ETH/USDT", "--binance-rest-url", &server.uri()];
+    let choice = choose(&config(&list)).await.unwrap();
+    let reason = "127.0.0.1/api/v3/ticker/24hr answered 400 Bad Request: Invalid symbol.";
+    assert_eq!(choice.notes, [format!("binance; not FTM/USDT ({reason})")]);
+    assert!(!choice.is_simulated());
+    let others = ["--watchlist", "FTM/USDT", "--binance-rest-url", &server.uri()];
+    let choice = choose(&config(&others)).await.unwrap();
+    assert!(choice.is_simulated() && choice.notes[0].contains("Invalid symbol."), "{:?}", choice.notes);
 }
 
 #[tokio::test]
@@ -39,10 +70,7 @@ async fn where_nobody_answers_the_whole_market_is_simulated_and_the_notes_say_wh
 #[tokio::test]
 async fn where_only_binance_answers_crypto_is_live_and_nothing_is_invented() {
     let server = MockServer::start().await;
-    Mock::given(path("/api/v3/ping"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
-        .mount(&server)
-        .await;
+    crypto_venue(&server).await;
     let yahoo = format!("http://{}", closed_port().await);
     let args = [
         "--watchlist",
@@ -63,10 +91,7 @@ async fn where_only_binance_answers_crypto_is_live_and_nothing_is_invented() {
 #[tokio::test]
 async fn where_both_answer_each_serves_its_class() {
     let server = MockServer::start().await;
-    Mock::given(path("/api/v3/ping"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
-        .mount(&server)
-        .await;
+    crypto_venue(&server).await;
     let answer = include_str!("../fixtures/yahoo_chart_NVDA.json");
     let answer = ResponseTemplate::new(200).set_body_raw(answer, "application/json");
     Mock::given(path("/v8/finance/chart/NVDA")).respond_with(answer).mount(&server).await;
@@ -132,10 +157,7 @@ async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
     let nobody = ["--watchlist", "AAPL,BTC/USDT", "--binance-rest-url", &binance, "--yahoo-url", &yahoo];
     let silent = choose(&config(&nobody)).await.unwrap();
     let server = MockServer::start().await;
-    Mock::given(path("/api/v3/ping"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(json!({})))
-        .mount(&server)
-        .await;
+    crypto_venue(&server).await;
     let venue = ["--watchlist", "BTC/USDT,AAPL", "--binance-rest-url", &server.uri(), "--yahoo-url", &yahoo];
     let live = choose(&config(&venue)).await.unwrap();
 

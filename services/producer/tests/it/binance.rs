@@ -136,6 +136,7 @@ async fn a_day_of_bars_is_asked_for_and_the_minute_in_progress_left_out() {
     let venue = Venue::saying(vec![closed_minute(), trade(1, "4.3")]).await;
     start(&mut world, &rest, &venue, PATIENT).await;
     wait_for_trade(&world, 1).await;
+    wait_until("the minutes are in the log", async || world.candles().await.len() > 1_400).await;
     world.stop().await;
 
     let candles = world.candles().await;
@@ -184,13 +185,25 @@ async fn two_years_of_days_and_a_month_of_hours_are_filled_in_beside_the_trades(
 async fn a_socket_that_says_nothing_is_taken_for_dead_and_made_anew() {
     let (mut world, rest, venue) = (World::new().await, rest().await, Venue::saying(Vec::new()).await);
     start(&mut world, &rest, &venue, IMPATIENT).await;
-    let reason = world.becomes("feed binance", ComponentState::Down, "silent").await;
-    assert!(reason.starts_with("silent for 1.0 s; trying again in "), "{reason}");
+    let reason = world.becomes("feed binance", ComponentState::Down, "no data").await;
+    assert!(reason.starts_with("no data for 1.0 s; trying again in "), "{reason}");
     venue.say(vec![trade(7, "4.5")]);
     wait_for_trade(&world, 7).await;
     world.becomes("feed binance", ComponentState::Up, "live").await;
     assert!(venue.asked().len() >= 2, "a second connection");
     assert!(world.figure(RECONNECTS) >= 1.0);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_only_pings_is_made_anew() {
+    let (mut world, rest) = (World::new().await, rest().await);
+    let answer = Message::text(json!({"result": null, "id": 1}).to_string());
+    let venue = Venue::saying(vec![trade(7, "4.5"), Message::Ping("1".into()), answer]).await;
+    start(&mut world, &rest, &venue, IMPATIENT).await;
+    wait_for_trade(&world, 7).await;
+    world.becomes("feed binance", ComponentState::Down, "no data for 1.0 s").await;
+    wait_until("there is a second connection", async || venue.asked().len() >= 2).await;
     world.stop().await;
 }
 

@@ -1,6 +1,8 @@
 // Numbers and times for people. `services/web/src/format.rs` formats the same way on the server: keep them equal.
 
 const MINUS = "\u2212";
+/** Of a price. */
+const MAX_DECIMALS = 14;
 
 /** `1,234.50`. */
 export function fixed(value: number, decimals: number): string {
@@ -16,7 +18,14 @@ export function priceDecimals(value: number, isStock: boolean): number {
   if (isStock) return size >= 1 ? 2 : 4;
   if (size >= 100) return 2;
   if (size >= 1) return 4;
-  return size >= 0.01 ? 5 : 8;
+  return size >= 0.01 ? 5 : tinyDecimals(size);
+}
+
+/** Enough for four digits of a price below 0.00001: there are prices of 0.0000003412. */
+function tinyDecimals(size: number): number {
+  let decimals = 8;
+  for (let limit = 1e-5; size > 0 && size < limit && decimals < MAX_DECIMALS; limit /= 10) decimals += 1;
+  return decimals;
 }
 
 /** A price with decimals that do not change from tick to tick. */

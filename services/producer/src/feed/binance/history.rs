@@ -1,45 +1,46 @@
 //! Candles of the past, from `/api/v3/klines`.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use market::{Candle, Interval, Source, Symbol};
-use reqwest::Client;
-use url::Url;
 
 use super::{
-    Binance, USER_AGENT, endpoint,
+    Binance, USER_AGENT,
     parse::{self, KlineRow, venue_name},
 };
 use crate::{
-    feed::{DailyHistory, HistorySettings, Span, rest},
-    supervise::FeedError,
+    feed::{DailyHistory, HistorySettings, Span, rest::Api},
+    supervise::{FeedError, patiently},
 };
 
 /// Rows of one answer at most, by the venue's rules.
 const MAX_ROWS: i64 = 1_000;
-/// One-minute candles.
-const MINUTES: TimeDelta = TimeDelta::days(1);
-/// Wider candles, and how far back.
-const WIDE: [(Interval, TimeDelta); 2] =
-    [(Interval::Day, TimeDelta::days(730)), (Interval::Hour, TimeDelta::days(30))];
+/// What is filled in at the start, and how far back: a day of minutes, two years of days, a month of hours.
+const FILLED: [(Interval, TimeDelta); 3] = [
+    (Interval::Minute, TimeDelta::days(1)),
+    (Interval::Day, TimeDelta::days(730)),
+    (Interval::Hour, TimeDelta::days(30)),
+];
 
 /// Daily candles for `tapedeck backfill`.
 pub(super) fn daily(settings: &HistorySettings) -> anyhow::Result<Box<dyn DailyHistory>> {
     let source = Source::parse(super::FEED.name).context("the name of the source")?;
-    Ok(Box::new(Klines::new(rest::client(USER_AGENT)?, settings.binance.binance_rest_url.clone(), source)))
+    let api = Api::new(USER_AGENT, settings.binance.binance_rest_url.clone())?;
+    Ok(Box::new(Klines::new(Arc::new(api), source)))
 }
 
 /// Reads candles.
 pub(super) struct Klines {
-    client: Client,
-    base: Url,
+    api: Arc<Api>,
     source: Source,
 }
 
 impl Klines {
-    pub(super) fn new(client: Client, base: Url, source: Source) -> Self {
-        Self { client, base, source }
+    pub(super) fn new(api: Arc<Api>, source: Source) -> Self {
+        Self { api, source }
     }
 
     /// The candles of a span that have ended, in as many requests as the venue needs.
@@ -77,10 +78,9 @@ impl Klines {
             ("endTime", &to),
             ("limit", &limit),
         ];
-        let url = endpoint(&self.base, "api/v3/klines", &query)?;
-        let rows: Vec<KlineRow> = rest::get(&self.client, url).await?;
+        let rows: Vec<KlineRow> = self.api.get("api/v3/klines", &query).await?;
         parse::klines(&rows, self.source, symbol, interval, now)
-            .map_err(|error| FeedError::provider(format!("klines of {symbol}: {error}")))
+            .map_err(|error| FeedError::Request { reason: format!("klines of {symbol}: {error}") })
     }
 }
 
@@ -96,35 +96,32 @@ impl DailyHistory for Klines {
 }
 
 impl Binance {
-    /// The minutes of the last day.
-    pub(super) async fn fill_minutes(&self) -> anyhow::Result<()> {
-        for symbol in &self.symbols {
-            self.fill(*symbol, Interval::Minute, MINUTES).await?;
+    /// Fills in what a chart shows at first, then what it shows on request.
+    pub(super) async fn fill_history(&self, symbols: &[Symbol]) -> anyhow::Result<()> {
+        // A venue that is away at the start has its history queried once it is back.
+        self.has_answered.notified().await;
+        for (interval, back) in FILLED {
+            let now = Utc::now();
+            self.fill(symbols, interval, (now - back, now)).await?;
         }
         Ok(())
     }
 
-    /// Two years of days and a month of hours.
-    pub(super) async fn fill_wide_candles(&self) -> anyhow::Result<()> {
-        for (interval, span) in WIDE {
-            for symbol in &self.symbols {
-                self.fill(*symbol, interval, span).await?;
+    /// Fills in the candles of a span that have ended. A chart without history is better than no chart: a symbol that the venue does not
+    /// have is left out, and a venue that does not answer is queried again.
+    pub(super) async fn fill(
+        &self,
+        symbols: &[Symbol],
+        interval: Interval,
+        span: Span,
+    ) -> anyhow::Result<()> {
+        for symbol in symbols {
+            let what = format!("candles of {symbol} ({interval})");
+            let read = || self.history.read(*symbol, interval, span, Utc::now());
+            if let Some(candles) = patiently(what, self.outlet.metrics(), read).await? {
+                self.outlet.send_candles(&candles).await?;
             }
         }
         Ok(())
-    }
-
-    /// A chart without history is better than no chart: a failure is logged, and the feed continues.
-    async fn fill(&self, symbol: Symbol, interval: Interval, span: TimeDelta) -> anyhow::Result<()> {
-        let now = Utc::now();
-        match self.history.read(symbol, interval, (now - span, now), now).await {
-            Ok(candles) => self.outlet.send_candles(&candles).await,
-            Err(FeedError::Provider { reason, .. }) => {
-                self.outlet.metrics().errors.add(1);
-                tracing::warn!(%symbol, %interval, reason, "no history");
-                Ok(())
-            }
-            Err(FeedError::Fatal(error)) => Err(error),
-        }
     }
 }

@@ -1,44 +1,38 @@
-//! Binance: trades over the combined web socket stream, history over REST. No key.
+//! Binance: trades over combined web socket streams, history over REST. No key.
 
+mod connection;
+mod day;
 pub(crate) mod files;
 mod history;
 pub(crate) mod parse;
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context;
-use chrono::{SubsecRound, Utc};
-use futures_util::{StreamExt, future::BoxFuture};
+use futures_util::future::try_join_all;
 use market::{AssetClass, Source, Symbol};
-use reqwest::Client;
 use serde_json::Value;
 use service_runtime::Component;
-use tokio::time::timeout;
-use tokio_tungstenite::{
-    connect_async_with_config,
-    tungstenite::{Message, protocol::WebSocketConfig},
-};
+use tokio::sync::Notify;
 use url::Url;
 
-use self::{
-    history::Klines,
-    parse::{Frame, FrameReader, Names, Ticker24h, venue_name},
+use self::{connection::Connection, history::Klines, parse::venue_name};
+use super::{
+    Feed, FeedContext, Prices,
+    rest::{Api, below},
+    without,
 };
-use super::{Feed, FeedContext, Prices, rest};
-use crate::{
-    config::ProducerConfig,
-    publish::Outlet,
-    supervise::{FeedError, keep_alive},
-};
+use crate::{config::ProducerConfig, publish::Outlet, supervise::keep_alive};
 
-/// Streams of one connection at most, by the venue's rules; each symbol takes three.
+/// The kinds of streams of each symbol.
+const STREAMS: [&str; 3] = ["trade", "miniTicker", "kline_1m"];
+/// Streams of one connection at most, by the venue's rules.
 const MAX_STREAMS: usize = 1_024;
-const STREAMS_PER_SYMBOL: usize = 3;
-/// The venue ends a connection after 24 hours; we end it before, at a moment of our own.
-const MAX_CONNECTION_SECONDS: u64 = 23 * 3_600;
-/// Larger frames are refused.
-const MAX_FRAME_BYTES: usize = 1 << 20;
-const CONNECT_TIMEOUT_MS: u64 = 5_000;
+/// Longest list of streams in an address, in bytes: the venue refuses addresses of more than 8,004.
+const MAX_STREAMS_BYTES: usize = 6_000;
 const USER_AGENT: &str = concat!("tapedeck/", env!("CARGO_PKG_VERSION"));
 
 pub(crate) static FEED: Feed = Feed {
@@ -46,7 +40,7 @@ pub(crate) static FEED: Feed = Feed {
     task: "feed binance",
     summary: "Binance: crypto, live, without a key",
     prices: Prices::Live(AssetClass::Crypto),
-    probe: Some(|config| Box::pin(answers(config))),
+    probe: Some(|config| Box::pin(probe(config))),
     daily: Some(history::daily),
     run: |context| Box::pin(run(context)),
 };
@@ -72,136 +66,118 @@ pub struct BinanceArgs {
     pub binance_ws_url: Url,
 }
 
-/// The venue answers.
-async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
-    let client = rest::client(USER_AGENT)?;
-    let _: Value =
-        rest::get(&client, endpoint(&config.binance.binance_rest_url, "api/v3/ping", &[])?).await?;
+/// The venue answers; the watched pairs that it does not have, with the reason.
+async fn probe(config: &ProducerConfig) -> anyhow::Result<Vec<(Symbol, String)>> {
+    let api = Api::new(USER_AGENT, config.binance.binance_rest_url.clone())?;
+    let _: Value = api.get("api/v3/ping", &[]).await?;
+    let symbols = config.watchlist.symbols().iter().copied();
+    let pairs: Vec<Symbol> = symbols.filter(|symbol| symbol.asset_class() == AssetClass::Crypto).collect();
+    let refused = day::figures(&api, &pairs).await?.refused;
+    match refused.first() {
+        Some((_, reason)) if refused.len() == pairs.len() => anyhow::bail!("{reason}"),
+        _ => Ok(refused),
+    }
+}
+
+/// Passes trades on until the shutdown, while history is filled in: the minutes of the last day first.
+async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let FeedContext { config, symbols, outlet, health, shutdown, .. } = context;
+    let source = Source::parse(FEED.name).context("the name of the source")?;
+    let api = Arc::new(Api::new(USER_AGENT, config.binance.binance_rest_url.clone())?);
+    let history = Klines::new(Arc::clone(&api), source);
+    let parts = split(&symbols);
+    let states = Mutex::new(vec![Part::Starting; parts.len()]);
+    let feed = Binance { config, source, api, history, outlet, health, states, has_answered: Notify::new() };
+    let live = try_join_all(parts.iter().enumerate().map(async |(number, symbols)| {
+        let connection = Connection::new(&feed, number, symbols);
+        let report = |reason: &str| feed.report(number, Part::Down(reason.to_owned()));
+        keep_alive(report, feed.outlet.metrics(), &shutdown, || connection.run()).await
+    }));
+    let filling = feed.fill_history(&symbols);
+    let filling = async { shutdown.run_until_cancelled(filling).await.unwrap_or(Ok(())) };
+    tokio::try_join!(live, filling)?;
     Ok(())
 }
 
-/// Fills in the minutes of the last day, then passes trades on until the shutdown, while the older history is filled in.
-async fn run(context: FeedContext) -> anyhow::Result<()> {
-    let FeedContext { config, symbols, outlet, health, shutdown, .. } = context;
-    let source = Source::parse("binance").context("the name of the source")?;
-    let client = rest::client(USER_AGENT)?;
-    if symbols.len() * STREAMS_PER_SYMBOL > MAX_STREAMS {
-        anyhow::bail!(
-            "binance: {} symbols are more than one connection carries ({})",
-            symbols.len(),
-            MAX_STREAMS / STREAMS_PER_SYMBOL
-        );
+/// The symbols of each connection.
+fn split(symbols: &[Symbol]) -> Vec<Vec<Symbol>> {
+    let mut parts: Vec<Vec<Symbol>> = Vec::new();
+    let mut bytes = 0;
+    for symbol in symbols {
+        let added: usize = STREAMS.iter().map(|kind| venue_name(*symbol).len() + kind.len() + 2).sum();
+        match parts.last_mut() {
+            Some(part)
+                if bytes + added <= MAX_STREAMS_BYTES && (part.len() + 1) * STREAMS.len() <= MAX_STREAMS =>
+            {
+                part.push(*symbol);
+                bytes += added;
+            }
+            _ => {
+                parts.push(vec![*symbol]);
+                bytes = added;
+            }
+        }
     }
-    let history = Klines::new(client.clone(), config.binance.binance_rest_url.clone(), source);
-    let feed = Binance { config, symbols, source, client, history, outlet, health };
-    let until_shutdown = async |filling: BoxFuture<'_, anyhow::Result<()>>| {
-        shutdown.run_until_cancelled(filling).await.unwrap_or(Ok(()))
-    };
-    until_shutdown(Box::pin(feed.fill_minutes())).await?;
-    let live = keep_alive(&feed.health, feed.outlet.metrics(), &shutdown, || feed.connection());
-    tokio::try_join!(live, until_shutdown(Box::pin(feed.fill_wide_candles())))?;
-    Ok(())
+    parts
 }
 
 struct Binance {
     config: ProducerConfig,
-    symbols: Vec<Symbol>,
     source: Source,
-    client: Client,
+    api: Arc<Api>,
     history: Klines,
     outlet: Outlet,
     health: Component,
+    /// Of each connection.
+    states: Mutex<Vec<Part>>,
+    /// The venue has answered a request.
+    has_answered: Notify,
 }
 
-fn endpoint(base: &Url, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Url> {
-    let mut url = base.join(path).with_context(|| format!("{base} is no base for {path}"))?;
-    if !query.is_empty() {
-        url.query_pairs_mut().extend_pairs(query);
-    }
-    Ok(url)
+/// How a connection is.
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Starting,
+    /// With so many symbols; those that the venue does not have, with the reason.
+    Live(usize, BTreeMap<Symbol, String>),
+    Down(String),
 }
 
 impl Binance {
-    /// The day's figures, so that the first trade already carries them.
-    async fn seeded_reader(&self) -> Result<FrameReader, FeedError> {
-        let mut reader = FrameReader::new(self.source, Names::requested(&self.symbols));
-        let names: Vec<String> = self.symbols.iter().map(|symbol| venue_name(*symbol)).collect();
-        let list = serde_json::to_string(&names).context("a list of names")?;
-        let url =
-            endpoint(&self.config.binance.binance_rest_url, "api/v3/ticker/24hr", &[("symbols", &list)])?;
-        let tickers: Vec<Ticker24h> = rest::get(&self.client, url).await?;
-        for ticker in &tickers {
-            reader.seed(ticker).map_err(|error| FeedError::provider(format!("ticker/24hr: {error}")))?;
+    /// Takes in how a connection is, and reports how the feed is.
+    fn report(&self, number: usize, part: Part) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = states.get_mut(number) {
+            *state = part;
         }
-        Ok(reader)
-    }
-
-    fn stream_url(&self) -> anyhow::Result<Url> {
-        let streams: Vec<String> = self
-            .symbols
-            .iter()
-            .map(|symbol| venue_name(*symbol).to_lowercase())
-            .flat_map(|name| ["trade", "miniTicker", "kline_1m"].map(|kind| format!("{name}@{kind}")))
-            .collect();
-        let mut url = endpoint(&self.config.binance.binance_ws_url, "stream", &[])?;
-        // Slashes and at-signs stay as they are: the venue reads the query as it stands.
-        url.set_query(Some(&format!("streams={}", streams.join("/"))));
-        Ok(url)
-    }
-
-    /// One connection, from its start to its end.
-    async fn connection(&self) -> Result<(), FeedError> {
-        service_runtime::install_tls();
-        let mut reader = self.seeded_reader().await?;
-        let url = self.stream_url()?;
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(MAX_FRAME_BYTES))
-            .max_frame_size(Some(MAX_FRAME_BYTES));
-        let connecting = connect_async_with_config(url.as_str(), Some(limits), true);
-        let (mut socket, _) = timeout(Duration::from_millis(CONNECT_TIMEOUT_MS), connecting)
-            .await
-            .map_err(|_| FeedError::provider("the web socket does not answer"))?
-            .map_err(|error| FeedError::provider(format!("the web socket: {error}")))?;
-        let silence = Duration::from_millis(self.config.silence_ms);
-        let end = tokio::time::Instant::now() + Duration::from_secs(MAX_CONNECTION_SECONDS);
-        // Health changes once a connection, not with every tick.
-        let mut is_live = false;
-        while tokio::time::Instant::now() < end {
-            let message = timeout(silence, socket.next())
-                .await
-                .map_err(|_| FeedError::provider(format!("silent for {:.1} s", silence.as_secs_f64())))?;
-            match message {
-                // Reading on answers pings by itself.
-                Some(Ok(Message::Text(text))) => {
-                    let has_tick = self.frame(&mut reader, text.as_bytes()).await?;
-                    if has_tick && !is_live {
-                        is_live = true;
-                        self.health.up(&format!("{} symbols, live", self.symbols.len()));
-                    }
+        let (mut live, mut refused, mut down) = (0, BTreeMap::new(), None);
+        for state in states.iter() {
+            match state {
+                // Its first report is still to come.
+                Part::Starting => {}
+                Part::Live(count, others) => {
+                    live += count;
+                    refused.extend(others.clone());
                 }
-                Some(Ok(Message::Close(_))) | None => return Ok(()),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(FeedError::provider(format!("the web socket: {error}"))),
+                Part::Down(reason) => down = Some(reason.clone()),
             }
         }
-        Ok(())
+        match down {
+            Some(reason) if live > 0 => {
+                self.health.down(&format!("{live} symbols live, others not: {reason}"))
+            }
+            Some(reason) => self.health.down(&reason),
+            None => {
+                let refused = refused.iter().map(|(symbol, reason)| (*symbol, reason.as_str()));
+                self.health.up(&format!("{live} symbols, live{}", without(refused)));
+            }
+        }
     }
+}
 
-    /// Whether the frame held a tick.
-    async fn frame(&self, reader: &mut FrameReader, bytes: &[u8]) -> Result<bool, FeedError> {
-        match reader.parse(bytes, Utc::now().trunc_subsecs(6)) {
-            Ok(Frame::Tick(tick)) => {
-                self.outlet.offer(&[tick]).await?;
-                return Ok(true);
-            }
-            Ok(Frame::Candle(candle)) => self.outlet.offer_candle(&candle).await?,
-            Ok(Frame::Nothing) => {}
-            Err(error) => {
-                self.outlet.metrics().errors.add(1);
-                tracing::warn!(%error, "a frame of binance was passed over");
-            }
-        }
-        Ok(false)
+impl From<&Binance> for Url {
+    fn from(feed: &Binance) -> Self {
+        below(&feed.config.binance.binance_ws_url, "stream", &[])
     }
 }
 

@@ -25,7 +25,9 @@ pub(crate) enum Frame {
     Tick(Tick),
     /// A minute that is over, as the venue quotes it.
     Candle(Candle),
-    /// Nothing to pass on: an update of the day's figures, a minute in progress, an acknowledgement.
+    /// Data that are not passed on: an update of the day's figures, a minute in progress, a trade that is known.
+    Update,
+    /// No data: an acknowledgement.
     Nothing,
 }
 
@@ -254,12 +256,12 @@ impl FrameReader {
                 self.has_trades.insert(tick.symbol);
                 Ok(Frame::Tick(tick))
             }
-            Some(r#""aggTrade""#) if self.has_trades.contains(&self.symbol(fields)?) => Ok(Frame::Nothing),
+            Some(r#""aggTrade""#) if self.has_trades.contains(&self.symbol(fields)?) => Ok(Frame::Update),
             // An aggregate has the id of its last trade.
             Some(r#""aggTrade""#) => {
                 self.trade_of(fields, plain("l", fields.l)?, received_at).map(Frame::Tick)
             }
-            Some(r#""24hrMiniTicker""#) => self.mini_ticker(fields).map(|()| Frame::Nothing),
+            Some(r#""24hrMiniTicker""#) => self.mini_ticker(fields).map(|()| Frame::Update),
             Some(r#""kline""#) => self.kline(fields),
             _ => Ok(Frame::Nothing),
         }
@@ -323,7 +325,7 @@ impl FrameReader {
     fn kline(&self, frame: &Fields<'_>) -> Result<Frame, ParseError> {
         let kline = frame.k.as_deref().ok_or(ParseError::Missing("k"))?;
         if !plain::<bool>("x", kline.x)? || text("i", kline.i)? != Interval::Minute.as_str() {
-            return Ok(Frame::Nothing);
+            return Ok(Frame::Update);
         }
         let prices = [
             text("o", kline.o)?,

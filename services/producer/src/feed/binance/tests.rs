@@ -79,7 +79,7 @@ fn aggregates_are_passed_over_once_the_single_trades_of_their_symbol_are_there()
         (tick(&mut reader, aggregate).size, tick(&mut reader, trade).size),
         (Some(decimal("3")), Some(decimal("2")))
     );
-    assert_eq!(reader.parse(aggregate.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    assert_eq!(reader.parse(aggregate.as_bytes(), received_at()).unwrap(), Frame::Update);
     tick(&mut reader, &aggregate.replace("BNBBTC", "ETHBTC"));
 }
 
@@ -91,7 +91,7 @@ fn the_whole_recording_holds_two_trades_and_nothing_else() {
         .map(|frame| reader.parse(frame.as_bytes(), received_at()).unwrap())
         .collect::<Vec<_>>();
     let ticks = parsed.iter().filter(|frame| matches!(frame, Frame::Tick(_))).count();
-    let nothing = parsed.iter().filter(|frame| **frame == Frame::Nothing).count();
+    let nothing = parsed.iter().filter(|frame| matches!(frame, Frame::Update | Frame::Nothing)).count();
     assert_eq!((parsed.len(), ticks, nothing), (88, 2, 86));
 }
 
@@ -104,7 +104,7 @@ fn a_quote_of_the_book_is_no_price_that_was_paid() {
 #[test]
 fn a_minute_is_a_bar_once_it_is_closed() {
     let in_progress = frame_with("nknusdt@kline_1m");
-    assert_eq!(reader().parse(in_progress.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    assert_eq!(reader().parse(in_progress.as_bytes(), received_at()).unwrap(), Frame::Update);
 
     let closed = in_progress.replace("\"x\":false", "\"x\":true");
     assert_ne!(closed, in_progress);
@@ -126,7 +126,7 @@ fn a_closed_bar_of_another_width_is_passed_over() {
     let hour = frame_with("nknusdt@kline_1m")
         .replace("\"x\":false", "\"x\":true")
         .replace("\"i\":\"1m\"", "\"i\":\"1h\"");
-    assert_eq!(reader().parse(hour.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    assert_eq!(reader().parse(hour.as_bytes(), received_at()).unwrap(), Frame::Update);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_mini_ticker_replaces_the_days_figures() {
     reader.seed(&serde_json::from_str::<Ticker24h>(TICKER).unwrap()).unwrap();
     let mini = r#"{"stream":"bnbbtc@miniTicker","data":{"e":"24hrMiniTicker","E":1672515782136,"s":"BNBBTC","c":"0.0025",
                    "o":"0.0010","h":"0.0030","l":"0.0009","v":"10000","q":"18"}}"#;
-    assert_eq!(reader.parse(mini.as_bytes(), received_at()).unwrap(), Frame::Nothing);
+    assert_eq!(reader.parse(mini.as_bytes(), received_at()).unwrap(), Frame::Update);
     let trade = r#"{"e":"trade","s":"BNBBTC","t":1,"p":"0.002","q":"5","T":1672515782136}"#;
     let tick = tick(&mut reader, trade);
     assert_eq!([tick.open, tick.high, tick.low], ["0.001", "0.003", "0.0009"].map(decimal));
@@ -174,6 +174,39 @@ fn the_answer_with_bars_holds_those_that_were_over() {
         ["0.0163479", "0.8", "0.015758", "0.015771"].map(decimal)
     );
     assert_eq!((bar.volume, bar.ticks), (Some(decimal("148976.11427815")), 308));
+}
+
+#[test]
+fn a_connection_maps_names_by_what_was_requested() {
+    let names = Names::requested(&[symbol("BNB/USD")]);
+    let mut reader = FrameReader::new(Source::parse("binance").unwrap(), names);
+    let trade = r#"{"e":"trade","s":"BNBUSD","t":1,"p":"4","q":"7","T":1499869899041}"#;
+    let Frame::Tick(tick) = reader.parse(trade.as_bytes(), received_at()).unwrap() else { panic!("no tick") };
+    assert_eq!(tick.symbol, symbol("BNB/USD"));
+    let other = reader.parse(trade.replace("BNBUSD", "TUSDT").as_bytes(), received_at()).unwrap_err();
+    assert_eq!(other.to_string(), "symbol: `TUSDT` was not requested");
+}
+
+#[test]
+fn a_pair_that_has_not_traded_for_a_day_has_its_first_trades() {
+    let mut reader = reader();
+    let zeros =
+        r#"{"symbol":"NEWUSDT","openPrice":"0.000","highPrice":"0.000","lowPrice":"0.000","volume":"0.000"}"#;
+    reader.seed(&serde_json::from_str(zeros).unwrap()).unwrap();
+    let mini = r#"{"e":"24hrMiniTicker","s":"NEWUSDT","c":"0","o":"0","h":"0","l":"0","v":"0"}"#;
+    assert_eq!(reader.parse(mini.as_bytes(), received_at()).unwrap(), Frame::Update);
+    let trade = r#"{"e":"trade","s":"NEWUSDT","t":1,"p":"4","q":"7","T":1499869899041}"#;
+    let Frame::Tick(tick) = reader.parse(trade.as_bytes(), received_at()).unwrap() else { panic!("no tick") };
+    assert_eq!([tick.open, tick.high, tick.low, tick.volume], ["4", "4", "4", "7"].map(decimal));
+}
+
+#[test]
+fn the_streams_of_many_pairs_are_spread_over_connections() {
+    let pairs: Vec<Symbol> = (0..400).map(|number| symbol(&format!("C{number:05}/USDT"))).collect();
+    let parts = super::split(&pairs);
+    assert_eq!(parts.concat(), pairs);
+    assert!((2..=8).contains(&parts.len()), "{}", parts.len());
+    assert!(super::split(&[]).is_empty());
 }
 
 #[test]

@@ -238,7 +238,7 @@ impl Lines {
                 match reader.parse(frame.as_bytes(), received_at).map_err(bad)? {
                     Frame::Tick(tick) => vec![Item::Tick(tick)],
                     Frame::Candle(candle) => vec![Item::Candle(candle)],
-                    Frame::Nothing => Vec::new(),
+                    Frame::Update | Frame::Nothing => Vec::new(),
                 }
             }
             Self::Coinbase(reader) => {

@@ -3,7 +3,7 @@
 pub(crate) mod parse;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -13,15 +13,14 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::future::BoxFuture;
 use market::{AssetClass, Candle, Source, Symbol, Tick, TickFields, is_open};
 use rand::RngExt;
-use reqwest::Client;
 use service_runtime::Component;
 use url::Url;
 
-use super::{DailyHistory, Feed, FeedContext, HistorySettings, Prices, Span, rest};
+use super::{DailyHistory, Feed, FeedContext, HistorySettings, Prices, Span, rest::Api, without};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
-    supervise::{FeedError, keep_alive},
+    supervise::{FeedError, keep_alive, patiently},
     tails,
 };
 
@@ -30,6 +29,10 @@ const USER_AGENT: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
 /// While the exchange is closed, polls are so many times rarer.
 const CLOSED_FACTOR: u32 = 8;
+/// Stocks that are requested to see whether the endpoint answers.
+const MAX_PROBED: usize = 5;
+/// A stock that the endpoint does not have is requested again after so many rounds.
+const REFUSED_ROUNDS: u64 = 60;
 /// Between the requests of one round.
 const PAUSE_MS: u64 = 100;
 /// Between the requests for history: they leave room for those of the round.
@@ -40,7 +43,7 @@ pub(crate) static FEED: Feed = Feed {
     task: "feed yahoo",
     summary: "Yahoo: stocks, polled, without a key, best effort",
     prices: Prices::Live(AssetClass::Stock),
-    probe: Some(|config| Box::pin(answers(config))),
+    probe: Some(|config| Box::pin(probe(config))),
     daily: Some(daily),
     run: |context| Box::pin(run(context)),
 };
@@ -53,12 +56,20 @@ pub struct YahooArgs {
     pub yahoo_url: Url,
 }
 
-/// The endpoint answers.
-async fn answers(config: &ProducerConfig) -> anyhow::Result<()> {
-    let probe = config.watchlist.symbols().iter().find(|symbol| symbol.asset_class() == AssetClass::Stock);
-    let symbol = *probe.context("no stock is watched")?;
-    Charts::new(&config.yahoo)?.request(symbol, &TODAY).await?;
-    Ok(())
+/// The endpoint answers: the watched stocks in turn, until it has one; those that it does not have, with the reason.
+async fn probe(config: &ProducerConfig) -> anyhow::Result<Vec<(Symbol, String)>> {
+    let charts = Charts::new(&config.yahoo)?;
+    let mut refused = Vec::new();
+    let symbols = config.watchlist.symbols().iter();
+    for symbol in symbols.filter(|symbol| symbol.asset_class() == AssetClass::Stock).take(MAX_PROBED) {
+        match charts.request(*symbol, &TODAY).await {
+            Ok(_) => return Ok(refused),
+            Err(FeedError::Request { reason }) => refused.push((*symbol, reason)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let (_, reason) = refused.first().context("no stock is watched")?;
+    anyhow::bail!("{reason}")
 }
 
 /// Parameters of what is polled.
@@ -81,7 +92,8 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
         health,
         state: Mutex::new(State { seen, last_seq: tails.highest_seq, candles: HashMap::new() }),
     };
-    let live = keep_alive(&yahoo.health, yahoo.outlet.metrics(), &shutdown, || yahoo.poll());
+    let live =
+        keep_alive(|reason| yahoo.health.down(reason), yahoo.outlet.metrics(), &shutdown, || yahoo.poll());
     let history = async { shutdown.run_until_cancelled(yahoo.fill_history()).await.unwrap_or(Ok(())) };
     tokio::try_join!(live, history)?;
     Ok(())
@@ -107,24 +119,18 @@ struct State {
 
 /// The chart endpoint.
 struct Charts {
-    client: Client,
-    base: Url,
+    api: Api,
     source: Source,
 }
 
 impl Charts {
     fn new(settings: &YahooArgs) -> anyhow::Result<Self> {
         let source = Source::parse(FEED.name).context("the name of the source")?;
-        Ok(Self { client: rest::client(USER_AGENT)?, base: settings.yahoo_url.clone(), source })
+        Ok(Self { api: Api::new(USER_AGENT, settings.yahoo_url.clone())?, source })
     }
 
     async fn request(&self, symbol: Symbol, query: &[(&str, &str)]) -> Result<parse::Answer, FeedError> {
-        let base = &self.base;
-        let mut url = base
-            .join(&format!("v8/finance/chart/{}", parse::venue_name(symbol)))
-            .with_context(|| format!("{base} is no base for the chart endpoint"))?;
-        url.query_pairs_mut().extend_pairs(query);
-        rest::get(&self.client, url).await
+        self.api.get(&format!("v8/finance/chart/{}", parse::venue_name(symbol)), query).await
     }
 
     /// The candles of a chart that have ended.
@@ -136,7 +142,7 @@ impl Charts {
     ) -> Result<Vec<Candle>, FeedError> {
         let answer = self.request(symbol, query).await?;
         parse::history(answer, symbol, self.source, now)
-            .map_err(|error| FeedError::provider(error.to_string()))
+            .map_err(|error| FeedError::Request { reason: error.to_string() })
     }
 }
 
@@ -160,19 +166,29 @@ impl DailyHistory for Charts {
     }
 }
 
+/// Why there is no price of a symbol.
+struct Unusable {
+    reason: String,
+    /// The endpoint does not have the symbol.
+    is_refused: bool,
+}
+
+/// `41 symbols, polled; not TWTR (No data found)`.
+fn polled_symbols(count: usize, refused: &BTreeMap<Symbol, (u64, String)>) -> String {
+    let reasons = refused.iter().map(|(symbol, (_, reason))| (*symbol, reason.as_str()));
+    format!("{count} symbols, polled{}", without(reasons))
+}
+
 impl Yahoo {
     /// A chart without history is better than no chart: a failure is logged, and the feed continues.
     async fn fill_history(&self) -> anyhow::Result<()> {
         for part in HISTORY {
             for symbol in &self.symbols {
                 tokio::time::sleep(Duration::from_millis(HISTORY_PAUSE_MS)).await;
-                match self.charts.candles(*symbol, &part, Utc::now()).await {
-                    Ok(candles) => self.outlet.send_candles(&candles).await?,
-                    Err(FeedError::Provider { reason, .. }) => {
-                        self.outlet.metrics().errors.add(1);
-                        tracing::warn!(%symbol, ?part, reason, "no history");
-                    }
-                    Err(FeedError::Fatal(error)) => return Err(error),
+                let what = format!("candles of {symbol} ({part:?})");
+                let read = || self.charts.candles(*symbol, &part, Utc::now());
+                if let Some(candles) = patiently(what, self.outlet.metrics(), read).await? {
+                    self.outlet.send_candles(&candles).await?;
                 }
             }
         }
@@ -180,23 +196,37 @@ impl Yahoo {
     }
 
     async fn poll(&self) -> Result<(), FeedError> {
-        loop {
-            let mut refused = Vec::new();
+        // Symbols without an answer, with the round in which they were requested, and the reason.
+        let mut refused: BTreeMap<Symbol, (u64, String)> = BTreeMap::new();
+        for round in 0.. {
             for symbol in &self.symbols {
+                if refused.get(symbol).is_some_and(|(asked, _)| round < asked + REFUSED_ROUNDS) {
+                    continue;
+                }
                 // One symbol that cannot be read does not keep the others waiting; a provider that refuses does.
-                if let Err(reason) = self.poll_symbol(*symbol).await? {
-                    self.outlet.metrics().errors.add(1);
-                    tracing::warn!(%symbol, reason, "an answer of yahoo was passed over");
-                    refused.push(*symbol);
+                match self.poll_symbol(*symbol).await? {
+                    Ok(()) => {
+                        refused.remove(symbol);
+                    }
+                    Err(Unusable { reason, is_refused }) => {
+                        self.outlet.metrics().errors.add(1);
+                        tracing::warn!(%symbol, reason, "an answer of yahoo was passed over");
+                        // An answer that cannot be read may be another one in the next round.
+                        let asked = if is_refused { round } else { round.saturating_sub(REFUSED_ROUNDS - 1) };
+                        refused.insert(*symbol, (asked, reason));
+                    }
                 }
                 tokio::time::sleep(Duration::from_millis(PAUSE_MS.min(self.config.poll_ms / 4))).await;
             }
-            if refused.len() == self.symbols.len() {
-                return Err(FeedError::provider("no answer could be read"));
+            let polled = self.symbols.len() - refused.len();
+            if polled == 0 {
+                let reason = refused.into_values().next().map(|(_, reason)| reason).unwrap_or_default();
+                return Err(FeedError::provider(format!("no answer could be read: {reason}")));
             }
-            self.health.up(&format!("{} symbols, polled", self.symbols.len() - refused.len()));
+            self.health.up(&polled_symbols(polled, &refused));
             tokio::time::sleep(self.pause(Utc::now())).await;
         }
+        Ok(())
     }
 
     /// Until the next round, a tenth more or less, so that instances do not come together.
@@ -205,11 +235,14 @@ impl Yahoo {
         Duration::from_millis(self.config.poll_ms).mul_f64(rand::rng().random_range(0.9..1.1)) * rarer
     }
 
-    async fn poll_symbol(&self, symbol: Symbol) -> Result<Result<(), String>, FeedError> {
-        let answer = self.charts.request(symbol, &TODAY).await?;
+    async fn poll_symbol(&self, symbol: Symbol) -> Result<Result<(), Unusable>, FeedError> {
+        let answer = match self.charts.request(symbol, &TODAY).await {
+            Err(FeedError::Request { reason }) => return Ok(Err(Unusable { reason, is_refused: true })),
+            answer => answer?,
+        };
         let parsed = match parse::parse(answer, symbol, self.charts.source, Utc::now().trunc_subsecs(6)) {
             Ok(parsed) => parsed,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err(Unusable { reason: error.to_string(), is_refused: false })),
         };
         let known = self.state().candles.get(&symbol).copied();
         let news: Vec<_> = parsed

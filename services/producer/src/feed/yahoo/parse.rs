@@ -7,7 +7,7 @@ use market::{
     decimal_from_f64,
 };
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// Why an answer cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +44,17 @@ struct Refusal {
 #[derive(Deserialize)]
 struct Outcome {
     meta: Meta,
-    #[serde(default)]
-    timestamp: Vec<i64>,
+    #[serde(default, deserialize_with = "or_default")]
+    timestamp: Vec<Option<i64>>,
+    #[serde(default, deserialize_with = "or_default")]
     indicators: Indicators,
+}
+
+/// A field that is absent, or null.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[derive(Deserialize)]
@@ -67,17 +75,29 @@ struct Meta {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Indicators {
-    quote: Vec<Quote>,
+    #[serde(deserialize_with = "or_default")]
+    quote: Vec<Option<Quote>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Quote {
+    #[serde(deserialize_with = "or_default")]
     open: Vec<Option<f64>>,
+    #[serde(deserialize_with = "or_default")]
     high: Vec<Option<f64>>,
+    #[serde(deserialize_with = "or_default")]
     low: Vec<Option<f64>>,
+    #[serde(deserialize_with = "or_default")]
     close: Vec<Option<f64>>,
+    #[serde(deserialize_with = "or_default")]
     volume: Vec<Option<f64>>,
+}
+
+impl Outcome {
+    fn quote(&self) -> Option<&Quote> {
+        self.indicators.quote.first()?.as_ref()
+    }
 }
 
 /// What an answer holds.
@@ -131,7 +151,7 @@ fn outcome(answer: Answer, symbol: Symbol) -> Result<Outcome, ParseError> {
         .result
         .and_then(|list| list.into_iter().next())
         .ok_or(ParseError::Missing("chart.result"))?;
-    if Symbol::parse(&outcome.meta.symbol).ok() != Some(symbol) {
+    if outcome.meta.symbol != venue_name(symbol) {
         return Err(ParseError::OtherSymbol(
             outcome.meta.symbol.chars().take(24).flat_map(char::escape_debug).collect(),
         ));
@@ -148,15 +168,20 @@ fn moment(seconds: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(seconds, 0).filter(|time| (1970..=9999).contains(&time.year()))
 }
 
-/// Yahoo's prices are single-precision numbers that were widened: seven digits are meant.
+/// A price above zero.
 fn price(field: &'static str, value: Option<f64>) -> Result<Decimal, ParseError> {
     let value = value.ok_or(ParseError::Missing(field))?;
     widened(value).filter(|price| *price > Decimal::ZERO).ok_or(ParseError::Number(field))
 }
 
+/// Many of Yahoo's prices are single-precision numbers that were widened: the shortest decimal that gives the same number is meant.
+/// Others are doubles.
 fn widened(value: f64) -> Option<Decimal> {
-    let exact = decimal_from_f64(value)?;
-    Some(exact.round_sf(7).unwrap_or(exact).normalize())
+    let single = value as f32;
+    if f64::from(single).to_bits() == value.to_bits() {
+        return decimal_from_f64(single.to_string().parse().ok()?);
+    }
+    decimal_from_f64(value).map(|exact| exact.normalize())
 }
 
 fn tick(
@@ -169,10 +194,11 @@ fn tick(
     let last = price("regularMarketPrice", meta.regular_market_price)?;
     let timestamp = seconds("regularMarketTime", meta.regular_market_time)?;
     let day = day_bounds(symbol.asset_class(), timestamp);
-    let quote = outcome.indicators.quote.first();
+    let quote = outcome.quote();
     let of_day = |values: fn(&Quote) -> &[Option<f64>]| {
         let all = outcome.timestamp.iter().zip(quote.map(values).unwrap_or_default());
-        all.filter(|(at, _)| moment(**at).is_some_and(|at| day.holds(at))).filter_map(|(_, value)| *value)
+        all.filter(|(at, _)| at.and_then(moment).is_some_and(|at| day.holds(at)))
+            .filter_map(|(_, value)| *value)
     };
     let open = of_day(|quote| &quote.open)
         .next()
@@ -221,19 +247,23 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
     };
     let mut candles: Vec<Candle> = Vec::new();
     for (place, seconds) in outcome.timestamp.iter().enumerate() {
-        let Some(opened) = moment(*seconds) else { continue };
+        let Some(opened) = seconds.and_then(moment) else { continue };
         let day = day_bounds(symbol.asset_class(), opened);
         let (time, end) = match interval {
             Interval::Day => (day.label(), day.end),
             _ => (interval.floor(opened), interval.floor(opened) + interval.duration()),
         };
-        let begins_inside = interval == Interval::Hour && !is_half_hours && opened != time;
+        // The row of the newest price stands beside the candle of its minute.
+        let begins_inside = interval != Interval::Day && !is_half_hours && opened != time;
         if begins_inside || end > now {
             continue;
         }
         let Some(candle) = candle(outcome, place, (symbol, interval, time), source) else { continue };
-        match candles.last_mut().filter(|last| is_half_hours && last.time == time) {
-            Some(last) => *last = joined(*last, candle),
+        match candles.last_mut().filter(|last| last.time == time) {
+            Some(last) if is_half_hours => *last = joined(*last, candle),
+            // A day that is there twice: at its end it has more volume than within it.
+            Some(last) if candle.volume > last.volume => *last = candle,
+            Some(_) => {}
             None => candles.push(candle),
         }
     }
@@ -259,7 +289,7 @@ fn candle(
     (symbol, interval, time): (Symbol, Interval, DateTime<Utc>),
     source: CandleSource,
 ) -> Option<Candle> {
-    let quote = outcome.indicators.quote.first()?;
+    let quote = outcome.quote()?;
     let at = |values: &[Option<f64>]| values.get(place).copied().flatten();
     let positive =
         |values: &[Option<f64>]| at(values).and_then(widened).filter(|price| *price > Decimal::ZERO);
