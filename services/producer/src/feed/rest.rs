@@ -84,8 +84,16 @@ impl Api {
         }
         let body = body(&place, answer).await?;
         serde_json::from_slice(&body).map_err(|error| {
+            let value = serde_json::from_slice::<Value>(&body).ok();
+            if let Some(reason) = value.and_then(|value| find_reason(&value, REASON_DEPTH)) {
+                let reason = shown(&reason, REASON_CHARS);
+                return FeedError::provider(format!("{place} refuses with status 200: {reason}"));
+            }
             let text = String::from_utf8_lossy(&body);
             let begins = shown(text.trim_start(), SHOWN_CHARS);
+            if begins.is_empty() {
+                return FeedError::provider(format!("{place} answered with nothing"));
+            }
             let what = if begins.starts_with('<') {
                 "answered with HTML instead of JSON"
             } else {

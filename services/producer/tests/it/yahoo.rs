@@ -1,6 +1,7 @@
 //! Yahoo's feed: a provider that is polled, and mostly returns what it returned before.
 
 use market::{CandleOrigin, Interval, parse_decimal};
+use rstest::rstest;
 use serde_json::Value;
 use topics::status::ComponentState;
 use wiremock::{
@@ -103,14 +104,18 @@ async fn a_second_run_does_not_repeat_what_the_first_has_said() {
     assert_eq!(world.tick_count().await, 1);
 }
 
+#[rstest]
+#[case(200)]
+#[case(404)]
 #[tokio::test(flavor = "multi_thread")]
-async fn one_symbol_that_cannot_be_read_does_not_keep_the_others_waiting() {
+async fn one_symbol_that_cannot_be_read_does_not_keep_the_others_waiting(#[case] status: u16) {
     let (mut world, server) = (World::new().await, provider().await);
     let refusal = r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#;
-    let answer = ResponseTemplate::new(200).set_body_raw(refusal, "application/json");
+    let answer = ResponseTemplate::new(status).set_body_raw(refusal, "application/json");
     Mock::given(path("/v8/finance/chart/BRK-B")).respond_with(answer).mount(&server).await;
     start(&mut world, &server, "BRK.B,NVDA").await;
-    world.becomes("feed yahoo", ComponentState::Up, "1 symbols, polled").await;
+    let text = world.becomes("feed yahoo", ComponentState::Up, "1 symbols, polled; not BRK.B (").await;
+    assert!(text.contains("No data found"), "{text}");
     assert!(world.figure("tapedeck_feed_errors_total{yahoo}") >= 1.0);
     world.stop().await;
     assert_eq!(world.ticks().await[0].symbol.as_str(), "NVDA");

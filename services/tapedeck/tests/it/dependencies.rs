@@ -177,3 +177,29 @@ fn no_test_is_in_a_target_whose_tests_are_switched_off() {
     }
     assert!(checked > 100, "{checked} files");
 }
+
+/// A file that no module names is not compiled: its tests never run, and nothing reports it.
+#[test]
+fn every_source_is_part_of_a_module() {
+    let mut checked = 0;
+    for package in metadata().packages {
+        let folder = package.manifest_path.parent().unwrap().to_owned().into_std_path_buf();
+        let roots: BTreeSet<PathBuf> =
+            package.targets.iter().map(|target| target.src_path.clone().into_std_path_buf()).collect();
+        let all = [folder.join("src"), folder.join("tests")].into_iter().filter(|folder| folder.is_dir());
+        let all: BTreeMap<PathBuf, String> = all.flat_map(|folder| sources(&folder)).collect();
+        for path in all.keys().filter(|path| !roots.contains(*path)) {
+            checked += 1;
+            // `folder/mod.rs` is the module `folder`.
+            let module = if path.ends_with("mod.rs") { path.parent().unwrap() } else { path };
+            let (name, parent) = (module.file_stem().unwrap().to_str().unwrap(), module.parent().unwrap());
+            let parents = ["mod.rs", "lib.rs", "main.rs"].map(|file| parent.join(file));
+            let is_named = parents
+                .into_iter()
+                .chain([parent.with_extension("rs")])
+                .any(|parent| all.get(&parent).is_some_and(|text| text.contains(&format!("mod {name};"))));
+            assert!(is_named, "{}: no module names it", path.display());
+        }
+    }
+    assert!(checked > 300, "{checked} files");
+}

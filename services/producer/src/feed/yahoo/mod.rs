@@ -275,3 +275,6 @@ impl Yahoo {
         Tick::new(TickFields { seq: state.last_seq, ..tick.into_fields() }).map(Some)
     }
 }
+
+#[cfg(test)]
+mod tests;

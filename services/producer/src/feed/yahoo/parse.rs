@@ -4,7 +4,7 @@
 use chrono::{DateTime, Datelike, Utc};
 use market::{
     Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds,
-    decimal_from_f64,
+    decimal_from_f64, decimal_to_f64,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -191,7 +191,9 @@ fn tick(
     received_at: DateTime<Utc>,
 ) -> Result<Tick, ParseError> {
     let meta = &outcome.meta;
-    let last = price("regularMarketPrice", meta.regular_market_price)?;
+    // Without a price of its own the answer may have that of its newest candle.
+    let newest_close = || outcome.quote().and_then(|quote| quote.close.iter().rev().find_map(|close| *close));
+    let last = price("regularMarketPrice", meta.regular_market_price.or_else(newest_close))?;
     let timestamp = seconds("regularMarketTime", meta.regular_market_time)?;
     let day = day_bounds(symbol.asset_class(), timestamp);
     let quote = outcome.quote();
@@ -216,8 +218,7 @@ fn tick(
     let one_day = meta.range.as_deref() == Some("1d");
     let before =
         meta.previous_close.or(meta.chart_previous_close.filter(|_| one_day)).filter(|close| *close > 0.0);
-    let change =
-        before.map_or(0.0, |close| (meta.regular_market_price.unwrap_or(close) / close - 1.0) * 100.0);
+    let change = before.map_or(0.0, |close| (decimal_to_f64(last) / close - 1.0) * 100.0);
     Ok(Tick::new(TickFields {
         symbol,
         timestamp,

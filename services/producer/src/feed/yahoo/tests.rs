@@ -49,6 +49,68 @@ fn the_answer_holds_the_newest_price_with_the_days_figures() {
 }
 
 #[test]
+fn prices_keep_the_digits_that_were_meant() {
+    let price = |value: f64| {
+        let mut answer = answer();
+        meta(&mut answer)["regularMarketPrice"] = json!(value);
+        read(&answer, received_at()).unwrap().tick.price
+    };
+    assert_eq!(price(f64::from(1_234.567_9_f32)), decimal("1234.5679"), "eight digits of a single");
+    assert_eq!(price(596.539_978_027_343_8), decimal("596.54"), "a single that was widened");
+    assert_eq!(price(720_123.51), decimal("720123.51"), "a double");
+}
+
+#[test]
+fn without_a_price_of_its_own_the_answer_has_that_of_its_newest_candle() {
+    let mut answer = answer();
+    meta(&mut answer)["regularMarketPrice"] = Value::Null;
+    let last = read(&answer, received_at()).unwrap();
+    assert_eq!(last.tick.price, last.candles.last().unwrap().close);
+    answer["chart"]["result"][0]["indicators"] = Value::Null;
+    assert_eq!(read(&answer, received_at()).unwrap_err().to_string(), "regularMarketPrice is missing");
+}
+
+#[rstest]
+#[case(&["timestamp"])]
+#[case(&["indicators"])]
+#[case(&["indicators", "quote"])]
+fn a_price_is_used_without_the_candles_beside_it(#[case] place: &[&str]) {
+    for is_null in [true, false] {
+        let mut answer = answer();
+        let mut parent = &mut answer["chart"]["result"][0];
+        for name in &place[..place.len() - 1] {
+            parent = &mut parent[*name];
+        }
+        let name = place[place.len() - 1];
+        if is_null {
+            parent[name] = Value::Null;
+        } else {
+            parent.as_object_mut().unwrap().remove(name);
+        }
+        let parsed = read(&answer, received_at()).unwrap();
+        assert_eq!((parsed.tick.price, parsed.candles.len()), (decimal("596.54"), 0));
+    }
+}
+
+#[test]
+fn the_row_of_the_newest_price_does_not_replace_the_candle_of_its_minute() {
+    let mut answer = answer();
+    meta(&mut answer)["dataGranularity"] = json!("1m");
+    let result = &mut answer["chart"]["result"][0];
+    result["timestamp"] = json!([1_732_903_140, 1_732_903_182]);
+    result["indicators"]["quote"][0] = json!({
+        "open": [423.3, 423.46], "high": [423.9, 423.46], "low": [423.2, 423.46], "close": [423.7, 423.46], "volume": [210_000, 0],
+    });
+    let candles = read(&answer, "2024-11-29T19:00:00Z".parse().unwrap()).unwrap().candles;
+    let [candle] = candles.as_slice() else { panic!("{candles:?}") };
+    assert_eq!(
+        [candle.open, candle.high, candle.low, candle.close],
+        ["423.3", "423.9", "423.2", "423.7"].map(decimal)
+    );
+    assert_eq!(candle.volume, Some(decimal("210000")));
+}
+
+#[test]
 fn the_answer_holds_five_daily_bars_to_the_seven_digits_that_are_meant() {
     let candles = read(&answer(), received_at()).unwrap().candles;
     let said: Vec<_> = candles
@@ -107,7 +169,7 @@ fn holes_in_the_series_are_left_out() {
         .iter()
         .map(|bar| bar.time.date_naive().to_string())
         .collect();
-    assert_eq!(days, ["2024-01-16", "2024-01-18"]);
+    assert_eq!(days, ["2024-01-16", "2024-01-18", "2024-01-19"], "a candle may lack its volume");
 }
 
 #[test]
@@ -141,7 +203,6 @@ fn an_answer_about_another_symbol_is_refused() {
 }
 
 #[rstest]
-#[case("regularMarketPrice", Value::Null, "regularMarketPrice is missing")]
 #[case("regularMarketPrice", json!(0.0), "regularMarketPrice is no usable number")]
 #[case("regularMarketPrice", json!(1e300), "regularMarketPrice is no usable number")]
 #[case("regularMarketTime", Value::Null, "regularMarketTime is missing")]
@@ -160,7 +221,7 @@ fn bars_at_the_ends_of_time_are_passed_over() {
         let mut broken = answer();
         meta(&mut broken)["dataGranularity"] = granularity.into();
         broken["chart"]["result"][0]["timestamp"] =
-            json!([8_210_266_876_799_i64, -8_334_601_228_800_i64, i64::MIN, i64::MAX, 1_705_933_800]);
+            json!([8_210_266_876_799_i64, -8_334_601_228_800_i64, i64::MIN, i64::MAX, 1_705_935_600]);
         assert_eq!(read(&broken, received_at()).unwrap().candles.len(), 1, "{granularity}");
     }
 }
