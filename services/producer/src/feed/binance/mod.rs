@@ -164,7 +164,7 @@ impl Binance {
         }
         match down {
             Some(reason) if live > 0 => {
-                self.health.down(&format!("{live} symbols live, others not: {reason}"))
+                self.health.down(&format!("{live} symbols live, others not: {reason}"));
             }
             Some(reason) => self.health.down(&reason),
             None => {

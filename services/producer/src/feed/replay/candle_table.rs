@@ -136,11 +136,10 @@ impl CandleTable {
         for ((symbol, at), row) in rows {
             let before = closes.insert(symbol, row.prices[3]);
             let read = match at {
-                At::Day(date) => row.day(date, source, before).map(|items| {
+                At::Day(date) => row.day(date, source, before).inspect(|_| {
                     if session(symbol.asset_class(), date).is_none() {
                         candles.remarks.push((row.line, Remark::NoSession(date)));
                     }
-                    items
                 }),
                 At::Time(time) => row.candle(interval, time, source).map(|candle| vec![Item::Candle(candle)]),
             };

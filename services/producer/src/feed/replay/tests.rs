@@ -218,16 +218,11 @@ fn a_compressed_file_is_read_as_the_plain_one() {
 }
 
 #[rstest]
-#[case("stocks need a zone", "AAPL.csv", "Date,Open,High,Low,Close,Volume\n2025-03-06 09:30,1,1,1,1,1\n2025-03-06 09:31,1,1,1,1,1\n",
+#[case::stocks_need_a_zone("AAPL.csv", "Date,Open,High,Low,Close,Volume\n2025-03-06 09:30,1,1,1,1,1\n2025-03-06 09:31,1,1,1,1,1\n",
     &["2: Date: the time of a stock needs a zone, such as -05:00", "3: Date: the time of a stock needs a zone, such as -05:00"])]
-#[case("hours at the half", "AAPL.csv", "Datetime,Open,High,Low,Close,Volume\n2025-03-06 10:30:00-05:00,1,1,1,1,1\n2025-03-06 11:30:00-05:00,1,1,1,1,1\n",
+#[case::hours_at_the_half("AAPL.csv", "Datetime,Open,High,Low,Close,Volume\n2025-03-06 10:30:00-05:00,1,1,1,1,1\n2025-03-06 11:30:00-05:00,1,1,1,1,1\n",
     &["2: Date: 2025-03-06 15:30:00 UTC is not the beginning of a candle of 1h", "3: Date: 2025-03-06 16:30:00 UTC is not the beginning of a candle of 1h"])]
-fn rows_that_cannot_be_placed_are_bad(
-    #[case] _why: &str,
-    #[case] name: &str,
-    #[case] content: &str,
-    #[case] expected: &[&str],
-) {
+fn rows_that_cannot_be_placed_are_bad(#[case] name: &str, #[case] content: &str, #[case] expected: &[&str]) {
     let chunk = only_chunk(name, content);
     assert_eq!(chunk.items, []);
     let bad: Vec<String> = chunk.bad.iter().map(|(line, reason)| format!("{line}: {reason}")).collect();
@@ -255,10 +250,10 @@ fn ticks_that_run_from_the_newest_to_the_oldest_are_turned_around() {
 }
 
 #[rstest]
-#[case("an answer", r#"{"received_at": 1735689599.9, "message": {"result":null,"id":1}}"#, 0)]
-#[case("an order book", r#"{"received_at": 1735689599.9, "message": {"u":400900217,"s":"ETHUSDT","b":"1","B":"1","a":"2","A":"3"}}"#, 0)]
-#[case("a cut line", r#"eceived_at": 1735689599.9, "message": {"e":"trade"}}"#, 1)]
-fn a_recording_may_begin_with_another_line(#[case] _what: &str, #[case] first: &str, #[case] bad: usize) {
+#[case::an_answer(r#"{"received_at": 1735689599.9, "message": {"result":null,"id":1}}"#, 0)]
+#[case::an_order_book(r#"{"received_at": 1735689599.9, "message": {"u":400900217,"s":"ETHUSDT","b":"1","B":"1","a":"2","A":"3"}}"#, 0)]
+#[case::a_cut_line(r#"eceived_at": 1735689599.9, "message": {"e":"trade"}}"#, 1)]
+fn a_recording_may_begin_with_another_line(#[case] first: &str, #[case] bad: usize) {
     let trade = r#"{"stream":"ethusdt@trade","data":{"e":"trade","E":1735689600150,"s":"ETHUSDT","t":19,"p":"3340.1","q":"0.5","T":1735689600150}}"#;
     let recorded = format!("{{\"received_at\": 1735689600.2, \"message\": {trade}}}");
     for line in [recorded.as_str(), trade] {
