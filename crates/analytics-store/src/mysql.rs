@@ -36,6 +36,8 @@ const TRANSIENT: [u16; 5] = [1040, 1053, 1205, 1213, 1317];
 const NO_TABLE: &str = "42S02";
 /// A table or the disk is full.
 const FULL: [u16; 3] = [1021, 1114, 1041];
+/// A user who is not let in, or not to the database.
+const DENIED: [u16; 3] = [1044, 1045, 1698];
 
 pub(crate) struct MySqlDatabase {
     /// The URL without credentials.
@@ -172,6 +174,11 @@ fn failure(place: &str, error: &sqlx::Error) -> AnalyticsError {
             match number {
                 Some(number) if TRANSIENT.contains(&number) => AnalyticsError::Unavailable { place, reason },
                 Some(number) if FULL.contains(&number) => AnalyticsError::DiskFull { place },
+                Some(number) if DENIED.contains(&number) => {
+                    let hint =
+                        "check user, password and database (--analytics, ANALYTICS_URL, ANALYTICS_PASSWORD)";
+                    AnalyticsError::Refused { place, reason: format!("{reason}; {hint}") }
+                }
                 _ => AnalyticsError::Refused { place, reason },
             }
         }

@@ -132,6 +132,12 @@ pub enum ArchiveError {
     /// Checkpoints cannot go over.
     #[error("the checkpoints cannot be taken over: {0}; leave out --checkpoints")]
     Checkpoints(String),
+    /// The target has an account of this address already, which is another one.
+    #[error("the target has another account of {0}: remove one of the two, and run the same command again")]
+    Account(String),
+    /// A stored rule is none.
+    #[error("an alert rule cannot be copied: {0}")]
+    Rule(String),
     /// Interrupted between two pages.
     #[error("stopped; run the same command again to continue, nothing has to be undone")]
     Stopped,

@@ -1,9 +1,10 @@
 //! Ticks and candles of a live store as a folder of compressed files ([`export`]), back into a store ([`import`]), and
-//! from one store into another ([`copy`]). `schema/archive/README.md` describes the folder.
+//! from one store into another ([`copy`], [`copy_accounts`]). `schema/archive/README.md` describes the folder.
 //!
 //! Memory is bounded, whatever the store holds: at most two files of [`MAX_FILE_BYTES`] and a page of rows are held.
 //! Everything can be killed at any moment and run again.
 
+mod accounts;
 mod copy;
 mod error;
 mod export;
@@ -21,6 +22,7 @@ mod selection;
 mod target;
 mod walk;
 
+pub use accounts::{AccountCounts, copy_accounts};
 pub use copy::copy;
 pub use error::ArchiveError;
 pub use export::{Exported, export};

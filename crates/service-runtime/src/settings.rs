@@ -61,8 +61,16 @@ const DEFAULT_PUBLIC_URL: &str = "http://localhost:5000";
 pub struct PublicAddress {
     /// Where readers reach the pages: the start of the links in mails. With https:// cookies are kept to TLS [default:
     /// http://localhost:5000, in one process that of --listen].
-    #[arg(long, env = "PUBLIC_URL", value_name = "URL", global = true)]
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL", global = true, value_parser = public_url)]
     pub public_url: Option<Url>,
+}
+
+fn public_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{error}; write https://prices.example.com"))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        _ => Err("it begins with neither http:// nor https://".to_owned()),
+    }
 }
 
 impl PublicAddress {

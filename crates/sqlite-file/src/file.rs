@@ -73,6 +73,7 @@ impl SqliteFile {
     ) -> Result<(Self, Vec<usize>)> {
         let path = url.path.as_path();
         create_folder_of(path).await?;
+        create_private(path);
         let options = || {
             base_options(path)
                 .synchronous(match tuning.durability {
@@ -148,6 +149,16 @@ pub fn base_options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .synchronous(SqliteSynchronous::Full)
         .disable_statement_logging()
+}
+
+/// Creates a file that only this user can read: stores have addresses, password hashes and mails. SQLite gives its other files the same
+/// permissions. One that is there stays as it is, and what fails here fails at opening, with the reason.
+fn create_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(path);
 }
 
 /// Creates the folder of a file, with those above it.

@@ -1,7 +1,7 @@
 //! `tapedeck copy SOURCE TARGET`: copies a store into another one.
 
 use anyhow::{Context, bail};
-use archive::Kind;
+use archive::{AccountCounts, Kind};
 use indicatif::HumanCount;
 use service_runtime::ExposeSecret;
 
@@ -29,6 +29,11 @@ pub(crate) async fn copy(args: CopyArgs) -> anyhow::Result<()> {
     })
     .await?;
     drop(progress_view);
+    // Some rows are price data for others; all of them are an installation that moves.
+    let accounts = match selection.is_everything() {
+        true => Some(archive::copy_accounts(&*from, &*target.store, &stop).await?),
+        false => None,
+    };
     for store in [&from, &target.store] {
         store.close().await.context("a store was not closed in order")?;
     }
@@ -38,5 +43,12 @@ pub(crate) async fn copy(args: CopyArgs) -> anyhow::Result<()> {
         prices.as_str(),
         target.name,
         described(&counts),
-    ))
+    ))?;
+    print_line(match accounts {
+        Some(AccountCounts { users, rules, alerts }) => format!(
+            "  accounts: {users}, alert rules: {rules}, alerts: {alerts}; not copied: sessions (people sign in again), news and \
+             digests (that of today may be sent again), and the analytics store, which `tapedeck batch backfill` fills"
+        ),
+        None => "  accounts, rules and alerts are copied with all rows only".to_owned(),
+    })
 }

@@ -36,7 +36,7 @@ impl DataDir {
     /// # Errors
     /// A folder that cannot be written, is in use, or has the other kind of prices. Each message names the next step.
     pub(crate) fn open(path: &Path, prices: Prices, who: &str) -> anyhow::Result<Self> {
-        fs::create_dir_all(path).with_context(|| {
+        create_private(path).with_context(|| {
             format!("cannot create the data folder {}; choose another with --data", path.display())
         })?;
         let lock = lock(path, who)?;
@@ -83,6 +83,21 @@ pub(crate) fn analytics_url(folder: &Path) -> String {
 /// Folder of the mails that are written to files, in a data folder.
 pub(crate) fn outbox(folder: &Path) -> PathBuf {
     folder.join("outbox")
+}
+
+/// Creates a folder that only this user can enter: a store has addresses, password hashes and mails. One that is there stays as it is.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Whether an instance has locked the folder.
+pub(crate) fn is_in_use(folder: &Path) -> bool {
+    let lock = OpenOptions::new().read(true).write(true).open(folder.join(LOCK_FILE));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn lock(path: &Path, who: &str) -> anyhow::Result<File> {

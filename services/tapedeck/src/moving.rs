@@ -212,14 +212,25 @@ impl StorePlace {
         Ok(data_dir::store_url(&self.existing_folder()?))
     }
 
-    /// The folder with a store: that of real prices, or else that of simulated ones.
+    /// The folder with a store: that of a running instance, or else that of real prices before that of simulated ones.
     fn existing_folder(&self) -> anyhow::Result<PathBuf> {
         let root = data_dir::folder(self.data.as_deref());
         let candidates = [root.clone(), root.join("simulated")];
-        match candidates.into_iter().find(|folder| folder.join(STORE_FILE).exists()) {
-            Some(folder) => Ok(folder),
-            None => bail!("there is no store in {}; set its folder, or the URL of a store", root.display()),
+        let mut found: Vec<PathBuf> =
+            candidates.into_iter().filter(|folder| folder.join(STORE_FILE).exists()).collect();
+        if found.is_empty() {
+            bail!("there is no store in {}; set its folder, or the URL of a store", root.display());
         }
+        let place = found.iter().position(|folder| data_dir::is_in_use(folder)).unwrap_or(0);
+        let folder = found.swap_remove(place);
+        if !found.is_empty() {
+            let other = found.iter().map(|other| other.display().to_string()).collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                "there are two stores: {} is used, {other} is not; --data names one",
+                folder.display()
+            );
+        }
+        Ok(folder)
     }
 
     /// Fails if the store has no rows at all, and names a folder that has some.

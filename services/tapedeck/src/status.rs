@@ -94,6 +94,9 @@ impl System {
     }
 }
 
+/// A part that has not begun to work after so long is a problem.
+const STARTING: TimeDelta = TimeDelta::minutes(1);
+
 /// The screen: at most 80 columns where names and reasons are not longer.
 fn summary(system: &System, url: &str, now: DateTime<Utc>) -> String {
     let problems = problems(system, now);
@@ -159,7 +162,13 @@ fn latency(system: &System) -> String {
 fn problems(system: &System, now: DateTime<Utc>) -> Vec<String> {
     let mut problems: Vec<String> =
         system.log_error.iter().map(|reason| format!("event log: {reason}")).collect();
-    problems.extend(system.parts().filter(|part| part.state != ComponentState::Up).map(|part| {
+    // What begins is no problem at first.
+    let is_problem = |part: &&Part| match part.state {
+        ComponentState::Up => false,
+        ComponentState::Starting => now - part.since > STARTING,
+        ComponentState::Down => true,
+    };
+    problems.extend(system.parts().filter(is_problem).map(|part| {
         let Part { service, name, state, detail, since } = part;
         let state = if *state == ComponentState::Down { "down" } else { "starting" };
         format!("{name} of {service}: {state} for {}: {detail}", span(now - *since))

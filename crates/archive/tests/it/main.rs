@@ -1,5 +1,6 @@
 //! Stores into folders and back, and from store to store.
 
+mod accounts;
 mod damage;
 mod resume;
 mod round_trip;

@@ -3,6 +3,7 @@
 use alert_rules::Alert;
 use chrono::{DateTime, TimeDelta, Utc};
 use market::{Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, decimal_from_f64};
+use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 use crate::world::{World, tick};
 
@@ -63,6 +64,29 @@ async fn a_mail_shows_the_day_of_its_symbol_where_candles_of_its_feed_are_stored
     if let Ok(file) = std::env::var("CHART_FILE") {
         std::fs::write(file, &image.png).unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_leaves_without_its_picture_where_the_candles_cannot_be_read() {
+    let mut world = World::new(&OPS).await;
+    let day: Vec<Candle> = (0..60).map(|n| minute("AAPL", "yahoo", n)).collect();
+    world.store.write_candles(&day).await.unwrap();
+    world.start();
+    world.publish(&[tick("AAPL", 0, 100.0)], false).await;
+    world.drained().await;
+    // As a damaged file has it, from now on.
+    let options = SqliteConnectOptions::new().filename(world.live_store()).disable_statement_logging();
+    let mut other = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("ALTER TABLE candles RENAME TO other").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    world.publish(&[tick("AAPL", 1, 106.0)], false).await;
+    world.drained().await;
+    world.delivered().await;
+    world.stop().await;
+    let mails = world.read_mails();
+    let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
+    assert!(mail.header("Subject").contains("AAPL"));
+    assert!(mail.images.is_empty() && !mail.html.as_ref().unwrap().contains("<img"));
 }
 
 fn alert(symbol: &str, seq: u64) -> Alert {

@@ -101,6 +101,11 @@ impl World {
         assert!(running.await.unwrap_err().is_cancelled());
     }
 
+    /// The file of the live store.
+    pub(crate) fn live_store(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
     /// The file of the analytics store.
     pub(crate) fn analytics(&self) -> PathBuf {
         self.folder.path().join("analytics.db")

@@ -51,6 +51,9 @@ pub(crate) async fn check(args: CheckArgs, output: &LogOutput) -> anyhow::Result
     log::compare_identities(&mut report, &identities, &checkpoints);
     analytics::analytics_store(&mut report, &run.analytics, &path).await;
     mail::mail(&mut report, &run.mail, &path).await;
+    if let Err(error) = run.batch.schedule() {
+        report.wrong("batch", format!("{error:#}"), "correct --batch-schedule (BATCH_SCHEDULE)");
+    }
     news::news(&mut report, &run.news).await;
     log_lines::log_lines(&mut report, output).await;
     report.print(args.json)?;

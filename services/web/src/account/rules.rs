@@ -154,9 +154,9 @@ pub(crate) async fn add_level(
 
 /// Removes a price level of a person.
 pub(crate) async fn remove_level(store: &dyn LiveStore, user: UserId, id: &str) -> Result<()> {
-    // An identity that is none names no rule.
-    if let Ok(id) = RuleId::parse(id) {
-        store.remove_alert_rule(&id, &owner(user)).await?;
+    // An identity that is none, or that of another kind of rule, names no level.
+    if let Some(level) = levels(store, user).await?.into_iter().find(|level| level.id.as_str() == id) {
+        store.remove_alert_rule(&level.id, &owner(user)).await?;
     }
     Ok(())
 }

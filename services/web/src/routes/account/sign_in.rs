@@ -38,7 +38,10 @@ pub(super) async fn page(context: Context, params: Params) -> Response {
         let notice = if params.get("reset").is_some() {
             Some("The new password is set. Sign in with it.")
         } else if params.get("deleted").is_some() {
-            Some("Your account is deleted, with everything that belongs to it.")
+            Some(
+                "Your account is deleted, with its watch list, rules and sessions. Alerts and mails that were sent are kept as long as all \
+                 others.",
+            )
         } else {
             None
         };

@@ -1,0 +1,85 @@
+//! Accounts, rules and alerts that move with a store.
+
+use accounts::{PasswordHash, User};
+use alert_rules::{Alert, AlertRule, Owner, RuleFields, RuleId, RuleKind, UserId, WatchedSymbols};
+use archive::{AccountCounts, copy_accounts};
+use live_store::{LiveStore, StoredAlert};
+use market::parse_decimal;
+use owed_mails::EmailAddress;
+use tokio_util::sync::CancellationToken;
+
+use crate::stores::{at, place, symbol};
+
+async fn copy(from: &dyn LiveStore, to: &dyn LiveStore) -> archive::Result<AccountCounts> {
+    copy_accounts(from, to, &CancellationToken::new()).await
+}
+
+fn user(address: &str) -> User {
+    let hash =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$8lbY4AwWqYHWHQh4TJIpJ4Zc0vD5xJ3fOhE5pVJ8NDk";
+    User::new(EmailAddress::parse(address).unwrap(), PasswordHash::parse(hash).unwrap(), at(0))
+}
+
+fn level(owner: UserId, revision: u64) -> AlertRule {
+    AlertRule::new(RuleFields {
+        id: RuleId::parse("level-1").unwrap(),
+        owner: Owner::User(owner),
+        revision,
+        symbols: WatchedSymbols::Only(vec![symbol("AAPL")]),
+        kind: RuleKind::Above { price: parse_decimal("300").unwrap() },
+        cooldown_minutes: 60,
+        is_active: true,
+        recipients: Vec::new(),
+    })
+    .unwrap()
+}
+
+fn alert(state: &str) -> Alert {
+    let alert = serde_json::json!({
+        "_id": "house-change@1:AAPL:yahoo:7", "rule": "house-change", "revision": 1, "owner": "house",
+        "symbol": "AAPL", "kind": "change_from_open", "threshold": 5.0, "measure": 6.0, "peak": 6.0,
+        "tick": { "source": "yahoo", "seq": 7, "price": 106.0, "open": 100.0, "volume": 1_000.0 },
+        "opened_at": at(5), "closed_at": null, "message": "AAPL moved",
+        "is_simulated": false, "is_recorded": false, "deliveries": [{ "recipient": "ops@example.com", "state": state }],
+    });
+    serde_json::from_value(alert).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_rules_and_alerts_move_with_a_store_and_their_changes_follow() {
+    let (from, to) = (place().await, place().await);
+    let person = user("ada@example.com");
+    let owner = person.id;
+    assert!(from.store.add_user(&person).await.unwrap());
+    for revision in 1..=3 {
+        assert!(from.store.put_alert_rule(&level(owner, revision)).await.unwrap());
+    }
+    assert_eq!(from.store.add_alerts(&[alert("owed")], at(6)).await.unwrap(), [true]);
+    let expected = AccountCounts { users: 1, rules: 1, alerts: 1 };
+    assert_eq!(copy(&*from.store, &*to.store).await.unwrap(), expected);
+    assert_eq!(to.store.user(owner).await.unwrap().as_ref(), Some(&person));
+    assert_eq!(to.store.alert_rules_of(&Owner::User(owner)).await.unwrap(), [level(owner, 3)]);
+    let id = alert("owed").id.clone();
+    let stored = to.store.alert(&id).await.unwrap().unwrap();
+    assert_eq!((stored.alert, stored.recorded_at), (alert("owed"), at(6)));
+
+    // What was owed is sent, the person changes the account, and the copy is made again, twice.
+    let changed = User { mails_alerts: !person.mails_alerts, ..person.clone() };
+    assert!(from.store.change_user(&changed).await.unwrap());
+    let sent = StoredAlert { alert: alert("sent"), recorded_at: at(6), version: 1 };
+    assert!(from.store.replace_alert(&sent).await.unwrap());
+    for _ in 0..2 {
+        assert_eq!(copy(&*from.store, &*to.store).await.unwrap(), expected);
+    }
+    assert_eq!(to.store.alert(&id).await.unwrap().unwrap().alert, alert("sent"));
+    assert_eq!(to.store.user(owner).await.unwrap().unwrap().mails_alerts, changed.mails_alerts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_with_another_account_in_the_target_is_named_masked() {
+    let (from, to) = (place().await, place().await);
+    assert!(from.store.add_user(&user("ada@example.com")).await.unwrap());
+    assert!(to.store.add_user(&user("Ada@example.com")).await.unwrap());
+    let error = copy(&*from.store, &*to.store).await.unwrap_err().to_string();
+    assert!(error.contains("another account of") && !error.contains("ada@"), "{error}");
+}
