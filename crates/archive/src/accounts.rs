@@ -3,9 +3,10 @@
 //! They are in no archive: an export is handed on as price data, and must not have addresses and password hashes in it.
 
 use accounts::{User, UserId};
-use alert_rules::{AlertRule, Owner, RuleFields};
+use alert_rules::{AlertRule, DeliveryState, Owner, RuleFields};
 use chrono::{DateTime, Days, Utc};
 use live_store::{AlertQuery, LiveStore, MAX_PAGE_ALERTS, MAX_PAGE_USERS, StoredAlert};
+use owed_mails::{MailId, MailState, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{ArchiveError, Result};
@@ -41,7 +42,7 @@ pub async fn copy_accounts(
         for user in &users {
             stop_here(stop)?;
             // The rules first: a person whose account is there has them.
-            counts.rules += copy_rules(from, to, &Owner::User(user.id)).await?;
+            counts.rules += copy_rules(from, to, &owner(user.id)?).await?;
             copy_user(to, user).await?;
             counts.users += 1;
         }
@@ -59,7 +60,7 @@ pub async fn copy_accounts(
         stop_here(stop)?;
         let page = from.alerts(&query).await?;
         for alert in &page.alerts {
-            copy_alert(to, alert).await?;
+            copy_alert(from, to, alert).await?;
             counts.alerts += 1;
         }
         match page.next_cursor {
@@ -67,6 +68,12 @@ pub async fn copy_accounts(
             None => return Ok(counts),
         }
     }
+}
+
+/// As the owner of rules.
+fn owner(user: UserId) -> Result<Owner> {
+    let id = alert_rules::UserId::parse(&user.to_string());
+    id.map(Owner::User).map_err(|error| ArchiveError::Rule(error.to_string()))
 }
 
 fn stop_here(stop: &CancellationToken) -> Result<()> {
@@ -106,15 +113,42 @@ async fn copy_rules(from: &dyn LiveStore, to: &dyn LiveStore, owner: &Owner) -> 
     Ok(rules.len() as u64)
 }
 
-async fn copy_alert(to: &dyn LiveStore, source: &StoredAlert) -> Result<()> {
+async fn copy_alert(from: &dyn LiveStore, to: &dyn LiveStore, source: &StoredAlert) -> Result<()> {
     let StoredAlert { alert, recorded_at, version } = source;
-    if to.add_alerts(std::slice::from_ref(alert), *recorded_at).await? == [true] {
+    let mut alert = alert.clone();
+    for delivery in &mut alert.deliveries {
+        if let DeliveryState::InMail { mail } = &delivery.state
+            && let Some(ended) = copy_mail(from, to, mail).await?
+        {
+            delivery.state = ended;
+        }
+    }
+    if to.add_alerts(std::slice::from_ref(&alert), *recorded_at).await? == [true] {
         return Ok(());
     }
     let there = to.alert(&alert.id).await?;
     // A delivery that was owed at the first copy may have been sent since.
-    if let Some(there) = there.filter(|there| there.version < *version && there.alert != *alert) {
-        to.replace_alert(&StoredAlert { alert: alert.clone(), ..there }).await?;
+    if let Some(there) = there.filter(|there| there.version < *version && there.alert != alert) {
+        to.replace_alert(&StoredAlert { alert, ..there }).await?;
     }
     Ok(())
+}
+
+/// The end of a mail about alerts, if it has one; otherwise the mail is copied, so that it is sent.
+async fn copy_mail(from: &dyn LiveStore, to: &dyn LiveStore, id: &str) -> Result<Option<DeliveryState>> {
+    let failed = |error: StoreError| ArchiveError::Mail(error.to_string());
+    let Ok(mail_id) = MailId::parse(id) else { return Ok(None) };
+    let Some(stored) = from.mails(&[mail_id]).await.map_err(failed)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let mail = id.to_owned();
+    Ok(match stored.state {
+        MailState::Owed { .. } => {
+            to.add_mail(&stored.mail).await.map_err(failed)?;
+            None
+        }
+        MailState::Sent { at } => Some(DeliveryState::Sent { mail, at }),
+        MailState::Refused { at, reason } => Some(DeliveryState::Refused { mail, at, reason }),
+        MailState::Expired { at, reason } => Some(DeliveryState::Expired { mail, at, reason }),
+    })
 }

@@ -138,6 +138,9 @@ pub enum ArchiveError {
     /// A stored rule is none.
     #[error("an alert rule cannot be copied: {0}")]
     Rule(String),
+    /// A mail about alerts, which is still to be sent.
+    #[error("a mail about alerts cannot be copied: {0}")]
+    Mail(String),
     /// Interrupted between two pages.
     #[error("stopped; run the same command again to continue, nothing has to be undone")]
     Stopped,

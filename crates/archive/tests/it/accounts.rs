@@ -1,7 +1,7 @@
 //! Accounts, rules and alerts that move with a store.
 
 use accounts::{PasswordHash, User};
-use alert_rules::{Alert, AlertRule, Owner, RuleFields, RuleId, RuleKind, UserId, WatchedSymbols};
+use alert_rules::{Alert, AlertRule, Owner, RuleFields, RuleId, RuleKind, WatchedSymbols};
 use archive::{AccountCounts, copy_accounts};
 use live_store::{LiveStore, StoredAlert};
 use market::parse_decimal;
@@ -20,10 +20,14 @@ fn user(address: &str) -> User {
     User::new(EmailAddress::parse(address).unwrap(), PasswordHash::parse(hash).unwrap(), at(0))
 }
 
-fn level(owner: UserId, revision: u64) -> AlertRule {
+fn owner(user: &User) -> Owner {
+    Owner::User(alert_rules::UserId::parse(&user.id.to_string()).unwrap())
+}
+
+fn level(owner: Owner, revision: u64) -> AlertRule {
     AlertRule::new(RuleFields {
         id: RuleId::parse("level-1").unwrap(),
-        owner: Owner::User(owner),
+        owner,
         revision,
         symbols: WatchedSymbols::Only(vec![symbol("AAPL")]),
         kind: RuleKind::Above { price: parse_decimal("300").unwrap() },
@@ -34,13 +38,18 @@ fn level(owner: UserId, revision: u64) -> AlertRule {
     .unwrap()
 }
 
+const OWED: &str = r#"{"state": "owed"}"#;
+const SENT: &str = r#"{"state": "sent", "mail": "alert:1", "at": "2026-01-13T15:31:00Z"}"#;
+
 fn alert(state: &str) -> Alert {
+    let mut delivery: serde_json::Value = serde_json::from_str(state).unwrap();
+    delivery["recipient"] = "ops@example.com".into();
     let alert = serde_json::json!({
         "_id": "house-change@1:AAPL:yahoo:7", "rule": "house-change", "revision": 1, "owner": "house",
         "symbol": "AAPL", "kind": "change_from_open", "threshold": 5.0, "measure": 6.0, "peak": 6.0,
         "tick": { "source": "yahoo", "seq": 7, "price": 106.0, "open": 100.0, "volume": 1_000.0 },
         "opened_at": at(5), "closed_at": null, "message": "AAPL moved",
-        "is_simulated": false, "is_recorded": false, "deliveries": [{ "recipient": "ops@example.com", "state": state }],
+        "is_simulated": false, "is_recorded": false, "deliveries": [delivery],
     });
     serde_json::from_value(alert).unwrap()
 }
@@ -49,30 +58,30 @@ fn alert(state: &str) -> Alert {
 async fn accounts_rules_and_alerts_move_with_a_store_and_their_changes_follow() {
     let (from, to) = (place().await, place().await);
     let person = user("ada@example.com");
-    let owner = person.id;
+    let owner = owner(&person);
     assert!(from.store.add_user(&person).await.unwrap());
     for revision in 1..=3 {
-        assert!(from.store.put_alert_rule(&level(owner, revision)).await.unwrap());
+        assert!(from.store.put_alert_rule(&level(owner.clone(), revision)).await.unwrap());
     }
-    assert_eq!(from.store.add_alerts(&[alert("owed")], at(6)).await.unwrap(), [true]);
+    assert_eq!(from.store.add_alerts(&[alert(OWED)], at(6)).await.unwrap(), [true]);
     let expected = AccountCounts { users: 1, rules: 1, alerts: 1 };
     assert_eq!(copy(&*from.store, &*to.store).await.unwrap(), expected);
-    assert_eq!(to.store.user(owner).await.unwrap().as_ref(), Some(&person));
-    assert_eq!(to.store.alert_rules_of(&Owner::User(owner)).await.unwrap(), [level(owner, 3)]);
-    let id = alert("owed").id.clone();
+    assert_eq!(to.store.user(person.id).await.unwrap().as_ref(), Some(&person));
+    assert_eq!(to.store.alert_rules_of(&owner).await.unwrap(), [level(owner, 3)]);
+    let id = alert(OWED).id.clone();
     let stored = to.store.alert(&id).await.unwrap().unwrap();
-    assert_eq!((stored.alert, stored.recorded_at), (alert("owed"), at(6)));
+    assert_eq!((stored.alert, stored.recorded_at), (alert(OWED), at(6)));
 
     // What was owed is sent, the person changes the account, and the copy is made again, twice.
     let changed = User { mails_alerts: !person.mails_alerts, ..person.clone() };
     assert!(from.store.change_user(&changed).await.unwrap());
-    let sent = StoredAlert { alert: alert("sent"), recorded_at: at(6), version: 1 };
+    let sent = StoredAlert { alert: alert(SENT), recorded_at: at(6), version: 1 };
     assert!(from.store.replace_alert(&sent).await.unwrap());
     for _ in 0..2 {
         assert_eq!(copy(&*from.store, &*to.store).await.unwrap(), expected);
     }
-    assert_eq!(to.store.alert(&id).await.unwrap().unwrap().alert, alert("sent"));
-    assert_eq!(to.store.user(owner).await.unwrap().unwrap().mails_alerts, changed.mails_alerts);
+    assert_eq!(to.store.alert(&id).await.unwrap().unwrap().alert, alert(SENT));
+    assert_eq!(to.store.user(person.id).await.unwrap().unwrap().mails_alerts, changed.mails_alerts);
 }
 
 #[tokio::test(flavor = "multi_thread")]
