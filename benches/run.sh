@@ -7,6 +7,8 @@ npm --prefix tests/browser ci --no-audit --no-fund
 target/release/log
 target/release/pipeline
 target/release/alert_engine
+target/release/night
+benches/indicators.sh
 tests/servers/with-servers.sh target/release/kafka
 benches/kafka-to-mongodb.sh
 MONGO_MEMORY=1 tests/servers/with-servers.sh target/release/replicas

@@ -12,6 +12,7 @@ mod metrics;
 mod provider;
 mod publish;
 mod supervise;
+mod table;
 mod tails;
 
 use std::sync::Arc;
@@ -24,11 +25,12 @@ pub use auto::{Choice, FeedPlan, choose};
 pub use backfill::{Backfilled, MissingDays, backfill_daily};
 pub use config::{DEFAULT_WATCHLIST, ProducerArgs, ProducerConfig, WatchlistParser};
 pub use feed::{
-    HistorySettings, Prices,
+    Abilities, HistorySettings, Prices,
     replay::{CountKnown, ReplayArgs, Report, Speed, check_files, daily_candles, replay_files},
     simulated::Sessions,
 };
 pub use provider::{Provider, ProviderChoice};
+pub use table::{FeedAnswer, FeedInfo, ask_feeds, feeds};
 
 use crate::{feed::FeedContext, metrics::FeedMetrics, publish::outlet};
 

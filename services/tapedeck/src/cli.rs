@@ -11,7 +11,7 @@ use live_store::{StorePassword, StoreSettings};
 use mailer::MailSettings;
 use market::Symbol;
 use news::NewsConfig;
-use producer::{ProducerConfig, Speed};
+use producer::{HistorySettings, ProducerConfig, Speed};
 use service_runtime::{HELP_END, LogOutput, LogPassword, PublicAddress, SecretString};
 use web::WebConfig;
 
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Fetch the daily candles of past years that are missing; run it again to continue. Exits with 1 if a symbol failed.
     Backfill(Box<BackfillArgs>),
+    /// List the feeds with what each can do; `feeds test SYMBOL` requests a symbol from each once.
+    Feeds(FeedsArgs),
     /// Print the ticks of a symbol as they are stored.
     Tail(TailArgs),
     /// Show on one screen whether the running instance works: its prices, rates and latencies, and what is down and why.
@@ -207,6 +209,24 @@ pub(crate) struct ReplayArgs {
     pub(crate) places: Places,
     #[command(flatten)]
     pub(crate) consumer: ConsumerConfig,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FeedsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<FeedsCommand>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum FeedsCommand {
+    /// Request a symbol once from each feed that has its kind, and print what it answered and how long it took. Exits with 1 if none has
+    /// a price.
+    Test {
+        /// The symbol: AAPL, BRK.B, BTC/USDT.
+        symbol: Symbol,
+        #[command(flatten)]
+        history: HistorySettings,
+    },
 }
 
 /// The running instance.

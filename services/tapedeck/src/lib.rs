@@ -11,6 +11,7 @@ mod demo;
 mod disk;
 mod drain;
 mod export;
+mod feeds;
 mod health;
 mod http;
 mod import;
@@ -76,6 +77,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let _logs = log_to(&cli.log_output)?;
             demo::demo(*args).await?;
         }
+        Command::Feeds(args) => return feeds::feeds(args).await,
         Command::Tail(args) => tail::tail(args).await?,
         Command::Status(args) => return status::status(args).await,
         Command::Health(args) => return health::health(args).await,

@@ -51,6 +51,24 @@ pub(crate) trait DailyHistory: Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<Candle>, FeedError>>;
 }
 
+/// Requests one symbol; what the provider answered, for people.
+pub(crate) type Ask = for<'a> fn(&'a HistorySettings, Symbol) -> BoxFuture<'a, Result<String, FeedError>>;
+
+/// What a feed can do, in the words of its table.
+#[derive(Clone, Copy, Debug)]
+pub struct Abilities {
+    /// How prices come.
+    pub delivery: &'static str,
+    /// What the volume of its ticks is.
+    pub volume: &'static str,
+    /// Which candles of the past it has.
+    pub history: &'static str,
+    /// How far back a gap is filled by itself.
+    pub repair: &'static str,
+    /// What limits requests.
+    pub budget: &'static str,
+}
+
 /// What the rest of the producer needs of a feed.
 pub(crate) struct Feed {
     /// On the command line, in logs and figures.
@@ -60,6 +78,9 @@ pub(crate) struct Feed {
     /// For `--help`.
     pub(crate) summary: &'static str,
     pub(crate) prices: Prices,
+    pub(crate) abilities: Abilities,
+    /// Requests what it knows of one symbol.
+    pub(crate) ask: Option<Ask>,
     /// Whether the provider answers. Feeds that have none are chosen by name only.
     pub(crate) probe: Option<Probe>,
     /// Its daily candles of the past, if the provider has any.

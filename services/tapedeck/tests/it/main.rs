@@ -16,6 +16,7 @@ mod crash;
 mod day;
 mod demo;
 mod dependencies;
+mod feeds;
 mod grafana;
 mod kibana;
 mod logs;

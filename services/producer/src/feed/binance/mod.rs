@@ -21,11 +21,15 @@ use url::Url;
 
 use self::{connection::Connection, history::Klines, parse::venue_name};
 use super::{
-    Feed, FeedContext, Prices,
+    Abilities, Feed, FeedContext, HistorySettings, Prices,
     rest::{Api, below},
     without,
 };
-use crate::{config::ProducerConfig, publish::Outlet, supervise::keep_alive};
+use crate::{
+    config::ProducerConfig,
+    publish::Outlet,
+    supervise::{FeedError, keep_alive},
+};
 
 /// The kinds of streams of each symbol.
 const STREAMS: [&str; 3] = ["trade", "miniTicker", "kline_1m"];
@@ -40,6 +44,14 @@ pub(crate) static FEED: Feed = Feed {
     task: "feed binance",
     summary: "Binance: crypto, live, without a key",
     prices: Prices::Live(AssetClass::Crypto),
+    abilities: Abilities {
+        delivery: "streamed, every trade",
+        volume: "of each trade; of 24 hours",
+        history: "1m, 1h, 1d, for years",
+        repair: "minutes, 7 days back",
+        budget: "weight a minute; pauses that it requires are kept",
+    },
+    ask: Some(|settings, symbol| Box::pin(ask(settings, symbol))),
     probe: Some(|config| Box::pin(probe(config))),
     daily: Some(history::daily),
     run: |context| Box::pin(run(context)),
@@ -76,6 +88,17 @@ async fn probe(config: &ProducerConfig) -> anyhow::Result<Vec<(Symbol, String)>>
     match refused.first() {
         Some((_, reason)) if refused.len() == pairs.len() => anyhow::bail!("{reason}"),
         _ => Ok(refused),
+    }
+}
+
+/// The figures of the day of one pair.
+async fn ask(settings: &HistorySettings, symbol: Symbol) -> Result<String, FeedError> {
+    let api = Api::new(USER_AGENT, settings.binance.binance_rest_url.clone())?;
+    let figures = day::figures(&api, &[symbol]).await?;
+    match (figures.tickers.first(), figures.refused.into_iter().next()) {
+        (Some(ticker), _) => Ok(ticker.to_string()),
+        (None, Some((_, reason))) => Err(FeedError::Request { reason }),
+        (None, None) => Err(FeedError::provider("an empty list")),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     str::FromStr,
 };
 
@@ -191,6 +192,18 @@ pub(crate) struct Ticker24h {
     high_price: String,
     low_price: String,
     volume: String,
+    last_price: Option<String>,
+}
+
+impl fmt::Display for Ticker24h {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { symbol, open_price, high_price, low_price, volume, last_price } = self;
+        let last = last_price.as_deref().unwrap_or("no last price");
+        write!(
+            f,
+            "{symbol} {last}; 24 h: open {open_price}, high {high_price}, low {low_price}, volume {volume}"
+        )
+    }
 }
 
 /// A row of `/api/v3/klines`: open time, open, high, low, close, volume, close time, quote volume, trades, ...

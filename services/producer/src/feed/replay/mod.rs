@@ -27,7 +27,7 @@ use service_runtime::{Latency, Runtime};
 use tokio::{sync::mpsc, time::Instant};
 
 pub use self::read::daily_candles;
-use super::{Feed, FeedContext, Prices};
+use super::{Abilities, Feed, FeedContext, Prices};
 use crate::{
     metrics::FeedMetrics,
     publish::{Outlet, outlet},
@@ -47,6 +47,14 @@ pub(crate) static FEED: Feed = Feed {
     task: "feed replay",
     summary: "Recorded files",
     prices: Prices::Recorded,
+    abilities: Abilities {
+        delivery: "from files, at their pace or another",
+        volume: "as recorded",
+        history: "candles of the files",
+        repair: "none",
+        budget: "none",
+    },
+    ask: None,
     probe: None,
     daily: None,
     run: |context| Box::pin(run(context)),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use topics::names::component;
 
 use self::market::Market;
-use super::{Feed, FeedContext, Prices};
+use super::{Abilities, Feed, FeedContext, Prices};
 use crate::{publish::Outlet, tails};
 
 /// Ticks are made in bursts, so far apart: at high rates often, at low ones so seldom that an idle market costs nothing.
@@ -29,6 +29,14 @@ pub(crate) static FEED: Feed = Feed {
     task: component::SIMULATED_FEED,
     summary: "A market invented here",
     prices: Prices::Simulated,
+    abilities: Abilities {
+        delivery: "made here, at a set rate",
+        volume: "of each tick; running total",
+        history: "none",
+        repair: "none",
+        budget: "none",
+    },
+    ask: None,
     probe: None,
     daily: None,
     run: |context| Box::pin(run(context)),

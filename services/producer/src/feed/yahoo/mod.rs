@@ -16,7 +16,7 @@ use rand::RngExt;
 use service_runtime::Component;
 use url::Url;
 
-use super::{DailyHistory, Feed, FeedContext, HistorySettings, Prices, Span, rest::Api, without};
+use super::{Abilities, DailyHistory, Feed, FeedContext, HistorySettings, Prices, Span, rest::Api, without};
 use crate::{
     config::ProducerConfig,
     publish::Outlet,
@@ -43,6 +43,14 @@ pub(crate) static FEED: Feed = Feed {
     task: "feed yahoo",
     summary: "Yahoo: stocks, polled, without a key, best effort",
     prices: Prices::Live(AssetClass::Stock),
+    abilities: Abilities {
+        delivery: "polled, 15 s; 2 min while the exchange is closed",
+        volume: "running total of the session",
+        history: "1m of the day, 1h of a month, 1d of two years",
+        repair: "minutes of the day",
+        budget: "unknown; pauses that it requires are kept",
+    },
+    ask: Some(|settings, symbol| Box::pin(ask(settings, symbol))),
     probe: Some(|config| Box::pin(probe(config))),
     daily: Some(daily),
     run: |context| Box::pin(run(context)),
@@ -70,6 +78,23 @@ async fn probe(config: &ProducerConfig) -> anyhow::Result<Vec<(Symbol, String)>>
     }
     let (_, reason) = refused.first().context("no stock is watched")?;
     anyhow::bail!("{reason}")
+}
+
+/// The newest price of one stock.
+async fn ask(settings: &HistorySettings, symbol: Symbol) -> Result<String, FeedError> {
+    let charts = Charts::new(&settings.yahoo)?;
+    let answer = charts.request(symbol, &TODAY).await?;
+    let parsed = parse::parse(answer, symbol, charts.source, Utc::now().trunc_subsecs(6));
+    let parse::Parsed { tick, candles } =
+        parsed.map_err(|error| FeedError::Request { reason: error.to_string() })?;
+    Ok(format!(
+        "{symbol} {} at {}, {:+.2} %, volume {}; {} candles",
+        tick.price,
+        tick.timestamp.format("%F %T UTC"),
+        tick.change_percent,
+        tick.volume,
+        candles.len()
+    ))
 }
 
 /// Parameters of what is polled.

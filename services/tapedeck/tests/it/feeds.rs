@@ -1,0 +1,33 @@
+//! `tapedeck feeds`: what each feed can do, and what it answers.
+
+use std::net::TcpListener;
+
+use crate::process::{output, stderr};
+
+#[test]
+fn every_feed_is_listed_with_what_it_can_do() {
+    let listed = output(&["feeds"]);
+    let text = String::from_utf8(listed.stdout.clone()).unwrap();
+    assert!(listed.status.success(), "{}", stderr(&listed));
+    for (feed, ability) in [("binance", "every trade"), ("yahoo", "running total"), ("replay", "files")] {
+        let line =
+            text.lines().find(|line| line.starts_with(feed)).unwrap_or_else(|| panic!("{feed}: {text}"));
+        assert!(line.contains(ability), "{line}");
+    }
+}
+
+#[test]
+fn a_feed_that_does_not_answer_is_named_with_the_reason() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let ended = output(&["feeds", "test", "BTC/USDT", "--binance-rest-url", &url]);
+    let text = String::from_utf8(ended.stdout.clone()).unwrap();
+    assert!(!ended.status.success());
+    assert!(
+        text.starts_with("binance: no price: 127.0.0.1/api/v3/ticker/24hr: ") && text.contains("refused"),
+        "{text}"
+    );
+    let ended = output(&["feeds", "test", "VOD.L"]);
+    assert!(!ended.status.success() && stderr(&ended).contains("is listed in London"), "{}", stderr(&ended));
+}
