@@ -10,8 +10,11 @@ fn every_feed_is_listed_with_what_it_can_do() {
     let text = String::from_utf8(listed.stdout.clone()).unwrap();
     assert!(listed.status.success(), "{}", stderr(&listed));
     for (feed, ability) in [("binance", "every trade"), ("yahoo", "running total"), ("replay", "files")] {
-        let line =
-            text.lines().find(|line| line.starts_with(feed)).unwrap_or_else(|| panic!("{feed}: {text}"));
+        let line = text
+            .lines()
+            .map(str::trim_start)
+            .find(|line| line.starts_with(feed))
+            .unwrap_or_else(|| panic!("{feed}: {text}"));
         assert!(line.contains(ability), "{line}");
     }
 }
