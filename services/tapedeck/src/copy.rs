@@ -30,9 +30,10 @@ pub(crate) async fn copy(args: CopyArgs) -> anyhow::Result<()> {
     .await?;
     drop(progress_view);
     // Some rows are price data for others; all of them are an installation that moves.
-    let accounts = match selection.is_everything() {
-        true => Some(archive::copy_accounts(&*from, &*target.store, &stop).await?),
-        false => None,
+    let accounts = if selection.is_everything() {
+        Some(archive::copy_accounts(&*from, &*target.store, &stop).await?)
+    } else {
+        None
     };
     for store in [&from, &target.store] {
         store.close().await.context("a store was not closed in order")?;
