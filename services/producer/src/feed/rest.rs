@@ -119,7 +119,9 @@ impl Api {
             Some(reason) => format!("{place} {answer}: {reason}"),
             None => format!("{place} {answer}"),
         };
-        if matches!(status.as_u16(), 400 | 404 | 422) {
+        // From the venue itself: a proxy's page says nothing about the request.
+        let is_of_venue = serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_object());
+        if is_of_venue && matches!(status.as_u16(), 400 | 404 | 422) {
             return FeedError::Request { reason };
         }
         if let Some(after) = retry_after {

@@ -38,7 +38,8 @@ pub(crate) enum Contents {
 /// Reads the name of a data file, without its ending. `None` for another file.
 pub(crate) fn of_name(stem: &str) -> Option<(Symbol, Contents)> {
     let mut parts = stem.split('-');
-    let (pair, kind) = (parts.next()?, parts.next()?);
+    // Behind them is the date. Futures with an end (BTCUSD_PERP) are no pairs.
+    let (pair, kind, _) = (parts.next().filter(|pair| !pair.contains('_'))?, parts.next()?, parts.next()?);
     let symbol = Symbol::parse_pair(pair, &QUOTES).ok()?;
     let contents = match kind {
         "trades" => Contents::Trades,
@@ -106,6 +107,8 @@ mod tests {
     #[case("BTC-USDT", None)]
     #[case("BRK-B", None)]
     #[case("BTCUSDT", None)]
+    #[case("CBRL-1d", None)]
+    #[case("BTCUSD_PERP-1h-2025-01", None)]
     #[case("AAPL-1m-2025-01", None)]
     #[case("BTCUSDT-notes-2025-01", None)]
     fn a_name_has_pair_and_contents(#[case] stem: &str, #[case] expected: Option<(&str, Contents)>) {

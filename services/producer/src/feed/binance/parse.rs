@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use market::{
     Candle, CandleFields, CandleOrigin, CandleSource, DecimalError, Interval, Source, Symbol, Tick,
     TickFields, decimal_to_f64, parse_decimal,
@@ -62,6 +62,8 @@ struct Day {
     high: Decimal,
     low: Decimal,
     volume: Decimal,
+    /// The day in UTC of figures that were made of trades; none of quoted ones.
+    made_of: Option<NaiveDate>,
 }
 
 /// Quote currencies of the venue, today's and former ones ("Exchange Information" of its API); its recordings name pairs without a
@@ -122,6 +124,8 @@ pub(crate) struct FrameReader {
     source: Source,
     names: Names,
     days: HashMap<Symbol, Day>,
+    /// The newest trade of each symbol: one that comes again, as after a reconnect, is in the volume already.
+    newest: HashMap<Symbol, u64>,
     /// Symbols whose single trades are in the stream: their aggregates repeat them.
     has_trades: HashSet<Symbol>,
 }
@@ -234,7 +238,7 @@ fn moment(field: &'static str, number: i64) -> Result<DateTime<Utc>, ParseError>
 impl FrameReader {
     /// Before anything is known.
     pub(crate) fn new(source: Source, names: Names) -> Self {
-        Self { source, names, days: HashMap::new(), has_trades: HashSet::new() }
+        Self { source, names, days: HashMap::new(), newest: HashMap::new(), has_trades: HashSet::new() }
     }
 
     /// Takes in the day's figures of an answer.
@@ -244,6 +248,7 @@ impl FrameReader {
             high: decimal("highPrice", &ticker.high_price)?,
             low: decimal("lowPrice", &ticker.low_price)?,
             volume: decimal("volume", &ticker.volume)?,
+            made_of: None,
         };
         self.set_day(self.names.symbol(&ticker.symbol)?, day);
         Ok(())
@@ -299,15 +304,23 @@ impl FrameReader {
     pub(crate) fn trade(&mut self, symbol: Symbol, trade: Trade<'_>) -> Result<Tick, ParseError> {
         let Trade { id, price, size, time, received_at } = trade;
         let (price, size) = (decimal("p", price)?, decimal("q", size)?);
-        let first = Day { open: price, high: price, low: price, volume: Decimal::ZERO };
-        let mut day = self.days.get(&symbol).copied().unwrap_or(first);
+        let timestamp = moment("T", time)?;
+        let made_of = Some(timestamp.date_naive());
+        let first = Day { open: price, high: price, low: price, volume: Decimal::ZERO, made_of };
+        // Without quoted figures they are those of the day in UTC.
+        let known =
+            self.days.get(&symbol).copied().filter(|day| day.made_of.is_none() || day.made_of == made_of);
+        let mut day = known.unwrap_or(first);
         day.high = day.high.max(price);
         day.low = day.low.min(price);
         // Until the next quote of the day's volume this trade is known to be in it.
-        day.volume = day.volume.checked_add(size).ok_or(ParseError::Number("q", DecimalError::NotFinite))?;
+        if self.newest.get(&symbol).is_none_or(|newest| id > *newest) {
+            day.volume =
+                day.volume.checked_add(size).ok_or(ParseError::Number("q", DecimalError::NotFinite))?;
+        }
         let tick = Tick::new(TickFields {
             symbol,
-            timestamp: moment("T", time)?,
+            timestamp,
             price,
             volume: day.volume,
             open: day.open,
@@ -321,6 +334,8 @@ impl FrameReader {
         })?;
         // Only now: a trade that was refused leaves no trace in the day's figures.
         self.days.insert(symbol, day);
+        let newest = self.newest.entry(symbol).or_default();
+        *newest = id.max(*newest);
         Ok(tick)
     }
 
@@ -330,6 +345,7 @@ impl FrameReader {
             high: number("h", ticker.h)?,
             low: number("l", ticker.l)?,
             volume: number("v", ticker.v)?,
+            made_of: None,
         };
         self.set_day(self.symbol(ticker)?, day);
         Ok(())
@@ -394,5 +410,16 @@ pub(crate) fn klines(
     let prices = |row: &'_ KlineRow| {
         candle(feed, symbol, interval, row.0, [&row.1, &row.2, &row.3, &row.4, &row.5], row.8)
     };
-    closed.map(prices).collect()
+    // One row that cannot be used does not take the others with it.
+    let (mut candles, mut refused) = (Vec::new(), None);
+    for read in closed.map(prices) {
+        match read {
+            Ok(candle) => candles.push(candle),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    match refused {
+        Some(error) if candles.is_empty() => Err(error),
+        _ => Ok(candles),
+    }
 }

@@ -242,8 +242,13 @@ fn a_refused_trade_leaves_the_days_figures_alone() {
     tick(&mut reader, trade);
     let broken = trade.replace("\"p\":\"4\"", "\"p\":\"-3\"");
     reader.parse(broken.as_bytes(), received_at()).unwrap_err();
-    let next = tick(&mut reader, trade);
+    let next = tick(&mut reader, &trade.replace("\"t\":1", "\"t\":2"));
     assert_eq!((next.low, next.volume), (decimal("4"), decimal("4")));
+    // It comes again, as after a reconnect.
+    let again = tick(&mut reader, &trade.replace("\"t\":1", "\"t\":2"));
+    assert_eq!(again.volume, decimal("4"));
+    let tomorrow = trade.replace("\"t\":1", "\"t\":3").replace("1499869899041", "1499956299041");
+    assert_eq!(tick(&mut reader, &tomorrow).volume, decimal("2"), "the day begins anew");
 }
 
 #[test]

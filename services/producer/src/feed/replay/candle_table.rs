@@ -3,12 +3,15 @@
 //!
 //! Of a day come the candle as it is quoted, and four ticks of its session: open, then low and high, then close.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use market::{
-    AssetClass, Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields,
-    day_bounds, decimal_to_f64, session, trading_hours,
+    AssetClass, Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, SymbolError,
+    Tick, TickFields, day_bounds, decimal_to_f64, session, trading_hours,
 };
 use rust_decimal::Decimal;
 
@@ -24,8 +27,8 @@ const MAX_ROWS: usize = 2_000_000;
 const ROUNDING: Decimal = Decimal::from_parts(1, 0, 0, false, 6);
 /// Rows that lie so far apart are of days.
 const DAILY_STEP: TimeDelta = TimeDelta::hours(20);
-/// Rows of days that all lie so far apart are of weeks or months.
-const WEEKLY_STEP: TimeDelta = TimeDelta::days(6);
+/// Rows of days of which most lie so far apart are of several days, weeks or months: most days have a day before them.
+const SPARSE_STEP: TimeDelta = TimeDelta::days(3);
 
 /// Rows of one file.
 pub(super) struct CandleTable {
@@ -79,20 +82,27 @@ impl CandleTable {
 
     /// Reads a row.
     pub(super) fn take(&mut self, line: u64, cells: &[String]) -> Result<(), String> {
-        let Columns { time, open, high, low, close, volume, symbol, count } = self.columns;
+        let Columns { time, open, high, low, close, volume, time_of_day, symbol, count, .. } = self.columns;
         let cell = |name, column: usize| {
             cells.get(column).map(String::as_str).ok_or_else(|| format!("{name} is missing"))
         };
         let number =
             |name, column| cell::number(cell(name, column)?).map_err(|error| format!("{name} {error}"));
-        if self.rows.len() >= MAX_ROWS {
-            return Err(format!("the table has more than {MAX_ROWS} rows: split it"));
+        // A comma too many moves what is behind it, such as the one of 45,170,400; at the end of a row it moves nothing.
+        let surplus = cells.get(self.columns.cells..).unwrap_or_default();
+        if surplus.iter().any(|cell| !cell.is_empty()) {
+            return Err(format!("{} cells where the header names {}", cells.len(), self.columns.cells));
         }
         let symbol = match symbol.map(|column| cell("Symbol", column)).transpose()? {
-            Some(text) => Symbol::parse(text).map_err(|error| format!("Symbol: {error}"))?,
+            Some(text) => parse_symbol(text).map_err(|error| format!("Symbol: {error}"))?,
             None => self.symbol.ok_or("Symbol is missing")?,
         };
-        let moment = Moment::parse(cell("Date", time)?).map_err(|error| format!("Date: {error}"))?;
+        let date = cell("Date", time)?;
+        let moment = match time_of_day.map(|column| cell("Time", column)).transpose()? {
+            Some(time) => Moment::parse(&format!("{date} {time}")),
+            None => Moment::parse(date),
+        };
+        let moment = moment.map_err(|error| format!("Date: {error}"))?;
         let [open, high, low, close] =
             [number("Open", open)?, number("High", high)?, number("Low", low)?, number("Close", close)?];
         let volume = Some(cell("Volume", volume)?).filter(|text| !text.is_empty());
@@ -110,6 +120,9 @@ impl CandleTable {
     /// The candles of all rows, once each.
     pub(super) fn finish(self) -> Result<Candles, String> {
         let Self { source, interval, rows, .. } = self;
+        if rows.len() > MAX_ROWS {
+            return Err(format!("it has more than {MAX_ROWS} rows: split it"));
+        }
         let mut candles = Candles::default();
         let interval = interval.map_or_else(|| width(&rows), |interval| Ok(Some(interval)))?;
         let Some(interval) = interval else { return Ok(candles) };
@@ -168,21 +181,28 @@ fn lowered(low: Decimal, price: Decimal) -> Decimal {
     if low > price && low - price <= price * ROUNDING { price } else { low }
 }
 
-/// The width of the candles, from the smallest step between rows of one symbol. `None` without rows.
+/// The width of the candles, from the most frequent step between rows of one symbol: a row of the price of now may be behind the last
+/// one, a week that is not over be shorter. `None` without rows.
 fn width(rows: &[Row]) -> Result<Option<Interval>, String> {
     let mut times: Vec<(Symbol, DateTime<Utc>)> =
         rows.iter().map(|row| (row.symbol, row.moment.in_utc())).collect();
     times.sort_unstable();
-    let steps = times.windows(2).filter_map(|pair| match pair {
-        [(one, first), (other, second)] if one == other && second > first => Some(*second - *first),
-        _ => None,
-    });
-    let step = steps.min();
+    let mut counts: BTreeMap<TimeDelta, usize> = BTreeMap::new();
+    for pair in times.windows(2) {
+        if let [(one, first), (other, second)] = pair
+            && one == other
+            && second > first
+        {
+            *counts.entry(*second - *first).or_default() += 1;
+        }
+    }
+    // Of several the shortest.
+    let step = counts.iter().rev().max_by_key(|(_, count)| **count).map(|(step, _)| *step);
     if rows.iter().all(|row| row.moment.date().is_some()) && step.is_none_or(|step| step >= DAILY_STEP) {
-        return match step.filter(|step| *step >= WEEKLY_STEP) {
+        return match step.filter(|step| *step >= SPARSE_STEP) {
             // Two days a week apart may be all that there is.
-            Some(step) if rows.len() > 2 => Err(format!(
-                "its rows are {} days apart; candles of weeks and months are not kept",
+            Some(step) if counts.values().sum::<usize>() > 1 => Err(format!(
+                "its rows are {} days apart; candles of several days, weeks and months are not kept",
                 step.num_days()
             )),
             _ => Ok((!rows.is_empty()).then_some(Interval::Day)),
@@ -202,7 +222,11 @@ fn width(rows: &[Row]) -> Result<Option<Interval>, String> {
 fn place(row: &Row, interval: Interval) -> Result<At, String> {
     let class = row.symbol.asset_class();
     if interval == Interval::Day {
-        let date = row.moment.date().or_else(|| Some(day_bounds(class, row.moment.instant()?).date));
+        let instant = match class {
+            AssetClass::Stock => row.moment.instant(),
+            AssetClass::Crypto => Some(row.moment.in_utc()),
+        };
+        let date = row.moment.date().or_else(|| Some(day_bounds(class, instant?).date));
         return date.map(At::Day).ok_or_else(|| "Date: a day has a time of day without a zone".to_owned());
     }
     let time = match class {
@@ -279,8 +303,14 @@ impl Row {
 
 /// The symbol that a file is named for, in front of its endings: `BRK.B.csv.gz` is BRK.B.
 pub(super) fn symbol_of_name(path: &Path) -> Result<Symbol, String> {
-    Symbol::parse(stem(path))
+    parse_symbol(stem(path))
         .map_err(|error| format!("the file must be named for its symbol, or --symbol must name it: {error}"))
+}
+
+/// A symbol as files name it: some add the country, `aapl.us`.
+fn parse_symbol(text: &str) -> Result<Symbol, SymbolError> {
+    let text = text.trim();
+    Symbol::parse(text.strip_suffix(".us").or(text.strip_suffix(".US")).unwrap_or(text))
 }
 
 /// The name without its endings.

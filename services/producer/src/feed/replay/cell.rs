@@ -1,15 +1,18 @@
 //! Cells of a CSV file: dates, times and numbers as people's programs write them.
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use market::parse_decimal;
 use rust_decimal::Decimal;
 
 use crate::feed::epoch::from_epoch;
 
 /// Dates that are read. Days and months with slashes are not: 05/01 is in May for some and in January for others.
-const DATES: [&str; 2] = ["%Y-%m-%d", "%Y/%m/%d"];
+const DATES: [&str; 3] = ["%Y-%m-%d", "%Y/%m/%d", "%Y%m%d"];
 /// Times of a day that are read.
-const TIMES: [&str; 2] = ["%H:%M:%S%.f", "%H:%M"];
+const TIMES: [&str; 3] = ["%H:%M:%S%.f", "%H:%M", "%H%M%S"];
+
+/// Years of dates. A year of two digits is another one.
+const YEARS: std::ops::RangeInclusive<i32> = 1800..=2199;
 
 /// One line of CSV.
 pub(super) fn cells(line: &str) -> Result<Vec<String>, csv::Error> {
@@ -31,7 +34,8 @@ impl Moment {
         if let Ok(number) = text.parse::<i64>()
             && text.len() != 8
         {
-            let time = from_epoch(number).ok_or_else(|| format!("`{text}` is out of range"))?;
+            let time = from_epoch(number).filter(|time| YEARS.contains(&time.year()));
+            let time = time.ok_or_else(|| format!("`{text}` is out of range"))?;
             return Ok(Self { local: time.naive_utc(), zone: FixedOffset::east_opt(0) });
         }
         let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
@@ -39,7 +43,7 @@ impl Moment {
             format!("`{}` is neither a date (2026-01-13) nor a time (2026-01-13 09:30:00-05:00)", shown(text))
         };
         let date = DATES.iter().find_map(|form| NaiveDate::parse_from_str(date, form).ok());
-        let date = date.or_else(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok()).ok_or_else(unreadable)?;
+        let date = date.filter(|date| YEARS.contains(&date.year())).ok_or_else(unreadable)?;
         let (time, zone) = split_zone(time.trim()).ok_or_else(unreadable)?;
         let time = match time {
             "" => Some(NaiveTime::MIN),
@@ -124,6 +128,8 @@ mod tests {
     #[case("")]
     #[case("2025-03-06 yesterday")]
     #[case("2025-13-06")]
+    #[case("06-03-25")]
+    #[case("3/6/25")]
     #[case("2025-03-06 09:30:00-5")]
     fn what_is_neither_is_named(#[case] text: &str) {
         let error = Moment::parse(text).unwrap_err();

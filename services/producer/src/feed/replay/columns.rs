@@ -2,7 +2,9 @@
 
 /// Names of the column of times, the exact ones first.
 const TIME: [&str; 6] = ["opentime", "unix", "timestamp", "datetime", "date", "time"];
-const SYMBOL: [&str; 4] = ["symbol", "ticker", "pair", "name"];
+const SYMBOL: [&str; 3] = ["symbol", "ticker", "pair"];
+/// Ends of names of volumes in a quote currency, where another column has that of the base.
+const QUOTE_VOLUMES: [&str; 7] = ["usd", "usdt", "usdc", "busd", "eur", "gbp", "quote"];
 const CLOSE: [&str; 3] = ["close", "closelast", "last"];
 
 /// The columns of a table of candles.
@@ -14,8 +16,14 @@ pub(super) struct Columns {
     pub(super) low: usize,
     pub(super) close: usize,
     pub(super) volume: usize,
+    /// Of the time of day, where it stands apart from the date.
+    pub(super) time_of_day: Option<usize>,
     /// Of the symbol, where rows name theirs.
     pub(super) symbol: Option<usize>,
+    /// Of a name, which may be a symbol.
+    pub(super) name: Option<usize>,
+    /// Cells of a row.
+    pub(super) cells: usize,
     /// Of the number of trades.
     pub(super) count: Option<usize>,
 }
@@ -27,6 +35,8 @@ pub(super) enum Header {
     Candles(Columns),
     /// Of candles, of which these are missing.
     IncompleteCandles(Vec<&'static str>),
+    /// Of candles of several symbols side by side.
+    Repeated,
     /// Of ticks, in the names of their wire format; other columns are `None`.
     Ticks(Vec<Option<String>>),
     /// No header.
@@ -47,7 +57,14 @@ impl Header {
         }
         // An index column has no name.
         let time = place(&TIME).or_else(|| names.first().filter(|name| name.is_empty()).map(|_| 0));
-        let volume = place(&["volume"]).or_else(|| names.iter().position(|name| name.starts_with("vol")));
+        let volumes = || names.iter().enumerate().filter(|(_, name)| name.starts_with("volume"));
+        let is_of_base = |name: &str| !QUOTE_VOLUMES.iter().any(|quote| name.ends_with(quote));
+        let of_base = || volumes().find(|(_, name)| is_of_base(name)).or_else(|| volumes().next());
+        let volume = place(&["volume", "vol"]).or_else(|| of_base().map(|(place, _)| place));
+        let count = |wanted: &str| names.iter().filter(|name| *name == wanted).count();
+        if count("open") > 1 || count("close") > 1 {
+            return Self::Repeated;
+        }
         let found = [
             ("Date", time),
             ("Open", place(&["open"])),
@@ -65,8 +82,13 @@ impl Header {
                 (_, Some(close)),
                 (_, Some(volume)),
             ] => {
-                let (symbol, count) = (place(&SYMBOL), place(&["count", "tradecount"]));
-                Self::Candles(Columns { time, open, high, low, close, volume, symbol, count })
+                let time_of_day =
+                    place(&["date"]).filter(|date| *date == time).and_then(|_| place(&["time"]));
+                let (symbol, name) = (place(&SYMBOL), place(&["name"]));
+                let (count, cells) = (place(&["count", "tradecount"]), cells.len());
+                let columns =
+                    Columns { time, open, high, low, close, volume, time_of_day, symbol, name, cells, count };
+                Self::Candles(columns)
             }
             _ => {
                 let missing: Vec<_> =

@@ -26,13 +26,14 @@ use crate::feed::{
 pub(super) const FIRST_LINES: usize = 50;
 /// A header is in one of so many lines.
 const HEADER_LINES: usize = 5;
+const SEVERAL_TICKERS: &str = "it has the columns of several tickers side by side: save one file for each";
 /// The wire fields of a tick that are texts; the others are numbers.
 const TEXT_FIELDS: [&str; 4] = ["symbol", "timestamp", "source", "received_at"];
 
 /// What a recording is made of.
 pub(super) enum Format {
     /// Read line by line.
-    Lines(Lines),
+    Lines(Box<Lines>),
     /// Read whole.
     Candles(Box<CandleTable>),
 }
@@ -57,7 +58,11 @@ pub(super) struct Detected {
 
 impl Detected {
     fn lines(lines: Lines, header_lines: usize) -> Self {
-        Self { format: Format::Lines(lines), header_lines: header_lines as u64, is_newest_first: false }
+        Self {
+            format: Format::Lines(Box::new(lines)),
+            header_lines: header_lines as u64,
+            is_newest_first: false,
+        }
     }
 
     fn candles(table: CandleTable, header_lines: usize) -> Self {
@@ -84,19 +89,30 @@ impl Detected {
             if next.first().is_some_and(|cell| cell.eq_ignore_ascii_case("ticker"))
                 && let Some(columns) = Header::of_download(&header)
             {
-                let symbol = symbol.map_or_else(|| only_ticker(&next), Ok)?;
+                // Several symbols side by side are refused, whatever the command line names.
+                let ticker = only_ticker(&next)?;
+                let symbol = symbol.unwrap_or(ticker);
                 // A third line names the index.
                 let table = CandleTable::new(columns, Some(symbol), source("replay")?, None);
                 return Ok(Self::candles(table, number + 3));
             }
             match Header::of(&header) {
-                Header::Candles(columns) => return of_candles(path, columns, symbol, number + 1),
+                Header::Candles(columns) => {
+                    return of_candles(
+                        path,
+                        columns,
+                        symbol,
+                        first.get(number + 1..).unwrap_or_default(),
+                        number + 1,
+                    );
+                }
                 Header::Ticks(names) => {
                     let is_newest_first =
                         are_newest_first(&names, first.get(number + 1..).unwrap_or_default());
                     let detected = Self::lines(Lines::TickTable(names), number + 1);
                     return Ok(Self { is_newest_first, ..detected });
                 }
+                Header::Repeated => return Err(SEVERAL_TICKERS.to_owned()),
                 Header::IncompleteCandles(names) => missing = missing.or(Some(names)),
                 Header::None => {}
             }
@@ -126,7 +142,7 @@ fn only_ticker(cells: &[String]) -> Result<Symbol, String> {
     tickers.dedup();
     match tickers.as_slice() {
         [ticker] => Symbol::parse(ticker).map_err(|error| format!("Ticker: {error}")),
-        _ => Err("it has the columns of several tickers: save one file for each".to_owned()),
+        _ => Err(SEVERAL_TICKERS.to_owned()),
     }
 }
 
@@ -134,6 +150,7 @@ fn of_candles(
     path: &Path,
     columns: Columns,
     symbol: Option<Symbol>,
+    rows: &[String],
     header_lines: usize,
 ) -> Result<Detected, String> {
     if let Some((named, contents)) = of_name(stem(path)) {
@@ -142,13 +159,23 @@ fn of_candles(
             CandleTable::new(columns, Some(symbol.unwrap_or(named)), source("binance")?, Some(interval));
         return Ok(Detected::candles(table, header_lines));
     }
-    let symbol = match (symbol, columns.symbol) {
-        (Some(symbol), _) => Some(symbol),
-        (None, Some(_)) => None,
-        (None, None) => Some(symbol_of_name(path)?),
+    let of_file = symbol_of_name(path);
+    // Names may be those of companies.
+    let is_symbol = |text: &String| Symbol::parse(text).is_ok_and(|symbol| symbol.as_str() == text);
+    let names_symbol = |column: &usize| {
+        let cell = |row: &String| cells(row).ok()?.into_iter().nth(*column);
+        rows.iter().filter_map(cell).all(|text| is_symbol(&text))
     };
-    // What the command line names counts for all rows.
-    let columns = if symbol.is_some() { Columns { symbol: None, ..columns } } else { columns };
+    let column = columns.symbol.or(columns.name.filter(names_symbol));
+    let symbol = match (symbol, column) {
+        (Some(_), Some(_)) => {
+            return Err("its rows name their symbols: leave out --symbol, or the column".to_owned());
+        }
+        (None, Some(_)) => None,
+        (Some(symbol), None) => Some(symbol),
+        (None, None) => Some(of_file?),
+    };
+    let columns = Columns { symbol: column, ..columns };
     Ok(Detected::candles(CandleTable::new(columns, symbol, source("replay")?, None), header_lines))
 }
 

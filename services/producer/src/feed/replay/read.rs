@@ -112,9 +112,9 @@ pub(super) fn read(path: &Path, symbol: Option<Symbol>, chunks: &Sender<Chunk>) 
     let numbered = (detected.header_lines + 1..).zip(rest.map(|line| line.with_context(whole)));
     match detected.format {
         Format::Lines(format) if detected.is_newest_first => {
-            reversed(format, numbered, &mut batch).with_context(whole)?;
+            reversed(*format, numbered, &mut batch).with_context(whole)?;
         }
-        Format::Lines(format) => in_order(format, numbered, &mut batch)?,
+        Format::Lines(format) => in_order(*format, numbered, &mut batch)?,
         Format::Candles(table) => candles(*table, numbered, &mut batch).with_context(whole)?,
     }
     batch.send();

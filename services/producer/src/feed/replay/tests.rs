@@ -262,6 +262,41 @@ fn a_recording_may_begin_with_another_line(#[case] first: &str, #[case] bad: usi
     }
 }
 
+#[test]
+fn a_date_and_a_time_in_columns_of_their_own_belong_together() {
+    let table = "<TICKER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>\n\
+        BTC/USDT,20250306,09:30:00,2,3,1,2.5,7\nBTC/USDT,20250306,09:31:00,2,3,1,2.6,8\n";
+    let expected =
+        ["BTC/USDT 2025-03-06T09:30:00+00:00 1m 2.5 7", "BTC/USDT 2025-03-06T09:31:00+00:00 1m 2.6 8"];
+    assert_eq!(candles(&only_chunk("bars.txt", table)), expected);
+}
+
+#[test]
+fn the_row_of_the_price_of_now_does_not_decide_how_long_candles_are() {
+    let row = |time: &str| format!("2025-03-06 {time}-05:00,1,1,1,1,1\n");
+    let rows = ["09:30:00", "09:35:00", "09:40:00", "09:42:13"].map(row).concat();
+    let chunk = only_chunk("AAPL.csv", format!("Datetime,Open,High,Low,Close,Volume\n{rows}"));
+    assert_eq!(candles(&chunk).len(), 3);
+    assert_eq!(chunk.bad.len(), 1, "{:?}", chunk.bad);
+}
+
+#[test]
+fn a_thousands_comma_without_quotes_is_no_volume_of_45() {
+    let table = "Date,Open,High,Low,Close,Volume\n2025-03-06,234.4,237.8,233.1,235.3,45,170,400\n\
+        2025-03-07,234.4,237.8,233.1,235.3,45170400,\n";
+    let chunk = only_chunk("AAPL.csv", table);
+    assert_eq!(candles(&chunk), ["AAPL 2025-03-07T00:00:00+00:00 1d 235.3 45170400"]);
+    assert_eq!(chunk.bad, [(2, "8 cells where the header names 6".to_owned())]);
+}
+
+#[test]
+fn the_volume_is_that_of_the_base_and_a_country_is_no_share_class() {
+    let table = "date,open,high,low,close,Volatility,Volume USD,Volume BTC\n2025-03-06,2,3,1,2,0.03,1789000000,19874\n";
+    assert_eq!(candles(&only_chunk("BTC-USD.csv", table)), ["BTC/USD 2025-03-06T00:00:00+00:00 1d 2 19874"]);
+    let table = "Date,Open,High,Low,Close,Volume,OpenInt\n2005-02-25,2,3,1,2,7,0\n";
+    assert_eq!(candles(&only_chunk("aapl.us.txt", table)), ["AAPL 2005-02-25T00:00:00+00:00 1d 2 7"]);
+}
+
 #[rstest]
 #[case("photo.jpg", "no recording at all\n", "this is no recording")]
 #[case("list.json", "[1, 2]\n", "this is no recording")]
@@ -278,7 +313,7 @@ fn a_recording_may_begin_with_another_line(#[case] first: &str, #[case] bad: usi
 #[case(
     "AAPL.csv",
     "Date,Open,High,Low,Close,Volume\n2025-01-05,1,1,1,1,1\n2025-01-12,1,1,1,1,1\n2025-01-19,1,1,1,1,1\n",
-    "candles of weeks and months are not kept"
+    "weeks and months are not kept"
 )]
 #[case(
     "download.csv",

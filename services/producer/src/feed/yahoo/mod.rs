@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use market::{AssetClass, Candle, Source, Symbol, Tick, TickFields, is_open};
 use rand::RngExt;
@@ -33,6 +33,8 @@ const CLOSED_FACTOR: u32 = 8;
 const MAX_PROBED: usize = 5;
 /// A stock that the endpoint does not have is requested again after so many rounds.
 const REFUSED_ROUNDS: u64 = 60;
+/// Candles of the last minutes may change.
+const CORRECTED: TimeDelta = TimeDelta::minutes(15);
 /// Between the requests of one round.
 const PAUSE_MS: u64 = 100;
 /// Between the requests for history: they leave room for those of the round.
@@ -138,8 +140,29 @@ struct State {
     /// Time and price of each symbol's newest tick: an answer that repeats them is not passed on.
     seen: HashMap<Symbol, (DateTime<Utc>, rust_decimal::Decimal)>,
     last_seq: u64,
-    /// The open time of each symbol's newest candle.
-    candles: HashMap<Symbol, DateTime<Utc>>,
+    /// Each symbol's newest candles.
+    candles: HashMap<Symbol, NewestCandles>,
+}
+
+/// Candles that were passed on, of the last minutes: the endpoint corrects those, and fills in holes.
+#[derive(Default)]
+struct NewestCandles {
+    from: Option<DateTime<Utc>>,
+    passed_on: Vec<Candle>,
+}
+
+impl NewestCandles {
+    /// Takes in the candles of an answer; those that are to be passed on.
+    fn take_in(&mut self, candles: Vec<Candle>) -> Vec<Candle> {
+        let is_recent =
+            |candle: &Candle, from: Option<DateTime<Utc>>| from.is_none_or(|from| candle.time >= from);
+        let is_news = |candle: &Candle| is_recent(candle, self.from) && !self.passed_on.contains(candle);
+        let news: Vec<Candle> = candles.iter().copied().filter(is_news).collect();
+        let newest = candles.iter().map(|candle| candle.time).max();
+        self.from = newest.map(|newest| newest - CORRECTED).max(self.from);
+        self.passed_on = candles.into_iter().filter(|candle| is_recent(candle, self.from)).collect();
+        news
+    }
 }
 
 /// The chart endpoint.
@@ -269,15 +292,9 @@ impl Yahoo {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(Unusable { reason: error.to_string(), is_refused: false })),
         };
-        let known = self.state().candles.get(&symbol).copied();
-        let news: Vec<_> = parsed
-            .candles
-            .into_iter()
-            .filter(|candle| known.is_none_or(|known| candle.time > known))
-            .collect();
-        if let Some(newest) = news.last() {
+        let news = self.state().candles.entry(symbol).or_default().take_in(parsed.candles);
+        if !news.is_empty() {
             self.outlet.send_candles(&news).await?;
-            self.state().candles.insert(symbol, newest.time);
         }
         if let Some(tick) = self.numbered(parsed.tick).context("a tick of yahoo")? {
             self.outlet.offer(&[tick]).await?;

@@ -1,6 +1,8 @@
 //! The answer of Yahoo's chart endpoint, `v8/finance/chart/{symbol}`. Pure. The endpoint is unofficial: every field may
 //! be missing.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Datelike, Utc};
 use market::{
     Candle, CandleFields, CandleOrigin, CandleSource, Interval, Source, Symbol, Tick, TickFields, day_bounds,
@@ -247,6 +249,7 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
         _ => return Vec::new(),
     };
     let mut candles: Vec<Candle> = Vec::new();
+    let mut joined_rows: BTreeSet<DateTime<Utc>> = BTreeSet::new();
     for (place, seconds) in outcome.timestamp.iter().enumerate() {
         let Some(opened) = seconds.and_then(moment) else { continue };
         let day = day_bounds(symbol.asset_class(), opened);
@@ -261,12 +264,14 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
         }
         let Some(candle) = candle(outcome, place, (symbol, interval, time), source) else { continue };
         match candles.last_mut().filter(|last| last.time == time) {
-            Some(last) if is_half_hours => *last = joined(*last, candle),
+            Some(last) if is_half_hours && !joined_rows.contains(&opened) => *last = joined(*last, candle),
+            Some(_) if is_half_hours => {}
             // A day that is there twice: at its end it has more volume than within it.
             Some(last) if candle.volume > last.volume => *last = candle,
             Some(_) => {}
             None => candles.push(candle),
         }
+        joined_rows.insert(opened);
     }
     candles
 }
