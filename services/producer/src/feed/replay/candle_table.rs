@@ -88,6 +88,10 @@ impl CandleTable {
         };
         let number =
             |name, column| cell::number(cell(name, column)?).map_err(|error| format!("{name} {error}"));
+        // One more than may be is kept, for which the whole table is refused at its end.
+        if self.rows.len() > MAX_ROWS {
+            return Ok(());
+        }
         // A comma too many moves what is behind it, such as the one of 45,170,400; at the end of a row it moves nothing.
         let surplus = cells.get(self.columns.cells..).unwrap_or_default();
         if surplus.iter().any(|cell| !cell.is_empty()) {

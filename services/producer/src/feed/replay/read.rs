@@ -89,11 +89,11 @@ fn text(line: Vec<u8>) -> Result<String, String> {
 /// # Errors
 /// A file that cannot be read or is no recording, with its name.
 pub(super) fn read(path: &Path, symbol: Option<Symbol>, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
-    let whole = || path.display().to_string();
-    let mut lines = LineReader::open(path).with_context(whole)?;
+    let named = || path.display().to_string();
+    let mut lines = LineReader::open(path).with_context(named)?;
     let mut first = Vec::new();
     while first.len() < FIRST_LINES {
-        match lines.next().with_context(whole)? {
+        match lines.next().with_context(named)? {
             Some(line) => first.push(line),
             None => break,
         }
@@ -105,17 +105,17 @@ pub(super) fn read(path: &Path, symbol: Option<Symbol>, chunks: &Sender<Chunk>) 
     let mut rest = first.into_iter().map(Ok).chain(std::iter::from_fn(|| lines.next().transpose()));
     for _ in 0..detected.header_lines {
         if let Some(line) = rest.next() {
-            batch.count(&line.with_context(whole)?);
+            batch.count(&line.with_context(named)?);
             batch.chunk.empty_lines += 1;
         }
     }
-    let numbered = (detected.header_lines + 1..).zip(rest.map(|line| line.with_context(whole)));
+    let numbered = (detected.header_lines + 1..).zip(rest.map(|line| line.with_context(named)));
     match detected.format {
         Format::Lines(format) if detected.is_newest_first => {
-            reversed(*format, numbered, &mut batch).with_context(whole)?;
+            reversed(*format, numbered, &mut batch).with_context(named)?;
         }
         Format::Lines(format) => in_order(*format, numbered, &mut batch)?,
-        Format::Candles(table) => candles(*table, numbered, &mut batch).with_context(whole)?,
+        Format::Candles(table) => candles(*table, numbered, &mut batch).with_context(named)?,
     }
     batch.send();
     Ok(())
