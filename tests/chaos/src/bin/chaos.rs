@@ -166,6 +166,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     let broken = run.iter().filter(|(_, outcome)| !outcome.problems.is_empty()).count();
     if broken > 0 {
+        // Once more at the end, where a reader of a long output looks.
+        for (fault, outcome) in &run {
+            for problem in &outcome.problems {
+                println!("fault {}: BROKEN: {problem}", fault.number);
+            }
+        }
         println!(
             "{broken} of {} broken; the logs are in {}, the seed is {seed}",
             run.len(),

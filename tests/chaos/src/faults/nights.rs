@@ -146,11 +146,12 @@ impl<'a> Nights<'a> {
             .with_context(|| program.last_output())?;
             self.scene.world.mysql.start().await?;
         }
-        let wanted = self.clean.daily.len();
+        // All kinds of rows: a night that is stopped before its last one is finished by the next night only.
+        let wanted = self.clean.count();
         let url = self.url.clone();
         let made_up = wait_until("the missed nights are made up", RUN, async || {
             program.check_running()?;
-            Ok(Rows::read(&url).await.is_ok_and(|rows| rows.daily.len() == wanted))
+            Ok(Rows::read(&url).await.is_ok_and(|rows| rows.count() == wanted))
         });
         match made_up.await {
             Ok(took) => {
