@@ -70,11 +70,11 @@ test-servers: ui ## Run contract and end-to-end tests with real servers, which i
 
 chaos: ui ## Run the fault tests with real processes, broker and store, in minutes. FAULTS=1,4 selects some.
 	$(TEST_BUILD)
-	tests/servers/with-servers.sh target/debug/chaos $(if $(FAULTS),--faults $(FAULTS))
+	$(if $(FAULTS),target/debug/chaos --faults $(FAULTS),tests/chaos/run.sh target/debug/chaos)
 
 chaos-long: ui ## Run the fault tests with the full numbers, over an hour; appends to tests/chaos/RESULTS.md.
 	cargo build --release --locked --bins
-	tests/servers/with-servers.sh target/release/chaos --long $(if $(FAULTS),--faults $(FAULTS))
+	target/release/chaos --long $(if $(FAULTS),--faults $(FAULTS))
 
 test-servers-strict: ui ## Run test-servers with FerretDB as well (minutes to build) and, with MONGODB_URI, with MongoDB, for the MongoDB adapter.
 	STRICT=1 tests/servers/with-servers.sh cargo test --workspace --locked $(WITH_FEATURES) --test it -- --include-ignored \

@@ -11,6 +11,8 @@ mod check;
 mod checkpoints;
 mod digests;
 mod error;
+mod feed_circuits;
+mod gaps;
 mod jobs;
 mod mails;
 mod migration;
@@ -34,6 +36,8 @@ pub use check::{StoreCheck, check};
 pub use checkpoints::{Checkpoint, CheckpointStore, DayCompleteness, PartitionBehind, day_completeness};
 pub use digests::{Digest, DigestStore, MAX_DIGESTS};
 pub use error::LiveStoreError;
+pub use feed_circuits::{FeedCircuit, FeedCircuitStore};
+pub use gaps::{Gap, GapCause, GapQuery, GapState, GapStore, MAX_GAPS};
 pub use migration::Migration;
 pub use news::{
     ArticleId, ArticleIdError, MAX_PAGE_ARTICLES, NewsArticle, NewsPage, NewsQuery, NewsSource, NewsStore,

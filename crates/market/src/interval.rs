@@ -14,9 +14,15 @@ pub enum Interval {
     /// Five minutes.
     #[serde(rename = "5m")]
     FiveMinutes,
+    /// Fifteen minutes.
+    #[serde(rename = "15m")]
+    FifteenMinutes,
     /// One hour.
     #[serde(rename = "1h")]
     Hour,
+    /// Four hours, of UTC: from 00:00, 04:00, ...
+    #[serde(rename = "4h")]
+    FourHours,
     /// One trading day of the symbol's exchange; its candle's time is that date at 00:00 UTC.
     #[serde(rename = "1d")]
     Day,
@@ -24,19 +30,22 @@ pub enum Interval {
 
 /// A text that names no interval.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no interval; one of 1m, 5m, 1h, 1d")]
+#[error("`{0}` is no interval; one of 1m, 5m, 15m, 1h, 4h, 1d")]
 pub struct UnknownInterval(String);
 
 impl Interval {
     /// All, narrowest first.
-    pub const ALL: [Self; 4] = [Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
+    pub const ALL: [Self; 6] =
+        [Self::Minute, Self::FiveMinutes, Self::FifteenMinutes, Self::Hour, Self::FourHours, Self::Day];
 
-    /// `1m`, `5m`, `1h`, `1d`.
+    /// `1m`, `5m`, `15m`, `1h`, `4h`, `1d`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Minute => "1m",
             Self::FiveMinutes => "5m",
+            Self::FifteenMinutes => "15m",
             Self::Hour => "1h",
+            Self::FourHours => "4h",
             Self::Day => "1d",
         }
     }
@@ -46,7 +55,9 @@ impl Interval {
         match self {
             Self::Minute => TimeDelta::minutes(1),
             Self::FiveMinutes => TimeDelta::minutes(5),
+            Self::FifteenMinutes => TimeDelta::minutes(15),
             Self::Hour => TimeDelta::hours(1),
+            Self::FourHours => TimeDelta::hours(4),
             Self::Day => TimeDelta::days(1),
         }
     }

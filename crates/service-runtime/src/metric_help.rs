@@ -13,6 +13,13 @@ const COUNTERS: &[(&str, &str)] = &[
     ("tapedeck_ticks_late_total", "Ticks too late for their candle; they are stored."),
     ("tapedeck_candles_provider_total", "Candles that providers quoted and that are stored."),
     ("tapedeck_feed_errors_total", "Responses and frames of a venue that could not be used."),
+    ("tapedeck_ticks_passed_over_total", "Ticks of a feed whose symbols another feed serves."),
+    (
+        "tapedeck_ticks_refused_total",
+        "Ticks of a feed whose price no second one confirmed; they are dead letters.",
+    ),
+    ("tapedeck_gaps_detected_total", "Gaps of a feed that were detected."),
+    ("tapedeck_gaps_repaired_total", "Gaps of a feed whose minutes were filled from its history."),
     ("tapedeck_feed_reconnects_total", "Connections to a venue that were opened again."),
     ("tapedeck_events_applied_total", "Events that a processor applied to its state."),
     ("tapedeck_events_redelivered_total", "Events that a processor received again after a restart."),

@@ -87,8 +87,7 @@ impl PublicAddress {
 }
 
 /// Variables of earlier versions, and their names since then.
-pub const RENAMED_VARIABLES: [(&str, &str); 3] = [
-    ("PROVIDERS", "PROVIDER"),
+pub const RENAMED_VARIABLES: [(&str, &str); 2] = [
     ("BATCH_MAX_MESSAGES", "CONSUMER_BATCH_MAX_MESSAGES"),
     ("BATCH_MAX_AGE_MS", "CONSUMER_BATCH_MAX_AGE_MS"),
 ];

@@ -10,7 +10,7 @@ use market::{AssetClass, Symbol};
 use crate::{
     config::ProducerConfig,
     feed::{Prices, replay::check_files, without},
-    provider::{Provider, ProviderChoice},
+    provider::{Provider, ProviderChoice, ProviderOrder},
     tails,
 };
 
@@ -35,7 +35,10 @@ const NAMED: &str = "--provider (PROVIDER) is simulated; auto has real ones wher
 const LOG_IS_SIMULATED: &str = "the log holds simulated prices, which real ones are kept apart from. For real ones begin \
     with an empty log and store, or name a provider (--provider, PROVIDER)";
 
-/// A provider and the symbols it serves.
+/// Of a list of providers that ends with the simulated market.
+const LAST_OF_SEVERAL: &str = "those before it in --providers (PROVIDERS) have none";
+
+/// A provider and the symbols that it may serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedPlan {
     /// The provider.
@@ -45,14 +48,15 @@ pub struct FeedPlan {
 }
 
 impl Choice {
-    /// Its prices are invented.
+    /// All its prices are invented.
     pub fn is_simulated(&self) -> bool {
-        self.feeds.iter().any(|feed| feed.provider.prices() == Prices::Simulated)
+        self.feeds.iter().all(|feed| feed.provider.prices() == Prices::Simulated)
     }
 
-    /// Why prices are invented, as the rest of a sentence; `None` where they are not.
+    /// Why prices are invented, as the rest of a sentence; `None` where they never are.
     pub fn simulated_because(&self) -> Option<&str> {
-        self.simulated_because.as_deref().filter(|_| self.is_simulated())
+        let is_listed = self.feeds.iter().any(|feed| feed.provider.prices() == Prices::Simulated);
+        self.simulated_because.as_deref().filter(|_| is_listed)
     }
 
     /// The provider was chosen here, not named.
@@ -72,7 +76,7 @@ impl Choice {
         let kinds = tails::kinds(log).await.context("cannot see which prices the log holds")?;
         let symbols = config.watchlist.symbols();
         if self.is_simulated() && kinds.real {
-            self.feeds = one_for_each_class(venues(symbols));
+            self.feeds = venues(symbols);
             self.notes.push(
                 "the log holds real prices, so none are invented: providers are queried until they answer"
                     .to_owned(),
@@ -92,6 +96,9 @@ impl Choice {
 /// A provider that serves none of the symbols, or a recording that cannot be read.
 pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
     let symbols = config.watchlist.symbols();
+    if !config.providers.is_empty() {
+        return in_order(&config.providers, symbols);
+    }
     let ProviderChoice::Named(provider) = config.provider else { return Ok(automatic(config).await) };
     match provider.prices() {
         Prices::Simulated => Ok(only(provider, symbols.to_vec(), Vec::new())),
@@ -127,15 +134,33 @@ fn venues(symbols: &[Symbol]) -> Vec<FeedPlan> {
     Provider::all().filter_map(of_provider).filter(|plan| !plan.symbols.is_empty()).collect()
 }
 
-/// The first of each asset class.
-fn one_for_each_class(plans: Vec<FeedPlan>) -> Vec<FeedPlan> {
-    let mut first: Vec<FeedPlan> = Vec::new();
-    for plan in plans {
-        if first.iter().all(|known| known.provider.prices() != plan.provider.prices()) {
-            first.push(plan);
+/// The listed providers, each with the symbols of its asset class.
+fn in_order(order: &ProviderOrder, symbols: &[Symbol]) -> anyhow::Result<Choice> {
+    let (mut feeds, mut notes) = (Vec::new(), Vec::new());
+    for provider in order.providers().iter().copied() {
+        let mine = match provider.prices() {
+            Prices::Live(class) => of_class(symbols, class),
+            Prices::Simulated | Prices::Recorded => symbols.to_vec(),
+        };
+        if mine.is_empty() {
+            notes.push(format!("{provider} serves none of the watched symbols"));
+        } else {
+            feeds.push(FeedPlan { provider, symbols: mine });
         }
     }
-    first
+    let is_served = |symbol: &Symbol| feeds.iter().any(|feed: &FeedPlan| feed.symbols.contains(symbol));
+    let others: Vec<Symbol> = symbols.iter().copied().filter(|symbol| !is_served(symbol)).collect();
+    if feeds.is_empty() {
+        bail!(
+            "no listed provider serves the watched symbols ({}); change --watchlist or --providers",
+            listed(symbols)
+        );
+    }
+    if !others.is_empty() {
+        notes.push(format!("no listed provider serves {}", listed(&others)));
+    }
+    let simulated_because = Some(LAST_OF_SEVERAL.to_owned());
+    Ok(Choice { feeds, notes, automatic: false, simulated_because })
 }
 
 fn listed(symbols: &[Symbol]) -> String {
@@ -176,7 +201,7 @@ async fn automatic(config: &ProducerConfig) -> Choice {
             }
         }
     }
-    let mut feeds = one_for_each_class(answering);
+    let mut feeds = answering;
     if feeds.is_empty() {
         feeds.push(FeedPlan { provider: Provider::simulated(), symbols: symbols.to_vec() });
     }

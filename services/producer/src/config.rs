@@ -12,7 +12,8 @@ use service_runtime::{HELP_END, LogOutput, LogSettings};
 
 use crate::{
     feed::{binance::BinanceArgs, replay::ReplayArgs, simulated::SimulatedArgs, yahoo::YahooArgs},
-    provider::ProviderChoice,
+    price_jump::PriceJumpArgs,
+    provider::{ProviderChoice, ProviderOrder},
 };
 
 /// Takes prices from feeds to the event log.
@@ -52,6 +53,10 @@ pub struct ProducerConfig {
     /// Where prices come from. auto: Binance and Yahoo where they answer within 3 s, otherwise simulated.
     #[arg(long, env = "PROVIDER", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
+    /// Several providers in order of preference, with commas between: where one has no prices of a symbol, the next one takes over.
+    /// Takes precedence over --provider. Example: alpha_vantage,yahoo,simulated
+    #[arg(long, env = "PROVIDERS", default_value = "", value_name = "PROVIDERS", hide_default_value = true)]
+    pub providers: ProviderOrder,
     /// Symbols to watch, with commas between: stocks (AAPL, BRK.B) and crypto pairs (BTC/USDT); at most 1000.
     #[arg(long, env = "WATCHLIST", default_value = DEFAULT_WATCHLIST, value_name = "SYMBOLS", value_parser = WatchlistParser)]
     pub watchlist: Watchlist,
@@ -61,6 +66,9 @@ pub struct ProducerConfig {
     /// The simulated market.
     #[command(flatten)]
     pub simulated: SimulatedArgs,
+    /// Prices that jump.
+    #[command(flatten)]
+    pub price_jumps: PriceJumpArgs,
     /// Binance.
     #[command(flatten)]
     pub binance: BinanceArgs,
@@ -80,6 +88,13 @@ pub struct ProducerConfig {
 /// Reads a watch list. The error has the first entry that is wrong: clap's own has the whole list, of up to a thousand.
 #[derive(Clone)]
 pub struct WatchlistParser;
+
+impl ProducerConfig {
+    /// The symbols come from files, not from the watch list.
+    pub fn is_recorded(&self) -> bool {
+        self.providers.is_empty() && self.provider.is_recorded()
+    }
+}
 
 impl TypedValueParser for WatchlistParser {
     type Value = Watchlist;

@@ -12,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
         for note in &choice.notes {
             tracing::warn!("{note}");
         }
-        producer::run(producer, choice, runtime).await
+        producer::run(producer, choice, None, runtime).await
     })
     .await
 }

@@ -14,6 +14,13 @@ pub(crate) struct FeedMetrics {
     pub(crate) published: Arc<Meter>,
     /// Ticks dropped because the log's buffer was full.
     pub(crate) dropped: Arc<Meter>,
+    /// Ticks of symbols that another feed serves.
+    pub(crate) passed_over: Arc<Meter>,
+    /// Ticks whose price was too far from the last one.
+    pub(crate) refused: Arc<Meter>,
+    /// Gaps that were detected, and those whose minutes were filled from history.
+    pub(crate) gaps_detected: Arc<Meter>,
+    pub(crate) gaps_repaired: Arc<Meter>,
     /// Answers and frames that could not be used.
     pub(crate) errors: Arc<Meter>,
     /// Connections made again.
@@ -29,6 +36,10 @@ impl FeedMetrics {
             received: meter(figure::TICKS_RECEIVED),
             published: meter(figure::TICKS_PUBLISHED),
             dropped: meter(figure::TICKS_DROPPED),
+            passed_over: meter("tapedeck_ticks_passed_over_total"),
+            refused: meter("tapedeck_ticks_refused_total"),
+            gaps_detected: meter("tapedeck_gaps_detected_total"),
+            gaps_repaired: meter("tapedeck_gaps_repaired_total"),
             errors: meter("tapedeck_feed_errors_total"),
             reconnects: meter("tapedeck_feed_reconnects_total"),
             latency: Arc::clone(latency),

@@ -1,6 +1,6 @@
 //! A feed as the command line names it.
 
-use std::{fmt, sync::LazyLock};
+use std::{fmt, str::FromStr, sync::LazyLock};
 
 use clap::{ValueEnum, builder::PossibleValue};
 
@@ -56,6 +56,66 @@ impl fmt::Display for Provider {
     }
 }
 
+/// Providers in order of preference. Empty: not set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderOrder(Vec<Provider>);
+
+/// A text that is no list of providers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderOrderError {
+    /// An entry that no feed has as its name.
+    #[error("there is no provider `{0}`; there are {1}")]
+    Unknown(String, String),
+    /// A provider that is listed twice.
+    #[error("{0} is listed twice")]
+    Twice(Provider),
+    /// Recordings have symbols of their own.
+    #[error("{0} cannot be one of several; set --provider (PROVIDER) to it")]
+    Recorded(Provider),
+    /// A provider that would never be reached.
+    #[error("{0} has prices of every symbol, so it must be the last one")]
+    NotLast(Provider),
+}
+
+impl ProviderOrder {
+    /// The providers, the preferred one first.
+    pub fn providers(&self) -> &[Provider] {
+        &self.0
+    }
+
+    /// None is listed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for ProviderOrder {
+    type Err = ProviderOrderError;
+
+    fn from_str(text: &str) -> Result<Self, ProviderOrderError> {
+        let mut order: Vec<Provider> = Vec::new();
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let found = Provider::all().find(|provider| provider.name().eq_ignore_ascii_case(name));
+            let provider = found.ok_or_else(|| {
+                let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+                let all: Vec<&str> = Provider::all().map(Provider::name).collect();
+                ProviderOrderError::Unknown(shown, all.join(", "))
+            })?;
+            if provider.prices() == Prices::Recorded {
+                return Err(ProviderOrderError::Recorded(provider));
+            }
+            if order.contains(&provider) {
+                return Err(ProviderOrderError::Twice(provider));
+            }
+            order.push(provider);
+        }
+        match order.iter().rev().skip(1).find(|provider| provider.prices() == Prices::Simulated) {
+            Some(simulated) => Err(ProviderOrderError::NotLast(*simulated)),
+            None => Ok(Self(order)),
+        }
+    }
+}
+
 /// Which providers to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderChoice {
@@ -86,5 +146,35 @@ impl ValueEnum for ProviderChoice {
             Self::Named(provider) => (provider.name(), provider.feed().summary),
         };
         Some(PossibleValue::new(name).help(summary))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::spaces_and_case(" Yahoo , BINANCE,,simulated ", Ok(vec!["yahoo", "binance", "simulated"]))]
+    #[case::not_set("", Ok(vec![]))]
+    #[case::unknown("yahoo,stooq", Err("there is no provider `stooq`; there are "))]
+    #[case::twice("yahoo,binance,yahoo", Err("yahoo is listed twice"))]
+    #[case::recorded("replay", Err("replay cannot be one of several"))]
+    #[case::never_reached(
+        "simulated,yahoo",
+        Err("simulated has prices of every symbol, so it must be the last one")
+    )]
+    fn an_order_of_providers_is_read(#[case] text: &str, #[case] expected: Result<Vec<&str>, &str>) {
+        match (text.parse::<ProviderOrder>(), expected) {
+            (Ok(order), Ok(names)) => {
+                assert_eq!(
+                    order.providers().iter().map(|provider| provider.name()).collect::<Vec<_>>(),
+                    names
+                );
+            }
+            (Err(error), Err(beginning)) => assert!(error.to_string().starts_with(beginning), "{error}"),
+            (order, _) => panic!("{text}: {order:?}"),
+        }
     }
 }

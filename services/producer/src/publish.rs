@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -10,13 +10,18 @@ use std::{
 
 use anyhow::Context;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use event_log::{NewRecord, Publisher, Receipt};
-use market::{AssetClass, Candle, Tick};
+use chrono::{DateTime, SecondsFormat, Utc};
+use event_log::{DEAD_LETTER_SUFFIX, NewRecord, Publisher, Receipt};
+use market::{AssetClass, Candle, Symbol, Tick};
 use tokio::sync::mpsc;
 use topics::tick::RECORDED_HEADER;
 
-use crate::metrics::FeedMetrics;
+use crate::{
+    feed_health::RouteTable,
+    metrics::FeedMetrics,
+    price_jump::{PriceJumps, RefusedTick},
+    route::FeedNumber,
+};
 
 /// Batches on the way to the disk of the log; further ones wait. The log's own buffer is the bound that counts, in bytes:
 /// this one is for batches of a single tick, as sockets bring them.
@@ -34,7 +39,20 @@ pub(crate) struct Outlet {
     is_full: Arc<AtomicBool>,
     /// The ticks come from a recording, and their records have [`RECORDED_HEADER`].
     is_recorded: bool,
+    /// Where the feed is one of several: symbols that another one serves are passed over.
+    gate: Option<Gate>,
+    /// Where prices that jump wait.
+    jumps: Option<SharedJumps>,
     metrics: FeedMetrics,
+}
+
+/// The last prices of all live feeds of a process.
+pub(crate) type SharedJumps = Arc<Mutex<PriceJumps>>;
+
+#[derive(Clone)]
+struct Gate {
+    table: Arc<RouteTable>,
+    feed: FeedNumber,
 }
 
 /// A batch that the log has accepted and not yet acknowledged.
@@ -57,6 +75,8 @@ pub(crate) fn outlet(publisher: Arc<dyn Publisher>, metrics: FeedMetrics) -> (Ou
         unacknowledged: sender,
         is_full: Arc::default(),
         is_recorded: false,
+        gate: None,
+        jumps: None,
         metrics: metrics.clone(),
     };
     (outlet, Acknowledgements { unacknowledged: receiver, metrics })
@@ -82,6 +102,37 @@ impl Outlet {
         Self { is_recorded: true, ..self }
     }
 
+    /// The same for one of several feeds: live prices of symbols that another one serves are passed over. Candles of the past are
+    /// not: each feed's are complete.
+    pub(crate) fn gated(self, table: Arc<RouteTable>, feed: FeedNumber) -> Self {
+        Self { gate: Some(Gate { table, feed }), ..self }
+    }
+
+    fn serves(&self, symbol: Symbol) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.table.is_active(gate.feed, symbol))
+    }
+
+    /// The same for a live feed: a price that is far from the last one waits for a second one.
+    pub(crate) fn watching(self, jumps: SharedJumps) -> Self {
+        Self { jumps: Some(jumps), ..self }
+    }
+
+    /// Of ticks that arrived, those that are to be published now, and those that are refused; others wait, or are passed over.
+    fn judged(&self, ticks: &[Tick]) -> (Vec<Tick>, Vec<RefusedTick>) {
+        self.metrics.received.add(ticks.len() as u64);
+        let served: Vec<Tick> = ticks.iter().copied().filter(|tick| self.serves(tick.symbol)).collect();
+        self.metrics.passed_over.add((ticks.len() - served.len()) as u64);
+        let Some(jumps) = &self.jumps else { return (served, Vec::new()) };
+        let mut jumps = jumps.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut accepted, mut refused) = (Vec::with_capacity(served.len()), Vec::new());
+        for tick in served {
+            let judged = jumps.take_in(tick);
+            accepted.extend(judged.accepted);
+            refused.extend(judged.refused);
+        }
+        (accepted, refused)
+    }
+
     /// The feed's figures.
     pub(crate) fn metrics(&self) -> &FeedMetrics {
         &self.metrics
@@ -89,21 +140,32 @@ impl Outlet {
 
     /// Sends ticks in order; waits while the log's buffer is full, and so slows the feed down.
     pub(crate) async fn send(&self, ticks: &[Tick]) -> anyhow::Result<()> {
-        self.metrics.received.add(ticks.len() as u64);
-        for (topic, of_class) in by_topic(ticks) {
+        let (accepted, refused) = self.judged(ticks);
+        for (topic, of_class) in by_topic(&accepted) {
             self.pass_on(topic, records(&of_class, self.is_recorded), received_at(&of_class)).await?;
         }
-        Ok(())
+        self.refuse(&refused).await
     }
 
     /// The same for a feed that must not wait: where there is no room, the ticks are dropped, counted and logged.
     pub(crate) async fn offer(&self, ticks: &[Tick]) -> anyhow::Result<()> {
-        self.metrics.received.add(ticks.len() as u64);
-        for (topic, of_class) in by_topic(ticks) {
+        let (accepted, refused) = self.judged(ticks);
+        for (topic, of_class) in by_topic(&accepted) {
             let records = records(&of_class, self.is_recorded);
             let is_sent = self.try_for_a_while(self.pass_on(topic, records, received_at(&of_class)));
             if !is_sent.await? {
                 self.metrics.dropped.add(of_class.len() as u64);
+            }
+        }
+        self.refuse(&refused).await
+    }
+
+    /// Keeps ticks that are not published, with the reasons, where records are that cannot be decoded.
+    async fn refuse(&self, refused: &[RefusedTick]) -> anyhow::Result<()> {
+        for (topic, record) in dead_letters(refused) {
+            self.metrics.refused.add(1);
+            if !self.try_for_a_while(self.pass_on(&topic, vec![record], Vec::new())).await? {
+                self.metrics.dropped.add(1);
             }
         }
         Ok(())
@@ -111,6 +173,9 @@ impl Outlet {
 
     /// A quoted candle from a feed that must not wait; where there is no room, it is dropped, counted as an error and logged.
     pub(crate) async fn offer_candle(&self, candle: &Candle) -> anyhow::Result<()> {
+        if !self.serves(candle.symbol) {
+            return Ok(());
+        }
         let records = vec![candle_record(candle)];
         if !self.try_for_a_while(self.pass_on(topics::quoted_candle::TOPIC, records, Vec::new())).await? {
             self.metrics.errors.add(1);
@@ -224,6 +289,41 @@ fn by_topic(ticks: &[Tick]) -> impl Iterator<Item = (&'static str, Vec<&Tick>)> 
     [AssetClass::Stock, AssetClass::Crypto].into_iter().filter_map(|class| {
         let of_class: Vec<&Tick> = ticks.iter().filter(|tick| tick.asset_class() == class).collect();
         (!of_class.is_empty()).then(|| (topics::tick::topic_for(class), of_class))
+    })
+}
+
+/// Writes ticks that waited for a second price when the feeds ended to where refused ones are.
+pub(crate) async fn refuse_at_the_end(
+    publisher: &dyn Publisher,
+    refused: &[RefusedTick],
+) -> anyhow::Result<()> {
+    for (topic, record) in dead_letters(refused) {
+        let durable = async { publisher.send(&topic, vec![record]).await?.durable().await };
+        durable.await.with_context(|| format!("cannot publish a refused tick to {topic}"))?;
+    }
+    Ok(())
+}
+
+/// The dead letters of refused ticks, each with its topic. They can be redelivered.
+fn dead_letters(refused: &[RefusedTick]) -> impl Iterator<Item = (String, NewRecord)> {
+    let now = Utc::now();
+    refused.iter().map(move |(tick, reason)| {
+        tracing::warn!(symbol = %tick.symbol, source = %tick.source, reason, "a price was refused");
+        let topic = topics::tick::topic_for(tick.asset_class());
+        let header = |name: &str, value: String| (name.to_owned(), Bytes::from(value));
+        let mut payload = Vec::new();
+        topics::tick::encode(tick, &mut payload);
+        let record = NewRecord {
+            key: Some(Bytes::copy_from_slice(tick.symbol.as_str().as_bytes())),
+            payload: payload.into(),
+            headers: vec![
+                header("topic", topic.to_owned()),
+                header("reason", reason.clone()),
+                header("when", now.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            ],
+            timestamp: now,
+        };
+        (format!("{topic}{DEAD_LETTER_SUFFIX}"), record)
     })
 }
 

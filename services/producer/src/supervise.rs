@@ -1,12 +1,18 @@
 //! Keeps a feed connected: a connection that ends is made again, with growing delays, and every end is reported.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use chrono::Utc;
+use live_store::LiveStore;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::FeedMetrics;
+use crate::{circuit::KeptCircuit, feed_health::FeedHealth, metrics::FeedMetrics};
 
 /// First wait before connecting again; doubled, with jitter, up to the longest.
 const RETRY_MIN_MS: u64 = 500;
@@ -67,39 +73,69 @@ impl Delays {
     }
 }
 
-/// Runs `connect` again and again until the shutdown; `report_down` receives each reason.
+/// What keeping a feed connected needs to know.
+pub(crate) struct Link {
+    /// The feed's name.
+    pub(crate) feed: &'static str,
+    /// Where its circuit is kept.
+    pub(crate) store: Option<Arc<dyn LiveStore>>,
+    pub(crate) health: FeedHealth,
+    pub(crate) metrics: FeedMetrics,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Runs `connect` again and again until the shutdown; `report_down` receives each reason. After several failures in a row the
+/// provider is left alone for longer, also across a restart.
 pub(crate) async fn keep_alive<F>(
+    link: &Link,
     report_down: impl Fn(&str),
-    metrics: &FeedMetrics,
-    shutdown: &CancellationToken,
     mut connect: impl FnMut() -> F,
 ) -> anyhow::Result<()>
 where
     F: Future<Output = Result<(), FeedError>>,
 {
+    let Link { feed, store, health, metrics, shutdown } = link;
+    let (mut circuit, reason) = KeptCircuit::load(feed, store.clone()).await;
+    if let Some(pause) = circuit.pause(Utc::now()) {
+        let reason = reason.unwrap_or_default();
+        report_down(&format!(
+            "{reason}; {} failures in a row, trying again in {:.0} s",
+            circuit.failures(),
+            pause.as_secs_f64()
+        ));
+        if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return Ok(());
+        }
+    }
     let mut delays = Delays::new();
     loop {
         let begun = Instant::now();
-        let ended = tokio::select! {
-            ended = connect() => ended,
-            () = shutdown.cancelled() => return Ok(()),
+        let mut connecting = pin!(connect());
+        let ended = loop {
+            tokio::select! {
+                ended = &mut connecting => break ended,
+                () = health.came_up() => circuit.succeeded().await,
+                () = shutdown.cancelled() => return Ok(()),
+            }
         };
-        let (reason, retry_after) = match ended {
-            Ok(()) => ("the provider closed the connection".to_owned(), None),
-            Err(FeedError::Provider { reason, retry_after }) => (reason, retry_after),
-            Err(FeedError::Request { reason }) => (reason, None),
+        // A request that is refused, as for an unknown symbol, is no failure of the provider.
+        let (reason, retry_after, is_failure) = match ended {
+            Ok(()) => ("the provider closed the connection".to_owned(), None, true),
+            Err(FeedError::Provider { reason, retry_after }) => (reason, retry_after, true),
+            Err(FeedError::Request { reason }) => (reason, None, false),
             Err(FeedError::Fatal(error)) => return Err(error).context("the feed cannot go on"),
         };
         if begun.elapsed() >= Duration::from_secs(STABLE_SECONDS) {
             delays = Delays::new();
         }
         let delay = delays.after(retry_after);
+        let pause = if is_failure { circuit.failed(&reason, retry_after, Utc::now()).await } else { None };
+        let delay = pause.unwrap_or(delay);
         metrics.errors.add(1);
         metrics.reconnects.add(1);
         report_down(&format!("{reason}; trying again in {:.1} s", delay.as_secs_f64()));
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = shutdown.cancelled() => return Ok(()),
+        if shutdown.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+            return Ok(());
         }
     }
 }

@@ -1,13 +1,16 @@
 //! `tapedeck alerts list`: the alerts of a store, and their deliveries.
 
 use alert_rules::{Alert, Delivery};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use comfy_table::{Table, presets};
 use live_store::{AlertQuery, MAX_PAGE_ALERTS};
 use market::Symbol;
 
-use crate::{moving::StorePlace, output::print_line};
+use crate::{
+    moving::StorePlace,
+    output::{print_line, second},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct AlertsCommandArgs {
@@ -64,8 +67,8 @@ fn table(alerts: &[Alert]) -> Table {
     for alert in alerts {
         let deliveries: Vec<String> = alert.deliveries.iter().map(delivery).collect();
         table.add_row([
-            shown(alert.opened_at),
-            alert.closed_at.map_or_else(|| "open".to_owned(), shown),
+            second(alert.opened_at),
+            alert.closed_at.map_or_else(|| "open".to_owned(), second),
             alert.symbol.to_string(),
             format!("{}@{}", alert.rule, alert.revision),
             alert.message.clone(),
@@ -75,12 +78,8 @@ fn table(alerts: &[Alert]) -> Table {
     table
 }
 
-fn shown(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true).replacen('T', " ", 1).trim_end_matches('Z').to_owned()
-}
-
 fn delivery(Delivery { recipient, state }: &Delivery) -> String {
-    let when = state.ended_at().map_or_else(String::new, |at| format!(" {}", shown(at)));
+    let when = state.ended_at().map_or_else(String::new, |at| format!(" {}", second(at)));
     let why = state.reason().map_or_else(String::new, |reason| format!(": {reason}"));
     format!("{recipient} {}{when}{why}", state.name())
 }

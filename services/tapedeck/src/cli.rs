@@ -20,6 +20,7 @@ use crate::{
     backfill::BackfillArgs,
     batch::{AnalyticsPlace, BatchArgs},
     demo::DemoArgs,
+    gaps::GapsArgs,
     mail::MailCommand,
     moving::{CopyArgs, ExportArgs, ImportArgs},
     news::NewsArgs,
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Backfill(Box<BackfillArgs>),
     /// List the feeds with what each can do; `feeds test SYMBOL` requests a symbol from each once.
     Feeds(FeedsArgs),
+    /// List the times in which feeds may lack trades, and what became of them.
+    Gaps(GapsArgs),
     /// Print the ticks of a symbol as they are stored.
     Tail(TailArgs),
     /// Show on one screen whether the running instance works: its prices, rates and latencies, and what is down and why.

@@ -12,6 +12,7 @@ mod disk;
 mod drain;
 mod export;
 mod feeds;
+mod gaps;
 mod health;
 mod http;
 mod import;
@@ -78,6 +79,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             demo::demo(*args).await?;
         }
         Command::Feeds(args) => return feeds::feeds(args).await,
+        Command::Gaps(args) => gaps::gaps(args).await?,
         Command::Tail(args) => tail::tail(args).await?,
         Command::Status(args) => return status::status(args).await,
         Command::Health(args) => return health::health(args).await,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 
 /// Prints a line. Unlike `println!` it does not panic if the pipe is closed (`tapedeck status | head`).
 ///
@@ -27,6 +28,11 @@ pub(crate) fn note(line: impl Display) -> anyhow::Result<()> {
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let io = error.root_cause().downcast_ref::<std::io::Error>();
     io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
+}
+
+/// `2026-01-13 15:30:00`, of UTC.
+pub(crate) fn second(time: DateTime<Utc>) -> String {
+    time.format("%F %T").to_string()
 }
 
 /// A URL without its possible secrets: user, password and parameters. `default` without a URL.

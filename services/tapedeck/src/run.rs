@@ -41,7 +41,7 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     let stopping = process.shutdown.clone();
     let serving = ProcessRuntime { shutdown: CancellationToken::new(), ..process.clone() };
     // A recording has symbols of its own.
-    let watchlist = (!args.producer.provider.is_recorded()).then(|| args.producer.watchlist.clone());
+    let watchlist = (!args.producer.is_recorded()).then(|| args.producer.watchlist.clone());
     let public = args.public.or(public_url(address)?);
     let alert_recipients = args.alerts.recipients.0.clone();
     let digest = DigestConfig { alert_recipients, public_url: public.url(), ..args.news.digest };
@@ -92,7 +92,8 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     spawn(service::ALERTS, Box::pin(alerts));
     let stores = news::Stores { live: Arc::clone(&store), analytics: of_digests };
     spawn(service::NEWS, Box::pin(news::run(news, stores, of(service::NEWS))));
-    let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
+    let feeding = Feeding { config: args.producer, choice, store: Arc::clone(&store) };
+    let feeds = feed_then_drain(feeding, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {
         tasks.spawn("disk", disk::watch(data.path().to_owned(), runtime.clone()));
@@ -112,18 +113,25 @@ fn public_url(address: SocketAddr) -> anyhow::Result<Url> {
 
 type BoxFuture = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
-/// Runs the feeds until `stopping`, waits until the consumer has stored what they sent, and stops the other services.
-async fn feed_then_drain(
+/// What the feeds run with.
+struct Feeding {
     config: ProducerConfig,
     choice: Choice,
+    store: Arc<dyn LiveStore>,
+}
+
+/// Runs the feeds until `stopping`, waits until the consumer has stored what they sent, and stops the other services.
+async fn feed_then_drain(
+    feeding: Feeding,
     runtime: Runtime,
     stopping: CancellationToken,
     group: String,
 ) -> anyhow::Result<()> {
-    let feeding = Runtime { shutdown: stopping.clone(), ..runtime.clone() };
+    let of_feeds = Runtime { shutdown: stopping.clone(), ..runtime.clone() };
     // Counted from `stopping`.
-    let budget = feeding.shutdown_budget();
-    let mut feeds = pin!(producer::run(config, choice, feeding));
+    let budget = of_feeds.shutdown_budget();
+    let Feeding { config, choice, store } = feeding;
+    let mut feeds = pin!(producer::run(config, choice, Some(store), of_feeds));
     tokio::select! {
         ended = &mut feeds => ended?,
         () = budget.feeds().passed() => tracing::warn!("a feed has not ended in time; it is aborted"),
@@ -217,7 +225,12 @@ fn summary(choice: &Choice, url: &str, data: &DataDir, places: &Places, mail: &s
     let mut lines = vec![format!("Tapedeck {}", env!("CARGO_PKG_VERSION"))];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<8} {text}"));
     line("pages", format!("{url}   pipeline {url}/system   interface {url}/v1/symbols"));
-    for feed in &choice.feeds {
+    for (number, feed) in choice.feeds.iter().enumerate() {
+        let before = choice.feeds.iter().take(number);
+        if feed.symbols.iter().any(|symbol| before.clone().any(|other| other.symbols.contains(symbol))) {
+            line("", format!("{} where these have none", feed.provider));
+            continue;
+        }
         let kind = match feed.provider.prices() {
             FeedPrices::Simulated => "SIMULATED",
             FeedPrices::Recorded => "recorded",

@@ -11,6 +11,7 @@ mod catch_up;
 mod client_network;
 mod config;
 mod format;
+mod gap_figures;
 mod heartbeats;
 mod history;
 mod latency_limit;

@@ -12,6 +12,7 @@ use topics::{
 };
 
 use crate::{
+    gap_figures::GapFigures,
     heartbeats::{ClockSkew, Heartbeats, KnownProcess},
     snapshot::PriceSummary,
 };
@@ -63,6 +64,8 @@ pub(crate) struct SystemFigures {
     /// `None` where no batch reports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) batch: Option<BatchFigures>,
+    /// `None` where the live store does not answer.
+    pub(crate) gaps: Option<GapFigures>,
     pub(crate) sse_connections: usize,
     pub(crate) symbols: usize,
     pub(crate) prices: PriceSummary,
@@ -300,6 +303,7 @@ impl Pipeline {
             topics,
             partitions: self.lags.iter().map(|lag| partition_row(lag, alive())).collect(),
             batch: BatchFigures::of(greatest),
+            gaps: None,
             sse_connections: live_clients,
             symbols: prices.live + prices.stale + prices.closed + prices.waiting,
             prices,

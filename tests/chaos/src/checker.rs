@@ -346,7 +346,7 @@ pub(crate) async fn read_topic(log: &dyn EventLog, topic: &str) -> anyhow::Resul
 }
 
 /// Passes all ticks of a symbol to `see`, page by page.
-async fn pages(
+pub(crate) async fn pages(
     store: &dyn LiveStore,
     symbol: Symbol,
     mut see: impl FnMut(&[StoredTick]),

@@ -6,6 +6,7 @@
 pub mod checker;
 pub mod disk;
 pub mod faults;
+pub mod faulty_venue;
 pub mod ledger;
 pub mod letters;
 pub mod load;

@@ -93,7 +93,7 @@ impl Drop for Venue {
     }
 }
 
-async fn listen<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F)
+pub(crate) async fn listen<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints,
-    digests, jobs, mails, news, sessions, stale_days, ticks, tokens, users,
+    digests, feed_circuits, gaps, jobs, mails, news, sessions, stale_days, ticks, tokens, users,
 };
 
 /// Which format the documents have, as a document of its own.
@@ -33,7 +33,7 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 15] = [
+const COLLECTIONS: [Collection; 17] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
@@ -49,6 +49,8 @@ const COLLECTIONS: [Collection; 15] = [
     news::mongo::SOURCES_SCHEMA,
     digests::mongo::SCHEMA,
     stale_days::mongo::SCHEMA,
+    gaps::mongo::SCHEMA,
+    feed_circuits::mongo::SCHEMA,
 ];
 
 /// Documents read to see whether a collection is ours.

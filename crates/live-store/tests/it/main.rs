@@ -105,6 +105,9 @@ macro_rules! adapters {
             news::a_digest_is_recorded_once,
             stale_days::marked_days_are_read_by_symbol_and_date,
             stale_days::a_mark_that_was_set_again_is_not_removed,
+            feeds::a_gap_is_recorded_once_and_stays_repaired,
+            feeds::gaps_are_read_by_symbol_time_and_state_and_pruned,
+            feeds::the_circuit_of_a_feed_is_kept_as_it_was_saved_last,
         ]);)*
     };
 }
@@ -184,6 +187,9 @@ contract!(
         news::a_digest_is_recorded_once,
         stale_days::marked_days_are_read_by_symbol_and_date,
         stale_days::a_mark_that_was_set_again_is_not_removed,
+        feeds::a_gap_is_recorded_once_and_stays_repaired,
+        feeds::gaps_are_read_by_symbol_time_and_state_and_pruned,
+        feeds::the_circuit_of_a_feed_is_kept_as_it_was_saved_last,
     ]
 );
 
@@ -245,5 +251,8 @@ contract!(
         news::a_digest_is_recorded_once,
         stale_days::marked_days_are_read_by_symbol_and_date,
         stale_days::a_mark_that_was_set_again_is_not_removed,
+        feeds::a_gap_is_recorded_once_and_stays_repaired,
+        feeds::gaps_are_read_by_symbol_time_and_state_and_pruned,
+        feeds::the_circuit_of_a_feed_is_kept_as_it_was_saved_last,
     ]
 );

@@ -13,11 +13,17 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use event_log::EventLog;
 use futures_util::future::BoxFuture;
+use live_store::LiveStore;
 use market::{AssetClass, Candle, Symbol};
-use service_runtime::Component;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::ProducerConfig, publish::Outlet, supervise::FeedError};
+use crate::{
+    config::ProducerConfig,
+    feed_health::FeedHealth,
+    gaps::GapSender,
+    publish::Outlet,
+    supervise::{FeedError, Link},
+};
 
 /// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
 pub(crate) static FEEDS: [&Feed; 4] = [&binance::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
@@ -104,16 +110,36 @@ pub enum Prices {
 }
 
 /// What a feed runs with.
+#[derive(Clone)]
 pub(crate) struct FeedContext {
     pub(crate) config: ProducerConfig,
     /// The symbols it serves; none for a replay.
     pub(crate) symbols: Vec<Symbol>,
     /// Why prices are invented, where they are.
     pub(crate) simulated_because: Option<String>,
+    /// All feeds of the process are simulated, or none is.
+    pub(crate) is_only_kind: bool,
     pub(crate) log: Arc<dyn EventLog>,
+    /// The live store, in a process that has one.
+    pub(crate) store: Option<Arc<dyn LiveStore>>,
+    /// Where its gaps are recorded.
+    pub(crate) gaps: GapSender,
     pub(crate) outlet: Outlet,
-    pub(crate) health: Component,
+    pub(crate) health: FeedHealth,
     pub(crate) shutdown: CancellationToken,
+}
+
+impl FeedContext {
+    /// What keeping the feed connected needs to know.
+    pub(crate) fn link(&self, feed: &'static str) -> Link {
+        Link {
+            feed,
+            store: self.store.clone(),
+            health: self.health.clone(),
+            metrics: self.outlet.metrics().clone(),
+            shutdown: self.shutdown.clone(),
+        }
+    }
 }
 
 /// The end of a status line: symbols that the provider does not have, with the reasons. `; not FTM/USDT (Invalid symbol.) and 3 more`.

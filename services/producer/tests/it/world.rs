@@ -71,7 +71,7 @@ impl World {
         let config = config(args);
         let choice = producer::choose(&config).await.unwrap();
         let runtime = self.runtime();
-        let task = tokio::spawn(producer::run(config, choice.clone(), runtime.clone()));
+        let task = tokio::spawn(producer::run(config, choice.clone(), None, runtime.clone()));
         self.running = Some(Running { runtime, task });
         choice
     }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     format::{self, TimeText},
+    gap_figures::GapFigures,
     middleware::viewer::Viewer,
     params::Params,
     pipeline::{BatchFigures, ComponentRow, PartitionRow, ProcessRow, Quantiles, SystemFigures, TopicRow},
@@ -31,7 +32,9 @@ pub(crate) async fn figures(State(app): State<App>, params: Params) -> Result<Js
 async fn read_figures(app: &App, now: DateTime<Utc>) -> SystemFigures {
     let own = app.runtime.status.snapshot(now);
     let prices = app.live.snapshot().await.prices();
-    app.live.pipeline().system(&own, prices, app.metrics.live_clients(), now)
+    let gaps = GapFigures::read(&*app.store, now).await;
+    let system = app.live.pipeline().system(&own, prices, app.metrics.live_clients(), now);
+    SystemFigures { gaps, ..system }
 }
 
 /// One box of the pipeline.

@@ -193,7 +193,7 @@ async fn every_wrong_parameter_is_named_with_the_reason() {
         ("/v1/ticks?symbol=AAPL&from=2026-01-02&to=2026-01-01", "from", "is after"),
         ("/v1/ticks?symbol=AAPL&cursor=nonsense", "cursor", ""),
         ("/v1/ticks?symbol=AAPL&symbol=MSFT", "symbol", "more than once"),
-        ("/v1/candles?symbol=AAPL&interval=2m", "interval", "1m, 5m, 1h, 1d"),
+        ("/v1/candles?symbol=AAPL&interval=2m", "interval", "1m, 5m, 15m, 1h, 4h, 1d"),
         ("/v1/candles?symbol=AAPL&limit=0", "limit", "from 1 to 5000"),
         ("/v1/candles?interval=1m", "symbol", "is missing"),
         ("/events?symbols=%FF%FE", "symbols", ""),

@@ -7,7 +7,14 @@ export function openTime(candle: Candle): number {
   return Date.parse(candle.time) / 1000;
 }
 
-const WIDTH_SECONDS: Record<string, number> = { "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400 };
+const WIDTH_SECONDS: Record<string, number> = {
+  "1m": 60,
+  "5m": 300,
+  "15m": 900,
+  "1h": 3600,
+  "4h": 14_400,
+  "1d": 86_400,
+};
 
 /**
  * What returns the open time of the candle that a time falls in, both in seconds; that of a day is its date at 00:00 UTC.

@@ -155,9 +155,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         );
         run.push((fault, outcome));
     }
-    // Removes the data of the last fault.
-    world.kafka.wipe().await?;
-    world.mongo.wipe().await?;
+    // Stops the servers, and removes the data of the last fault.
+    for server in [&world.kafka, &world.mongo, &world.mysql, &world.smtp, &world.elastic] {
+        server.wipe().await?;
+    }
     if args.long {
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let path =

@@ -12,6 +12,7 @@ mod nights;
 mod poison;
 mod producers;
 mod store;
+mod venue_faults;
 mod wiped;
 
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub struct Fault {
 }
 
 /// All faults.
-pub const ALL: [Fault; 18] = [
+pub const ALL: [Fault; 19] = [
     Fault { number: 1, name: "the consumer is killed at random" },
     Fault { number: 2, name: "three consumers with repeated rebalances" },
     Fault { number: 3, name: "the producer is killed at random" },
@@ -51,6 +52,7 @@ pub const ALL: [Fault; 18] = [
     Fault { number: 18, name: "clocks are an hour apart" },
     Fault { number: 19, name: "the analytics store hangs, is killed, and is away in the night" },
     Fault { number: 20, name: "each service is killed at a random moment of a day" },
+    Fault { number: 21, name: "a venue that fails at random" },
 ];
 
 /// Runs a fault.
@@ -77,6 +79,7 @@ pub async fn run(fault: Fault, world: &World) -> anyhow::Result<Outcome> {
         18 => clocks::an_hour_apart(world).await,
         19 => nights::without_analytics(world).await,
         20 => day::kills(world).await,
+        21 => venue_faults::at_random(world).await,
         number => anyhow::bail!("there is no fault {number}"),
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod alerts;
 pub(crate) mod candles;
 pub(crate) mod checkpoints;
+pub(crate) mod feeds;
 pub(crate) mod jobs;
 pub(crate) mod mails;
 pub(crate) mod news;

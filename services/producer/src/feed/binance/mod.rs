@@ -15,7 +15,6 @@ use anyhow::Context;
 use futures_util::future::try_join_all;
 use market::{AssetClass, Source, Symbol};
 use serde_json::Value;
-use service_runtime::Component;
 use tokio::sync::Notify;
 use url::Url;
 
@@ -27,6 +26,7 @@ use super::{
 };
 use crate::{
     config::ProducerConfig,
+    feed_health::FeedHealth,
     publish::Outlet,
     supervise::{FeedError, keep_alive},
 };
@@ -104,6 +104,7 @@ async fn ask(settings: &HistorySettings, symbol: Symbol) -> Result<String, FeedE
 
 /// Passes trades on until the shutdown, while history is filled in: the minutes of the last day first.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let link = context.link(FEED.name);
     let FeedContext { config, symbols, outlet, health, shutdown, .. } = context;
     let source = Source::parse(FEED.name).context("the name of the source")?;
     let api = Arc::new(Api::new(USER_AGENT, config.binance.binance_rest_url.clone())?);
@@ -114,7 +115,7 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
     let live = try_join_all(parts.iter().enumerate().map(async |(number, symbols)| {
         let connection = Connection::new(&feed, number, symbols);
         let report = |reason: &str| feed.report(number, Part::Down(reason.to_owned()));
-        keep_alive(report, feed.outlet.metrics(), &shutdown, || connection.run()).await
+        keep_alive(&link, report, || connection.run()).await
     }));
     let filling = feed.fill_history(&symbols);
     let filling = async { shutdown.run_until_cancelled(filling).await.unwrap_or(Ok(())) };
@@ -150,7 +151,7 @@ struct Binance {
     api: Arc<Api>,
     history: Klines,
     outlet: Outlet,
-    health: Component,
+    health: FeedHealth,
     /// Of each connection.
     states: Mutex<Vec<Part>>,
     /// The venue has answered a request.
@@ -191,8 +192,9 @@ impl Binance {
             }
             Some(reason) => self.health.down(&reason),
             None => {
-                let refused = refused.iter().map(|(symbol, reason)| (*symbol, reason.as_str()));
-                self.health.up(&format!("{live} symbols, live{}", without(refused)));
+                let reasons = refused.iter().map(|(symbol, reason)| (*symbol, reason.as_str()));
+                let detail = format!("{live} symbols, live{}", without(reasons));
+                self.health.up_without(&detail, refused.keys().copied());
             }
         }
     }

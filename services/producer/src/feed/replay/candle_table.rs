@@ -216,10 +216,9 @@ fn width(rows: &[Row]) -> Result<Option<Interval>, String> {
     if step >= DAILY_STEP {
         return Ok(Some(Interval::Day));
     }
-    let known = [Interval::Minute, Interval::FiveMinutes, Interval::Hour];
-    let found = known.into_iter().find(|interval| interval.duration() == step);
+    let found = Interval::ALL.into_iter().find(|interval| interval.duration() == step);
     found.map(Some).ok_or_else(|| {
-        format!("its rows are {} s apart; candles of 1m, 5m, 1h and 1d are kept", step.num_seconds())
+        format!("its rows are {} s apart; candles of 1m, 5m, 15m, 1h, 4h and 1d are kept", step.num_seconds())
     })
 }
 

@@ -180,7 +180,7 @@ fn of_candles(
 }
 
 fn other_width() -> String {
-    "its name is that of candles of a width that is not kept; 1m, 5m, 1h and 1d are".to_owned()
+    "its name is that of candles of a width that is not kept; 1m, 5m, 15m, 1h, 4h and 1d are".to_owned()
 }
 
 /// A data file of Binance, which has a name of its own.

@@ -68,7 +68,9 @@ pub enum Sessions {
 
 /// Fills in the history, then makes ticks until the shutdown.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
-    let FeedContext { config, symbols, simulated_because, log, outlet, health, shutdown } = context;
+    let FeedContext {
+        config, symbols, simulated_because, is_only_kind, log, outlet, health, shutdown, ..
+    } = context;
     let settings = config.simulated;
     let source = Source::parse("simulated").context("the name of the simulated source")?;
     let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
@@ -80,7 +82,10 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
     for tick in &tails.newest {
         market.go_on_from(tick);
     }
-    outlet.send_candles(&history(&mut market, history_from, now)).await?;
+    // Beside real prices no past is invented.
+    if is_only_kind {
+        outlet.send_candles(&history(&mut market, history_from, now)).await?;
+    }
     let because = simulated_because.map(|reason| format!("{}{reason}", component::SIMULATED_BECAUSE));
     health.up(&format!(
         "{} symbols, {} ticks a second, SIMULATED{}",

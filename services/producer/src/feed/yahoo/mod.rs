@@ -13,12 +13,12 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use market::{AssetClass, Candle, Source, Symbol, Tick, TickFields, is_open};
 use rand::RngExt;
-use service_runtime::Component;
 use url::Url;
 
 use super::{Abilities, DailyHistory, Feed, FeedContext, HistorySettings, Prices, Span, rest::Api, without};
 use crate::{
     config::ProducerConfig,
+    feed_health::FeedHealth,
     publish::Outlet,
     supervise::{FeedError, keep_alive, patiently},
     tails,
@@ -107,6 +107,7 @@ const HISTORY: [[(&str, &str); 2]; 2] =
 
 /// Polls until the shutdown; the first round brings the candles of the day. Older history is filled in meanwhile.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
+    let link = context.link(FEED.name);
     let FeedContext { config, symbols, log, outlet, health, shutdown, .. } = context;
     let charts = Charts::new(&config.yahoo)?;
     let tails = tails::read(&*log, charts.source).await.context("cannot see where the last run ended")?;
@@ -119,8 +120,7 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
         health,
         state: Mutex::new(State { seen, last_seq: tails.highest_seq, candles: HashMap::new() }),
     };
-    let live =
-        keep_alive(|reason| yahoo.health.down(reason), yahoo.outlet.metrics(), &shutdown, || yahoo.poll());
+    let live = keep_alive(&link, |reason| yahoo.health.down(reason), || yahoo.poll());
     let history = async { shutdown.run_until_cancelled(yahoo.fill_history()).await.unwrap_or(Ok(())) };
     tokio::try_join!(live, history)?;
     Ok(())
@@ -131,7 +131,7 @@ struct Yahoo {
     symbols: Vec<Symbol>,
     charts: Charts,
     outlet: Outlet,
-    health: Component,
+    health: FeedHealth,
     state: Mutex<State>,
 }
 
@@ -271,7 +271,7 @@ impl Yahoo {
                 let reason = refused.into_values().next().map(|(_, reason)| reason).unwrap_or_default();
                 return Err(FeedError::provider(format!("no answer could be read: {reason}")));
             }
-            self.health.up(&polled_symbols(polled, &refused));
+            self.health.up_without(&polled_symbols(polled, &refused), refused.keys().copied());
             tokio::time::sleep(self.pause(Utc::now())).await;
         }
         Ok(())

@@ -243,6 +243,7 @@ fn candles(outcome: &Outcome, symbol: Symbol, source: CandleSource, now: DateTim
     let (interval, is_half_hours) = match outcome.meta.data_granularity.as_deref() {
         Some("1m") => (Interval::Minute, false),
         Some("5m") => (Interval::FiveMinutes, false),
+        Some("15m") => (Interval::FifteenMinutes, false),
         Some("30m") => (Interval::Hour, true),
         Some("1h" | "60m") => (Interval::Hour, false),
         Some("1d") => (Interval::Day, false),
