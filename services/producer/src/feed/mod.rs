@@ -3,9 +3,14 @@
 pub(crate) mod binance;
 pub(crate) mod coinbase;
 pub(crate) mod epoch;
+mod fields;
+mod figures;
+mod live;
+mod minutes;
 pub(crate) mod replay;
 pub(crate) mod rest;
 pub(crate) mod simulated;
+mod socket;
 pub(crate) mod yahoo;
 
 use std::sync::Arc;
@@ -20,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{config::ProducerConfig, publish::Outlet, supervise::FeedError};
 
 /// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
-pub(crate) static FEEDS: [&Feed; 4] = [&binance::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
+pub(crate) static FEEDS: [&Feed; 4] =
+    [&binance::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
 
 /// Whether a provider answers; the watched symbols of its asset class that it refuses, with the reason.
 type Probe = for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<Vec<(Symbol, String)>>>;

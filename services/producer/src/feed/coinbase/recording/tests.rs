@@ -8,11 +8,13 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use super::{FrameReader, ParseError};
+use super::FrameReader;
+use crate::feed::fields::ParseError;
 
-const RECORDING: &str = include_str!("../../../tests/fixtures/coinbase_ws.jsonl");
-const ADVANCED_TICKER: &str = include_str!("../../../tests/fixtures/coinbase_advanced_ws_ticker.json");
-const ADVANCED_TRADES: &str = include_str!("../../../tests/fixtures/coinbase_advanced_ws_market_trades.json");
+const RECORDING: &str = include_str!("../../../../tests/fixtures/coinbase_ws.jsonl");
+const ADVANCED_TICKER: &str = include_str!("../../../../tests/fixtures/coinbase_advanced_ws_ticker.json");
+const ADVANCED_TRADES: &str =
+    include_str!("../../../../tests/fixtures/coinbase_advanced_ws_market_trades.json");
 
 fn decimal(text: &str) -> Decimal {
     parse_decimal(text).unwrap()
@@ -31,7 +33,16 @@ fn frames() -> Vec<Value> {
 }
 
 fn parsed(reader: &mut FrameReader, frame: &Value) -> Vec<Tick> {
-    reader.parse(frame.to_string().as_bytes(), received_at()).unwrap()
+    let parsed = reader.parse(frame.to_string().as_bytes(), received_at()).unwrap();
+    assert!(parsed.refused.is_empty(), "{:?}", parsed.refused);
+    parsed.ticks
+}
+
+/// Why nothing of a frame can be used.
+fn refused(reader: &mut FrameReader, frame: &Value) -> ParseError {
+    let mut parsed = reader.parse(frame.to_string().as_bytes(), received_at()).unwrap();
+    assert!(parsed.ticks.is_empty() && parsed.refused.len() == 1, "{parsed:?}");
+    parsed.refused.remove(0)
 }
 
 fn of_kind(kind: &str) -> Value {
@@ -116,16 +127,41 @@ fn a_refused_match_leaves_the_days_figures_alone() {
     for (field, value) in [("price", "-1"), ("size", "-1000")] {
         let mut broken = good.clone();
         broken[field] = value.into();
-        let refused = reader.parse(broken.to_string().as_bytes(), received_at());
-        assert!(refused.is_err(), "{field} {value}");
+        refused(&mut reader, &broken);
     }
-    let tick = parsed(&mut reader, &good)[0];
+    let mut next = good.clone();
+    next["trade_id"] = 881_614.into();
+    let tick = parsed(&mut reader, &next)[0];
     assert_eq!((tick.low, tick.volume), (decimal("14.7775"), decimal("0.08")));
 }
 
 #[test]
+fn a_match_that_comes_again_is_counted_once() {
+    let mut reader = reader();
+    let trade = of_kind("last_match");
+    let (first, again) = (parsed(&mut reader, &trade)[0], parsed(&mut reader, &trade)[0]);
+    assert_eq!((first.id(), first.volume), (again.id(), again.volume));
+    assert_eq!(again.volume, decimal("0.04"));
+}
+
+#[test]
+fn one_trade_that_cannot_be_used_does_not_take_the_others_of_its_frame_with_it() {
+    let mut frame: Value = serde_json::from_str(ADVANCED_TRADES).unwrap();
+    let trades = frame["events"][0]["trades"].as_array_mut().unwrap();
+    let mut bad = trades[0].clone();
+    (bad["trade_id"], bad["price"]) = ("995098699".into(), "0".into());
+    trades.insert(1, bad);
+    let parsed = reader().parse(frame.to_string().as_bytes(), received_at()).unwrap();
+    let ids: Vec<u64> = parsed.ticks.iter().map(|tick| tick.seq).collect();
+    assert_eq!(ids, [995_098_700, 995_098_701]);
+    assert_eq!(parsed.ticks[1].volume, decimal("0.0515"));
+    let [reason] = parsed.refused.as_slice() else { panic!("{:?}", parsed.refused) };
+    assert!(reason.to_string().contains("price must be above zero"), "{reason}");
+}
+
+#[test]
 fn the_ticker_of_advanced_trade_is_a_tick_whose_open_follows_from_the_change() {
-    let ticks = reader().parse(ADVANCED_TICKER.as_bytes(), received_at()).unwrap();
+    let ticks = reader().parse(ADVANCED_TICKER.as_bytes(), received_at()).unwrap().ticks;
     let [tick] = ticks.as_slice() else { panic!("{} ticks", ticks.len()) };
     assert_eq!((tick.symbol.as_str(), tick.price), ("BTC/USD", decimal("68900.50")));
     assert_eq!([tick.high, tick.low, tick.volume], ["69200", "67500", "15328.12345678"].map(decimal));
@@ -137,7 +173,7 @@ fn the_ticker_of_advanced_trade_is_a_tick_whose_open_follows_from_the_change() {
 
 #[test]
 fn every_trade_of_advanced_trade_is_a_tick() {
-    let ticks = reader().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap();
+    let ticks = reader().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap().ticks;
     assert_eq!(ticks[0].size, Some(decimal("0.0015")));
     let said: Vec<_> = ticks.iter().map(|tick| (tick.seq, tick.price, tick.volume)).collect();
     let expected = [
@@ -151,7 +187,7 @@ fn every_trade_of_advanced_trade_is_a_tick() {
 fn trades_listed_newest_first_are_read_oldest_first() {
     let mut frame: Value = serde_json::from_str(ADVANCED_TRADES).unwrap();
     frame["events"][0]["trades"].as_array_mut().unwrap().reverse();
-    let expected = reader().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap();
+    let expected = reader().parse(ADVANCED_TRADES.as_bytes(), received_at()).unwrap().ticks;
     assert_eq!(parsed(&mut reader(), &frame), expected);
 }
 
@@ -167,7 +203,7 @@ fn a_ticker_has_the_size_of_its_trade_where_the_venue_quotes_it() {
 
 #[test]
 fn a_broken_frame_is_refused_with_the_field() {
-    let refused = |frame: &Value| reader().parse(frame.to_string().as_bytes(), received_at()).unwrap_err();
+    let refused = |frame: &Value| refused(&mut reader(), frame);
     let mut ticker = of_kind("ticker");
     ticker["price"] = "Infinity".into();
     assert_eq!(refused(&ticker).to_string(), "price is not a finite number");

@@ -1,0 +1,3 @@
+//! Coinbase: a parser of recordings.
+
+pub(crate) mod recording;
