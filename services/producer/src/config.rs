@@ -11,7 +11,10 @@ use market::Watchlist;
 use service_runtime::{HELP_END, LogOutput, LogSettings};
 
 use crate::{
-    feed::{binance::BinanceArgs, replay::ReplayArgs, simulated::SimulatedArgs, yahoo::YahooArgs},
+    feed::{
+        binance::BinanceArgs, coinbase::CoinbaseArgs, replay::ReplayArgs,
+        simulated::SimulatedArgs, yahoo::YahooArgs,
+    },
     provider::ProviderChoice,
 };
 
@@ -49,7 +52,8 @@ pub const DEFAULT_WATCHLIST: &str =
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Prices")]
 pub struct ProducerConfig {
-    /// Where prices come from. auto: Binance and Yahoo where they answer within 3 s, otherwise simulated.
+    /// Where prices come from. auto: the first of Binance and Coinbase, and Yahoo, where they answer within 3 s; otherwise
+    /// simulated.
     #[arg(long, env = "PROVIDER", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
     /// Symbols to watch, with commas between: stocks (AAPL, BRK.B) and crypto pairs (BTC/USDT); at most 1000.
@@ -64,6 +68,9 @@ pub struct ProducerConfig {
     /// Binance.
     #[command(flatten)]
     pub binance: BinanceArgs,
+    /// Coinbase.
+    #[command(flatten)]
+    pub coinbase: CoinbaseArgs,
     /// Yahoo.
     #[command(flatten)]
     pub yahoo: YahooArgs,

@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{config::ProducerConfig, publish::Outlet, supervise::FeedError};
 
 /// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
-pub(crate) static FEEDS: [&Feed; 4] =
-    [&binance::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
+pub(crate) static FEEDS: [&Feed; 5] =
+    [&binance::FEED, &coinbase::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
 
 /// Whether a provider answers; the watched symbols of its asset class that it refuses, with the reason.
 type Probe = for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<Vec<(Symbol, String)>>>;
@@ -41,6 +41,9 @@ pub struct HistorySettings {
     /// Binance.
     #[command(flatten)]
     pub binance: binance::BinanceArgs,
+    /// Coinbase.
+    #[command(flatten)]
+    pub coinbase: coinbase::CoinbaseArgs,
     /// Yahoo.
     #[command(flatten)]
     pub yahoo: yahoo::YahooArgs,

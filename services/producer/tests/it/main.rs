@@ -5,6 +5,7 @@
 mod auto;
 mod backfill;
 mod binance;
+mod coinbase;
 mod refusals;
 mod replay;
 mod simulated;
