@@ -12,7 +12,7 @@ use service_runtime::{HELP_END, LogOutput, LogSettings};
 
 use crate::{
     feed::{
-        binance::BinanceArgs, coinbase::CoinbaseArgs, replay::ReplayArgs,
+        binance::BinanceArgs, coinbase::CoinbaseArgs, kraken::KrakenArgs, replay::ReplayArgs,
         simulated::SimulatedArgs, yahoo::YahooArgs,
     },
     provider::ProviderChoice,
@@ -52,7 +52,7 @@ pub const DEFAULT_WATCHLIST: &str =
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Prices")]
 pub struct ProducerConfig {
-    /// Where prices come from. auto: the first of Binance and Coinbase, and Yahoo, where they answer within 3 s; otherwise
+    /// Where prices come from. auto: the first of Binance, Coinbase and Kraken, and Yahoo, where they answer within 3 s; otherwise
     /// simulated.
     #[arg(long, env = "PROVIDER", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
@@ -71,6 +71,9 @@ pub struct ProducerConfig {
     /// Coinbase.
     #[command(flatten)]
     pub coinbase: CoinbaseArgs,
+    /// Kraken.
+    #[command(flatten)]
+    pub kraken: KrakenArgs,
     /// Yahoo.
     #[command(flatten)]
     pub yahoo: YahooArgs,

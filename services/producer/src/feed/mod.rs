@@ -5,6 +5,7 @@ pub(crate) mod coinbase;
 pub(crate) mod epoch;
 mod fields;
 mod figures;
+pub(crate) mod kraken;
 mod live;
 mod minutes;
 pub(crate) mod replay;
@@ -25,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{config::ProducerConfig, publish::Outlet, supervise::FeedError};
 
 /// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
-pub(crate) static FEEDS: [&Feed; 5] =
-    [&binance::FEED, &coinbase::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
+pub(crate) static FEEDS: [&Feed; 6] =
+    [&binance::FEED, &coinbase::FEED, &kraken::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
 
 /// Whether a provider answers; the watched symbols of its asset class that it refuses, with the reason.
 type Probe = for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<Vec<(Symbol, String)>>>;
@@ -44,6 +45,9 @@ pub struct HistorySettings {
     /// Coinbase.
     #[command(flatten)]
     pub coinbase: coinbase::CoinbaseArgs,
+    /// Kraken.
+    #[command(flatten)]
+    pub kraken: kraken::KrakenArgs,
     /// Yahoo.
     #[command(flatten)]
     pub yahoo: yahoo::YahooArgs,

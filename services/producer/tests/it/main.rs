@@ -6,6 +6,7 @@ mod auto;
 mod backfill;
 mod binance;
 mod coinbase;
+mod kraken;
 mod refusals;
 mod replay;
 mod simulated;
