@@ -25,6 +25,9 @@ use crate::{
     store_calls::StoreCalls,
 };
 
+/// The host's clock was set if it differs by more than this from one that goes on evenly.
+const CLOCK_STEP: TimeDelta = TimeDelta::seconds(5);
+
 /// Checkpoints are saved this often, and when a partition is revoked.
 const CHECKPOINT_INTERVAL_MS: u64 = 1_000;
 /// Between two queries of a log that is unavailable.
@@ -271,6 +274,7 @@ impl<P: Processor> Keeper<P> {
 
     /// Applies a batch, and emits what follows from it; its handles may be spent afterwards.
     async fn write(&mut self, stored: StoredBatch<P::Event>) -> anyhow::Result<Vec<CommitHandle>> {
+        self.follow_clock(Utc::now());
         self.refresh(&stored).await?;
         let effects = self.apply(&stored);
         for (partition, handle) in &stored.batch.partitions {
@@ -313,13 +317,28 @@ impl<P: Processor> Keeper<P> {
         self.store.repeat(|| self.processor.emit(effects)).await
     }
 
-    /// The time, by a clock that is never set back: a step of the host's clock is no idleness.
+    /// Takes over a step of the host's clock. What was idle before is not idle for the length of the step: the timers begin again.
+    fn follow_clock(&mut self, host: DateTime<Utc>) {
+        let step = host - self.now();
+        if step.abs() < CLOCK_STEP {
+            return;
+        }
+        tracing::warn!(seconds = step.num_seconds(), "the clock of this host was set");
+        self.started = (host, Instant::now());
+        self.ends.asked = (host, host);
+        for owned in self.partitions.values_mut() {
+            self.processor.restart_idle(&mut owned.state, host);
+        }
+    }
+
+    /// The time, by a clock that goes on evenly between steps of the host's clock.
     fn now(&self) -> DateTime<Utc> {
         let (started_at, started) = self.started;
         started_at + started.elapsed()
     }
 
     fn query_ends_if_due(&mut self) {
+        self.follow_clock(Utc::now());
         if !self.ends.running.is_empty() || self.partitions.is_empty() {
             return;
         }

@@ -184,8 +184,12 @@ async fn automatic(config: &ProducerConfig) -> Choice {
     let symbols = config.watchlist.symbols();
     let plans = venues(symbols);
     let answers = join_all(plans.iter().map(|plan| answer(plan.provider, config))).await;
-    let (mut answering, mut notes, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut answering, mut notes, mut reasons) = (Vec::<FeedPlan>::new(), Vec::new(), Vec::new());
     for (plan, answer) in plans.into_iter().zip(answers) {
+        // Of one asset class the first that answers serves; the answers of the others are not used.
+        if answering.iter().any(|first| first.provider.prices() == plan.provider.prices()) {
+            continue;
+        }
         match answer {
             Ok(refused) => {
                 notes.extend(refused_note(plan.provider, &refused));

@@ -1,7 +1,7 @@
 //! Daily candles of the past on request: the days that a symbol lacks, from its provider to the log.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -14,7 +14,7 @@ use service_runtime::{Latency, Runtime};
 use topics::names::figure;
 
 use crate::{
-    feed::{DailyHistory, FEEDS, HistorySettings, Prices, Span},
+    feed::{DailyHistory, FEEDS, HistorySettings, OpenDaily, Prices, Span},
     metrics::FeedMetrics,
     publish::{Outlet, outlet},
     supervise::FeedError,
@@ -110,44 +110,50 @@ impl Backfill<'_> {
         Ok(result)
     }
 
+    /// The candles of the first provider that has them.
     async fn fetch(&mut self, symbol: Symbol, gap: (NaiveDate, NaiveDate)) -> Result<Vec<Candle>, FeedError> {
-        let (provider, reader) = self.reader(symbol)?;
-        let span = span(gap);
-        let request = async || {
-            tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
-            reader.daily(symbol, span, Utc::now()).await
-        };
-        let delays = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(RETRY_MIN_MS))
-            .with_max_times(RETRIES);
-        let fetched = request
-            .retry(delays)
-            .when(|error| matches!(error, FeedError::Provider { .. }))
-            .adjust(delay_after)
-            .await;
-        fetched.map_err(|error| match error {
-            FeedError::Provider { reason, .. } | FeedError::Request { reason } => {
-                FeedError::provider(format!("{provider}: {reason}"))
+        let class = Prices::Live(symbol.asset_class());
+        let mut reasons = Vec::new();
+        for feed in FEEDS.iter().filter(|feed| feed.prices == class) {
+            let Some(open) = feed.daily else { continue };
+            let reader = self.reader(feed.name, open)?;
+            match fetch_from(reader, symbol, gap).await {
+                Err(FeedError::Provider { reason, .. } | FeedError::Request { reason }) => {
+                    reasons.push(format!("{}: {reason}", feed.name));
+                }
+                fetched => return fetched,
             }
-            fatal @ FeedError::Fatal(_) => fatal,
-        })
+        }
+        if reasons.is_empty() {
+            reasons.push("no provider has its daily candles".to_owned());
+        }
+        Err(FeedError::provider(reasons.join("; ")))
     }
 
-    /// The provider of the symbol's asset class.
-    fn reader(&mut self, symbol: Symbol) -> Result<(&'static str, &dyn DailyHistory), FeedError> {
-        let class = Prices::Live(symbol.asset_class());
-        let of_feed = |feed: &&'static crate::feed::Feed| feed.daily.map(|open| (feed.name, open));
-        let (name, open) = FEEDS
-            .iter()
-            .filter(|feed| feed.prices == class)
-            .find_map(of_feed)
-            .ok_or_else(|| FeedError::provider("no provider has its daily candles"))?;
-        if !self.readers.contains_key(name) {
-            self.readers.insert(name, open(self.settings)?);
-        }
-        let reader = self.readers.get(name).context("the reader of a provider")?;
-        Ok((name, reader.as_ref()))
+    fn reader(&mut self, name: &'static str, open: OpenDaily) -> anyhow::Result<&dyn DailyHistory> {
+        let reader = match self.readers.entry(name) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(open(self.settings)?),
+        };
+        Ok(&**reader)
     }
+}
+
+/// The daily candles of a gap, with some tries.
+async fn fetch_from(
+    reader: &dyn DailyHistory,
+    symbol: Symbol,
+    gap: (NaiveDate, NaiveDate),
+) -> Result<Vec<Candle>, FeedError> {
+    let span = span(gap);
+    let request = async || {
+        tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
+        reader.daily(symbol, span, Utc::now()).await
+    };
+    let delays = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(RETRY_MIN_MS))
+        .with_max_times(RETRIES);
+    request.retry(delays).when(|error| matches!(error, FeedError::Provider { .. })).adjust(delay_after).await
 }
 
 /// The delay before the next try: that of the provider if it requires one. `None` gives up.

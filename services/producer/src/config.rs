@@ -11,7 +11,10 @@ use market::Watchlist;
 use service_runtime::{HELP_END, LogOutput, LogSettings};
 
 use crate::{
-    feed::{binance::BinanceArgs, replay::ReplayArgs, simulated::SimulatedArgs, yahoo::YahooArgs},
+    feed::{
+        binance::BinanceArgs, coinbase::CoinbaseArgs, kraken::KrakenArgs, replay::ReplayArgs,
+        simulated::SimulatedArgs, yahoo::YahooArgs,
+    },
     price_jump::PriceJumpArgs,
     provider::{ProviderChoice, ProviderOrder},
 };
@@ -50,7 +53,8 @@ pub const DEFAULT_WATCHLIST: &str =
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Prices")]
 pub struct ProducerConfig {
-    /// Where prices come from. auto: Binance and Yahoo where they answer within 3 s, otherwise simulated.
+    /// Where prices come from. auto: the first of Binance, Coinbase and Kraken, and Yahoo, where they answer within 3 s; otherwise
+    /// simulated.
     #[arg(long, env = "PROVIDER", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
     /// Several providers in order of preference, with commas between: where one has no prices of a symbol, the next one takes over.
@@ -72,6 +76,12 @@ pub struct ProducerConfig {
     /// Binance.
     #[command(flatten)]
     pub binance: BinanceArgs,
+    /// Coinbase.
+    #[command(flatten)]
+    pub coinbase: CoinbaseArgs,
+    /// Kraken.
+    #[command(flatten)]
+    pub kraken: KrakenArgs,
     /// Yahoo.
     #[command(flatten)]
     pub yahoo: YahooArgs,

@@ -7,12 +7,15 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use live_store::{Gap, GapCause, GapState, LiveStore};
-use market::{Interval, Symbol, Tick};
+use live_store::{Gap, GapCause, GapQuery, GapState, LiveStore};
+use market::{Interval, Source, Symbol, Tick};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{feed::Span, metrics::FeedMetrics};
+use crate::{
+    feed::{Span, minutes::Filling},
+    metrics::FeedMetrics,
+};
 
 /// Gaps that wait for the store or for their repair; further ones are counted and logged only.
 const MAX_WAITING: usize = 10_000;
@@ -23,8 +26,8 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Gaps are kept so long, and the older ones are removed once a day.
 const KEPT: TimeDelta = TimeDelta::days(365);
 const PRUNING: Duration = Duration::from_hours(24);
-/// The last try at the end of the process.
-const LAST_TRY: Duration = Duration::from_secs(2);
+/// The store is waited for so long at the start and at the end.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// After so long the venue has the candle of a minute.
 const SETTLED: TimeDelta = TimeDelta::seconds(2);
 
@@ -165,7 +168,7 @@ impl GapWriter {
 
     /// What cannot be written any more was logged when it was detected.
     async fn last_try(&self, waiting: &[Gap]) {
-        let written = tokio::time::timeout(LAST_TRY, self.store.record_gaps(waiting)).await;
+        let written = tokio::time::timeout(STORE_TIMEOUT, self.store.record_gaps(waiting)).await;
         if !matches!(written, Ok(Ok(()))) {
             tracing::warn!(gaps = waiting.len(), "gaps were not recorded: the live store is away");
         }
@@ -192,9 +195,34 @@ pub(crate) struct Repairs {
     sender: GapSender,
 }
 
-/// A watch that begins behind these trades of the event log, and its repairs.
-pub(crate) fn watch(newest: &[Tick], sender: GapSender) -> (GapWatch, Repairs) {
+/// The gaps of a feed that an earlier run left open.
+pub(crate) async fn open_ones(store: Option<&dyn LiveStore>, source: Source, symbols: &[Symbol]) -> Vec<Gap> {
+    let Some(store) = store else { return Vec::new() };
+    let query = GapQuery { is_unrepaired: true, ..GapQuery::default() };
+    let is_ours =
+        |gap: &Gap| gap.source == source && gap.state == GapState::Open && symbols.contains(&gap.symbol);
+    match tokio::time::timeout(STORE_TIMEOUT, store.gaps(&query)).await {
+        Ok(Ok(gaps)) => gaps.into_iter().filter(is_ours).collect(),
+        Ok(Err(error)) => {
+            tracing::warn!(reason = %error, "the gaps of an earlier run could not be read");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::warn!("the gaps of an earlier run could not be read in time");
+            Vec::new()
+        }
+    }
+}
+
+/// A watch that begins behind these trades of the event log, and its repairs, with these gaps first.
+pub(crate) fn watch(newest: &[Tick], open: Vec<Gap>, sender: GapSender) -> (GapWatch, Repairs) {
     let (to_repair, gaps) = mpsc::channel(MAX_WAITING);
+    for gap in open {
+        // There are at most a thousand.
+        if to_repair.try_send(gap).is_err() {
+            break;
+        }
+    }
     let continuity = Mutex::new(Continuity::after_restart(newest));
     (GapWatch { continuity, sender: sender.clone(), to_repair }, Repairs { gaps, sender })
 }
@@ -226,19 +254,15 @@ impl GapWatch {
 }
 
 impl Repairs {
-    /// Repairs with `fill`, which publishes the venue's candles of a symbol's minutes and returns whether it had an answer, until the
-    /// watch is gone. Minutes of a gap that is longer than `horizon` are filled from there on.
-    pub(crate) async fn run(
-        mut self,
-        horizon: TimeDelta,
-        fill: impl AsyncFn(Symbol, Span) -> anyhow::Result<bool>,
-    ) -> anyhow::Result<()> {
+    /// Fills in the venue's candles of the minutes of each gap, until the watch is gone. Minutes of a gap that is longer than `horizon`
+    /// are filled in from there on.
+    pub(crate) async fn run(mut self, horizon: TimeDelta, filling: Filling<'_>) -> anyhow::Result<()> {
         while let Some(gap) = self.gaps.recv().await {
             let ((from, to), over_at) = minutes(&gap);
             // In the order of their ends, so that nothing behind it waits longer than a minute.
             tokio::time::sleep((over_at - Utc::now()).to_std().unwrap_or_default()).await;
             let oldest = Interval::Minute.floor(Utc::now() - horizon);
-            let is_filled = fill(gap.symbol, (from.max(oldest), to)).await?;
+            let is_filled = filling.minutes(gap.symbol, (from.max(oldest), to)).await?;
             let state = match (is_filled, from < oldest) {
                 (true, false) => GapState::Repaired { at: Utc::now() },
                 (true, true) => GapState::Unrepaired {
@@ -256,7 +280,7 @@ impl Repairs {
 
 #[cfg(test)]
 mod tests {
-    use market::{Source, TickFields};
+    use market::TickFields;
     use rust_decimal::Decimal;
 
     use super::*;

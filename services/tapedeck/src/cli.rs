@@ -227,8 +227,9 @@ pub(crate) enum FeedsCommand {
     Test {
         /// The symbol: AAPL, BRK.B, BTC/USDT.
         symbol: Symbol,
+        // On the heap: the other commands are much smaller.
         #[command(flatten)]
-        history: HistorySettings,
+        history: Box<HistorySettings>,
     },
 }
 

@@ -3,9 +3,15 @@
 pub(crate) mod binance;
 pub(crate) mod coinbase;
 pub(crate) mod epoch;
+mod fields;
+mod figures;
+pub(crate) mod kraken;
+mod live;
+pub(crate) mod minutes;
 pub(crate) mod replay;
 pub(crate) mod rest;
 pub(crate) mod simulated;
+mod socket;
 pub(crate) mod yahoo;
 
 use std::sync::Arc;
@@ -26,7 +32,8 @@ use crate::{
 };
 
 /// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
-pub(crate) static FEEDS: [&Feed; 4] = [&binance::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
+pub(crate) static FEEDS: [&Feed; 6] =
+    [&binance::FEED, &coinbase::FEED, &kraken::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
 
 /// Whether a provider answers; the watched symbols of its asset class that it refuses, with the reason.
 type Probe = for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<Vec<(Symbol, String)>>>;
@@ -41,6 +48,12 @@ pub struct HistorySettings {
     /// Binance.
     #[command(flatten)]
     pub binance: binance::BinanceArgs,
+    /// Coinbase.
+    #[command(flatten)]
+    pub coinbase: coinbase::CoinbaseArgs,
+    /// Kraken.
+    #[command(flatten)]
+    pub kraken: kraken::KrakenArgs,
     /// Yahoo.
     #[command(flatten)]
     pub yahoo: yahoo::YahooArgs,

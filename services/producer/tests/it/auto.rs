@@ -32,13 +32,24 @@ async fn a_pair_that_the_venue_does_not_have_is_named_at_the_start() {
     let server = MockServer::start().await;
     crypto_venue(&server).await;
     let list = ["--watchlist", "BTC/USDT,FTM/USDT,ETH/USDT", "--binance-rest-url", &server.uri()];
-    let choice = choose(&config(&list)).await.unwrap();
+    let away = away().await;
+    let choice = choose(&config(&with(&list, &away))).await.unwrap();
     let reason = "127.0.0.1/api/v3/ticker/24hr answered 400 Bad Request: Invalid symbol.";
     assert_eq!(choice.notes, [format!("binance; not FTM/USDT ({reason})")]);
     assert!(!choice.is_simulated());
     let others = ["--watchlist", "FTM/USDT", "--binance-rest-url", &server.uri()];
-    let choice = choose(&config(&others)).await.unwrap();
+    let choice = choose(&config(&with(&others, &away))).await.unwrap();
     assert!(choice.is_simulated() && choice.notes[0].contains("Invalid symbol."), "{:?}", choice.notes);
+}
+
+/// The addresses of venues that do not answer, beside those of a test.
+async fn away() -> [String; 4] {
+    let url = format!("http://{}", closed_port().await);
+    ["--coinbase-rest-url", &url, "--kraken-rest-url", &url].map(str::to_owned)
+}
+
+fn with<'a>(args: &[&'a str], others: &'a [String]) -> Vec<&'a str> {
+    args.iter().copied().chain(others.iter().map(String::as_str)).collect()
 }
 
 #[tokio::test]
@@ -46,14 +57,17 @@ async fn where_nobody_answers_the_whole_market_is_simulated_and_the_notes_say_wh
     let (binance, yahoo) = (closed_port().await, closed_port().await);
     let (binance, yahoo) = (format!("http://{binance}"), format!("http://{yahoo}"));
     let args = ["--watchlist", "AAPL,BTC/USDT", "--binance-rest-url", &binance, "--yahoo-url", &yahoo];
-    let choice = choose(&config(&args)).await.unwrap();
+    let away = away().await;
+    let choice = choose(&config(&with(&args, &away))).await.unwrap();
     assert!(choice.is_simulated() && choice.was_automatic());
     let [plan] = choice.feeds.as_slice() else { panic!("{choice:?}") };
     assert_eq!((plan.provider.name(), symbols(plan)), ("simulated", vec!["AAPL", "BTC/USDT"]));
     let because = choice.simulated_because().unwrap();
     assert!(because.starts_with("no provider answered at the start: binance ("), "{because}");
     assert!(because.contains(", yahoo (") && !because.contains("--provider"), "{because}");
-    let [crypto, stocks] = choice.notes.as_slice() else { panic!("{:?}", choice.notes) };
+    let [crypto, coinbase, kraken, stocks] = choice.notes.as_slice() else { panic!("{:?}", choice.notes) };
+    assert!(coinbase.starts_with("coinbase does not answer (127.0.0.1/products: "), "{coinbase}");
+    assert!(kraken.starts_with("kraken does not answer (127.0.0.1/AssetPairs: "), "{kraken}");
     assert!(
         crypto.starts_with("binance does not answer (127.0.0.1/api/v3/ping: ")
             && crypto.ends_with("): BTC/USDT"),
@@ -104,14 +118,42 @@ async fn where_both_answer_each_serves_its_class() {
 }
 
 #[tokio::test]
+async fn of_the_venues_for_pairs_the_first_that_answers_serves() {
+    let (coinbase, kraken) = (MockServer::start().await, MockServer::start().await);
+    let closed = format!("http://{}", closed_port().await);
+    let products = json!([{"id": "BTC-USD", "status": "online"}, {"id": "ETH-USD", "status": "online"}]);
+    let products = ResponseTemplate::new(200).set_body_json(products);
+    Mock::given(path("/products")).respond_with(products).mount(&coinbase).await;
+    let pairs = json!({"error": [], "result": {"XXBTZUSD": {"wsname": "XBT/USD"}}});
+    let pairs = ResponseTemplate::new(200).set_body_json(pairs);
+    Mock::given(path("/0/public/AssetPairs")).respond_with(pairs).mount(&kraken).await;
+    let kraken = format!("{}/0/public", kraken.uri());
+    let args = |coinbase: &str| {
+        let urls = [("binance-rest", closed.as_str()), ("coinbase-rest", coinbase), ("kraken-rest", &kraken)];
+        let urls = urls.iter().flat_map(|(name, url)| [format!("--{name}-url"), (*url).to_owned()]);
+        urls.chain(["--watchlist".to_owned(), "BTC/USD,XYZ/USD".to_owned()]).collect::<Vec<_>>()
+    };
+    for (url, expected) in [(coinbase.uri(), "coinbase"), (closed.clone(), "kraken")] {
+        let args = args(&url);
+        let choice = choose(&config(&with(&[], &args))).await.unwrap();
+        let [plan] = choice.feeds.as_slice() else { panic!("{choice:?}") };
+        assert_eq!((plan.provider.name(), symbols(plan)), (expected, vec!["BTC/USD", "XYZ/USD"]));
+        let notes = &choice.notes;
+        assert!(notes[0].starts_with("binance does not answer ("), "{notes:?}");
+        assert_eq!(notes.last().unwrap(), &format!("{expected}; not XYZ/USD (not listed)"));
+    }
+}
+
+#[tokio::test]
 async fn a_page_for_people_is_no_answer() {
     let server = MockServer::start().await;
     let page = ResponseTemplate::new(200).set_body_raw("<html>blocked here</html>", "text/html");
     Mock::given(path("/api/v3/ping")).respond_with(page).mount(&server).await;
-    let choice =
-        choose(&config(&["--watchlist", "BTC/USDT", "--binance-rest-url", &server.uri()])).await.unwrap();
+    let away = away().await;
+    let args = ["--watchlist", "BTC/USDT", "--binance-rest-url", &server.uri()];
+    let choice = choose(&config(&with(&args, &away))).await.unwrap();
     assert!(choice.is_simulated());
-    assert_eq!(choice.notes.len(), 1);
+    assert_eq!(choice.notes.len(), 3);
     assert!(choice.notes[0].contains("answered with HTML instead of JSON"), "{}", choice.notes[0]);
 }
 
@@ -155,6 +197,8 @@ async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
     let (binance, yahoo) = (closed_port().await, closed_port().await);
     let (binance, yahoo) = (format!("http://{binance}"), format!("http://{yahoo}"));
     let nobody = ["--watchlist", "AAPL,BTC/USDT", "--binance-rest-url", &binance, "--yahoo-url", &yahoo];
+    let away = away().await;
+    let nobody = with(&nobody, &away);
     let silent = choose(&config(&nobody)).await.unwrap();
     let server = MockServer::start().await;
     crypto_venue(&server).await;

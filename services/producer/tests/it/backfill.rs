@@ -38,9 +38,10 @@ fn answer(body: &str) -> ResponseTemplate {
 }
 
 async fn backfill(world: &World, server: &MockServer, wanted: &[MissingDays]) -> Vec<Backfilled> {
-    let (yahoo, binance) = (server.uri(), server.uri());
-    let args = ["backfill", "--yahoo-url", &yahoo, "--binance-rest-url", &binance];
-    let settings = Args::try_parse_from(args).unwrap().settings;
+    let uri = server.uri();
+    let urls = ["--yahoo-url", "--binance-rest-url", "--coinbase-rest-url", "--kraken-rest-url"];
+    let args = urls.iter().flat_map(|name| [*name, &uri]);
+    let settings = Args::try_parse_from(["backfill"].into_iter().chain(args)).unwrap().settings;
     let mut seen = Vec::new();
     let results = backfill_daily(&settings, wanted, &world.runtime(), |result| seen.push(result.clone()))
         .await
@@ -97,6 +98,44 @@ async fn a_symbol_that_the_provider_refuses_does_not_stop_the_others() {
     assert_eq!(refused.failure.as_deref(), Some("yahoo: the provider reports: No data found"));
     assert_eq!((fetched.candles, &fetched.failure), (1, &None));
     assert_eq!((complete.candles, &complete.failure), (0, &None), "nothing is requested");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_that_the_first_venue_refuses_come_from_the_next_one() {
+    let (world, server) = (World::new().await, MockServer::start().await);
+    let refusal = ResponseTemplate::new(400)
+        .set_body_raw(r#"{"code":-1121,"msg":"Invalid symbol."}"#, "application/json");
+    Mock::given(path("/api/v3/klines")).respond_with(refusal).expect(2).mount(&server).await;
+    let time = midnight("2024-01-17").timestamp();
+    let candles = format!("[[{time}, 98.5, 101.25, 99, 100.5, 12.75]]");
+    Mock::given(path("/products/BTC-GBP/candles"))
+        .and(query_param("granularity", "86400"))
+        .and(query_param("start", "2024-01-17T00:00:00Z"))
+        .and(query_param("end", "2024-01-18T00:00:00Z"))
+        .respond_with(answer(&candles))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(path("/products/XYZ-GBP/candles"))
+        .respond_with(
+            ResponseTemplate::new(404).set_body_raw(r#"{"message":"NotFound"}"#, "application/json"),
+        )
+        .mount(&server)
+        .await;
+    let pairs = answer(r#"{"error":[],"result":{"XXBTZGBP":{"wsname":"XBT/GBP"}}}"#);
+    Mock::given(path("/AssetPairs")).respond_with(pairs).mount(&server).await;
+    let wanted = [missing("BTC/GBP", &["2024-01-17"]), missing("XYZ/GBP", &["2024-01-17"])];
+    let results = backfill(&world, &server, &wanted).await;
+    assert_eq!((results[0].candles, &results[0].failure), (1, &None));
+    let failure = results[1].failure.as_deref().unwrap();
+    for reason in
+        ["binance: ", "Invalid symbol.; coinbase: ", "NotFound; kraken: kraken lists no pair XYZ/GBP"]
+    {
+        assert!(failure.contains(reason), "{failure}");
+    }
+    let stored = world.candles().await;
+    assert_eq!(closes(&stored, "BTC/GBP"), ["100.5"]);
+    assert_eq!((stored[0].source.feed.as_str(), stored[0].ticks), ("coinbase", 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,9 @@
 mod auto;
 mod backfill;
 mod binance;
+mod coinbase;
 mod fallback;
+mod kraken;
 mod refusals;
 mod replay;
 mod simulated;

@@ -21,6 +21,8 @@ pub(crate) struct Venue {
     speech: watch::Sender<Vec<Message>>,
     /// What each connection asked for, path and query.
     asked: Arc<Mutex<Vec<String>>>,
+    /// The texts that came over all connections.
+    texts: Arc<Mutex<Vec<String>>>,
     listening: JoinHandle<()>,
 }
 
@@ -30,9 +32,9 @@ impl Venue {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         let (speech, heard) = watch::channel(speech);
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let listening = tokio::spawn(listen(listener, heard, Arc::clone(&asked)));
-        Self { url, speech, asked, listening }
+        let (asked, texts) = (Arc::default(), Arc::default());
+        let listening = tokio::spawn(listen(listener, heard, Arc::clone(&asked), Arc::clone(&texts)));
+        Self { url, speech, asked, texts, listening }
     }
 
     /// From now on it says this instead.
@@ -43,6 +45,10 @@ impl Venue {
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
+
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.texts.lock().unwrap().clone()
+    }
 }
 
 impl Drop for Venue {
@@ -51,15 +57,25 @@ impl Drop for Venue {
     }
 }
 
-async fn listen(listener: TcpListener, heard: watch::Receiver<Vec<Message>>, asked: Arc<Mutex<Vec<String>>>) {
+async fn listen(
+    listener: TcpListener,
+    heard: watch::Receiver<Vec<Message>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    texts: Arc<Mutex<Vec<String>>>,
+) {
     // Connections end with the set, when the venue is dropped.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(serve(stream, heard.clone(), Arc::clone(&asked)));
+        connections.spawn(serve(stream, heard.clone(), Arc::clone(&asked), Arc::clone(&texts)));
     }
 }
 
-async fn serve(stream: TcpStream, mut heard: watch::Receiver<Vec<Message>>, asked: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    stream: TcpStream,
+    mut heard: watch::Receiver<Vec<Message>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    texts: Arc<Mutex<Vec<String>>>,
+) {
     #[expect(clippy::result_large_err, reason = "the type is the library's")]
     let note = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         asked.lock().unwrap().push(request.uri().to_string());
@@ -81,6 +97,7 @@ async fn serve(stream: TcpStream, mut heard: watch::Receiver<Vec<Message>>, aske
                     Err(_) => return,
                 },
                 message = socket.next() => match message {
+                    Some(Ok(Message::Text(text))) => texts.lock().unwrap().push(text.to_string()),
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return,
                 },

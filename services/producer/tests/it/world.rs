@@ -145,10 +145,18 @@ impl World {
     }
 }
 
-pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
+pub(crate) async fn wait_until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    wait_until_within(DEADLINE, what, condition).await;
+}
+
+pub(crate) async fn wait_until_within(
+    longest: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> bool,
+) {
+    let deadline = Instant::now() + longest;
     while !condition().await {
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain until {what}");
+        assert!(Instant::now() < deadline, "waited {longest:?} in vain until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await; // up to the deadline
     }
 }

@@ -6,8 +6,8 @@
 use chrono::{DateTime, Utc};
 use market::{Interval, Source, Symbol, Tick};
 
-use super::parse::{FrameReader, Names, ParseError, QUOTES, Trade};
-use crate::feed::epoch::from_epoch;
+use super::parse::{FrameReader, Names, QUOTES, TradeText};
+use crate::feed::{epoch::from_epoch, fields::ParseError};
 
 /// Columns of a candle.
 pub(crate) const CANDLE_HEADER: [&str; 12] = [
@@ -88,7 +88,7 @@ impl TradeRows {
         let id = id.parse().map_err(|_| ParseError::WrongType("id"))?;
         let time: i64 = time.parse().map_err(|_| ParseError::WrongType("time"))?;
         let received_at: DateTime<Utc> = from_epoch(time).ok_or(ParseError::Time("time"))?;
-        self.reader.trade(self.symbol, Trade { id, price, size, time, received_at }).map(Some)
+        self.reader.trade(self.symbol, TradeText { id, price, size, time, received_at }).map(Some)
     }
 }
 

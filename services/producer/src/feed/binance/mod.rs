@@ -1,35 +1,32 @@
 //! Binance: trades over combined web socket streams, history over REST. No key.
 
-mod connection;
 mod day;
 pub(crate) mod files;
 mod history;
 pub(crate) mod parse;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use anyhow::Context;
-use futures_util::future::try_join_all;
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use market::{AssetClass, Source, Symbol};
 use serde_json::Value;
-use tokio::sync::Notify;
 use url::Url;
 
-use self::{connection::Connection, history::Klines, parse::venue_name};
+use self::{
+    history::Klines,
+    parse::{FrameReader, Names, venue_name},
+};
 use super::{
     Abilities, Feed, FeedContext, HistorySettings, Prices,
+    fields::ParseError,
+    live::{self, Prepared, Received, Venue},
+    minutes::CandleHistory,
     rest::{Api, below},
-    without,
+    socket::Request,
 };
-use crate::{
-    config::ProducerConfig,
-    feed_health::FeedHealth,
-    publish::Outlet,
-    supervise::{FeedError, keep_alive},
-};
+use crate::{config::ProducerConfig, supervise::FeedError};
 
 /// The kinds of streams of each symbol.
 const STREAMS: [&str; 3] = ["trade", "miniTicker", "kline_1m"];
@@ -82,13 +79,8 @@ pub struct BinanceArgs {
 async fn probe(config: &ProducerConfig) -> anyhow::Result<Vec<(Symbol, String)>> {
     let api = Api::new(USER_AGENT, config.binance.binance_rest_url.clone())?;
     let _: Value = api.get("api/v3/ping", &[]).await?;
-    let symbols = config.watchlist.symbols().iter().copied();
-    let pairs: Vec<Symbol> = symbols.filter(|symbol| symbol.asset_class() == AssetClass::Crypto).collect();
-    let refused = day::figures(&api, &pairs).await?.refused;
-    match refused.first() {
-        Some((_, reason)) if refused.len() == pairs.len() => anyhow::bail!("{reason}"),
-        _ => Ok(refused),
-    }
+    let refused = day::figures(&api, &live::watched_pairs(config)).await?.refused;
+    live::some_listed(config, |_| refused)
 }
 
 /// The figures of the day of one pair.
@@ -102,25 +94,12 @@ async fn ask(settings: &HistorySettings, symbol: Symbol) -> Result<String, FeedE
     }
 }
 
-/// Passes trades on until the shutdown, while history is filled in: the minutes of the last day first.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
-    let link = context.link(FEED.name);
-    let FeedContext { config, symbols, outlet, health, shutdown, .. } = context;
     let source = Source::parse(FEED.name).context("the name of the source")?;
-    let api = Arc::new(Api::new(USER_AGENT, config.binance.binance_rest_url.clone())?);
+    let api = Arc::new(Api::new(USER_AGENT, context.config.binance.binance_rest_url.clone())?);
     let history = Klines::new(Arc::clone(&api), source);
-    let parts = split(&symbols);
-    let states = Mutex::new(vec![Part::Starting; parts.len()]);
-    let feed = Binance { config, source, api, history, outlet, health, states, has_answered: Notify::new() };
-    let live = try_join_all(parts.iter().enumerate().map(async |(number, symbols)| {
-        let connection = Connection::new(&feed, number, symbols);
-        let report = |reason: &str| feed.report(number, Part::Down(reason.to_owned()));
-        keep_alive(&link, report, || connection.run()).await
-    }));
-    let filling = feed.fill_history(&symbols);
-    let filling = async { shutdown.run_until_cancelled(filling).await.unwrap_or(Ok(())) };
-    tokio::try_join!(live, filling)?;
-    Ok(())
+    let socket = below(&context.config.binance.binance_ws_url, "stream", &[]);
+    live::run(Binance { source, api, history, socket }, FEED.name, context).await
 }
 
 /// The symbols of each connection.
@@ -146,63 +125,56 @@ fn split(symbols: &[Symbol]) -> Vec<Vec<Symbol>> {
 }
 
 struct Binance {
-    config: ProducerConfig,
     source: Source,
     api: Arc<Api>,
     history: Klines,
-    outlet: Outlet,
-    health: FeedHealth,
-    /// Of each connection.
-    states: Mutex<Vec<Part>>,
-    /// The venue has answered a request.
-    has_answered: Notify,
+    socket: Url,
 }
 
-/// How a connection is.
-#[derive(Clone, Debug, PartialEq)]
-enum Part {
-    Starting,
-    /// With so many symbols; those that the venue does not have, with the reason.
-    Live(usize, BTreeMap<Symbol, String>),
-    Down(String),
-}
+impl Venue for Binance {
+    type Reader = FrameReader;
 
-impl Binance {
-    /// Takes in how a connection is, and reports how the feed is.
-    fn report(&self, number: usize, part: Part) {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = states.get_mut(number) {
-            *state = part;
-        }
-        let (mut live, mut refused, mut down) = (0, BTreeMap::new(), None);
-        for state in states.iter() {
-            match state {
-                // Its first report is still to come.
-                Part::Starting => {}
-                Part::Live(count, others) => {
-                    live += count;
-                    refused.extend(others.clone());
-                }
-                Part::Down(reason) => down = Some(reason.clone()),
-            }
-        }
-        match down {
-            Some(reason) if live > 0 => {
-                self.health.down(&format!("{live} symbols live, others not: {reason}"));
-            }
-            Some(reason) => self.health.down(&reason),
-            None => {
-                let reasons = refused.iter().map(|(symbol, reason)| (*symbol, reason.as_str()));
-                let detail = format!("{live} symbols, live{}", without(reasons));
-                self.health.up_without(&detail, refused.keys().copied());
-            }
-        }
+    fn split(&self, symbols: &[Symbol]) -> Vec<Vec<Symbol>> {
+        split(symbols)
     }
-}
 
-impl From<&Binance> for Url {
-    fn from(feed: &Binance) -> Self {
-        below(&feed.config.binance.binance_ws_url, "stream", &[])
+    fn reader(&self, symbols: &[Symbol]) -> FrameReader {
+        FrameReader::new(self.source, Names::requested(symbols))
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        reader: &'a mut FrameReader,
+        symbols: &'a [Symbol],
+    ) -> BoxFuture<'a, Result<Prepared, FeedError>> {
+        Box::pin(async move {
+            let day::Figures { tickers, refused } = day::figures(&self.api, symbols).await?;
+            let errors = tickers.iter().filter_map(|ticker| reader.seed(ticker).err()).collect();
+            Ok(Prepared { refused, errors })
+        })
+    }
+
+    fn request(&self, symbols: &[Symbol]) -> Request {
+        let names = symbols.iter().map(|symbol| venue_name(*symbol).to_lowercase());
+        let streams: Vec<String> =
+            names.flat_map(|name| STREAMS.map(|kind| format!("{name}@{kind}"))).collect();
+        let mut url = self.socket.clone();
+        // Slashes and at-signs stay as they are: the venue reads the query as it stands.
+        url.set_query(Some(&format!("streams={}", streams.join("/"))));
+        Request { url, messages: Vec::new() }
+    }
+
+    fn read(
+        &self,
+        reader: &mut FrameReader,
+        frame: &[u8],
+        received_at: DateTime<Utc>,
+    ) -> Result<Received, ParseError> {
+        reader.parse(frame, received_at).map(Received::from)
+    }
+
+    fn history(&self) -> &dyn CandleHistory {
+        &self.history
     }
 }
 

@@ -5,19 +5,19 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    str::FromStr,
 };
 
-use chrono::{DateTime, NaiveDate, Utc};
-use market::{
-    Candle, CandleFields, CandleOrigin, CandleSource, DecimalError, Interval, Source, Symbol, Tick,
-    TickFields, decimal_to_f64, parse_decimal,
-};
-use rust_decimal::Decimal;
+use chrono::{DateTime, Utc};
+use market::{Candle, Interval, Source, Symbol, Tick};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::feed::epoch::from_epoch;
+use crate::feed::{
+    epoch::from_epoch,
+    fields::{ParseError, decimal, moment, plain, quoted_candle, quoted_decimal, text, usable},
+    figures::{Counted, Figures, Quoted, Trade},
+    live::Received,
+};
 
 /// What a frame held.
 #[derive(Debug, PartialEq)]
@@ -32,38 +32,15 @@ pub(crate) enum Frame {
     Nothing,
 }
 
-/// Why a frame cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ParseError {
-    #[error("not the JSON expected: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("symbol: {0}")]
-    Symbol(#[from] market::SymbolError),
-    #[error("symbol: `{0}` was not requested")]
-    NotRequested(String),
-    #[error("{0} {1}")]
-    Number(&'static str, market::DecimalError),
-    #[error("{0} is missing")]
-    Missing(&'static str),
-    #[error("{0} has another type than expected")]
-    WrongType(&'static str),
-    #[error("{0} is out of range")]
-    Time(&'static str),
-    #[error(transparent)]
-    Tick(#[from] market::TickError),
-    #[error(transparent)]
-    Candle(#[from] market::InvalidCandle),
-}
-
-/// What is known of a symbol's last 24 hours.
-#[derive(Clone, Copy, Debug)]
-struct Day {
-    open: Decimal,
-    high: Decimal,
-    low: Decimal,
-    volume: Decimal,
-    /// The day in UTC of figures that were made of trades; none of quoted ones.
-    made_of: Option<NaiveDate>,
+impl From<Frame> for Received {
+    fn from(frame: Frame) -> Self {
+        match frame {
+            Frame::Tick(tick) => Self::Trades(vec![tick], Vec::new()),
+            Frame::Candle(candle) => Self::Candle(candle),
+            Frame::Update => Self::Update,
+            Frame::Nothing => Self::Answer,
+        }
+    }
 }
 
 /// Quote currencies of the venue, today's and former ones ("Exchange Information" of its API); its recordings name pairs without a
@@ -92,10 +69,9 @@ impl Names {
 
     fn symbol(&self, name: &str) -> Result<Symbol, ParseError> {
         match self {
-            Self::Requested(symbols) => symbols
-                .get(name)
-                .copied()
-                .ok_or_else(|| ParseError::NotRequested(name.escape_debug().to_string())),
+            Self::Requested(symbols) => {
+                symbols.get(name).copied().ok_or_else(|| ParseError::not_requested(name))
+            }
             Self::Recorded => Ok(Symbol::parse_pair(name, &QUOTES)?),
         }
     }
@@ -108,7 +84,7 @@ pub(crate) fn venue_name(symbol: Symbol) -> String {
 
 /// A trade, as frames and data files have it.
 #[derive(Clone, Copy)]
-pub(crate) struct Trade<'a> {
+pub(crate) struct TradeText<'a> {
     pub(crate) id: u64,
     /// As text, so that no digit is lost.
     pub(crate) price: &'a str,
@@ -123,9 +99,7 @@ pub(crate) struct Trade<'a> {
 pub(crate) struct FrameReader {
     source: Source,
     names: Names,
-    days: HashMap<Symbol, Day>,
-    /// The newest trade of each symbol: one that comes again, as after a reconnect, is in the volume already.
-    newest: HashMap<Symbol, u64>,
+    figures: Figures,
     /// Symbols whose single trades are in the stream: their aggregates repeat them.
     has_trades: HashSet<Symbol>,
 }
@@ -170,23 +144,6 @@ struct Fields<'a> {
     x: Option<&'a RawValue>,
 }
 
-/// A text of a frame; the venue's hold no escapes.
-fn text<'a>(field: &'static str, raw: Option<&'a RawValue>) -> Result<&'a str, ParseError> {
-    let raw = raw.ok_or(ParseError::Missing(field))?.get();
-    let text = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
-    text.filter(|text| !text.contains('\\')).ok_or(ParseError::WrongType(field))
-}
-
-/// A number or a boolean of a frame.
-fn plain<T: FromStr>(field: &'static str, raw: Option<&RawValue>) -> Result<T, ParseError> {
-    let raw = raw.ok_or(ParseError::Missing(field))?.get();
-    raw.parse().map_err(|_| ParseError::WrongType(field))
-}
-
-fn number(field: &'static str, raw: Option<&RawValue>) -> Result<Decimal, ParseError> {
-    decimal(field, text(field, raw)?)
-}
-
 /// One symbol of `/api/v3/ticker/24hr`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -227,40 +184,23 @@ pub(crate) struct KlineRow(
     IgnoredAny,
 );
 
-fn decimal(field: &'static str, text: &str) -> Result<Decimal, ParseError> {
-    parse_decimal(text).map(|decimal| decimal.normalize()).map_err(|error| ParseError::Number(field, error))
-}
-
-fn moment(field: &'static str, number: i64) -> Result<DateTime<Utc>, ParseError> {
-    from_epoch(number).ok_or(ParseError::Time(field))
-}
-
 impl FrameReader {
     /// Before anything is known.
     pub(crate) fn new(source: Source, names: Names) -> Self {
-        Self { source, names, days: HashMap::new(), newest: HashMap::new(), has_trades: HashSet::new() }
+        Self { source, names, figures: Figures::new(source), has_trades: HashSet::new() }
     }
 
     /// Takes in the day's figures of an answer.
     pub(crate) fn seed(&mut self, ticker: &Ticker24h) -> Result<(), ParseError> {
-        let day = Day {
+        let quoted = Quoted {
             open: decimal("openPrice", &ticker.open_price)?,
             high: decimal("highPrice", &ticker.high_price)?,
             low: decimal("lowPrice", &ticker.low_price)?,
             volume: decimal("volume", &ticker.volume)?,
-            made_of: None,
+            counted: Counted::Received,
         };
-        self.set_day(self.names.symbol(&ticker.symbol)?, day);
+        self.figures.quote(self.names.symbol(&ticker.symbol)?, quoted);
         Ok(())
-    }
-
-    /// The figures of a pair that has not traded within a day are zeros: its first trade makes them.
-    fn set_day(&mut self, symbol: Symbol, day: Day) {
-        if day.open > Decimal::ZERO && day.high > Decimal::ZERO && day.low > Decimal::ZERO {
-            self.days.insert(symbol, day);
-        } else {
-            self.days.remove(&symbol);
-        }
     }
 
     /// Reads a frame, of a combined stream or a raw one.
@@ -296,58 +236,27 @@ impl FrameReader {
         received_at: DateTime<Utc>,
     ) -> Result<Tick, ParseError> {
         let (price, size) = (text("p", fields.p)?, text("q", fields.q)?);
-        let trade = Trade { id, price, size, time: plain("T", fields.trade_time)?, received_at };
+        let trade = TradeText { id, price, size, time: plain("T", fields.trade_time)?, received_at };
         self.trade(self.symbol(fields)?, trade)
     }
 
     /// The tick of a trade, with the day's figures so far.
-    pub(crate) fn trade(&mut self, symbol: Symbol, trade: Trade<'_>) -> Result<Tick, ParseError> {
-        let Trade { id, price, size, time, received_at } = trade;
+    pub(crate) fn trade(&mut self, symbol: Symbol, trade: TradeText<'_>) -> Result<Tick, ParseError> {
+        let TradeText { id, price, size, time, received_at } = trade;
         let (price, size) = (decimal("p", price)?, decimal("q", size)?);
         let timestamp = moment("T", time)?;
-        let made_of = Some(timestamp.date_naive());
-        let first = Day { open: price, high: price, low: price, volume: Decimal::ZERO, made_of };
-        // Without quoted figures they are those of the day in UTC.
-        let known =
-            self.days.get(&symbol).copied().filter(|day| day.made_of.is_none() || day.made_of == made_of);
-        let mut day = known.unwrap_or(first);
-        day.high = day.high.max(price);
-        day.low = day.low.min(price);
-        // Until the next quote of the day's volume this trade is known to be in it.
-        if self.newest.get(&symbol).is_none_or(|newest| id > *newest) {
-            day.volume =
-                day.volume.checked_add(size).ok_or(ParseError::Number("q", DecimalError::NotFinite))?;
-        }
-        let tick = Tick::new(TickFields {
-            symbol,
-            timestamp,
-            price,
-            volume: day.volume,
-            open: day.open,
-            high: day.high,
-            low: day.low,
-            size: Some(size),
-            change_percent: change_percent(day.open, price),
-            source: self.source,
-            received_at,
-            seq: id,
-        })?;
-        // Only now: a trade that was refused leaves no trace in the day's figures.
-        self.days.insert(symbol, day);
-        let newest = self.newest.entry(symbol).or_default();
-        *newest = id.max(*newest);
-        Ok(tick)
+        self.figures.tick(symbol, Trade { id, price, size, timestamp, received_at })
     }
 
     fn mini_ticker(&mut self, ticker: &Fields<'_>) -> Result<(), ParseError> {
-        let day = Day {
-            open: number("o", ticker.o)?,
-            high: number("h", ticker.h)?,
-            low: number("l", ticker.l)?,
-            volume: number("v", ticker.v)?,
-            made_of: None,
+        let quoted = Quoted {
+            open: quoted_decimal("o", ticker.o)?,
+            high: quoted_decimal("h", ticker.h)?,
+            low: quoted_decimal("l", ticker.l)?,
+            volume: quoted_decimal("v", ticker.v)?,
+            counted: Counted::Received,
         };
-        self.set_day(self.symbol(ticker)?, day);
+        self.figures.quote(self.symbol(ticker)?, quoted);
         Ok(())
     }
 
@@ -364,38 +273,9 @@ impl FrameReader {
             text("v", kline.v)?,
         ];
         let (open_time, trades) = (plain("t", kline.t)?, plain("n", kline.n)?);
-        candle(self.source, self.symbol(frame)?, Interval::Minute, open_time, prices, trades)
-            .map(Frame::Candle)
+        let of = (self.source, self.symbol(frame)?, Interval::Minute);
+        quoted_candle(of, open_time, prices, trades).map(Frame::Candle)
     }
-}
-
-/// In percent, to four digits as the venue quotes it; 0 where there is nothing to compare with.
-fn change_percent(open: Decimal, price: Decimal) -> f64 {
-    let open = decimal_to_f64(open);
-    if open > 0.0 { ((decimal_to_f64(price) / open - 1.0) * 1e6).round() / 1e4 } else { 0.0 }
-}
-
-fn candle(
-    feed: Source,
-    symbol: Symbol,
-    interval: Interval,
-    open_time: i64,
-    [open, high, low, close, volume]: [&str; 5],
-    ticks: u64,
-) -> Result<Candle, ParseError> {
-    Ok(Candle::new(CandleFields {
-        symbol,
-        interval,
-        time: moment("open time", open_time)?,
-        open: decimal("open", open)?,
-        high: decimal("high", high)?,
-        low: decimal("low", low)?,
-        close: decimal("close", close)?,
-        volume: Some(decimal("volume", volume)?),
-        ticks,
-        source: CandleSource { feed, origin: CandleOrigin::Provider },
-        is_final: true,
-    })?)
 }
 
 /// The candles of `/api/v3/klines` of an interval that were over at `now`.
@@ -407,19 +287,7 @@ pub(crate) fn klines(
     now: DateTime<Utc>,
 ) -> Result<Vec<Candle>, ParseError> {
     let closed = rows.iter().filter(|row| from_epoch(row.6).is_some_and(|end| end < now));
-    let prices = |row: &'_ KlineRow| {
-        candle(feed, symbol, interval, row.0, [&row.1, &row.2, &row.3, &row.4, &row.5], row.8)
-    };
-    // One row that cannot be used does not take the others with it.
-    let (mut candles, mut refused) = (Vec::new(), None);
-    for read in closed.map(prices) {
-        match read {
-            Ok(candle) => candles.push(candle),
-            Err(error) => refused = refused.or(Some(error)),
-        }
-    }
-    match refused {
-        Some(error) if candles.is_empty() => Err(error),
-        _ => Ok(candles),
-    }
+    usable(closed.map(|row| {
+        quoted_candle((feed, symbol, interval), row.0, [&row.1, &row.2, &row.3, &row.4, &row.5], row.8)
+    }))
 }

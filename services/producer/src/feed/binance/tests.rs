@@ -7,9 +7,10 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::{
-    parse::{Frame, FrameReader, KlineRow, Names, ParseError, Ticker24h, klines},
+    parse::{Frame, FrameReader, KlineRow, Names, Ticker24h, klines},
     venue_name,
 };
+use crate::feed::fields::ParseError;
 
 const RECORDING: &str = include_str!("../../../tests/fixtures/binance_stream.jsonl");
 const KLINES: &str = include_str!("../../../tests/fixtures/binance_klines_response.json");

@@ -18,7 +18,7 @@ use crate::feed::{
         files::{CANDLE_HEADER, Contents, TradeRows, of_name},
         parse::{Frame, FrameReader, Names},
     },
-    coinbase,
+    coinbase::recording,
     epoch::{from_epoch, from_epoch_f64},
 };
 
@@ -41,7 +41,7 @@ pub(super) enum Format {
 /// A format whose lines stand for themselves.
 pub(super) enum Lines {
     Binance(FrameReader),
-    Coinbase(coinbase::FrameReader),
+    Coinbase(recording::FrameReader),
     Trades(Box<TradeRows>),
     Ticks,
     TickTable(Vec<Option<String>>),
@@ -229,7 +229,7 @@ fn of_json<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Detected, String>
             ));
         }
         if has("type") || has("channel") {
-            return Ok(Detected::lines(Lines::Coinbase(coinbase::FrameReader::new(source("coinbase")?)), 0));
+            return Ok(Detected::lines(Lines::Coinbase(recording::FrameReader::new(source("coinbase")?)), 0));
         }
         if has("symbol") && has("price") {
             return Ok(Detected::lines(Lines::Ticks, 0));
@@ -251,15 +251,15 @@ fn are_newest_first(names: &[Option<String>], rows: &[String]) -> bool {
 }
 
 impl Lines {
-    /// What a line holds.
+    /// What a line holds, and why not all of it can be used.
     ///
     /// # Errors
     /// Why the line cannot be used.
-    pub(super) fn line(&mut self, line: &str) -> Result<Vec<Item>, String> {
+    pub(super) fn line(&mut self, line: &str) -> Result<(Vec<Item>, Option<String>), String> {
         fn bad(error: impl ToString) -> String {
             error.to_string()
         }
-        Ok(match self {
+        let items = match self {
             Self::Binance(reader) => {
                 let (frame, received_at) = recorded(line)?;
                 match reader.parse(frame.as_bytes(), received_at).map_err(bad)? {
@@ -270,19 +270,17 @@ impl Lines {
             }
             Self::Coinbase(reader) => {
                 let (frame, received_at) = recorded(line)?;
-                reader
-                    .parse(frame.as_bytes(), received_at)
-                    .map_err(bad)?
-                    .into_iter()
-                    .map(Item::Tick)
-                    .collect()
+                let read = reader.parse(frame.as_bytes(), received_at).map_err(bad)?;
+                let refused = read.refused.into_iter().next().map(bad);
+                return Ok((read.ticks.into_iter().map(Item::Tick).collect(), refused));
             }
             Self::Trades(rows) => {
                 rows.row(&cells(line).map_err(bad)?).map_err(bad)?.into_iter().map(Item::Tick).collect()
             }
             Self::Ticks => vec![Item::Tick(topics::tick::decode(line.as_bytes(), Utc::now()).map_err(bad)?)],
             Self::TickTable(header) => vec![Item::Tick(table_row(header, line)?)],
-        })
+        };
+        Ok((items, None))
     }
 }
 

@@ -176,7 +176,7 @@ pub struct Report {
     pub known_candles: u64,
     /// Lines without a tick or candle: headers, blank lines, other messages of a venue.
     pub empty_lines: u64,
-    /// Lines that could not be used; the first are logged with place and reason.
+    /// Lines that could not be used, or not whole; the first are logged with place and reason.
     pub bad_lines: u64,
     /// The first reasons why lines could not be used, with the number of lines of each.
     pub reasons: BTreeMap<String, u64>,

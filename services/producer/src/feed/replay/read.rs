@@ -142,14 +142,11 @@ impl Batch<'_> {
         }
     }
 
-    fn take(&mut self, number: u64, read: Result<Vec<Item>, String>) {
-        match read {
-            Ok(items) => {
-                self.chunk.empty_lines += u64::from(items.is_empty());
-                self.chunk.items.extend(items);
-            }
-            Err(reason) => self.chunk.bad.push((number, reason)),
-        }
+    fn take(&mut self, number: u64, read: Result<(Vec<Item>, Option<String>), String>) {
+        let (items, bad) = read.unwrap_or_else(|reason| (Vec::new(), Some(reason)));
+        self.chunk.empty_lines += u64::from(items.is_empty() && bad.is_none());
+        self.chunk.items.extend(items);
+        self.chunk.bad.extend(bad.map(|reason| (number, reason)));
     }
 
     /// Whether more is wanted: the receiver is gone only while the process shuts down.

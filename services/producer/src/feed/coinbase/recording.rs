@@ -1,4 +1,4 @@
-//! Coinbase's frames, as recorded from the Exchange feed and from Advanced Trade. Pure; there is no live connection yet.
+//! Coinbase's frames as recorded from the Exchange feed and from Advanced Trade. Pure. The live feed is read by [`super::parse`].
 //!
 //! Fields as in "WebSocket Channels" of Coinbase's documentation: `ticker`, `match`, `last_match`; Advanced Trade wraps
 //! `ticker` and `market_trades` in `events`.
@@ -6,25 +6,27 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use market::{
-    DecimalError, Source, Symbol, SymbolError, Tick, TickError, TickFields, decimal_to_f64, parse_decimal,
-};
+use market::{DecimalError, Source, Symbol, Tick, TickFields, decimal_to_f64};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
 
-/// Why a frame cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ParseError {
-    #[error("not the JSON expected: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("product_id: {0}")]
-    Symbol(#[from] SymbolError),
-    #[error("{0} {1}")]
-    Number(&'static str, DecimalError),
-    #[error("{0} is missing")]
-    Missing(&'static str),
-    #[error(transparent)]
-    Tick(#[from] TickError),
+use crate::feed::fields::{self, ParseError};
+
+/// What a frame held.
+#[derive(Debug, Default)]
+pub(crate) struct Ticks {
+    pub(crate) ticks: Vec<Tick>,
+    /// Why others of the same frame cannot be used.
+    pub(crate) refused: Vec<ParseError>,
+}
+
+impl Ticks {
+    fn take(&mut self, read: Result<Option<Tick>, ParseError>) {
+        match read {
+            Ok(tick) => self.ticks.extend(tick),
+            Err(error) => self.refused.push(error),
+        }
+    }
 }
 
 /// A frame of either feed; fields that a kind does not have are absent.
@@ -96,42 +98,40 @@ struct Day {
 pub(crate) struct FrameReader {
     source: Source,
     days: HashMap<Symbol, Day>,
+    /// The newest match of each symbol: one that comes again, as after a reconnect, is in the volume already.
+    newest: HashMap<Symbol, u64>,
 }
 
 impl FrameReader {
     /// Before anything is known.
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, days: HashMap::new() }
+        Self { source, days: HashMap::new(), newest: HashMap::new() }
     }
 
     /// The ticks of a frame. A match and the ticker that repeats it have the same identity, the trade's id; a match is
-    /// passed over once its product has a ticker.
-    pub(crate) fn parse(
-        &mut self,
-        frame: &[u8],
-        received_at: DateTime<Utc>,
-    ) -> Result<Vec<Tick>, ParseError> {
+    /// passed over once its product has a ticker. One item of a frame that cannot be used does not take the others with it.
+    pub(crate) fn parse(&mut self, frame: &[u8], received_at: DateTime<Utc>) -> Result<Ticks, ParseError> {
         let Frame { r#type, channel, timestamp, events, quote } = serde_json::from_slice(frame)?;
+        let mut ticks = Ticks::default();
         match (channel.as_deref(), r#type.as_deref()) {
             (Some("ticker" | "ticker_batch" | "market_trades"), _) => {
-                let mut ticks = Vec::new();
                 for mut event in events {
                     // The venue lists the newest trade first.
                     event.trades.sort_by_key(|trade| (trade.time, trade.trade_id));
                     for mut quote in event.tickers {
                         quote.time = quote.time.or(timestamp);
-                        ticks.extend(self.ticker(&quote, received_at)?);
+                        ticks.take(self.ticker(&quote, received_at));
                     }
                     for quote in event.trades {
-                        ticks.extend(self.trade(&quote, received_at)?);
+                        ticks.take(self.trade(&quote, received_at));
                     }
                 }
-                Ok(ticks)
             }
-            (_, Some("ticker")) => Ok(self.ticker(&quote, received_at)?.into_iter().collect()),
-            (_, Some("match" | "last_match")) => Ok(self.trade(&quote, received_at)?.into_iter().collect()),
-            _ => Ok(Vec::new()),
+            (_, Some("ticker")) => ticks.take(self.ticker(&quote, received_at)),
+            (_, Some("match" | "last_match")) => ticks.take(self.trade(&quote, received_at)),
+            _ => {}
         }
+        Ok(ticks)
     }
 
     fn ticker(&mut self, quote: &Quote, received_at: DateTime<Utc>) -> Result<Option<Tick>, ParseError> {
@@ -164,11 +164,17 @@ impl FrameReader {
         }
         day.high = day.high.max(price);
         day.low = day.low.min(price);
-        day.volume =
-            day.volume.checked_add(size).ok_or(ParseError::Number("size", DecimalError::NotFinite))?;
+        let id = quote.trade_id.unwrap_or_default();
+        let is_new = quote.trade_id.is_none() || self.newest.get(&symbol).is_none_or(|newest| id > *newest);
+        if is_new {
+            day.volume =
+                day.volume.checked_add(size).ok_or(ParseError::Number("size", DecimalError::NotFinite))?;
+        }
         let tick = self.tick(symbol, price, day, quote, received_at)?;
         // Only now: a trade that was refused leaves no trace in the day's figures.
         self.days.insert(symbol, day);
+        let newest = self.newest.entry(symbol).or_default();
+        *newest = id.max(*newest);
         Ok(Some(tick))
     }
 
@@ -211,8 +217,7 @@ fn symbol(quote: &Quote) -> Result<Symbol, ParseError> {
 }
 
 fn number(field: &'static str, text: Option<&str>) -> Result<Decimal, ParseError> {
-    let text = text.ok_or(ParseError::Missing(field))?;
-    parse_decimal(text).map(|decimal| decimal.normalize()).map_err(|error| ParseError::Number(field, error))
+    fields::decimal(field, text.ok_or(ParseError::Missing(field))?)
 }
 
 /// The price before a change in percent, to eight digits behind the point.
