@@ -12,6 +12,7 @@ mod checkpoints;
 mod digests;
 mod error;
 mod jobs;
+mod key_calls;
 mod mails;
 mod migration;
 mod mongo;
@@ -34,6 +35,9 @@ pub use check::{StoreCheck, check};
 pub use checkpoints::{Checkpoint, CheckpointStore, DayCompleteness, PartitionBehind, day_completeness};
 pub use digests::{Digest, DigestStore, MAX_DIGESTS};
 pub use error::LiveStoreError;
+pub use key_calls::{
+    AlphaVantageAccount, CallPurpose, KeyCall, KeyCallStore, KeyId, KeyLimits, KeyUsage, calls_today,
+};
 pub use migration::Migration;
 pub use news::{
     ArticleId, ArticleIdError, MAX_PAGE_ARTICLES, NewsArticle, NewsPage, NewsQuery, NewsSource, NewsStore,

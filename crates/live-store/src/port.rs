@@ -7,8 +7,8 @@ use market::Symbol;
 use owed_mails::MailStore;
 
 use crate::{
-    AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, DigestStore, NewsStore,
-    Result, SessionStore, StaleDayStore, TickStore, TokenStore, UserStore,
+    AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, DigestStore,
+    KeyCallStore, NewsStore, Result, SessionStore, StaleDayStore, TickStore, TokenStore, UserStore,
 };
 
 /// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
@@ -30,6 +30,7 @@ pub trait LiveStore:
     + NewsStore
     + DigestStore
     + StaleDayStore
+    + KeyCallStore
     + SizeStore
     + CloseStore
 {
@@ -64,6 +65,7 @@ impl<Store> LiveStore for Store where
         + NewsStore
         + DigestStore
         + StaleDayStore
+        + KeyCallStore
         + SizeStore
         + CloseStore
 {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints,
-    digests, jobs, mails, news, sessions, stale_days, ticks, tokens, users,
+    digests, jobs, key_calls, mails, news, sessions, stale_days, ticks, tokens, users,
 };
 
 /// Which format the documents have, as a document of its own.
@@ -33,7 +33,7 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 15] = [
+const COLLECTIONS: [Collection; 16] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
@@ -49,6 +49,7 @@ const COLLECTIONS: [Collection; 15] = [
     news::mongo::SOURCES_SCHEMA,
     digests::mongo::SCHEMA,
     stale_days::mongo::SCHEMA,
+    key_calls::mongo::SCHEMA,
 ];
 
 /// Documents read to see whether a collection is ours.
@@ -363,6 +364,7 @@ mod tests {
             "news_sources",
             "digests",
             "stale_days",
+            "key_calls",
         ];
         assert_eq!(names, expected);
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();

@@ -105,6 +105,11 @@ macro_rules! adapters {
             news::a_digest_is_recorded_once,
             stale_days::marked_days_are_read_by_symbol_and_date,
             stale_days::a_mark_that_was_set_again_is_not_removed,
+            key_calls::calls_are_taken_up_to_the_limits_of_a_day_and_a_minute,
+            key_calls::each_purpose_has_its_share_and_each_key_its_own_calls,
+            key_calls::a_new_day_begins_with_all_calls_and_old_keys_are_removed,
+            key_calls::several_processes_take_no_more_than_the_limit,
+            key_calls::calls_outlive_a_restart,
         ]);)*
     };
 }
@@ -184,10 +189,15 @@ contract!(
         news::a_digest_is_recorded_once,
         stale_days::marked_days_are_read_by_symbol_and_date,
         stale_days::a_mark_that_was_set_again_is_not_removed,
+        key_calls::calls_are_taken_up_to_the_limits_of_a_day_and_a_minute,
+        key_calls::each_purpose_has_its_share_and_each_key_its_own_calls,
+        key_calls::a_new_day_begins_with_all_calls_and_old_keys_are_removed,
+        key_calls::several_processes_take_no_more_than_the_limit,
+        key_calls::calls_outlive_a_restart,
     ]
 );
 
-// Few documents: it reads a whole collection for every question.
+// Few documents: it reads a whole collection for every question. No concurrent updates of one document, which it loses.
 contract!(
     ferretdb,
     ["needs a FerretDB, which FERRETDB_URL names: `make test-servers-strict`"],
@@ -245,5 +255,9 @@ contract!(
         news::a_digest_is_recorded_once,
         stale_days::marked_days_are_read_by_symbol_and_date,
         stale_days::a_mark_that_was_set_again_is_not_removed,
+        key_calls::calls_are_taken_up_to_the_limits_of_a_day_and_a_minute,
+        key_calls::each_purpose_has_its_share_and_each_key_its_own_calls,
+        key_calls::a_new_day_begins_with_all_calls_and_old_keys_are_removed,
+        key_calls::calls_outlive_a_restart,
     ]
 );
