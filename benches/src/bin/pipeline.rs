@@ -79,7 +79,7 @@ async fn pipeline(log: &str, store: &str, run_for: Duration) -> anyhow::Result<(
     let consuming =
         tokio::spawn(consumer::run(settings.consumer, live_store::open(store).await?, runtime.clone()));
     let begun = Instant::now();
-    let producing = tokio::spawn(producer::run(settings.producer, choice, feeding));
+    let producing = tokio::spawn(producer::run(settings.producer, choice, None, feeding));
     tokio::time::sleep(run_for).await;
     feed_stops.cancel();
     producing.await?.context("the producer failed")?;

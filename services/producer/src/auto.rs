@@ -60,6 +60,11 @@ impl Choice {
         self.automatic
     }
 
+    /// A feed counts the calls of its key in the live store.
+    pub fn needs_ledger(&self) -> bool {
+        self.feeds.iter().any(|feed| feed.provider.feed().has_ledger)
+    }
+
     /// For a log that others may have filled: nothing is invented beside real prices, not even on a morning when no venue answers,
     /// and a simulated market goes on being one. What was named stays as it was named.
     ///
@@ -89,10 +94,13 @@ impl Choice {
 /// Decides which provider serves which symbols; `auto` probes those that need no key.
 ///
 /// # Errors
-/// A provider that serves none of the symbols, or a recording that cannot be read.
+/// A provider that serves none of the symbols or lacks its key, or a recording that cannot be read.
 pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
     let symbols = config.watchlist.symbols();
     let ProviderChoice::Named(provider) = config.provider else { return Ok(automatic(config).await) };
+    if let Some(check) = provider.feed().check {
+        check(config)?;
+    }
     match provider.prices() {
         Prices::Simulated => Ok(only(provider, symbols.to_vec(), Vec::new())),
         Prices::Recorded if config.replay.files.is_empty() => {

@@ -7,11 +7,15 @@ use clap::{
     builder::TypedValueParser,
     error::{Error, ErrorKind},
 };
+use live_store::StorePassword;
 use market::Watchlist;
-use service_runtime::{HELP_END, LogOutput, LogSettings};
+use service_runtime::{HELP_END, LogOutput, LogSettings, SecretString};
 
 use crate::{
-    feed::{binance::BinanceArgs, replay::ReplayArgs, simulated::SimulatedArgs, yahoo::YahooArgs},
+    feed::{
+        alpha_vantage::AlphaVantageArgs, binance::BinanceArgs, finnhub::FinnhubArgs, replay::ReplayArgs,
+        simulated::SimulatedArgs, yahoo::YahooArgs,
+    },
     provider::ProviderChoice,
 };
 
@@ -24,6 +28,9 @@ pub struct ProducerArgs {
     /// The event log.
     #[command(flatten)]
     pub log: LogSettings,
+    /// The live store, of feeds that count the calls of their key there.
+    #[command(flatten)]
+    pub ledger: LedgerSettings,
     /// Address of /healthz, /readyz and /metrics; 0.0.0.0:5001 makes them reachable from other machines.
     #[arg(
         long,
@@ -39,6 +46,19 @@ pub struct ProducerArgs {
     /// The producer's own settings.
     #[command(flatten)]
     pub producer: ProducerConfig,
+}
+
+/// Where the calls of keys are counted.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Live store")]
+pub struct LedgerSettings {
+    /// Live store, in which the calls of a key are counted: mongodb://[user:password@]host[:port][/database] or sqlite:PATH. Opened only
+    /// for a feed that needs it: alpha_vantage.
+    #[arg(long = "store", env = "STORE_URL", value_name = "URL", hide_env_values = true)]
+    pub store_url: Option<SecretString>,
+    /// Its password, where the URL has none.
+    #[command(flatten)]
+    pub password: StorePassword,
 }
 
 /// What is watched without a setting.
@@ -67,6 +87,12 @@ pub struct ProducerConfig {
     /// Yahoo.
     #[command(flatten)]
     pub yahoo: YahooArgs,
+    /// Alpha Vantage.
+    #[command(flatten)]
+    pub alpha_vantage: AlphaVantageArgs,
+    /// Finnhub.
+    #[command(flatten)]
+    pub finnhub: FinnhubArgs,
     /// A socket without a frame for this long is closed and opened again, in milliseconds.
     #[arg(id = "feed-silence-ms", long, env = "FEED_SILENCE_MS", default_value_t = 30_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(100..=600_000))]

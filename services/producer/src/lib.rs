@@ -8,6 +8,7 @@ mod auto;
 mod backfill;
 mod config;
 mod feed;
+mod ledger;
 mod metrics;
 mod provider;
 mod publish;
@@ -18,27 +19,35 @@ mod tails;
 use std::sync::Arc;
 
 use anyhow::Context;
+use live_store::KeyCallStore;
 use service_runtime::{Latency, Runtime};
 use topics::names::figure;
 
 pub use auto::{Choice, FeedPlan, choose};
 pub use backfill::{Backfilled, MissingDays, backfill_daily};
-pub use config::{DEFAULT_WATCHLIST, ProducerArgs, ProducerConfig, WatchlistParser};
+pub use config::{DEFAULT_WATCHLIST, LedgerSettings, ProducerArgs, ProducerConfig, WatchlistParser};
 pub use feed::{
-    Abilities, HistorySettings, Prices,
+    Abilities, AskSettings, HistorySettings, Prices,
     replay::{CountKnown, ReplayArgs, Report, Speed, check_files, daily_candles, replay_files},
     simulated::Sessions,
 };
+pub use ledger::with_ledger;
 pub use provider::{Provider, ProviderChoice};
 pub use table::{FeedAnswer, FeedInfo, ask_feeds, feeds};
 
 use crate::{feed::FeedContext, metrics::FeedMetrics, publish::outlet};
 
-/// Runs the chosen feeds until the shutdown; what they have sent is durable when it returns.
+/// Runs the chosen feeds until the shutdown; what they have sent is durable when it returns. `ledger` is where feeds with a key
+/// count their calls, see [`Choice::needs_ledger`].
 ///
 /// # Errors
-/// An event log that fails for good.
-pub async fn run(config: ProducerConfig, choice: Choice, runtime: Runtime) -> anyhow::Result<()> {
+/// An event log that fails for good, and a feed without the ledger that it needs.
+pub async fn run(
+    config: ProducerConfig,
+    choice: Choice,
+    ledger: Option<Arc<dyn KeyCallStore>>,
+    runtime: Runtime,
+) -> anyhow::Result<()> {
     let latency = runtime.status.report(Arc::new(Latency::new(figure::FEED_PUBLISHED)));
     let mut tasks = runtime.tasks();
     let simulated_because = choice.simulated_because().map(str::to_owned);
@@ -54,6 +63,7 @@ pub async fn run(config: ProducerConfig, choice: Choice, runtime: Runtime) -> an
             symbols: plan.symbols,
             simulated_because: simulated_because.clone(),
             log: Arc::clone(&runtime.log),
+            ledger: ledger.clone(),
             outlet,
             health,
             shutdown: runtime.shutdown.clone(),

@@ -11,7 +11,7 @@ use live_store::{StorePassword, StoreSettings};
 use mailer::MailSettings;
 use market::Symbol;
 use news::NewsConfig;
-use producer::{HistorySettings, ProducerConfig, Speed};
+use producer::{AskSettings, ProducerConfig, Speed};
 use service_runtime::{HELP_END, LogOutput, LogPassword, PublicAddress, SecretString};
 use web::WebConfig;
 
@@ -21,7 +21,7 @@ use crate::{
     batch::{AnalyticsPlace, BatchArgs},
     demo::DemoArgs,
     mail::MailCommand,
-    moving::{CopyArgs, ExportArgs, ImportArgs},
+    moving::{CopyArgs, ExportArgs, ImportArgs, StorePlace},
     news::NewsArgs,
     user::UserArgs,
 };
@@ -225,7 +225,10 @@ pub(crate) enum FeedsCommand {
         /// The symbol: AAPL, BRK.B, BTC/USDT.
         symbol: Symbol,
         #[command(flatten)]
-        history: HistorySettings,
+        settings: Box<AskSettings>,
+        /// Where the calls of keys are counted.
+        #[command(flatten)]
+        place: StorePlace,
     },
 }
 

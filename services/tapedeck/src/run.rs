@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use archive::Prices;
 use event_log::EventLog;
-use live_store::{LiveStore, LiveStoreError};
+use live_store::{KeyCallStore, LiveStore, LiveStoreError};
 use mailer::Mailer;
 use market::Symbol;
 use news::{DigestConfig, NewsConfig};
@@ -45,7 +45,8 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     let public = args.public.or(public_url(address)?);
     let alert_recipients = args.alerts.recipients.0.clone();
     let digest = DigestConfig { alert_recipients, public_url: public.url(), ..args.news.digest };
-    let news = NewsConfig { watchlist: watchlist.clone(), digest, ..args.news };
+    let alpha_vantage = args.producer.alpha_vantage.account.clone();
+    let news = NewsConfig { watchlist: watchlist.clone(), digest, alpha_vantage, ..args.news };
     let web = WebConfig {
         watchlist,
         consumer_group: args.consumer.group.clone(),
@@ -92,7 +93,7 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     spawn(service::ALERTS, Box::pin(alerts));
     let stores = news::Stores { live: Arc::clone(&store), analytics: of_digests };
     spawn(service::NEWS, Box::pin(news::run(news, stores, of(service::NEWS))));
-    let feeds = feed_then_drain(args.producer, choice, of(service::PRODUCER), stopping, group);
+    let feeds = feed_then_drain(args.producer, choice, store as _, of(service::PRODUCER), stopping, group);
     spawn(service::PRODUCER, Box::pin(feeds));
     if args.places.log.is_none() || args.places.store.is_none() {
         tasks.spawn("disk", disk::watch(data.path().to_owned(), runtime.clone()));
@@ -116,6 +117,7 @@ type BoxFuture = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 async fn feed_then_drain(
     config: ProducerConfig,
     choice: Choice,
+    ledger: Arc<dyn KeyCallStore>,
     runtime: Runtime,
     stopping: CancellationToken,
     group: String,
@@ -123,7 +125,7 @@ async fn feed_then_drain(
     let feeding = Runtime { shutdown: stopping.clone(), ..runtime.clone() };
     // Counted from `stopping`.
     let budget = feeding.shutdown_budget();
-    let mut feeds = pin!(producer::run(config, choice, feeding));
+    let mut feeds = pin!(producer::run(config, choice, Some(ledger), feeding));
     tokio::select! {
         ended = &mut feeds => ended?,
         () = budget.feeds().passed() => tracing::warn!("a feed has not ended in time; it is aborted"),

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
+mod alpha_vantage;
 mod auto;
 mod backfill;
 mod binance;
+mod finnhub;
 mod refusals;
 mod replay;
 mod simulated;

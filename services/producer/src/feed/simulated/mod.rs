@@ -39,6 +39,8 @@ pub(crate) static FEED: Feed = Feed {
     ask: None,
     probe: None,
     daily: None,
+    check: None,
+    has_ledger: false,
     run: |context| Box::pin(run(context)),
 };
 
@@ -68,7 +70,7 @@ pub enum Sessions {
 
 /// Fills in the history, then makes ticks until the shutdown.
 async fn run(context: FeedContext) -> anyhow::Result<()> {
-    let FeedContext { config, symbols, simulated_because, log, outlet, health, shutdown } = context;
+    let FeedContext { config, symbols, simulated_because, log, outlet, health, shutdown, .. } = context;
     let settings = config.simulated;
     let source = Source::parse("simulated").context("the name of the simulated source")?;
     let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
