@@ -213,8 +213,9 @@ impl AlphaVantage {
             let now = Utc::now();
             let calls = self.calls(now).await?;
             let next = schedule::next(&self.symbols, &self.state().known, calls, now);
-            self.report(calls, next);
             let Some(symbol) = next.symbol.filter(|_| next.at <= now) else {
+                // Only now: while stocks are requested, it is not known yet whether the provider answers.
+                self.report(calls, next);
                 sleep_until(next.at, now).await;
                 continue;
             };
