@@ -14,6 +14,7 @@ mod error;
 mod feed_circuits;
 mod gaps;
 mod jobs;
+mod key_calls;
 mod mails;
 mod migration;
 mod mongo;
@@ -38,6 +39,9 @@ pub use digests::{Digest, DigestStore, MAX_DIGESTS};
 pub use error::LiveStoreError;
 pub use feed_circuits::{FeedCircuit, FeedCircuitStore};
 pub use gaps::{Gap, GapCause, GapQuery, GapState, GapStore, MAX_GAPS};
+pub use key_calls::{
+    AlphaVantageAccount, CallPurpose, KeyCall, KeyCallStore, KeyId, KeyLimits, KeyUsage, calls_today,
+};
 pub use migration::Migration;
 pub use news::{
     ArticleId, ArticleIdError, MAX_PAGE_ARTICLES, NewsArticle, NewsPage, NewsQuery, NewsSource, NewsStore,

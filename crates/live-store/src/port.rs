@@ -8,8 +8,8 @@ use owed_mails::MailStore;
 
 use crate::{
     AlertFactStore, AlertHistoryStore, AlertRuleStore, CandleStore, CheckpointStore, DigestStore,
-    FeedCircuitStore, GapStore, NewsStore, Result, SessionStore, StaleDayStore, TickStore, TokenStore,
-    UserStore,
+    FeedCircuitStore, GapStore, KeyCallStore, NewsStore, Result, SessionStore, StaleDayStore, TickStore,
+    TokenStore, UserStore,
 };
 
 /// The store of what is live: every noun has a trait of its own. Writes are repeatable, because every row has an identity
@@ -33,6 +33,7 @@ pub trait LiveStore:
     + StaleDayStore
     + GapStore
     + FeedCircuitStore
+    + KeyCallStore
     + SizeStore
     + CloseStore
 {
@@ -69,6 +70,7 @@ impl<Store> LiveStore for Store where
         + StaleDayStore
         + GapStore
         + FeedCircuitStore
+        + KeyCallStore
         + SizeStore
         + CloseStore
 {

@@ -48,8 +48,8 @@ type Order = (DateTime<Utc>, u64);
 /// - A candle's open is the price of its first tick by (timestamp, seq), its close that of its last.
 /// - Its volume is the sum of the sizes of its ticks. Where a tick has no size, a stock's volume follows from the quoted
 ///   running totals: of a day, its last total; of a shorter interval, its last total less the last one before it in the same
-///   session. It is unknown where there is no such total, or where the total fell. The rolling 24 h figure of a crypto pair is
-///   no running total: without sizes the volume is unknown.
+///   session. It is unknown where there is no such total, or where the total fell, or is 0: a feed without volumes has 0 in all its
+///   ticks. The rolling 24 h figure of a crypto pair is no running total: without sizes the volume is unknown.
 /// - A candle closes by [`CandleTiming`]: when a tick is past its end ([`CandleBuilder::apply`]), or when its series is idle
 ///   ([`CandleBuilder::advance`]). A tick that comes after that is late: it is not applied.
 /// - A clock that was fast and is corrected does not stop the candles: the series begins anew, and candles that were built ahead of
@@ -450,6 +450,10 @@ impl OpenCandle {
     fn volume(&self, class: AssetClass) -> Option<Decimal> {
         if self.sizes.is_some() || class == AssetClass::Crypto {
             return self.sizes;
+        }
+        // The price of a stock comes of a trade: a session without any volume is one whose feed quotes none.
+        if self.last_volume.is_zero() {
+            return None;
         }
         if self.interval == Interval::Day {
             return Some(self.last_volume);

@@ -84,7 +84,8 @@ pub struct TickFields {
     pub timestamp: DateTime<Utc>,
     /// Last price, in the quote currency; positive.
     pub price: Decimal,
-    /// Cumulative volume of the session as quoted, in shares; crypto: rolling 24 h, in the base currency.
+    /// Cumulative volume of the session as quoted, in shares; crypto: rolling 24 h, in the base currency. 0 where the venue quotes
+    /// none: then the volume of candles is unknown.
     pub volume: Decimal,
     /// The session's (crypto: the last 24 h's) opening price.
     pub open: Decimal,

@@ -29,6 +29,11 @@ pub(crate) struct TickSums {
 }
 
 impl TickSums {
+    /// The volume that the last tick quotes; `None` without a tick, and where the feed quotes none.
+    fn last_total(&self) -> Option<Decimal> {
+        self.last.map(|last| last.volume).filter(|volume| !volume.is_zero())
+    }
+
     /// Takes the next tick, in the order of time.
     pub(crate) fn add(&mut self, tick: &Tick) {
         let price = decimal_to_f64(tick.price);
@@ -98,7 +103,7 @@ impl Day<'_> {
         };
         let third = || (high.saturating_add(low).saturating_add(close)).checked_div(Decimal::from(3));
         let total_volume =
-            self.candle.and_then(|candle| candle.volume).or(ticks.last.map(|last| last.volume)).map(rounded);
+            self.candle.and_then(|candle| candle.volume).or_else(|| ticks.last_total()).map(rounded);
         let (opened, closed) = (decimal_to_f64(open), decimal_to_f64(close));
         Some(DailyAggregate {
             date: self.date,

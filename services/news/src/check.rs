@@ -34,6 +34,7 @@ pub async fn check_feeds(config: &NewsConfig) -> anyhow::Result<Vec<FeedCheck>> 
     let checks = stream::iter(&sources).map(|source| async move {
         let items = match response(fetcher, source, &Validators::default()).await {
             Ok(Response::Parsed { parsed, .. }) => Ok(parsed.items.len()),
+            Ok(Response::NoCallLeft { .. }) => Err("was not fetched".to_owned()),
             Ok(Response::Unchanged) => Err("answered 304 to a request without validators".to_owned()),
             Err(failure) => Err(failure.reason),
         };

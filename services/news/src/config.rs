@@ -8,7 +8,7 @@ use anyhow::Context;
 use chrono_tz::Tz;
 use clap::{Subcommand, ValueEnum};
 use job_runner::Schedule;
-use live_store::StoreSettings;
+use live_store::{AlphaVantageAccount, StoreSettings};
 use mailer::{EmailAddress, MailSettings};
 use market::Watchlist;
 use service_runtime::{HELP_END, LogOutput, LogSettings, PublicAddress, SecretString};
@@ -35,6 +35,9 @@ pub struct NewsArgs {
     /// Where news come from.
     #[command(flatten)]
     pub news: NewsConfig,
+    /// The account at Alpha Vantage.
+    #[command(flatten)]
+    pub alpha_vantage: AlphaVantageAccount,
     /// Addresses of the alerts, which get the digest unless --digest-recipients has others.
     #[arg(
         long,
@@ -105,7 +108,8 @@ impl NewsArgs {
     pub fn config(&self) -> NewsConfig {
         let (alert_recipients, public_url) = (self.alert_recipients.0.clone(), self.public.url());
         let digest = DigestConfig { alert_recipients, public_url, ..self.news.digest.clone() };
-        NewsConfig { watchlist: self.watchlist.clone(), digest, ..self.news.clone() }
+        let alpha_vantage = self.alpha_vantage.clone();
+        NewsConfig { watchlist: self.watchlist.clone(), digest, alpha_vantage, ..self.news.clone() }
     }
 }
 
@@ -173,9 +177,6 @@ pub struct NewsConfig {
     /// `AAPL = Apple Inc, *Apple ; iphone, ipad ; !apple pie`. Its lines replace the built-in ones.
     #[arg(global = true, id = "news-aliases", long, env = "NEWS_ALIASES", value_name = "FILE")]
     pub aliases: Option<PathBuf>,
-    /// Key of Alpha Vantage, whose news have sentiments; 12 of its 25 requests a day are used.
-    #[arg(global = true, long, env = "ALPHA_VANTAGE_KEY", value_name = "KEY", hide_env_values = true)]
-    pub alpha_vantage_key: Option<SecretString>,
     /// Fetch feeds from private networks, too, such as one on this machine.
     #[arg(global = true, id = "news-allow-private", long, env = "NEWS_ALLOW_PRIVATE")]
     pub allow_private: bool,
@@ -223,6 +224,9 @@ pub struct NewsConfig {
     /// Symbols whose news are gathered; without them those of the store.
     #[arg(skip)]
     pub watchlist: Option<Watchlist>,
+    /// The account at Alpha Vantage, whose news have sentiments. Its calls are shared with the prices.
+    #[arg(skip)]
+    pub alpha_vantage: AlphaVantageAccount,
 }
 
 /// The morning digest. Global, see [`NewsConfig`].

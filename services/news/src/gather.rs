@@ -9,7 +9,9 @@ use std::{
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
-use live_store::{ArticleId, LiveStore, MAX_PAGE_ARTICLES, NewsQuery, NewsSource};
+use live_store::{
+    ArticleId, CallPurpose, KeyCall, LiveStore, LiveStoreError, MAX_PAGE_ARTICLES, NewsQuery, NewsSource,
+};
 use market::Symbol;
 use service_runtime::{Component, Status};
 
@@ -179,9 +181,27 @@ impl Gatherer {
                 etag: state.etag.clone(),
                 last_modified: state.last_modified.clone(),
             });
-            fetched.push((source, response(&self.fetcher, source, &validators.unwrap_or_default()).await));
+            let response = match self.refused_until(source).await {
+                Ok(None) => response(&self.fetcher, source, &validators.unwrap_or_default()).await,
+                Ok(Some(free_at)) => Ok(Response::NoCallLeft { free_at }),
+                Err(failure) => Err(failure),
+            };
+            fetched.push((source, response));
         }
         fetched
+    }
+
+    /// Takes a call of the source's key; the time when one is free, if none is left. The ledger is that of the prices, too.
+    async fn refused_until(&self, source: &Source) -> Result<Option<DateTime<Utc>>, Failure> {
+        let Some((key, limits)) = &source.key else { return Ok(None) };
+        let failure = |error: LiveStoreError| Failure {
+            reason: format!("the calls of its key cannot be counted: {error}"),
+            retry_after: None,
+        };
+        match self.store.take_call(key, CallPurpose::News, limits, Utc::now()).await.map_err(failure)? {
+            KeyCall::Taken { .. } => Ok(None),
+            KeyCall::Refused { free_at } => Ok(Some(free_at)),
+        }
     }
 
     /// Stores what a source had: the stories first, then the validators that stand for them.
@@ -196,6 +216,10 @@ impl Gatherer {
         let now = Utc::now();
         state.name.clone_from(&source.name);
         let outcome = match response {
+            Ok(Response::NoCallLeft { free_at }) => {
+                state.next_try_at = free_at;
+                SourceOutcome::Waiting { until: free_at, error: None }
+            }
             Ok(Response::Unchanged) => {
                 schedule::succeeded(&mut state, source.interval, now);
                 SourceOutcome::Unchanged

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use crate::{
     fetch::{FetchError, Fetched, Fetcher, Validators},
@@ -14,6 +14,10 @@ use crate::{
 pub(crate) enum Response {
     /// Nothing new since the validators.
     Unchanged,
+    /// Not fetched: the key of the source has no call left before this time.
+    NoCallLeft {
+        free_at: DateTime<Utc>,
+    },
     Parsed {
         parsed: Parsed,
         validators: Validators,

@@ -117,6 +117,7 @@ pub(crate) fn failed(
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use live_store::AlphaVantageAccount;
     use market::Symbol;
 
     use super::*;
@@ -126,11 +127,15 @@ mod tests {
     struct Settings {
         #[command(flatten)]
         news: NewsConfig,
+        #[command(flatten)]
+        alpha_vantage: AlphaVantageAccount,
     }
 
     fn sources() -> Vec<Source> {
         let args = ["news", "--news-sources", "yahoo", "--alpha-vantage-key", "KEY12345"];
-        let config = Settings::parse_from(args).news;
+        let args = args.iter().chain(&["--alpha-vantage-news-calls", "12"]);
+        let Settings { news, alpha_vantage } = Settings::parse_from(args);
+        let config = NewsConfig { alpha_vantage, ..news };
         let symbols = ["AAPL", "MSFT"].map(|text| Symbol::parse(text).unwrap());
         source::all(&config, &AliasTable::load(None).unwrap(), &symbols).unwrap()
     }

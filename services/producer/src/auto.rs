@@ -10,7 +10,7 @@ use market::{AssetClass, Symbol};
 use crate::{
     config::ProducerConfig,
     feed::{Prices, replay::check_files, without},
-    provider::{Provider, ProviderChoice, ProviderOrder},
+    provider::{Provider, ProviderChoice},
     tails,
 };
 
@@ -64,6 +64,11 @@ impl Choice {
         self.automatic
     }
 
+    /// A feed counts the calls of its key in the live store.
+    pub fn needs_ledger(&self) -> bool {
+        self.feeds.iter().any(|feed| feed.provider.feed().has_ledger)
+    }
+
     /// For a log that others may have filled: nothing is invented beside real prices, not even on a morning when no venue answers,
     /// and a simulated market goes on being one. What was named stays as it was named.
     ///
@@ -93,13 +98,16 @@ impl Choice {
 /// Decides which provider serves which symbols; `auto` probes those that need no key.
 ///
 /// # Errors
-/// A provider that serves none of the symbols, or a recording that cannot be read.
+/// A provider that serves none of the symbols or lacks its key, or a recording that cannot be read.
 pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
     let symbols = config.watchlist.symbols();
     if !config.providers.is_empty() {
-        return in_order(&config.providers, symbols);
+        return in_order(config, symbols);
     }
     let ProviderChoice::Named(provider) = config.provider else { return Ok(automatic(config).await) };
+    if let Some(check) = provider.feed().check {
+        check(config)?;
+    }
     match provider.prices() {
         Prices::Simulated => Ok(only(provider, symbols.to_vec(), Vec::new())),
         Prices::Recorded if config.replay.files.is_empty() => {
@@ -135,9 +143,12 @@ fn venues(symbols: &[Symbol]) -> Vec<FeedPlan> {
 }
 
 /// The listed providers, each with the symbols of its asset class.
-fn in_order(order: &ProviderOrder, symbols: &[Symbol]) -> anyhow::Result<Choice> {
+fn in_order(config: &ProducerConfig, symbols: &[Symbol]) -> anyhow::Result<Choice> {
     let (mut feeds, mut notes) = (Vec::new(), Vec::new());
-    for provider in order.providers().iter().copied() {
+    for provider in config.providers.providers().iter().copied() {
+        if let Some(check) = provider.feed().check {
+            check(config)?;
+        }
         let mine = match provider.prices() {
             Prices::Live(class) => of_class(symbols, class),
             Prices::Simulated | Prices::Recorded => symbols.to_vec(),

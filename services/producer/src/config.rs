@@ -7,13 +7,14 @@ use clap::{
     builder::TypedValueParser,
     error::{Error, ErrorKind},
 };
+use live_store::StorePassword;
 use market::Watchlist;
-use service_runtime::{HELP_END, LogOutput, LogSettings};
+use service_runtime::{HELP_END, LogOutput, LogSettings, SecretString};
 
 use crate::{
     feed::{
-        binance::BinanceArgs, coinbase::CoinbaseArgs, kraken::KrakenArgs, replay::ReplayArgs,
-        simulated::SimulatedArgs, yahoo::YahooArgs,
+        alpha_vantage::AlphaVantageArgs, binance::BinanceArgs, coinbase::CoinbaseArgs, finnhub::FinnhubArgs,
+        kraken::KrakenArgs, replay::ReplayArgs, simulated::SimulatedArgs, yahoo::YahooArgs,
     },
     price_jump::PriceJumpArgs,
     provider::{ProviderChoice, ProviderOrder},
@@ -28,6 +29,9 @@ pub struct ProducerArgs {
     /// The event log.
     #[command(flatten)]
     pub log: LogSettings,
+    /// The live store.
+    #[command(flatten)]
+    pub ledger: LedgerSettings,
     /// Address of /healthz, /readyz and /metrics; 0.0.0.0:5001 makes them reachable from other machines.
     #[arg(
         long,
@@ -45,6 +49,19 @@ pub struct ProducerArgs {
     pub producer: ProducerConfig,
 }
 
+/// Where gaps, circuits of feeds and the calls of keys are kept.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Live store")]
+pub struct LedgerSettings {
+    /// Live store for gaps, failures of feeds, and the calls of keys: mongodb://[user:password@]host[:port][/database] or sqlite:PATH.
+    /// Needed by alpha_vantage; the other feeds work without it.
+    #[arg(long = "store", env = "STORE_URL", value_name = "URL", hide_env_values = true)]
+    pub store_url: Option<SecretString>,
+    /// Its password, where the URL has none.
+    #[command(flatten)]
+    pub password: StorePassword,
+}
+
 /// What is watched without a setting.
 pub const DEFAULT_WATCHLIST: &str =
     "AAPL,MSFT,NVDA,AMZN,GOOGL,META,TSLA,BRK.B,BTC/USDT,ETH/USDT,SOL/USDT,BNB/USDT";
@@ -53,7 +70,7 @@ pub const DEFAULT_WATCHLIST: &str =
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Prices")]
 pub struct ProducerConfig {
-    /// Where prices come from. auto: the first of Binance, Coinbase and Kraken, and Yahoo, where they answer within 3 s; otherwise
+    /// Where prices come from. auto: Binance, Coinbase and Kraken in this order, and Yahoo, as far as they answer within 3 s; otherwise
     /// simulated.
     #[arg(long, env = "PROVIDER", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
@@ -85,6 +102,12 @@ pub struct ProducerConfig {
     /// Yahoo.
     #[command(flatten)]
     pub yahoo: YahooArgs,
+    /// Alpha Vantage.
+    #[command(flatten)]
+    pub alpha_vantage: AlphaVantageArgs,
+    /// Finnhub.
+    #[command(flatten)]
+    pub finnhub: FinnhubArgs,
     /// A socket without a frame for this long is closed and opened again, in milliseconds.
     #[arg(id = "feed-silence-ms", long, env = "FEED_SILENCE_MS", default_value_t = 30_000, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(100..=600_000))]

@@ -16,6 +16,7 @@ mod price_jump;
 mod provider;
 mod publish;
 mod route;
+mod store;
 mod supervise;
 mod table;
 mod tails;
@@ -31,14 +32,15 @@ use topics::names::figure;
 
 pub use auto::{Choice, FeedPlan, choose};
 pub use backfill::{Backfilled, MissingDays, backfill_daily};
-pub use config::{DEFAULT_WATCHLIST, ProducerArgs, ProducerConfig, WatchlistParser};
+pub use config::{DEFAULT_WATCHLIST, LedgerSettings, ProducerArgs, ProducerConfig, WatchlistParser};
 pub use feed::{
-    Abilities, HistorySettings, Prices,
+    Abilities, AskSettings, HistorySettings, Prices,
     replay::{CountKnown, ReplayArgs, Report, Speed, check_files, daily_candles, replay_files},
     simulated::Sessions,
 };
 pub use price_jump::PriceJumpArgs;
 pub use provider::{Provider, ProviderChoice, ProviderOrder, ProviderOrderError};
+pub use store::with_store;
 pub use table::{FeedAnswer, FeedInfo, ask_feeds, feeds};
 
 use crate::{
@@ -51,10 +53,11 @@ use crate::{
 };
 
 /// Runs the chosen feeds until the shutdown; what they have sent is durable when it returns. Where several feeds may serve a symbol,
-/// the first of them that has prices does. Circuits of feeds are kept in the live store, where there is one.
+/// the first of them that has prices does. The live store, where there is one, keeps
+/// circuits of feeds, gaps, and the calls of keys, see [`Choice::needs_ledger`].
 ///
 /// # Errors
-/// An event log that fails for good.
+/// An event log that fails for good, and a feed without the store that it needs.
 pub async fn run(
     config: ProducerConfig,
     choice: Choice,

@@ -1,10 +1,14 @@
 //! The table of feeds, and one request to each.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use live_store::KeyCallStore;
 use market::{AssetClass, Symbol};
 
-use crate::feed::{Abilities, FEEDS, HistorySettings, Prices};
+use crate::feed::{Abilities, AskSettings, FEEDS, Prices};
 
 /// A feed of the table.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +47,17 @@ pub fn feeds() -> Vec<FeedInfo> {
     FEEDS.iter().map(info).collect()
 }
 
-/// Requests a symbol once from each feed of its asset class.
-pub async fn ask_feeds(settings: &HistorySettings, symbol: Symbol) -> Vec<FeedAnswer> {
+/// Requests a symbol once from each feed of its asset class. Calls of keys are taken from `ledger`, where there is one.
+pub async fn ask_feeds(
+    settings: &AskSettings,
+    ledger: Option<Arc<dyn KeyCallStore>>,
+    symbol: Symbol,
+) -> Vec<FeedAnswer> {
     let mut answers = Vec::new();
     for feed in FEEDS.iter().filter(|feed| feed.prices == Prices::Live(symbol.asset_class())) {
         let Some(ask) = feed.ask else { continue };
         let begun = Instant::now();
-        let answer = ask(settings, symbol).await.map_err(|error| error.to_string());
+        let answer = ask(settings, ledger.clone(), symbol).await.map_err(|error| error.to_string());
         answers.push(FeedAnswer { name: feed.name, took: begun.elapsed(), answer });
     }
     answers

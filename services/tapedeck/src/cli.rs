@@ -11,7 +11,7 @@ use live_store::{StorePassword, StoreSettings};
 use mailer::MailSettings;
 use market::Symbol;
 use news::NewsConfig;
-use producer::{HistorySettings, ProducerConfig, Speed};
+use producer::{AskSettings, ProducerConfig, Speed};
 use service_runtime::{HELP_END, LogOutput, LogPassword, PublicAddress, SecretString};
 use web::WebConfig;
 
@@ -22,7 +22,7 @@ use crate::{
     demo::DemoArgs,
     gaps::GapsArgs,
     mail::MailCommand,
-    moving::{CopyArgs, ExportArgs, ImportArgs},
+    moving::{CopyArgs, ExportArgs, ImportArgs, StorePlace},
     news::NewsArgs,
     user::UserArgs,
 };
@@ -229,7 +229,10 @@ pub(crate) enum FeedsCommand {
         symbol: Symbol,
         // On the heap: the other commands are much smaller.
         #[command(flatten)]
-        history: Box<HistorySettings>,
+        settings: Box<AskSettings>,
+        /// Where the calls of keys are counted.
+        #[command(flatten)]
+        place: StorePlace,
     },
 }
 

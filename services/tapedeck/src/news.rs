@@ -3,6 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
+use live_store::AlphaVantageAccount;
 use market::Watchlist;
 use news::{Addresses, DigestConfig, NewsCommand, NewsConfig, Stores};
 use service_runtime::{PublicAddress, install_metrics};
@@ -33,6 +34,8 @@ pub(crate) struct NewsArgs {
     #[command(flatten)]
     public: PublicAddress,
     #[command(flatten)]
+    alpha_vantage: AlphaVantageAccount,
+    #[command(flatten)]
     news: NewsConfig,
     #[command(subcommand)]
     command: NewsCommand,
@@ -48,7 +51,8 @@ pub(crate) async fn news(args: NewsArgs) -> anyhow::Result<ExitCode> {
     let stores = Stores { live: Arc::clone(&live), analytics: analytics.map(news::open_analytics) };
     let (alert_recipients, public_url) = (args.alert_recipients.0, args.public.url());
     let digest = DigestConfig { alert_recipients, public_url, ..args.news.digest };
-    let config = NewsConfig { watchlist: args.watchlist, digest, ..args.news };
+    let config =
+        NewsConfig { watchlist: args.watchlist, digest, alpha_vantage: args.alpha_vantage, ..args.news };
     let owner = format!("tapedeck-news-{}", std::process::id());
     let done = news::execute(args.command, config, stores, &owner).await;
     live.close().await.context("the live store was not closed in order")?;

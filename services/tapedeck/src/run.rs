@@ -45,7 +45,8 @@ pub(crate) async fn run(args: RunArgs, logs: &LogGuard) -> anyhow::Result<()> {
     let public = args.public.or(public_url(address)?);
     let alert_recipients = args.alerts.recipients.0.clone();
     let digest = DigestConfig { alert_recipients, public_url: public.url(), ..args.news.digest };
-    let news = NewsConfig { watchlist: watchlist.clone(), digest, ..args.news };
+    let alpha_vantage = args.producer.alpha_vantage.account.clone();
+    let news = NewsConfig { watchlist: watchlist.clone(), digest, alpha_vantage, ..args.news };
     let web = WebConfig {
         watchlist,
         consumer_group: args.consumer.group.clone(),

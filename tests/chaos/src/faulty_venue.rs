@@ -208,10 +208,9 @@ async fn respond(mut stream: TcpStream, market: &Market) -> std::io::Result<()> 
         }
     }
     let request = String::from_utf8_lossy(&request).into_owned();
-    let (status, more, body) = match market.is_faulty() && rand::rng().random_range(0..REFUSED_OF) == 0 {
-        true => refusal(market),
-        false => ("200 OK", "", answer(&request, market)),
-    };
+    let is_refused = market.is_faulty() && rand::rng().random_range(0..REFUSED_OF) == 0;
+    let (status, more, body) =
+        if is_refused { refusal(market) } else { ("200 OK", "", answer(&request, market)) };
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{more}Connection: close\r\n");
     stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes()).await?;
@@ -323,7 +322,7 @@ async fn send_trades(stream: TcpStream, market: &Market) -> anyhow::Result<()> {
         }
         match fault {
             Some(Fault::Twice) => {
-                frames = frames.iter().flat_map(|frame| [frame.clone(), frame.clone()]).collect()
+                frames = frames.iter().flat_map(|frame| [frame.clone(), frame.clone()]).collect();
             }
             Some(Fault::Reorder) => held = std::mem::take(&mut frames),
             Some(Fault::LeaveOut) => {

@@ -21,7 +21,7 @@ use crate::{ArchiveError, Kind, Prices, Result, Selection, manifest::JOURNAL, pr
 /// is there when it is read.
 ///
 /// Not included yet: `alert_rules` and `alert_history` (deliveries that are owed must not be mailed by the installation that imports
-/// them as well), and what is owed to people. `alert_facts` and the leases of jobs mean nothing in another installation.
+/// them as well), and what is owed to people. `alert_facts`, the calls of keys and the leases of jobs mean nothing in another installation.
 pub(crate) const NOUNS: [&dyn AnyNoun; 3] = [&checkpoints::Checkpoints, &ticks::Ticks, &candles::Candles];
 
 /// What a walk reads from.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     LiveStoreError, Migration, Result, alert_facts, alert_history, alert_rules, candles, checkpoints,
-    digests, feed_circuits, gaps, jobs, mails, news, sessions, stale_days, ticks, tokens, users,
+    digests, feed_circuits, gaps, jobs, key_calls, mails, news, sessions, stale_days, ticks, tokens, users,
 };
 
 /// Which format the documents have, as a document of its own.
@@ -33,7 +33,7 @@ pub(crate) struct Collection {
 }
 
 /// One line for each noun.
-const COLLECTIONS: [Collection; 17] = [
+const COLLECTIONS: [Collection; 18] = [
     ticks::mongo::SCHEMA,
     candles::mongo::SCHEMA,
     checkpoints::mongo::SCHEMA,
@@ -51,6 +51,7 @@ const COLLECTIONS: [Collection; 17] = [
     stale_days::mongo::SCHEMA,
     gaps::mongo::SCHEMA,
     feed_circuits::mongo::SCHEMA,
+    key_calls::mongo::SCHEMA,
 ];
 
 /// Documents read to see whether a collection is ours.
@@ -365,6 +366,7 @@ mod tests {
             "news_sources",
             "digests",
             "stale_days",
+            "key_calls",
         ];
         assert_eq!(names, expected);
         let key: Vec<&String> = schemas[0].0.indexes[0].key.keys().collect();

@@ -18,6 +18,7 @@ pub(crate) const FORMAT: Format = Format {
         include_str!("../../../../schema/sqlite/live-store/0008_news.sql"),
         include_str!("../../../../schema/sqlite/live-store/0009_stale_days.sql"),
         include_str!("../../../../schema/sqlite/live-store/0010_alert_volume.sql"),
+        include_str!("../../../../schema/sqlite/live-store/0011_key_calls.sql"),
         include_str!("../../../../schema/sqlite/live-store/0012_gaps_feed_circuits.sql"),
     ],
 };

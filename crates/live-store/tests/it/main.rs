@@ -108,6 +108,11 @@ macro_rules! adapters {
             feeds::a_gap_is_recorded_once_and_stays_repaired,
             feeds::gaps_are_read_by_symbol_time_and_state_and_pruned,
             feeds::the_circuit_of_a_feed_is_kept_as_it_was_saved_last,
+            key_calls::calls_are_taken_up_to_the_limits_of_a_day_and_a_minute,
+            key_calls::each_purpose_has_its_share_and_each_key_its_own_calls,
+            key_calls::a_new_day_begins_with_all_calls_and_old_keys_are_removed,
+            key_calls::several_processes_take_no_more_than_the_limit,
+            key_calls::calls_outlive_a_restart,
         ]);)*
     };
 }
@@ -190,10 +195,15 @@ contract!(
         feeds::a_gap_is_recorded_once_and_stays_repaired,
         feeds::gaps_are_read_by_symbol_time_and_state_and_pruned,
         feeds::the_circuit_of_a_feed_is_kept_as_it_was_saved_last,
+        key_calls::calls_are_taken_up_to_the_limits_of_a_day_and_a_minute,
+        key_calls::each_purpose_has_its_share_and_each_key_its_own_calls,
+        key_calls::a_new_day_begins_with_all_calls_and_old_keys_are_removed,
+        key_calls::several_processes_take_no_more_than_the_limit,
+        key_calls::calls_outlive_a_restart,
     ]
 );
 
-// Few documents: it reads a whole collection for every question.
+// Few documents: it reads a whole collection for every question. No concurrent updates of one document, which it loses.
 contract!(
     ferretdb,
     ["needs a FerretDB, which FERRETDB_URL names: `make test-servers-strict`"],
@@ -254,5 +264,9 @@ contract!(
         feeds::a_gap_is_recorded_once_and_stays_repaired,
         feeds::gaps_are_read_by_symbol_time_and_state_and_pruned,
         feeds::the_circuit_of_a_feed_is_kept_as_it_was_saved_last,
+        key_calls::calls_are_taken_up_to_the_limits_of_a_day_and_a_minute,
+        key_calls::each_purpose_has_its_share_and_each_key_its_own_calls,
+        key_calls::a_new_day_begins_with_all_calls_and_old_keys_are_removed,
+        key_calls::calls_outlive_a_restart,
     ]
 );

@@ -250,6 +250,18 @@ fn a_difference_of_running_totals_is_unknown_across_sessions_and_where_the_total
 }
 
 #[test]
+fn the_volume_of_a_feed_that_quotes_none_is_unknown() {
+    let ticks = [
+        tick("AAPL", 0, 1, 100, 0),
+        tick("AAPL", 60_000, 2, 101, 0),
+        tick("AAPL", 120_000, 3, 100, 0),
+        tick("AAPL", DAY_MS, 4, 100, 0),
+    ];
+    assert_eq!(volumes(Interval::Minute, &ticks), [None; 3]);
+    assert_eq!(volumes(Interval::Day, &ticks), [None]);
+}
+
+#[test]
 fn a_rolling_figure_is_no_running_total() {
     let ticks = [
         tick("BTC/USDT", 0, 1, 100, 5_000),
@@ -362,6 +374,7 @@ fn by_definition(ticks: &[Tick], interval: Interval) -> BTreeMap<(Symbol, DateTi
         let sizes: Option<Decimal> = parts.iter().map(|tick| tick.size).sum();
         let volume = match before {
             _ if sizes.is_some() || symbol.asset_class() == AssetClass::Crypto => sizes,
+            _ if last.volume.is_zero() => None,
             _ if interval == Interval::Day => Some(last.volume),
             Some(other) if day(other) == day(first) => {
                 Some(last.volume - other.volume).filter(|grown| *grown >= Decimal::ZERO)

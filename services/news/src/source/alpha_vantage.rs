@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, NaiveDateTime, Utc};
+use live_store::AlphaVantageAccount;
 use market::{AssetClass, Symbol};
 use serde::{Deserialize, Deserializer};
 use service_runtime::{ExposeSecret, SecretString};
@@ -16,17 +17,25 @@ use crate::{
     text::plain,
 };
 
-/// A free key has 25 requests a day, for prices and news together: these take 12.
-const BUDGET_INTERVAL: Duration = Duration::from_hours(2);
+/// The calls for news are spread over a day of so long.
+const DAY: Duration = Duration::from_hours(24);
 const LIMIT: &str = "50";
 /// Longest message of the provider that is shown.
 const MAX_MESSAGE_CHARS: usize = 200;
 /// In place of the key in its messages.
 const HIDDEN: &str = "***";
 
-/// One source for each symbol. All of them share the budget of the key.
-pub(super) fn sources(base: &Url, key: &SecretString, symbols: &[Symbol]) -> anyhow::Result<Vec<Source>> {
-    let interval = BUDGET_INTERVAL.saturating_mul(symbols.len() as u32);
+/// One source for each symbol. All of them share the calls of the key; none without a call for news.
+pub(super) fn sources(
+    base: &Url,
+    key: &SecretString,
+    account: &AlphaVantageAccount,
+    symbols: &[Symbol],
+) -> anyhow::Result<Vec<Source>> {
+    let limits = account.limits();
+    let Some(kind_interval) = DAY.checked_div(limits.news_per_day) else { return Ok(Vec::new()) };
+    let interval = kind_interval.saturating_mul(symbols.len() as u32);
+    let key_id = AlphaVantageAccount::key_id(key);
     symbols
         .iter()
         .map(|symbol| {
@@ -35,11 +44,12 @@ pub(super) fn sources(base: &Url, key: &SecretString, symbols: &[Symbol]) -> any
                 ("function", "NEWS_SENTIMENT"),
                 ("tickers", &name_there(*symbol)),
                 ("limit", LIMIT),
-                ("apikey", key.expose_secret()),
+                ("apikey", key.expose_secret().trim()),
             ]);
             let (id, name) = (format!("alpha_vantage:{symbol}"), format!("Alpha Vantage, {symbol}"));
             let source = Source::new(id, name, Kind::AlphaVantage(*symbol), &url);
-            Ok(Source { interval, kind_interval: BUDGET_INTERVAL, ..source })
+            let key = Some((key_id.clone(), limits));
+            Ok(Source { interval, kind_interval, key, ..source })
         })
         .collect()
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use live_store::{KeyId, KeyLimits};
 use market::Symbol;
 use service_runtime::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -41,6 +42,8 @@ pub(crate) struct Source {
     pub(crate) host_interval: Duration,
     /// Between two fetches of any source of its kind, also after a restart: their key has a budget.
     pub(crate) kind_interval: Duration,
+    /// The key of which each fetch takes a call.
+    pub(crate) key: Option<(KeyId, KeyLimits)>,
 }
 
 /// The kinds of sources.
@@ -84,6 +87,7 @@ impl Source {
             interval: INTERVAL,
             host_interval: Duration::ZERO,
             kind_interval: Duration::ZERO,
+            key: None,
         }
     }
 
@@ -141,8 +145,9 @@ pub(crate) fn all(
             Provider::Google => sources.extend(google::sources(&config.google_url, names, symbols)?),
         }
     }
-    if let Some(key) = config.alpha_vantage_key.as_ref().filter(|key| !key.expose_secret().is_empty()) {
-        sources.extend(alpha_vantage::sources(&config.alpha_vantage_url, key, symbols)?);
+    if let Some(key) = config.alpha_vantage.key() {
+        let account = &config.alpha_vantage;
+        sources.extend(alpha_vantage::sources(&config.alpha_vantage_url, key, account, symbols)?);
     }
     sources.extend(config.feeds.0.iter().map(rss::source));
     set_pace(&mut sources, config);

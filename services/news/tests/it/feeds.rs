@@ -14,7 +14,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use live_store::{LiveStore, NewsArticle, NewsQuery, NewsSource};
+use live_store::{AlphaVantageAccount, LiveStore, NewsArticle, NewsQuery, NewsSource};
 use news::{NewsCommand, NewsConfig, Outcome, Stores};
 use tempfile::TempDir;
 
@@ -113,13 +113,16 @@ pub(crate) struct World {
 struct Settings {
     #[command(flatten)]
     news: NewsConfig,
+    #[command(flatten)]
+    alpha_vantage: AlphaVantageAccount,
 }
 
 /// Settings for some symbols.
 pub(crate) fn config(args: &[&str]) -> NewsConfig {
     let watchlist = Some("AAPL,MSFT,BTC/USDT".parse().unwrap());
     let args = [&["news", "--news-host-interval-ms", "0"], args].concat();
-    NewsConfig { watchlist, ..Settings::parse_from(args).news }
+    let Settings { news, alpha_vantage } = Settings::parse_from(args);
+    NewsConfig { watchlist, alpha_vantage, ..news }
 }
 
 impl World {

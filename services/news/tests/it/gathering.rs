@@ -4,6 +4,7 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
+use live_store::{CallPurpose, KeyCall, KeyId, KeyLimits};
 
 use crate::feeds::{Feeds, World, item, rss};
 
@@ -101,4 +102,26 @@ async fn alpha_vantage_is_asked_for_one_symbol_within_its_budget() {
     );
     world.gather(&args).await;
     assert!(feeds.take_requests().is_empty(), "the budget is that of the key");
+    let usage = world.store.key_usage(chrono::Utc::now()).await.unwrap();
+    let [news] = usage.as_slice() else { panic!("{usage:?}") };
+    assert_eq!((news.purpose, news.calls, news.limit), (CallPurpose::News, 1, 5));
+}
+
+#[tokio::test]
+async fn calls_that_prices_have_used_are_not_there_for_news() {
+    let (feeds, world) = (Feeds::start().await, World::new().await);
+    feeds.answers("/query", move |_| "{}".into_response());
+    let key = KeyId::of("alpha_vantage", &"SECRETKEY1".into());
+    // The producer's: its calls of the last minute are all that the account allows.
+    let limits = KeyLimits { per_minute: 2, prices_per_day: 20, news_per_day: 5 };
+    for _ in 0..2 {
+        let now = chrono::Utc::now();
+        let taken = world.store.take_call(&key, CallPurpose::Prices, &limits, now).await.unwrap();
+        assert!(matches!(taken, KeyCall::Taken { .. }), "{taken:?}");
+    }
+    let args = ["--news-sources", "none", "--news-allow-private", "--alpha-vantage-key", "SECRETKEY1"];
+    let url = ["--news-alpha-vantage-url", &feeds.url, "--alpha-vantage-calls-per-minute", "2"];
+    let done = world.gather(&[&args[..], &url].concat()).await;
+    assert!(done.is_complete && done.text.contains("next at"), "{}", done.text);
+    assert!(feeds.take_requests().is_empty(), "no call was left");
 }

@@ -1,10 +1,12 @@
 //! One file or folder per feed, and one line in [`FEEDS`]. A feed's parser is pure and stands apart from its connection.
 
+pub(crate) mod alpha_vantage;
 pub(crate) mod binance;
 pub(crate) mod coinbase;
 pub(crate) mod epoch;
 mod fields;
 mod figures;
+pub(crate) mod finnhub;
 pub(crate) mod kraken;
 mod live;
 pub(crate) mod minutes;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use event_log::EventLog;
 use futures_util::future::BoxFuture;
-use live_store::LiveStore;
+use live_store::{KeyCallStore, LiveStore};
 use market::{AssetClass, Candle, Symbol};
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +34,16 @@ use crate::{
 };
 
 /// Every feed. Of those that serve one asset class and need no key, `auto` takes the first that answers.
-pub(crate) static FEEDS: [&Feed; 6] =
-    [&binance::FEED, &coinbase::FEED, &kraken::FEED, &yahoo::FEED, &simulated::FEED, &replay::FEED];
+pub(crate) static FEEDS: [&Feed; 8] = [
+    &binance::FEED,
+    &coinbase::FEED,
+    &kraken::FEED,
+    &yahoo::FEED,
+    &alpha_vantage::FEED,
+    &finnhub::FEED,
+    &simulated::FEED,
+    &replay::FEED,
+];
 
 /// Whether a provider answers; the watched symbols of its asset class that it refuses, with the reason.
 type Probe = for<'a> fn(&'a ProducerConfig) -> BoxFuture<'a, anyhow::Result<Vec<(Symbol, String)>>>;
@@ -59,6 +69,21 @@ pub struct HistorySettings {
     pub yahoo: yahoo::YahooArgs,
 }
 
+/// Where one symbol is requested, with the keys that some providers need.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Prices")]
+pub struct AskSettings {
+    /// Providers without a key.
+    #[command(flatten)]
+    pub history: HistorySettings,
+    /// Alpha Vantage.
+    #[command(flatten)]
+    pub alpha_vantage: alpha_vantage::AlphaVantageArgs,
+    /// Finnhub.
+    #[command(flatten)]
+    pub finnhub: finnhub::FinnhubArgs,
+}
+
 /// A provider's daily candles of the past.
 pub(crate) trait DailyHistory: Send + Sync {
     /// Requests the daily candles of a span; those of days that have not ended at `now` are left out.
@@ -70,8 +95,12 @@ pub(crate) trait DailyHistory: Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<Candle>, FeedError>>;
 }
 
-/// Requests one symbol; what the provider answered, for people.
-pub(crate) type Ask = for<'a> fn(&'a HistorySettings, Symbol) -> BoxFuture<'a, Result<String, FeedError>>;
+/// Requests one symbol; what the provider answered, for people. A call of a key is taken from the ledger, where there is one.
+pub(crate) type Ask = for<'a> fn(
+    &'a AskSettings,
+    Option<Arc<dyn KeyCallStore>>,
+    Symbol,
+) -> BoxFuture<'a, Result<String, FeedError>>;
 
 /// What a feed can do, in the words of its table.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +133,10 @@ pub(crate) struct Feed {
     pub(crate) probe: Option<Probe>,
     /// Its daily candles of the past, if the provider has any.
     pub(crate) daily: Option<OpenDaily>,
+    /// Why it cannot be run with these settings, such as without a key; `None` where it always can.
+    pub(crate) check: Option<fn(&ProducerConfig) -> anyhow::Result<()>>,
+    /// It counts the calls of its key in the live store, and does not run without.
+    pub(crate) has_ledger: bool,
     /// Runs until the shutdown. Ends with an error only where the feed cannot go on for good.
     pub(crate) run: fn(FeedContext) -> BoxFuture<'static, anyhow::Result<()>>,
 }

@@ -8,9 +8,10 @@ use std::{
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, header, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use service_runtime::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::supervise::FeedError;
@@ -28,11 +29,23 @@ const REASON_CHARS: usize = 160;
 const REASONS: [&str; 7] = ["msg", "message", "description", "error", "Error Message", "Note", "Information"];
 /// Objects within objects that are searched for a reason.
 const REASON_DEPTH: usize = 4;
+/// In place of the key in what a provider answers.
+const HIDDEN: &str = "***";
+
+/// Where a provider expects its key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KeyPlace {
+    /// In a parameter of this name.
+    Parameter(&'static str),
+    /// In a header of this name, in lower case.
+    Header(&'static str),
+}
 
 /// An HTTP interface of a provider. Once it requires a pause, nothing is requested until the pause is over.
 pub(crate) struct Api {
     client: Client,
     base: Url,
+    key: Option<(KeyPlace, SecretString)>,
     pause: Mutex<Option<Pause>>,
 }
 
@@ -44,14 +57,29 @@ struct Pause {
 impl Api {
     /// On one connection, with bounds on every wait.
     pub(crate) fn new(user_agent: &str, base: Url) -> anyhow::Result<Self> {
-        let client = service_runtime::http_client()
-            .user_agent(user_agent)
-            .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS))
-            .timeout(Duration::from_millis(TOTAL_TIMEOUT_MS))
-            .pool_max_idle_per_host(1)
-            .build()
-            .context("cannot make an HTTP client")?;
-        Ok(Self { client, base, pause: Mutex::default() })
+        let client = client(user_agent).build().context("cannot make an HTTP client")?;
+        Ok(Self { client, base, key: None, pause: Mutex::default() })
+    }
+
+    /// The same with a key, which no error and no log line contains. Redirects are not followed: they would get the key.
+    pub(crate) fn with_key(
+        user_agent: &str,
+        base: Url,
+        place: KeyPlace,
+        key: SecretString,
+    ) -> anyhow::Result<Self> {
+        let mut builder = client(user_agent).redirect(redirect::Policy::none());
+        if let KeyPlace::Header(name) = place {
+            let value = header::HeaderValue::from_str(key.expose_secret().trim());
+            // Its error has no part of the value.
+            let mut value =
+                value.context("the key of the provider has characters that no header may have")?;
+            value.set_sensitive(true);
+            builder = builder
+                .default_headers([(header::HeaderName::from_static(name), value)].into_iter().collect());
+        }
+        let client = builder.build().context("cannot make an HTTP client")?;
+        Ok(Self { client, base, key: Some((place, key)), pause: Mutex::default() })
     }
 
     /// `GET path?query` below the base, read as JSON. An answer that is not 200, too large or not JSON is an error. Its text leaves out
@@ -70,11 +98,14 @@ impl Api {
                 return Err(FeedError::Provider { reason: pause.reason.clone(), retry_after: Some(left) });
             }
         }
-        let url = below(&self.base, path, query);
+        let mut url = below(&self.base, path, query);
+        if let Some((KeyPlace::Parameter(name), key)) = &self.key {
+            url.query_pairs_mut().append_pair(name, key.expose_secret().trim());
+        }
         let place = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
         let answer = self.client.get(url).send().await;
         let answer =
-            answer.map_err(|error| FeedError::provider(format!("{place}: {}", root_cause(&error))))?;
+            answer.map_err(|error| FeedError::provider(format!("{place}: {}", root_cause(error))))?;
         let status = answer.status();
         if status != StatusCode::OK {
             let retry_after = retry_after(&answer, Utc::now());
@@ -86,11 +117,11 @@ impl Api {
         serde_json::from_slice(&body).map_err(|error| {
             let value = serde_json::from_slice::<Value>(&body).ok();
             if let Some(reason) = value.and_then(|value| find_reason(&value, REASON_DEPTH)) {
-                let reason = shown(&reason, REASON_CHARS);
+                let reason = self.shown(&reason, REASON_CHARS);
                 return FeedError::provider(format!("{place} refuses with status 200: {reason}"));
             }
             let text = String::from_utf8_lossy(&body);
-            let begins = shown(text.trim_start(), SHOWN_CHARS);
+            let begins = self.shown(text.trim_start(), SHOWN_CHARS);
             if begins.is_empty() {
                 return FeedError::provider(format!("{place} answered with nothing"));
             }
@@ -99,8 +130,24 @@ impl Api {
             } else {
                 "answered with something else"
             };
+            // The error of a parser may repeat a value.
+            let error = self.shown(&error.to_string(), REASON_CHARS);
             FeedError::provider(format!("{place} {what} ({error}): {begins}"))
         })
+    }
+
+    /// The beginning of a text of the provider, without the key: some repeat it in their refusals. Hidden before the text is cut, so
+    /// that no part of it is left.
+    pub(crate) fn shown(&self, text: &str, chars: usize) -> String {
+        match self.key.as_ref().map(|(_, key)| key.expose_secret().trim()).filter(|key| !key.is_empty()) {
+            Some(key) => shown(&without_key(text, key), chars),
+            None => shown(text, chars),
+        }
+    }
+
+    /// As long as the reasons of other refusals.
+    pub(crate) fn shown_reason(&self, text: &str) -> String {
+        self.shown(text, REASON_CHARS)
     }
 
     fn refused(
@@ -116,7 +163,7 @@ impl Api {
             _ => format!("answered {status}"),
         };
         let reason = match reason_in(body) {
-            Some(reason) => format!("{place} {answer}: {reason}"),
+            Some(reason) => format!("{place} {answer}: {}", self.shown(&reason, REASON_CHARS)),
             None => format!("{place} {answer}"),
         };
         // From the venue itself: a proxy's page says nothing about the request.
@@ -133,6 +180,33 @@ impl Api {
     fn pause(&self) -> std::sync::MutexGuard<'_, Option<Pause>> {
         self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn client(user_agent: &str) -> ClientBuilder {
+    service_runtime::http_client()
+        .user_agent(user_agent)
+        .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS))
+        .timeout(Duration::from_millis(TOTAL_TIMEOUT_MS))
+        .pool_max_idle_per_host(1)
+}
+
+/// A text without a key, in whatever case it is repeated, and as a parameter of an address.
+fn without_key(text: &str, key: &str) -> String {
+    let encoded: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
+    let mut text = text.to_owned();
+    for form in [key, &encoded] {
+        // ASCII letters of either case have the same length, so that places are those of the text.
+        let (lower, form) = (text.to_ascii_lowercase(), form.to_ascii_lowercase());
+        let (mut hidden, mut end) = (String::new(), 0);
+        for (at, _) in lower.match_indices(&form) {
+            hidden.push_str(text.get(end..at).unwrap_or_default());
+            hidden.push_str(HIDDEN);
+            end = at + form.len();
+        }
+        hidden.push_str(text.get(end..).unwrap_or_default());
+        text = hidden;
+    }
+    text
 }
 
 /// A path below a base, whose own path stays.
@@ -153,7 +227,7 @@ fn reason_in(body: &[u8]) -> Option<String> {
         Ok(value) => find_reason(&value, REASON_DEPTH)?,
         Err(_) => text.to_owned(),
     };
-    (!reason.is_empty() && !reason.starts_with('<')).then(|| shown(&reason, REASON_CHARS))
+    (!reason.is_empty() && !reason.starts_with('<')).then_some(reason)
 }
 
 fn find_reason(value: &Value, depth: usize) -> Option<String> {
@@ -176,8 +250,9 @@ fn shown(text: &str, chars: usize) -> String {
 }
 
 /// The innermost reason: the outer ones repeat the address, with its query.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+fn root_cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
@@ -198,7 +273,7 @@ async fn body(place: &str, answer: Response) -> Result<Vec<u8>, FeedError> {
     let mut body = Vec::new();
     let mut parts = answer.bytes_stream();
     while let Some(part) = parts.next().await {
-        let part = part.map_err(|error| FeedError::provider(format!("{place}: {}", root_cause(&error))))?;
+        let part = part.map_err(|error| FeedError::provider(format!("{place}: {}", root_cause(error))))?;
         body.extend_from_slice(&part);
         if body.len() > MAX_ANSWER_BYTES {
             return Err(FeedError::provider(format!(
@@ -233,6 +308,20 @@ mod tests {
     #[case("", None)]
     fn the_reason_of_a_refusal_is_found(#[case] body: &str, #[case] reason: Option<&str>) {
         assert_eq!(reason_in(body.as_bytes()).as_deref(), reason);
+    }
+
+    #[test]
+    fn a_key_is_hidden_before_a_text_is_cut() {
+        let base: Url = "https://example.org".parse().unwrap();
+        let key = "KEY+1234".into();
+        let api = Api::with_key("test", base, KeyPlace::Parameter("apikey"), key).unwrap();
+        assert_eq!(
+            api.shown("your key KEY+1234 (key+1234) in ?apikey=KEY%2B1234&x", 60),
+            "your key *** (***) in ?apikey=***&x"
+        );
+        assert_eq!(api.shown("your key KEY+1234", 12), "your key ***");
+        let base: Url = "https://example.org".parse().unwrap();
+        assert!(Api::with_key("test", base, KeyPlace::Header("x-key"), "a\nb".into()).is_err());
     }
 
     #[rstest]

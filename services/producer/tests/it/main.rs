@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
+mod alpha_vantage;
 mod auto;
 mod backfill;
 mod binance;
 mod coinbase;
 mod fallback;
+mod finnhub;
 mod kraken;
 mod refusals;
 mod replay;

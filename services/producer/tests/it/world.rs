@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use chrono::{TimeDelta, Utc};
 use clap::Parser;
 use event_log::{EventLog, Pages, TopicPartition};
+use live_store::LiveStore;
 use market::{Candle, Tick};
 use producer::{Choice, ProducerConfig};
 use service_runtime::{Runtime, Status};
@@ -34,6 +35,8 @@ pub(crate) fn parse(args: &[&str]) -> Result<ProducerConfig, clap::Error> {
 pub(crate) struct World {
     folder: TempDir,
     pub(crate) log: Arc<dyn EventLog>,
+    /// Where calls of keys are counted; none unless a test opens one.
+    pub(crate) store: Option<Arc<dyn LiveStore>>,
     running: Option<Running>,
 }
 
@@ -48,7 +51,23 @@ impl World {
         let url = |file: &str| format!("sqlite:{}", folder.path().join(file).display());
         let log = event_log::open(&url("log.db")).await.unwrap();
         service_runtime::create_topics(&*log).await.unwrap();
-        Self { folder, log, running: None }
+        Self { folder, log, store: None, running: None }
+    }
+
+    /// The same with a live store.
+    pub(crate) async fn with_store() -> Self {
+        let mut world = Self::new().await;
+        world.reopen_store().await;
+        world
+    }
+
+    /// Opens the store as a process does that is started again.
+    pub(crate) async fn reopen_store(&mut self) {
+        if let Some(store) = self.store.take() {
+            store.close().await.unwrap();
+        }
+        let url = format!("sqlite:{}", self.folder.path().join("store.db").display());
+        self.store = Some(live_store::open(&url).await.unwrap());
     }
 
     pub(crate) fn runtime(&self) -> Runtime {
@@ -71,7 +90,7 @@ impl World {
         let config = config(args);
         let choice = producer::choose(&config).await.unwrap();
         let runtime = self.runtime();
-        let task = tokio::spawn(producer::run(config, choice.clone(), None, runtime.clone()));
+        let task = tokio::spawn(producer::run(config, choice.clone(), self.store.clone(), runtime.clone()));
         self.running = Some(Running { runtime, task });
         choice
     }

@@ -58,6 +58,7 @@ pub(crate) fn tapedeck() -> Command {
         "DIGEST_RECIPIENTS",
         "NEWS_ALIASES",
         "ALPHA_VANTAGE_KEY",
+        "FINNHUB_KEY",
     ] {
         command.env_remove(name);
     }

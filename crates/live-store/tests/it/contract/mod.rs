@@ -6,6 +6,7 @@ pub(crate) mod candles;
 pub(crate) mod checkpoints;
 pub(crate) mod feeds;
 pub(crate) mod jobs;
+pub(crate) mod key_calls;
 pub(crate) mod mails;
 pub(crate) mod news;
 pub(crate) mod stale_days;

@@ -39,9 +39,11 @@ pub(crate) static FEED: Feed = Feed {
         repair: "minutes, 12 hours back",
         budget: "a request a second, kept by pauses",
     },
-    ask: Some(|settings, symbol| Box::pin(ask(settings, symbol))),
+    ask: Some(|settings, _, symbol| Box::pin(ask(&settings.history, symbol))),
     probe: Some(|config| Box::pin(probe(config))),
     daily: Some(history::daily),
+    check: None,
+    has_ledger: false,
     run: |context| Box::pin(run(context)),
 };
 

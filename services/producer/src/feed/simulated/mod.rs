@@ -39,6 +39,8 @@ pub(crate) static FEED: Feed = Feed {
     ask: None,
     probe: None,
     daily: None,
+    check: None,
+    has_ledger: false,
     run: |context| Box::pin(run(context)),
 };
 

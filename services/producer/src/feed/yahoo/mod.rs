@@ -52,9 +52,11 @@ pub(crate) static FEED: Feed = Feed {
         repair: "minutes of the day",
         budget: "unknown; pauses that it requires are kept",
     },
-    ask: Some(|settings, symbol| Box::pin(ask(settings, symbol))),
+    ask: Some(|settings, _, symbol| Box::pin(ask(&settings.history, symbol))),
     probe: Some(|config| Box::pin(probe(config))),
     daily: Some(daily),
+    check: None,
+    has_ledger: false,
     run: |context| Box::pin(run(context)),
 };
 
