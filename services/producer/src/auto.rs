@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use event_log::EventLog;
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use market::{AssetClass, Symbol};
 
 use crate::{
@@ -194,9 +194,10 @@ fn served(provider: Provider, class: AssetClass, symbols: &[Symbol]) -> anyhow::
 async fn automatic(config: &ProducerConfig) -> Choice {
     let symbols = config.watchlist.symbols();
     let plans = venues(symbols);
-    let answers = join_all(plans.iter().map(|plan| answer(plan.provider, config))).await;
+    let of_one_class = |one: &FeedPlan, next: &FeedPlan| one.provider.prices() == next.provider.prices();
+    let answers = join_all(plans.chunk_by(of_one_class).map(|plans| answers(plans, config))).await.concat();
     let (mut answering, mut notes, mut reasons) = (Vec::<FeedPlan>::new(), Vec::new(), Vec::new());
-    for (plan, answer) in plans.into_iter().zip(answers) {
+    for (plan, answer) in answers {
         // Of one asset class the first that answers serves; the answers of the others are not used.
         if answering.iter().any(|first| first.provider.prices() == plan.provider.prices()) {
             continue;
@@ -233,7 +234,26 @@ fn refused_note(provider: Provider, refused: &[(Symbol, String)]) -> Option<Stri
 }
 
 /// The symbols that a provider refuses, or why it does not answer.
-async fn answer(provider: Provider, config: &ProducerConfig) -> Result<Vec<(Symbol, String)>, String> {
+type Answer = Result<Vec<(Symbol, String)>, String>;
+
+/// The answers of the providers of one asset class, in their order, up to the first that serves. The others are not waited for.
+async fn answers(plans: &[FeedPlan], config: &ProducerConfig) -> Vec<(FeedPlan, Answer)> {
+    let requests = plans.iter().enumerate();
+    let mut waiting: FuturesUnordered<_> =
+        requests.map(async |(number, plan)| (number, answer(plan.provider, config).await)).collect();
+    let mut answers: Vec<Option<Answer>> = vec![None; plans.len()];
+    while let Some((number, answer)) = waiting.next().await {
+        if let Some(slot) = answers.get_mut(number) {
+            *slot = Some(answer);
+        }
+        if answers.iter().map_while(Option::as_ref).any(Result::is_ok) {
+            break;
+        }
+    }
+    plans.iter().cloned().zip(answers.into_iter().map_while(|answer| answer)).collect()
+}
+
+async fn answer(provider: Provider, config: &ProducerConfig) -> Answer {
     let Some(probe) = provider.feed().probe else { return Ok(Vec::new()) };
     match tokio::time::timeout(Duration::from_millis(ANSWER_TIMEOUT_MS), probe(config)).await {
         Ok(Ok(refused)) => Ok(refused),

@@ -94,7 +94,8 @@ async fn where_only_binance_answers_crypto_is_live_and_nothing_is_invented() {
         "--yahoo-url",
         &yahoo,
     ];
-    let choice = choose(&config(&args)).await.unwrap();
+    let away = away().await;
+    let choice = choose(&config(&with(&args, &away))).await.unwrap();
     assert!(!choice.is_simulated() && choice.was_automatic());
     let [plan] = choice.feeds.as_slice() else { panic!("{choice:?}") };
     assert_eq!((plan.provider.name(), symbols(plan)), ("binance", vec!["BTC/USDT", "ETH/USDT"]));
@@ -111,7 +112,8 @@ async fn where_both_answer_each_serves_its_class() {
     Mock::given(path("/v8/finance/chart/NVDA")).respond_with(answer).mount(&server).await;
     let args =
         ["--watchlist", "NVDA,BTC/USDT", "--binance-rest-url", &server.uri(), "--yahoo-url", &server.uri()];
-    let choice = choose(&config(&args)).await.unwrap();
+    let away = away().await;
+    let choice = choose(&config(&with(&args, &away))).await.unwrap();
     let plans: Vec<_> = choice.feeds.iter().map(|plan| (plan.provider.name(), symbols(plan))).collect();
     assert_eq!(plans, [("binance", vec!["BTC/USDT"]), ("yahoo", vec!["NVDA"])]);
     assert!(choice.notes.is_empty() && !choice.is_simulated());
@@ -203,6 +205,7 @@ async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
     let server = MockServer::start().await;
     crypto_venue(&server).await;
     let venue = ["--watchlist", "BTC/USDT,AAPL", "--binance-rest-url", &server.uri(), "--yahoo-url", &yahoo];
+    let venue = with(&venue, &away);
     let live = choose(&config(&venue)).await.unwrap();
 
     let mut world = World::new().await;

@@ -207,8 +207,8 @@ async fn history_is_filled_in_with_requests_that_the_venue_answers() {
     let now = Utc::now();
     for candle in world.candles().await {
         assert!(candle.time + candle.interval.duration() <= now, "it is in progress: {candle:?}");
-        let prices = [candle.open, candle.high, candle.low, candle.close].map(|price| price.to_string());
-        assert_eq!(prices, ["99", "101.25", "98.5", "100.5"]);
+        let prices = [candle.open, candle.high, candle.low, candle.close];
+        assert_eq!(prices, ["99", "101.25", "98.5", "100.5"].map(decimal));
         assert_eq!((candle.source.feed.as_str(), candle.source.origin), ("coinbase", CandleOrigin::Provider));
         assert_eq!((candle.volume, candle.ticks), (Some(decimal("5")), 0));
     }

@@ -209,8 +209,8 @@ async fn history_is_filled_in_also_after_errors_with_status_200() {
     let now = Utc::now();
     for candle in world.candles().await {
         assert!(candle.time + candle.interval.duration() <= now, "it is in progress: {candle:?}");
-        let prices = [candle.open, candle.high, candle.low, candle.close].map(|price| price.to_string());
-        assert_eq!(prices, ["99", "101.25", "98.5", "100.5"]);
+        let prices = [candle.open, candle.high, candle.low, candle.close];
+        assert_eq!(prices, ["99", "101.25", "98.5", "100.5"].map(decimal));
         assert_eq!((candle.source.feed.as_str(), candle.source.origin), ("kraken", CandleOrigin::Provider));
         assert_eq!((candle.volume, candle.ticks), (Some(decimal("5")), 3));
     }
