@@ -55,11 +55,13 @@ lint: ui ## Check formatting, clippy, TypeScript and licences.
 	npm --prefix $(UI) run check
 	$(MAKE) --no-print-directory licences
 
+# Advisories are not checked here: their database cannot be reached where CI runs. By hand: cargo deny check advisories
 licences: ## Check licences and sources of all dependencies.
 	command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
 	@# The lock file also has crates for other systems, which no build has downloaded.
 	cargo fetch --locked --quiet
 	cargo deny --offline --log-level error check licenses bans sources
+	@echo 'advisories are not checked; with access to their database: cargo deny check advisories'
 
 fmt: ## Format the Rust code.
 	cargo fmt --all

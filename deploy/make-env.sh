@@ -26,6 +26,16 @@ project_in_use() {
   basename "$PWD" | LC_ALL=C tr '[:upper:]' '[:lower:]' | LC_ALL=C sed -e 's/[^-_a-z0-9]//g' -e 's/^[-_]*//'
 }
 
+# may_be_in_use: whether containers may have been started with .env. Without passwords Compose starts none; an .env without even their
+# names is that of an earlier version.
+may_be_in_use() {
+  local name
+  while IFS= read -r name; do
+    [ -z "$(value_of "$name")${!name:-}" ] || return 0
+  done < <(sed -n 's/^\([A-Z_]*_PASSWORD\)=$/\1/p' .env.example)
+  ! grep -qE '^[[:space:]]*(export[[:space:]]+)?[A-Z_]+_PASSWORD[[:space:]]*=' .env
+}
+
 # value_of NAME: its value in .env, empty without one. The last line with the name counts, as in Compose.
 value_of() {
   sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*//p" .env | tail -n 1 | tr -d "\"'\r" | sed 's/^#.*//'
@@ -49,7 +59,9 @@ complete() {
   while IFS= read -r name; do
     [ -z "$(value_of "$name")" ] || continue
     value=$(generated "$name")
-    if [ "$name" = COMPOSE_PROJECT_NAME ]; then in_use=${COMPOSE_PROJECT_NAME:-$(project_in_use)} value=${in_use:-$value}; fi
+    if [ "$name" = COMPOSE_PROJECT_NAME ] && may_be_in_use; then
+      in_use=${COMPOSE_PROJECT_NAME:-$(project_in_use)} value=${in_use:-$value}
+    fi
     lines+="$name=$value"$'\n' names+=" $name"
   done < <(sed -n 's/^\([A-Z_]*\)=$/\1/p' .env.example)
   if [ -z "$lines" ]; then return; fi

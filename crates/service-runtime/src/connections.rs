@@ -55,7 +55,7 @@ struct Entry {
 pub(crate) struct Closings {
     /// They had waited for their clients, and made room for new ones.
     pub(crate) replaced: u64,
-    /// Refused, because all others were answering requests.
+    /// Refused, or closed with 503, because all others were answering requests.
     pub(crate) refused: u64,
 }
 
@@ -65,6 +65,8 @@ pub(crate) struct Activity {
     /// Milliseconds from [`Connections::started`] to the moment from which it waits for its client; 0 while it does not.
     waits_since: AtomicU64,
     is_answering: AtomicBool,
+    /// The client has not sent the whole body of the request that is being answered.
+    awaits_body: AtomicBool,
 }
 
 /// The place of one connection among the open ones; free again when dropped.
@@ -78,6 +80,12 @@ pub(crate) struct Place {
 
 /// A request that is being answered; dropped with the last byte of the response's body.
 pub(crate) struct Answering {
+    all: Arc<Connections>,
+    activity: Arc<Activity>,
+}
+
+/// The wait for the body of a request; dropped with the body, whether it has arrived or is not wanted.
+pub(crate) struct BodyWait {
     all: Arc<Connections>,
     activity: Arc<Activity>,
 }
@@ -107,8 +115,7 @@ impl Connections {
         let mut open = locked(&self.open);
         let is_full = open.by_id.len() >= self.max && !self.replace_longest_waiting(&mut open);
         if is_full && open.by_id.len() >= self.max + RESERVED {
-            open.since_report.refused += 1;
-            self.refused.increment(1);
+            self.count_refused(&mut open);
             return false;
         }
         open.next_id += 1;
@@ -126,6 +133,11 @@ impl Connections {
             entry.task = Some(task);
         }
         true
+    }
+
+    fn count_refused(&self, open: &mut Open) {
+        open.since_report.refused += 1;
+        self.refused.increment(1);
     }
 
     fn replace_longest_waiting(&self, open: &mut Open) -> bool {
@@ -167,32 +179,73 @@ impl Activity {
     fn waits_since(&self) -> Option<u64> {
         Some(self.waits_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
+
+    /// Waits for the client from `now` on, unless it does already.
+    fn wait_from(&self, now: u64) {
+        let _ = self.waits_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Without a request that is being answered, the connection waits for the next one.
+    fn stop_waiting(&self) {
+        if self.is_answering.load(Ordering::Relaxed) {
+            self.waits_since.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Place {
-    /// A request has arrived.
+    /// The head of a request has arrived.
     pub(crate) fn answering(&self) -> Answering {
         self.activity.is_answering.store(true, Ordering::Relaxed);
+        self.activity.awaits_body.store(false, Ordering::Relaxed);
         self.activity.waits_since.store(0, Ordering::Relaxed);
         Answering { all: Arc::clone(&self.all), activity: Arc::clone(&self.activity) }
+    }
+
+    /// For the body of the request.
+    pub(crate) fn body_wait(&self) -> BodyWait {
+        BodyWait { all: Arc::clone(&self.all), activity: Arc::clone(&self.activity) }
+    }
+
+    /// The request is refused: the connection is a reserved one.
+    pub(crate) fn count_refused(&self) {
+        self.all.count_refused(&mut locked(&self.all.open));
     }
 
     /// The client does not read what is written to it.
     pub(crate) fn write_is_blocked(&self) {
         // Since the first blocked write, until something is written.
-        let _ = self.activity.waits_since.compare_exchange(
-            0,
-            self.all.now(),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        self.activity.wait_from(self.all.now());
     }
 
     /// Something was written.
     pub(crate) fn has_written(&self) {
-        if self.activity.is_answering.load(Ordering::Relaxed) {
-            self.activity.waits_since.store(0, Ordering::Relaxed);
+        // `100 Continue` is written while the body is awaited.
+        if !self.activity.awaits_body.load(Ordering::Relaxed) {
+            self.activity.stop_waiting();
         }
+    }
+}
+
+impl BodyWait {
+    /// The next part of the body has not arrived.
+    pub(crate) fn begin(&self) {
+        // Since the first time: a client that sends one byte after the other is waited for all the while.
+        self.activity.awaits_body.store(true, Ordering::Relaxed);
+        self.activity.wait_from(self.all.now());
+    }
+
+    /// The body is complete, or is not read any further.
+    pub(crate) fn end(&self) {
+        if self.activity.awaits_body.swap(false, Ordering::Relaxed) {
+            self.activity.stop_waiting();
+        }
+    }
+}
+
+impl Drop for BodyWait {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -265,6 +318,31 @@ mod tests {
         assert_eq!(place.activity.waits_since(), None);
         drop(answering);
         place.has_written();
+        assert!(place.activity.waits_since().is_some(), "for the next request");
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_body_is_withheld_waits_for_its_client() {
+        let (all, places) = (Connections::new(1), Mutex::default());
+        assert!(admit(&all, &places));
+        let place = locked(&places).pop().expect("a place");
+        let (answering, body) = (place.answering(), place.body_wait());
+        body.begin();
+        let since = place.activity.waits_since();
+        assert!(since.is_some());
+        place.has_written();
+        body.begin();
+        assert_eq!(
+            place.activity.waits_since(),
+            since,
+            "neither `100 Continue` nor a part of the body ends it"
+        );
+        body.end();
+        assert_eq!(place.activity.waits_since(), None, "the request is being answered");
+        body.begin();
+        drop(body);
+        assert_eq!(place.activity.waits_since(), None, "the body is not wanted");
+        drop(answering);
         assert!(place.activity.waits_since().is_some(), "for the next request");
     }
 

@@ -34,11 +34,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     ProcessRuntime,
-    connections::{Answering, Connections, Place},
+    connections::{Answering, BodyWait, Connections, Place},
 };
 
 /// Longest time that a connection waits for its client: for the complete head of a request, counted from the opening of the
-/// connection or from its last response, or until the client reads some of what is written to it.
+/// connection or from its last response, for the complete body, or until the client reads some of what is written to it.
 const CLIENT_TIMEOUT_MS: u64 = 30_000;
 /// Between two looks for connections that have waited too long.
 const CHECK_INTERVAL_MS: u64 = 1_000;
@@ -151,6 +151,10 @@ async fn serve_connection(
         let answering = place.answering();
         request.extensions_mut().insert(ClientAddress(address));
         let is_refused = place.is_reserved && !RESERVED_PATHS.contains(&request.uri().path());
+        if is_refused {
+            place.count_refused();
+        }
+        let request = request.map(|body| AwaitedBody { body, wait: place.body_wait() });
         let routes = routes.borrow().clone();
         async move {
             let response = if is_refused {
@@ -183,6 +187,38 @@ fn too_many_connections() -> Response<Body> {
     let text = "There are too many connections to this server; try again shortly.\n";
     let headers = [(header::RETRY_AFTER, "5"), (header::CONNECTION, "close")];
     (StatusCode::SERVICE_UNAVAILABLE, headers, text).into_response()
+}
+
+/// The body of a request: until it is complete, the connection waits for its client.
+struct AwaitedBody {
+    body: Incoming,
+    wait: BodyWait,
+}
+
+impl HttpBody for AwaitedBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        match &frame {
+            Poll::Pending => self.wait.begin(),
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(_) => self.wait.end(),
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The body of a response, which ends the answering of its request.

@@ -115,7 +115,7 @@ pub async fn choose(config: &ProducerConfig) -> anyhow::Result<Choice> {
             Ok(only(provider, Vec::new(), vec![note.to_owned()]))
         }
         Prices::Recorded => {
-            check_files(&config.replay.files)?;
+            check_files(&config.replay)?;
             Ok(only(provider, Vec::new(), Vec::new()))
         }
         Prices::Live(class) => served(provider, class, symbols),

@@ -118,6 +118,9 @@ pub struct ProducerConfig {
     pub poll_ms: u64,
 }
 
+/// Characters of a wrong entry of the watch list that its error has.
+const MAX_SHOWN_CHARS: usize = 40;
+
 /// Reads a watch list. The error has the first entry that is wrong: clap's own has the whole list, of up to a thousand.
 #[derive(Clone)]
 pub struct WatchlistParser;
@@ -138,10 +141,19 @@ impl TypedValueParser for WatchlistParser {
         let Err(reason) = parse(text) else { return parse.parse_ref(cmd, arg, value) };
         let is_wrong = |entry: &&str| !entry.is_empty() && parse(entry).is_err();
         match text.split(',').map(str::trim).find(is_wrong) {
-            Some(entry) => parse.parse_ref(cmd, arg, OsStr::new(entry)),
+            Some(entry) => parse.parse_ref(cmd, arg, OsStr::new(&shown(entry))),
             None => Err(Error::raw(ErrorKind::ValueValidation, format!("{reason}\n")).with_cmd(cmd)),
         }
     }
+}
+
+/// The beginning of a wrong entry, which is as wrong: no symbol has an ellipsis or a backslash.
+fn shown(entry: &str) -> String {
+    let mut shown: String = entry.chars().take(MAX_SHOWN_CHARS).collect();
+    if shown.len() < entry.len() {
+        shown.push('…');
+    }
+    if shown.contains(char::is_control) { shown.escape_debug().to_string() } else { shown }
 }
 
 #[cfg(test)]
@@ -165,6 +177,12 @@ mod tests {
         assert!(error.contains("'$$$' for '--watchlist <SYMBOLS>'") && error.len() < 400, "{error}");
         let error = refused(&(0..1_001).map(|n| format!("A{n}")).collect::<Vec<_>>().join(","));
         assert!(error.contains("has 1001 symbols") && error.len() < 400, "{error}");
+        let error = refused(&format!("MSFT,{}", "A".repeat(20_000)));
+        assert!(error.contains("longer than 31 characters") && error.len() < 400, "{error}");
+        let error = refused(&format!("AAPL{}X", " ".repeat(100)));
+        assert!(error.contains("'AAPL ") && error.len() < 400, "{error}");
+        let error = refused("A\u{1b}[31m");
+        assert!(error.contains("\\u{1b}") && !error.contains('\u{1b}'), "{error:?}");
         assert!(refused(" , ").contains("the watch list is empty"));
         assert!(Settings::try_parse_from(["producer", "--watchlist", "MSFT,btcusdt"]).is_ok());
     }

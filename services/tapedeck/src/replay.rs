@@ -14,12 +14,15 @@ use crate::{
 };
 
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
-    // The recordings first, before anything is created.
-    if producer::check_files(&args.files)? == 0 {
-        bail!("{}: there is nothing to replay, as the recording is empty", listed(&args.files));
-    }
     let ReplayArgs { files, symbol, speed, places, consumer } = args;
     let recordings = producer::ReplayArgs { files, symbol, speed };
+    // The recordings first, before anything is created.
+    if !producer::check_files(&recordings)? {
+        bail!(
+            "{}: there is nothing to replay, as the recording is empty: no line has a tick or candle",
+            listed(&recordings.files)
+        );
+    }
     let play = move |pipeline: Pipeline| async move {
         let store = Arc::clone(&pipeline.store);
         let count_known: CountKnown = Box::new(move |candles| {

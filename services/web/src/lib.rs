@@ -214,7 +214,7 @@ fn start_accounts(
 fn max_connections(max_live_clients: usize) -> usize {
     let wanted = max_live_clients.saturating_add(OTHER_CONNECTIONS);
     let files = service_runtime::raise_open_files().map_or(usize::MAX, |limit| limit as usize);
-    let max = wanted.min(files.saturating_sub(OTHER_FILES).max(OTHER_FILES));
+    let max = wanted.min(connections_within(files));
     if max < wanted {
         tracing::warn!(
             limit = files,
@@ -224,4 +224,21 @@ fn max_connections(max_live_clients: usize) -> usize {
         );
     }
     max
+}
+
+/// Connections that a limit of open files admits: of a small one, half.
+fn connections_within(files: usize) -> usize {
+    files - OTHER_FILES.min(files / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_other_files() {
+        for (files, connections) in [(64, 32), (256, 128), (500, 250), (512, 256), (1_024, 768)] {
+            assert_eq!(connections_within(files), connections, "of {files}");
+        }
+    }
 }

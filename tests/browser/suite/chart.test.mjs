@@ -156,6 +156,23 @@ describe("the chart by keyboard", () => {
     });
   });
 
+  test("a scroll leaves the crosshair on its candle, and removes it with one that is out of view", async () => {
+    await onChart("1m", async (page) => {
+      await page.locator(".chart").focus();
+      await page.keyboard.press("End");
+      const newest = await legend(page);
+      await page.keyboard.press("ArrowLeft");
+      const marked = await legend(page);
+      assert.notEqual(marked, newest);
+      await page.keyboard.press("Shift+ArrowLeft");
+      const times = await tableTimes(page);
+      await page.keyboard.press("Shift+ArrowLeft");
+      await until("older candles", async () => (await tableTimes(page))[0] < times[0]);
+      await page.keyboard.press("PageUp");
+      await until("no crosshair", async () => (await legend(page)) === newest);
+    });
+  });
+
   test("the table has the candles in view, the newest first", async () => {
     await onChart("1m", async (page) => {
       const newest = begin + (MINUTES - 1) * MINUTE_MS;

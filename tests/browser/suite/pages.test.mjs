@@ -104,6 +104,20 @@ describe("the keyboard", () => {
     });
   });
 
+  test("slash, arrows and Enter lead to the selected symbol, without a letter", async () => {
+    await onPage("/", {}, async (page) => {
+      await isLive(page);
+      await page.keyboard.press("/");
+      const selected = page.locator(".search-list li[aria-selected=true]");
+      await selected.waitFor();
+      await page.keyboard.press("ArrowDown");
+      await page.keyboard.press("ArrowDown");
+      const wanted = await selected.textContent();
+      await page.keyboard.press("Enter");
+      await page.waitForURL(`${tapedeck.url}/symbols/${wanted}`);
+    });
+  });
+
   test("Tab leads from the search field to the next control and back", async () => {
     await onPage("/", {}, async (page) => {
       await isLive(page);

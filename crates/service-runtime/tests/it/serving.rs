@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    routing::{get, post},
+};
 use chrono::Utc;
 use event_log::TopicPartition;
 use service_runtime::{Runtime, Status, create_topics, heartbeat, install_metrics, serve_http};
@@ -68,6 +72,45 @@ async fn while_every_connection_answers_only_health_and_status_are_served() {
         assert!(answer(stream).await.ends_with("done"), "no connection that answers is closed");
     }
     assert!(answer(ask(&address, "/slow").await).await.ends_with("done"), "there is room again");
+    runtime.shutdown.cancel();
+    timeout(DEADLINE, server).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn requests_whose_bodies_are_withheld_make_room() {
+    let dir = TempDir::new().unwrap();
+    let runtime = runtime(&dir).await;
+    let routes =
+        Router::new().route("/page", get(async || "done")).route("/form", post(async |body: String| body));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (_routes, served) = watch::channel(routes);
+    let server = tokio::spawn(serve_http(listener, served, 2, runtime.process()));
+
+    let mut withheld = Vec::new();
+    for expect in ["", "expect: 100-continue\r\n"] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let head = format!("POST /form HTTP/1.1\r\nhost: localhost\r\n{expect}content-length: 500\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        if expect.is_empty() {
+            stream.write_all(b"abc").await.unwrap();
+        } else {
+            let mut answer = [0; 12];
+            timeout(DEADLINE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 100");
+        }
+        withheld.push(stream);
+    }
+    // A request whose head has just arrived counts as being answered until its body is read.
+    let served = async { while !answer(ask(&address, "/page").await).await.ends_with("done") {} };
+    timeout(DEADLINE, served).await.expect("there is room for other requests");
+
+    let mut whole = TcpStream::connect(&address).await.unwrap();
+    let head = b"POST /form HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 6\r\n\r\nabc";
+    whole.write_all(head).await.unwrap();
+    whole.write_all(b"def").await.unwrap();
+    assert!(answer(whole).await.ends_with("abcdef"), "a body in two parts is read");
+    drop(withheld);
     runtime.shutdown.cancel();
     timeout(DEADLINE, server).await.unwrap().unwrap().unwrap();
 }

@@ -192,6 +192,12 @@ async fn without_a_recording_a_replay_shows_what_is_stored_and_a_missing_one_is_
     let refused =
         choose(&config(&["--provider", "replay", "--replay-file", "/no/such.csv"])).await.unwrap_err();
     assert_eq!(refused.to_string(), "cannot read /no/such.csv");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("holiday.txt");
+    std::fs::write(&file, "dear diary,\n").unwrap();
+    let refused = choose(&config(&["--provider", "replay", "--replay-file", file.to_str().unwrap()])).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("holiday.txt: this is no recording"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

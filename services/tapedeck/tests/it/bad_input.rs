@@ -150,7 +150,7 @@ fn real_and_simulated_prices_never_share_a_folder() {
     let running = Running::start(folder.path(), &["--provider", "simulated", "--watchlist", "AAPL"]);
     assert!(running.interrupt().success());
     let file = folder.path().join("ticks.csv");
-    fs::write(&file, "symbol,price\n").unwrap();
+    fs::write(&file, "symbol,price,seq\nAAPL,261.05,1\n").unwrap();
     let error = refused(&["replay", file.to_str().unwrap(), "--data", folder.path().to_str().unwrap()]);
     assert!(error.contains("simulated") && error.contains("--data"), "{error}");
 }
@@ -164,7 +164,12 @@ fn a_file_that_is_missing_or_cannot_be_parsed_is_refused_with_its_path() {
     let file = folder.path().join("prose.txt");
     fs::write(&file, "It was a dark and stormy night.\n").unwrap();
     let error = refused(&["replay", file.to_str().unwrap(), "--data", data.to_str().unwrap()]);
-    assert!(error.contains("prose.txt"), "{error}");
+    assert!(error.contains("prose.txt: this is no recording"), "{error}");
+    let file = folder.path().join("no symbol.csv");
+    fs::write(&file, "Date,Open,High,Low,Close,Volume\n2024-09-11,1,2,1,2,30\n").unwrap();
+    let error = refused(&["replay", file.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    assert!(error.contains("no symbol.csv") && error.contains("--symbol"), "{error}");
+    assert!(!data.exists(), "{} was created", data.display());
 }
 
 #[test]

@@ -112,6 +112,18 @@ fn a_copy_of_the_example_is_filled() {
         assert!(!value(&made, &name).is_empty(), "{name}");
     }
     assert!(made.starts_with(&text(".env.example")));
+    // No container was started with it: the folder's name would be that of other clones, too.
+    assert!(value(&made, "COMPOSE_PROJECT_NAME").starts_with("tapedeck-"), "{made}");
+}
+
+#[test]
+fn a_filled_copy_of_the_example_keeps_the_project_that_its_volumes_belong_to() {
+    let clone = Clone::new("tapedeck");
+    let copy = text(".env.example").replace("\nMONGO_PASSWORD=\n", "\nMONGO_PASSWORD=mine\n");
+    fs::write(clone.env(), &copy).unwrap();
+    let made = clone.made_env();
+    assert_eq!(value(&made, "COMPOSE_PROJECT_NAME"), "tapedeck");
+    assert_eq!(value(&made, "MONGO_PASSWORD"), "mine");
 }
 
 #[test]

@@ -181,9 +181,16 @@ fn nodes(system: &SystemFigures, max_live_clients: usize) -> Vec<Node> {
     // Services that have no figures of their own here.
     let others: BTreeSet<&str> = system.components.iter().map(|row| row.service.as_str()).collect();
     for name in others.into_iter().filter(|name| !service::WITH_NODES.contains(name)) {
-        nodes.push(node(name, worst(system.components.iter().filter(|row| row.service == name)), Vec::new()));
+        let rows = system.components.iter().filter(|row| row.service == name);
+        nodes.push(node(&capitalised(name), worst(rows), Vec::new()));
     }
     nodes
+}
+
+/// `Alerts` of `alerts`.
+fn capitalised(name: &str) -> String {
+    let mut rest = name.chars();
+    rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
 }
 
 fn batch_figures(batch: &BatchFigures) -> Vec<Figure> {

@@ -269,9 +269,12 @@ async fn a_store_that_appears_later_is_opened_and_reported() {
     suite.until(async || suite.get("/v1/performance").await.status() == StatusCode::OK).await;
     suite.until(async || state().await == Some(json!("up"))).await;
     let page = suite.text("/dashboard").await;
-    for part in
-        ["Waiting for the first batch", "tapedeck batch run", "docker exec batch batch run", "00:00 UTC"]
-    {
+    for part in [
+        "Waiting for the first batch",
+        "tapedeck batch run",
+        "docker compose exec batch batch run",
+        "00:00 UTC",
+    ] {
         assert!(page.contains(part), "{part}: {page}");
     }
     fill(&store).await;

@@ -138,11 +138,11 @@ async fn the_chosen_scheme_is_rendered_from_the_start() {
 #[tokio::test]
 async fn a_service_that_the_pages_were_not_made_for_is_on_the_system_page_when_it_reports() {
     let suite = Suite::start().await;
-    assert!(!suite.text("/system").await.contains("<h2>alerts</h2>"));
+    assert!(!suite.text("/system").await.contains("<h2>Alerts</h2>"));
     let alerts = service_runtime::Status::new("alerts", "alerts-1", Utc::now());
     alerts.component("mail server").down("no route to host");
     suite.publish_status(&alerts.snapshot(Utc::now())).await;
-    suite.until(async || suite.text("/system").await.contains("<h2>alerts</h2>")).await;
+    suite.until(async || suite.text("/system").await.contains("<h2>Alerts</h2>")).await;
     let page = suite.text("/system").await;
     assert!(page.contains("mail server") && page.contains("no route to host"), "{page}");
 }

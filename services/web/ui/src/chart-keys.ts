@@ -21,6 +21,8 @@ interface Hooks {
 export class ChartKeys {
   /** Open time of the candle with the crosshair. */
   private marked: number | undefined;
+  /** The frame in which the crosshair is placed again. */
+  private frame = 0;
 
   constructor(
     place: HTMLElement,
@@ -38,6 +40,19 @@ export class ChartKeys {
       if (this.marked === undefined) return;
       this.marked = undefined;
       this.hooks.mark(undefined);
+    });
+  }
+
+  /** The visible part has moved: the crosshair stays on its candle, and is removed with one that is out of view. */
+  moved(): void {
+    if (this.marked === undefined) return;
+    cancelAnimationFrame(this.frame);
+    // The chart reports the move before it has computed the places of the candles.
+    this.frame = requestAnimationFrame(() => {
+      const [range, place] = [this.view.visible(), this.place()];
+      if (!range || place === undefined) return;
+      if (place < Math.floor(range.from) || place > Math.ceil(range.to)) this.mark(undefined);
+      else this.view.mark(this.marked, this.candles.get(this.marked));
     });
   }
 
@@ -114,6 +129,7 @@ export class ChartKeys {
 
   private mark(time: number | undefined): void {
     if (time === undefined && this.marked === undefined) return;
+    cancelAnimationFrame(this.frame);
     this.marked = time;
     this.view.mark(time, this.candles.get(time));
     this.hooks.mark(time);

@@ -64,6 +64,7 @@ export class Chart {
   /** Of the candle under the pointer, and of that with the crosshair of the keyboard. */
   private hovered: number | undefined;
   private marked: number | undefined;
+  private readonly keys: ChartKeys;
   /** Of each candle, by its open time. */
   private indicators = new Map<number, Indicators>();
   private readonly shown = new Set<IndicatorName>();
@@ -83,6 +84,11 @@ export class Chart {
     const place = root.querySelector<HTMLElement>(".chart");
     if (!place) throw new Error("the page has no place for the chart");
     this.view = new ChartView(place, { interval: this.interval, zone, isStock: this.isStock });
+    this.keys = new ChartKeys(place, this.candles, this.view, {
+      mark: (time) => this.mark(time),
+      describe: (time) => this.describe(time),
+      edge: () => OLDER_TEXTS[this.older],
+    });
     this.view.listen(
       () => this.moved(),
       (time) => this.hover(time),
@@ -90,11 +96,6 @@ export class Chart {
     );
     const rows = root.querySelector<HTMLElement>(".candles tbody");
     this.table = rows ? new CandleTable(rows, this.interval, zone, this.isStock) : undefined;
-    new ChartKeys(place, this.candles, this.view, {
-      mark: (time) => this.mark(time),
-      describe: (time) => this.describe(time),
-      edge: () => OLDER_TEXTS[this.older],
-    });
     choice.start(root, (name, isShown) => this.showIndicator(name, isShown));
     this.drawZone(zone);
     setInterval(() => void this.refresh(), REFRESH_MS);
@@ -254,6 +255,7 @@ export class Chart {
 
   /** The visible part changed. */
   private moved(): void {
+    this.keys.moved();
     this.drawTableSoon();
     this.drawEdge();
     const range = this.view.visible();

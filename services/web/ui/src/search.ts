@@ -78,7 +78,7 @@ export function start(): void {
     event.preventDefault();
     const typed = input.value.trim();
     const choice = list.hidden ? typed : (shown()[active] ?? typed);
-    if (typed && choice) open(choice);
+    if (choice) open(choice);
   });
   document.addEventListener("keydown", (event) => {
     const isTyping = event.target instanceof Element && event.target.matches("input, textarea, select");

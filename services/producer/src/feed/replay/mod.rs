@@ -286,11 +286,25 @@ async fn run(context: FeedContext) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that files can be read, before anything is written. Returns their size, in bytes.
+/// Checks that files can be read and are recordings, before anything is written. Returns whether one of them has more than a
+/// header, as far as the first lines show.
 ///
 /// # Errors
-/// The first that is missing, cannot be read, or is a folder.
-pub fn check_files(files: &[PathBuf]) -> anyhow::Result<u64> {
+/// The first that is missing, cannot be read, is a folder, or is no recording.
+pub fn check_files(recordings: &ReplayArgs) -> anyhow::Result<bool> {
+    if total_size(&recordings.files)? == 0 {
+        return Ok(false);
+    }
+    let mut has_rows = false;
+    for file in &recordings.files {
+        // A pipe can be read only once.
+        has_rows |= !file.is_file() || read::has_rows(file, recordings.symbol)?;
+    }
+    Ok(has_rows)
+}
+
+/// Size of recordings, in bytes.
+fn total_size(files: &[PathBuf]) -> anyhow::Result<u64> {
     files.iter().map(|file| size_of(file)).sum()
 }
 
@@ -307,7 +321,7 @@ async fn play(
     outlet: &Outlet,
     count_known: Option<&CountKnown>,
 ) -> anyhow::Result<Report> {
-    let progress = progress_bar(check_files(files)?);
+    let progress = progress_bar(total_size(files)?);
     let mut report = Report::default();
     let mut pace = Pace::new(speed);
     for file in files {

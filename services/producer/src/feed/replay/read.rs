@@ -84,11 +84,15 @@ fn text(line: Vec<u8>) -> Result<String, String> {
     Ok(line.trim_start_matches('\u{feff}').trim().to_owned())
 }
 
-/// Reads the file to its end, chunk by chunk, until the receiver is gone. `symbol` is that of files which name none.
-///
-/// # Errors
-/// A file that cannot be read or is no recording, with its name.
-pub(super) fn read(path: &Path, symbol: Option<Symbol>, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
+/// A recording of which the first lines are read.
+struct Opened {
+    first: Vec<RawLine>,
+    lines: LineReader,
+    detected: Detected,
+}
+
+/// Reads the first lines. `symbol` is that of files which name none.
+fn open(path: &Path, symbol: Option<Symbol>) -> anyhow::Result<Opened> {
     let named = || path.display().to_string();
     let mut lines = LineReader::open(path).with_context(named)?;
     let mut first = Vec::new();
@@ -101,6 +105,26 @@ pub(super) fn read(path: &Path, symbol: Option<Symbol>, chunks: &Sender<Chunk>) 
     let texts: Vec<String> = first.iter().map(|line| line.text.clone().unwrap_or_default()).collect();
     let detected =
         Detected::of(path, &texts, symbol).map_err(|reason| anyhow!("{}: {reason}", path.display()))?;
+    Ok(Opened { first, lines, detected })
+}
+
+/// Whether the file has more than a header, as far as its first lines show. `symbol` is that of files which name none.
+///
+/// # Errors
+/// A file that cannot be read or is no recording, with its name.
+pub(super) fn has_rows(path: &Path, symbol: Option<Symbol>) -> anyhow::Result<bool> {
+    let Opened { first, detected, .. } = open(path, symbol)?;
+    let mut rows = first.iter().skip(detected.header_lines as usize);
+    Ok(first.len() == FIRST_LINES || rows.any(|line| line.text.as_deref() != Ok("")))
+}
+
+/// Reads the file to its end, chunk by chunk, until the receiver is gone. `symbol` is that of files which name none.
+///
+/// # Errors
+/// A file that cannot be read or is no recording, with its name.
+pub(super) fn read(path: &Path, symbol: Option<Symbol>, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
+    let named = || path.display().to_string();
+    let Opened { first, mut lines, detected } = open(path, symbol)?;
     let mut batch = Batch { chunk: Chunk::default(), chunks };
     let mut rest = first.into_iter().map(Ok).chain(std::iter::from_fn(|| lines.next().transpose()));
     for _ in 0..detected.header_lines {
