@@ -198,7 +198,7 @@ async fn automatic(config: &ProducerConfig) -> Choice {
     let answers = join_all(plans.chunk_by(of_one_class).map(|plans| answers(plans, config))).await.concat();
     let (mut answering, mut notes, mut reasons) = (Vec::<FeedPlan>::new(), Vec::new(), Vec::new());
     for (plan, answer) in answers {
-        // Of one asset class the first that answers serves; the answers of the others are not used.
+        // Of one asset class the first that answers is preferred; the answers of the others are not used.
         if answering.iter().any(|first| first.provider.prices() == plan.provider.prices()) {
             continue;
         }
@@ -217,7 +217,14 @@ async fn automatic(config: &ProducerConfig) -> Choice {
             }
         }
     }
+    // The others take over where it fails, also those that do not answer now.
     let mut feeds = answering;
+    for plan in venues(symbols) {
+        let is_served = feeds.iter().any(|feed| feed.provider.prices() == plan.provider.prices());
+        if is_served && !feeds.contains(&plan) {
+            feeds.push(plan);
+        }
+    }
     if feeds.is_empty() {
         feeds.push(FeedPlan { provider: Provider::simulated(), symbols: symbols.to_vec() });
     }

@@ -183,10 +183,10 @@ async fn without_a_key_or_a_store_the_feed_is_refused_with_the_setting() {
     let refused = producer::run(config(&args), choice.clone(), None, world.runtime()).await.unwrap_err();
     assert!(format!("{refused:#}").contains("--store (STORE_URL)"), "{refused:#}");
     let settings = producer::LedgerSettings { store_url: None, password: StorePassword::default() };
-    let refused = producer::with_ledger(&settings, &choice, async |_| Ok(())).await.unwrap_err();
+    let refused = producer::with_store(&settings, &choice, async |_| Ok(())).await.unwrap_err();
     assert!(refused.to_string().contains("--store (STORE_URL)"), "{refused}");
     let others = choose(&config(&["--provider", "simulated"])).await.unwrap();
-    producer::with_ledger(&settings, &others, async |store| {
+    producer::with_store(&settings, &others, async |store| {
         assert!(store.is_none());
         Ok(())
     })

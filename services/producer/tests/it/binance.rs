@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use live_store::{GapCause, GapQuery, GapState};
 use market::{CandleOrigin, Interval, parse_decimal};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -66,8 +67,12 @@ async fn rest() -> MockServer {
 }
 
 fn trade(id: u64, price: &str) -> Message {
-    let data = json!({"e": "trade", "E": 1_700_000_000_001_i64, "s": "BNBBTC", "t": id, "p": price, "q": "1.50000000",
-                      "T": 1_700_000_000_000_i64, "m": true, "M": true});
+    trade_at(id, price, 1_700_000_000_000)
+}
+
+fn trade_at(id: u64, price: &str, millis: i64) -> Message {
+    let data = json!({"e": "trade", "E": millis + 1, "s": "BNBBTC", "t": id, "p": price, "q": "1.50000000",
+                      "T": millis, "m": true, "M": true});
     Message::text(json!({"stream": "bnbbtc@trade", "data": data}).to_string())
 }
 
@@ -107,16 +112,18 @@ async fn wait_for_trade(world: &World, id: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn trades_arrive_with_the_figures_of_the_day() {
     let (mut world, rest) = (World::new().await, rest().await);
-    let venue = Venue::saying(vec![trade(28_461, "4.00000200"), trade(28_462, "120.00000000")]).await;
+    // The third one confirms the price of the second one.
+    let trades = [trade(28_461, "4.00000200"), trade(28_462, "120.00000000"), trade(28_463, "120.1")];
+    let venue = Venue::saying(trades.into()).await;
     let before = Utc::now();
     start(&mut world, &rest, &venue, PATIENT).await;
-    wait_for_trade(&world, 28_462).await;
+    wait_for_trade(&world, 28_463).await;
     assert_eq!(world.becomes("feed binance", ComponentState::Up, "live").await, "1 symbols, live");
     assert_eq!(venue.asked(), ["/stream?streams=bnbbtc@trade/bnbbtc@miniTicker/bnbbtc@kline_1m"]);
     world.stop().await;
 
     let ticks = world.ticks().await;
-    let [first, second] = ticks.as_slice() else { panic!("{ticks:?}") };
+    let [first, second, _] = ticks.as_slice() else { panic!("{ticks:?}") };
     assert_eq!((first.symbol.as_str(), first.source.as_str(), first.seq), ("BNB/BTC", "binance", 28_461));
     assert_eq!(first.price, decimal("4.000002"));
     assert_eq!(
@@ -241,4 +248,67 @@ async fn frames_that_cannot_be_read_are_counted_and_the_next_good_one_arrives() 
         (decimal("4.7"), decimal("0.1")),
         "nothing of the refused ones is kept"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_are_left_out_are_gaps_which_are_repaired() {
+    let (mut world, rest) = (World::with_store().await, rest().await);
+    let minutes_ago = |minutes: i64| (Utc::now() - TimeDelta::minutes(minutes)).timestamp_millis();
+    let first =
+        [trade_at(7, "4.5", minutes_ago(9)), trade_at(10, "4.5", minutes_ago(8)), Message::Close(None)];
+    let venue = Venue::saying(first.into()).await;
+    start(&mut world, &rest, &venue, PATIENT).await;
+    wait_for_trade(&world, 10).await;
+    venue.say(vec![trade_at(12, "4.5", minutes_ago(6))]);
+    wait_for_trade(&world, 12).await;
+    world.stop().await;
+    venue.say(vec![trade_at(20, "4.5", minutes_ago(3)), trade_at(21, "4.5", minutes_ago(3))]);
+    start(&mut world, &rest, &venue, PATIENT).await;
+    wait_for_trade(&world, 21).await;
+    let store = world.store.clone().unwrap();
+    let mut gaps = Vec::new();
+    wait_until("the gaps are repaired", async || {
+        gaps = store.gaps(&GapQuery::default()).await.unwrap();
+        gaps.len() >= 3 && gaps.iter().all(|gap| matches!(gap.state, GapState::Repaired { .. }))
+    })
+    .await;
+    world.stop().await;
+    let found: Vec<_> = gaps.iter().rev().map(|gap| (gap.cause, gap.missing_trades)).collect();
+    assert_eq!(
+        found,
+        [(GapCause::SkippedIds, Some(2)), (GapCause::Disconnect, Some(1)), (GapCause::Restart, Some(7))]
+    );
+    assert!(gaps.iter().all(|gap| gap.symbol.as_str() == "BNB/BTC" && gap.from < gap.to));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_that_is_older_than_what_is_filled_in_says_so() {
+    let (mut world, rest) = (World::with_store().await, rest().await);
+    let venue = Venue::saying(vec![trade(1, "4.5"), trade(3, "4.5")]).await;
+    start(&mut world, &rest, &venue, PATIENT).await;
+    wait_for_trade(&world, 3).await;
+    let store = world.store.clone().unwrap();
+    let given_up = GapState::Unrepaired { reason: "only its last 7 days are filled in".to_owned() };
+    wait_until("the gap is given up", async || {
+        let gaps = store.gaps(&GapQuery::default()).await.unwrap();
+        gaps.first().is_some_and(|gap| gap.state == given_up)
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_that_no_second_one_confirms_is_a_dead_letter_with_the_reason() {
+    let (mut world, rest) = (World::new().await, rest().await);
+    let prices = [trade(1, "4.5"), trade(2, "450"), trade(3, "4.6"), trade(4, "46")];
+    let venue = Venue::saying(prices.into()).await;
+    start(&mut world, &rest, &venue, PATIENT).await;
+    wait_for_trade(&world, 3).await;
+    world.stop().await;
+    let ids: Vec<u64> = world.ticks().await.iter().map(|tick| tick.seq).collect();
+    assert_eq!(ids, [1, 3]);
+    let letters = world.records("crypto-prices.dlq").await;
+    let ids: Vec<u64> =
+        letters.iter().map(|payload| topics::tick::decode(payload, Utc::now()).unwrap().seq).collect();
+    assert_eq!(ids, [2, 4], "the last one waited when the producer ended");
 }

@@ -126,7 +126,7 @@ impl World {
     }
 
     /// Every record of a topic, partition after partition, each in its order.
-    async fn records(&self, topic: &str) -> Vec<bytes::Bytes> {
+    pub(crate) async fn records(&self, topic: &str) -> Vec<bytes::Bytes> {
         let topics = self.log.topics().await.unwrap();
         let info = topics.into_iter().find(|info| info.name == topic).unwrap();
         let mut payloads = Vec::new();
