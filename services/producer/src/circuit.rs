@@ -26,9 +26,14 @@ impl Circuit {
     /// A connection failed, and its provider requires this pause, if any. Returns the pause of an open circuit.
     fn failed(&mut self, required: Option<Duration>, now: DateTime<Utc>) -> Option<TimeDelta> {
         self.failures = self.failures.saturating_add(1);
-        let required = required.and_then(|pause| TimeDelta::from_std(pause).ok());
-        let doublings = self.failures.checked_sub(OPENS_AFTER)?.min(10);
-        let pause = (FIRST_PAUSE * 2_i32.pow(doublings)).min(LONGEST_PAUSE).max(required.unwrap_or_default());
+        let pause = match required.and_then(|pause| TimeDelta::from_std(pause).ok()) {
+            // The provider knows better; short pauses are not worth a row in the store.
+            Some(required) => Some(required).filter(|required| *required >= FIRST_PAUSE)?,
+            None => {
+                let doublings = self.failures.checked_sub(OPENS_AFTER)?.min(10);
+                (FIRST_PAUSE * 2_i32.pow(doublings)).min(LONGEST_PAUSE)
+            }
+        };
         self.open_until = Some(now + pause);
         Some(pause)
     }
@@ -136,7 +141,7 @@ mod tests {
     fn the_fifth_failure_in_a_row_opens_the_circuit_and_pauses_are_bounded() {
         let mut circuit = Circuit::default();
         for _ in 1..OPENS_AFTER {
-            assert_eq!(circuit.failed(Some(Duration::from_secs(3)), at(0)), None);
+            assert_eq!(circuit.failed(None, at(0)), None);
             assert_eq!(circuit.pause(at(0)), None);
         }
         let pauses: Vec<i64> =
@@ -148,8 +153,13 @@ mod tests {
             circuit.failed(None, at(0));
         }
         assert_eq!(circuit.pause(at(0)), Some(Duration::from_secs(120)));
-        // What the provider requires is longer.
+        // What the provider requires is obeyed, be it shorter or longer.
+        assert_eq!(circuit.failed(Some(Duration::from_secs(1)), at(0)), None);
         assert_eq!(circuit.failed(Some(Duration::from_secs(600)), at(0)), Some(TimeDelta::minutes(10)));
+        assert_eq!(
+            Circuit::default().failed(Some(Duration::from_secs(600)), at(0)),
+            Some(TimeDelta::minutes(10))
+        );
     }
 
     #[test]

@@ -75,8 +75,8 @@ pub struct ProducerConfig {
     #[arg(long, env = "PROVIDER", value_enum, default_value_t = ProviderChoice::Auto)]
     pub provider: ProviderChoice,
     /// Several providers in order of preference, with commas between: where one has no prices of a symbol, the next one takes over.
-    /// Takes precedence over --provider. Example: alpha_vantage,yahoo,simulated
-    #[arg(long, env = "PROVIDERS", default_value = "", value_name = "PROVIDERS", hide_default_value = true)]
+    /// Takes precedence over --provider, unless it is none. Example: alpha_vantage,yahoo,simulated
+    #[arg(long, env = "PROVIDERS", default_value = "none", value_name = "PROVIDERS")]
     pub providers: ProviderOrder,
     /// Symbols to watch, with commas between: stocks (AAPL, BRK.B) and crypto pairs (BTC/USDT); at most 1000.
     #[arg(long, env = "WATCHLIST", default_value = DEFAULT_WATCHLIST, value_name = "SYMBOLS", value_parser = WatchlistParser)]

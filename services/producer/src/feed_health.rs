@@ -137,7 +137,18 @@ impl FeedHealth {
     /// The feed is not needed now.
     pub(crate) fn stands_by(&self) {
         self.component.up("stands by: a feed that is preferred serves its symbols");
-        self.report(Report::Down);
+        self.report(Report::StandsBy);
+    }
+
+    /// The feed begins.
+    pub(crate) fn starts(&self) {
+        self.report(Report::Starts);
+    }
+
+    /// Whether the feed is the one that serves a symbol as long as it has prices.
+    pub(crate) fn is_preferred(&self, symbol: Symbol) -> bool {
+        let routes = self.table.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.is_preferred(self.feed, symbol)
     }
 
     /// Waits until the feed has prices after a time without.

@@ -118,15 +118,20 @@ async fn follow(
     if feed.prices == Prices::Recorded {
         return (feed.run)(context).await;
     }
+    let mut stands_by = true;
     loop {
         let symbols = followed.borrow_and_update().clone();
         if symbols.is_empty() {
+            stands_by = true;
             context.health.stands_by();
             tokio::select! {
                 changed = followed.changed() => changed.context("the routes have ended")?,
                 () = context.shutdown.cancelled() => return Ok(()),
             }
             continue;
+        }
+        if std::mem::take(&mut stands_by) {
+            context.health.starts();
         }
         let shutdown = context.shutdown.child_token();
         let mut running = (feed.run)(FeedContext { symbols, shutdown: shutdown.clone(), ..context.clone() });

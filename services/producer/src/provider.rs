@@ -56,7 +56,7 @@ impl fmt::Display for Provider {
     }
 }
 
-/// Providers in order of preference. Empty: not set.
+/// Providers in order of preference. Empty: not set, which is written `none`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProviderOrder(Vec<Provider>);
 
@@ -94,6 +94,9 @@ impl FromStr for ProviderOrder {
 
     fn from_str(text: &str) -> Result<Self, ProviderOrderError> {
         let mut order: Vec<Provider> = Vec::new();
+        if text.trim().eq_ignore_ascii_case("none") {
+            return Ok(Self(order));
+        }
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let found = Provider::all().find(|provider| provider.name().eq_ignore_ascii_case(name));
             let provider = found.ok_or_else(|| {
@@ -157,7 +160,8 @@ mod tests {
 
     #[rstest]
     #[case::spaces_and_case(" Yahoo , BINANCE,,simulated ", Ok(vec!["yahoo", "binance", "simulated"]))]
-    #[case::not_set("", Ok(vec![]))]
+    #[case::not_set("none", Ok(vec![]))]
+    #[case::empty("", Ok(vec![]))]
     #[case::unknown("yahoo,stooq", Err("there is no provider `stooq`; there are "))]
     #[case::twice("yahoo,binance,yahoo", Err("yahoo is listed twice"))]
     #[case::recorded("replay", Err("replay cannot be one of several"))]

@@ -22,6 +22,10 @@ pub(crate) type FeedNumber = usize;
 /// What a feed reports of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
+    /// It is not needed, and does not run.
+    StandsBy,
+    /// It begins.
+    Starts,
     /// It has prices, except of these symbols.
     Up {
         /// Those that its provider does not have.
@@ -46,12 +50,19 @@ pub(crate) struct Routes {
     symbols: BTreeMap<Symbol, Route>,
 }
 
+/// How a feed is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    StandsBy,
+    Starting,
+    Up,
+    Down,
+}
+
 #[derive(Debug)]
 struct FeedState {
-    is_up: bool,
-    /// It has not reported yet.
-    is_starting: bool,
-    /// Since when it is up, or not.
+    condition: Condition,
+    /// Since when.
     since: Instant,
     /// Symbols that its provider does not have, with the time of the first report.
     missing: BTreeMap<Symbol, Instant>,
@@ -68,22 +79,26 @@ struct Route {
 impl FeedState {
     /// Since when it serves a symbol (`Ok`), or does not (`Err`).
     fn serves(&self, symbol: Symbol) -> Result<Instant, Instant> {
-        match (self.is_up, self.missing.get(&symbol)) {
-            (true, None) => Ok(self.since),
-            (true, Some(since)) => Err(*since),
-            (false, _) => Err(self.since),
+        match (self.condition, self.missing.get(&symbol)) {
+            (Condition::Up, None) => Ok(self.since),
+            (Condition::Up, Some(since)) => Err(*since),
+            (Condition::StandsBy | Condition::Starting | Condition::Down, _) => Err(self.since),
         }
     }
 
-    /// Whether it has had no prices of a symbol for longer than is waited for.
+    /// Whether it has had no prices of a symbol for longer than is waited for. One that stands by has not been tried.
     fn has_failed(&self, symbol: Symbol, now: Instant) -> bool {
-        let grace = if self.is_starting { START_GRACE } else { GRACE };
+        let grace = match self.condition {
+            Condition::StandsBy => return false,
+            Condition::Starting => START_GRACE,
+            Condition::Up | Condition::Down => GRACE,
+        };
         self.serves(symbol).is_err_and(|since| now.duration_since(since) >= grace)
     }
 }
 
 impl Routes {
-    /// Each feed with the symbols that it may serve, the preferred feed first. None of them is up yet.
+    /// Each feed with the symbols that it may serve, the preferred feed first. None of them has started yet.
     pub(crate) fn new(feeds: &[Vec<Symbol>], now: Instant) -> Self {
         let mut symbols: BTreeMap<Symbol, Route> = BTreeMap::new();
         for (number, of_feed) in feeds.iter().enumerate() {
@@ -92,17 +107,22 @@ impl Routes {
                 symbols.entry(*symbol).or_insert_with(first).feeds.push(number);
             }
         }
-        let starting = || FeedState { is_up: false, is_starting: true, since: now, missing: BTreeMap::new() };
-        Self { feeds: feeds.iter().map(|_| starting()).collect(), symbols }
+        let standing_by =
+            || FeedState { condition: Condition::StandsBy, since: now, missing: BTreeMap::new() };
+        Self { feeds: feeds.iter().map(|_| standing_by()).collect(), symbols }
     }
 
     /// Takes in what a feed reports.
     pub(crate) fn report(&mut self, feed: FeedNumber, report: Report, now: Instant) {
         let Some(state) = self.feeds.get_mut(feed) else { return };
-        let is_up = matches!(report, Report::Up { .. });
-        state.is_starting = false;
-        if state.is_up != is_up {
-            (state.is_up, state.since) = (is_up, now);
+        let condition = match report {
+            Report::StandsBy => Condition::StandsBy,
+            Report::Starts => Condition::Starting,
+            Report::Up { .. } => Condition::Up,
+            Report::Down => Condition::Down,
+        };
+        if state.condition != condition {
+            (state.condition, state.since) = (condition, now);
         }
         if let Report::Up { missing } = report {
             state.missing.retain(|symbol, _| missing.contains(symbol));
@@ -115,6 +135,11 @@ impl Routes {
     /// The feed that serves a symbol; `None` for one that is not watched.
     pub(crate) fn active(&self, symbol: Symbol) -> Option<FeedNumber> {
         self.symbols.get(&symbol).map(|route| route.active)
+    }
+
+    /// Whether a feed is the one that serves a symbol as long as it has prices.
+    pub(crate) fn is_preferred(&self, feed: FeedNumber, symbol: Symbol) -> bool {
+        self.symbols.get(&symbol).is_some_and(|route| route.feeds.first() == Some(&feed))
     }
 
     /// Changes what has to change by now.
@@ -190,7 +215,13 @@ mod tests {
         fn new() -> Self {
             let now = Instant::now();
             let feeds = [vec![bitcoin(), symbol("AAPL")], vec![bitcoin()], vec![bitcoin()]];
-            Self { routes: Routes::new(&feeds, now), now }
+            let mut world = Self { routes: Routes::new(&feeds, now), now };
+            world.start(FIRST);
+            world
+        }
+
+        fn start(&mut self, feed: FeedNumber) {
+            self.routes.report(feed, Report::Starts, self.now);
         }
 
         fn up(&mut self, feed: FeedNumber) {
@@ -229,6 +260,7 @@ mod tests {
         assert!(world.follows(FIRST) && !world.follows(SECOND) && !world.follows(THIRD));
         assert_eq!(world.routes.active(bitcoin()), Some(FIRST));
         assert_eq!(world.routes.active(symbol("MSFT")), None);
+        assert!(world.routes.is_preferred(FIRST, bitcoin()) && !world.routes.is_preferred(SECOND, bitcoin()));
     }
 
     #[test]
@@ -251,7 +283,12 @@ mod tests {
         world.down(FIRST);
         assert_eq!(world.pass(5), []);
         assert!(world.follows(SECOND), "it is started when the first one has failed for some seconds");
-        assert!(world.follows(THIRD), "the second one is not up yet");
+        assert!(!world.follows(THIRD), "the second one has not been tried yet");
+        world.start(SECOND);
+        assert_eq!(world.pass(19), []);
+        assert!(!world.follows(THIRD));
+        assert_eq!(world.pass(1), []);
+        assert!(world.follows(THIRD), "the second one does not come up");
         world.up(SECOND);
         assert_eq!(world.pass(1), [(FIRST, SECOND)]);
         assert!(world.follows(FIRST) && world.follows(SECOND) && !world.follows(THIRD));
@@ -295,6 +332,9 @@ mod tests {
         assert_eq!(world.pass(19), []);
         assert!(!world.follows(SECOND), "a feed that starts is waited for");
         assert_eq!(world.pass(300), []);
+        assert!(world.follows(SECOND));
+        world.start(SECOND);
+        world.start(THIRD);
         world.up(THIRD);
         assert_eq!(world.pass(1), [(FIRST, THIRD)]);
         world.down(THIRD);

@@ -366,6 +366,8 @@ mod tests {
             "news_sources",
             "digests",
             "stale_days",
+            "gaps",
+            "feed_circuits",
             "key_calls",
         ];
         assert_eq!(names, expected);

@@ -140,7 +140,7 @@ async fn settled_candles_are_those_of_their_minutes_once_the_minutes_are_gone() 
     };
     let all = async || {
         let mut all = Vec::new();
-        for interval in [Interval::FiveMinutes, Interval::Hour, Interval::Day] {
+        for interval in Interval::ALL.into_iter().skip(1) {
             let query = query(interval, 5_000);
             let read = best_candles(&*store, &query, &[], now).await.expect("candles");
             // The source differs: what is put together of quoted minutes is not quoted.
@@ -152,7 +152,7 @@ async fn settled_candles_are_those_of_their_minutes_once_the_minutes_are_gone() 
         all
     };
     let before = all().await;
-    assert_eq!(settle().await, 24 + 1 + 1, "five minutes, the first hour and the day");
+    assert_eq!(settle().await, 24 + 8 + 1 + 1 + 1, "5m, 15m, the first hour, 4h and the day");
     assert_eq!(settle().await, 0, "nothing differs any more");
     assert_eq!(all().await, before);
     assert_eq!(store.prune_candles(&everything_of("BTC/USDT")).await.expect("pruned"), 140);

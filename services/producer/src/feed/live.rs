@@ -121,7 +121,10 @@ pub(crate) async fn run<V: Venue>(venue: V, name: &'static str, context: FeedCon
     let source = Source::parse(name).context("the name of the source")?;
     let tails = tails::read(&*log, source).await.context("cannot see where the last run ended")?;
     let open = gaps::open_ones(store.as_deref(), source, &symbols).await;
-    let (gaps, repairs) = gaps::watch(&tails.newest, open, gaps);
+    // A feed that stood by meanwhile has missed nothing.
+    let newest: Vec<Tick> =
+        tails.newest.into_iter().filter(|tick| health.is_preferred(tick.symbol)).collect();
+    let (gaps, repairs) = gaps::watch(&newest, open, gaps);
     let parts = venue.split(&symbols);
     let states = Mutex::new(vec![Part::Starting; parts.len()]);
     let silence = Duration::from_millis(config.silence_ms);

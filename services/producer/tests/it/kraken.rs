@@ -83,6 +83,8 @@ async fn start(world: &mut World, rest: &MockServer, venue: &Venue, watchlist: &
     let args = [
         "--provider",
         "kraken",
+        "--price-jump-crypto",
+        "0",
         "--watchlist",
         watchlist,
         "--kraken-rest-url",
