@@ -72,7 +72,7 @@ test-servers: ui ## Run contract and end-to-end tests with real servers, which i
 
 chaos: ui ## Run the fault tests with real processes, broker and store, in minutes. FAULTS=1,4 selects some.
 	$(TEST_BUILD)
-	$(if $(FAULTS),target/debug/chaos --faults $(FAULTS),tests/chaos/run.sh target/debug/chaos)
+	target/debug/chaos $(if $(FAULTS),--faults $(FAULTS))
 
 chaos-long: ui ## Run the fault tests with the full numbers, over an hour; appends to tests/chaos/RESULTS.md.
 	cargo build --release --locked --bins

@@ -11,6 +11,8 @@ use crate::{
     scene::{Scene, World, end},
 };
 
+/// A consumer that is ready claims its partitions within this time.
+const CLAIMS: Duration = Duration::from_secs(3);
 /// Limit of the random time between a consumer's assignment and its kill.
 const KILL_WITHIN_MS: u64 = 1_500;
 /// Time after the start at which a minute of the ticks ends, during the first kill of fault 1.
@@ -83,6 +85,7 @@ pub(super) async fn rebalances(world: &World) -> anyhow::Result<Outcome> {
     // If a partition was revoked and not assigned again, its candle in progress is only in the checkpoint; one more consumer
     // writes it.
     let (last, _) = scene.consumer().await?;
+    tokio::time::sleep(CLAIMS).await; // the end would come before it has claimed its partitions
     end([last]).await?;
     outcome.note(format!("{killed} kills, {left} left in good order"));
     outcome.note(format!("lag 0 after {:.1} s", settled.as_secs_f64()));
