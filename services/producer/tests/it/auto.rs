@@ -210,10 +210,10 @@ async fn without_a_recording_a_replay_shows_what_is_stored_and_a_missing_one_is_
 async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
     let (binance, yahoo) = (closed_port().await, closed_port().await);
     let (binance, yahoo) = (format!("http://{binance}"), format!("http://{yahoo}"));
-    let nobody = ["--watchlist", "AAPL,BTC/USDT", "--binance-rest-url", &binance, "--yahoo-url", &yahoo];
+    let closed = ["--watchlist", "AAPL,BTC/USDT", "--binance-rest-url", &binance, "--yahoo-url", &yahoo];
     let away = away().await;
-    let nobody = with(&nobody, &away);
-    let silent = choose(&config(&nobody)).await.unwrap();
+    let closed = with(&closed, &away);
+    let silent = choose(&config(&closed)).await.unwrap();
     let server = MockServer::start().await;
     crypto_venue(&server).await;
     let venue = ["--watchlist", "BTC/USDT,AAPL", "--binance-rest-url", &server.uri(), "--yahoo-url", &yahoo];
@@ -221,7 +221,7 @@ async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
     let live = choose(&config(&venue)).await.unwrap();
 
     let mut world = World::new().await;
-    let empty = silent.clone().kept_apart(&config(&nobody), &*world.log).await.unwrap();
+    let empty = silent.clone().kept_apart(&config(&closed), &*world.log).await.unwrap();
     assert_eq!(empty, silent, "a log without prices takes any");
     world.start(&["--provider", "simulated", "--watchlist", "AAPL", "--simulated-rate", "100"]).await;
     world.becomes("feed simulated", topics::status::ComponentState::Up, "SIMULATED").await;
@@ -245,7 +245,7 @@ async fn nothing_is_invented_beside_real_prices_nor_the_other_way_round() {
         timestamp: chrono::Utc::now(),
     };
     publisher.send(topics::tick::STOCK_PRICES, vec![record]).await.unwrap().durable().await.unwrap();
-    let kept = silent.kept_apart(&config(&nobody), &*world.log).await.unwrap();
+    let kept = silent.kept_apart(&config(&closed), &*world.log).await.unwrap();
     assert_eq!(kept.simulated_because(), None);
     assert!(!kept.is_simulated() && kept.notes.last().unwrap().contains("none are invented"), "{kept:?}");
     assert_eq!(names(&kept), ["binance", "coinbase", "kraken", "yahoo"]);
